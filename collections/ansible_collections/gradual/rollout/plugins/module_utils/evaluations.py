@@ -1,0 +1,80 @@
+# Copyright (c) 2026, The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the processes of an application evaluate: read from the text of /metrics, held against what was written."""
+
+from __future__ import annotations
+
+import math
+import re
+import typing as t
+
+SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)(?:\s+-?\d+)?\s*$")
+LABEL = re.compile(r'\s*(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)="(?P<value>(?:[^"\\]|\\.)*)"\s*(?:,|$)')
+ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
+# Each process reports the share over 100 fixed users: four standard deviations of a share of 50 in 100, rounded down.
+TOLERANCE = 0.17
+
+Process = t.Dict[str, t.Any]
+
+
+def samples(text: str, names: t.Container[str]) -> t.Iterator[t.Tuple[str, t.Dict[str, str], float]]:
+    """(name, labels, value) of each sample with one of the names in Prometheus' text format; lines that are not samples are passed over."""
+    for line in text.splitlines():
+        match = SAMPLE.match(line) if line and not line.startswith("#") else None
+        if match is None or match["name"] not in names:
+            continue
+        try:
+            value = float(match["value"])
+        except ValueError:
+            continue
+        labels = {
+            each["name"]: re.sub(r"\\[n\"\\]", lambda found: ESCAPES[found.group()], each["value"]) for each in LABEL.finditer(match["labels"] or "")
+        }
+        yield match["name"], labels, value
+
+
+def processes(text: str, flags: t.Sequence[str]) -> t.List[Process]:
+    """[{pid, flag, revision, share}] as the application reports them, sorted; a figure that is missing or not a number is None."""
+    seen: t.Dict[t.Tuple[str, str], Process] = {}
+    keys = {"feature_flag_revision": "revision", "feature_flag_share": "share"}
+    for name, labels, value in samples(text, keys):
+        flag, pid = labels.get("flag", ""), labels.get("pid", "")
+        if flag not in flags or not pid:
+            continue
+        entry = seen.setdefault((flag, pid), {"pid": pid, "flag": flag, "revision": None, "share": None})
+        if math.isfinite(value):
+            entry[keys[name]] = int(value) if name == "feature_flag_revision" else round(value, 6)
+    return [seen[key] for key in sorted(seen)]
+
+
+def living(found: t.Sequence[Process], exists: t.Callable[[str], bool]) -> t.List[Process]:
+    """The processes that are still there. When not one is, their numbers come from another namespace and say nothing: all are kept."""
+    there = [each for each in found if exists(each["pid"])]
+    return there or list(found)
+
+
+def complaints(found: t.Sequence[Process], wanted: t.Mapping[str, t.Tuple[int, int]]) -> t.List[str]:
+    """Where the processes differ from what was written, one sentence each; [] when every one evaluates it.
+
+    `wanted` holds {flag: (revision, percent)}. No process at all is a complaint too: silence is not agreement.
+    """
+    told = []
+    for flag, (revision, percent) in wanted.items():
+        of_flag = [each for each in found if each["flag"] == flag]
+        if not of_flag:
+            told.append(f"no process reports what it evaluates for {flag} (feature_flag_revision is missing)")
+        for each in of_flag:
+            if each["revision"] != revision:
+                told.append(f"process {each['pid']} evaluates revision {each['revision']} of {flag}, wanted {revision}")
+            elif not _agrees(each["share"], percent):
+                told.append(f"process {each['pid']} gives {flag} to a share of {each['share']}, wanted {percent / 100:g}")
+    return told
+
+
+def _agrees(share: t.Optional[float], percent: int) -> bool:
+    if share is None:
+        return False
+    if percent in (0, 100):
+        return share == percent / 100
+    return abs(share - percent / 100) <= TOLERANCE

@@ -1,0 +1,89 @@
+# Copyright (c) 2026, The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The flag file on a host: read it, write it so that every process reloads, wait until every process evaluates it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+import typing as t
+import urllib.error
+import urllib.request
+
+from ansible_collections.gradual.rollout.plugins.module_utils import evaluations, flagd
+
+PAUSE = 0.2
+
+
+def read(path: str) -> t.Tuple[t.Optional[t.Dict[str, t.Any]], str, t.Optional[str]]:
+    """(document, text, what is wrong with it): no file is (None, "", None), a file that cannot be parsed is (None, text, sentence)."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            text = handle.read()
+    except FileNotFoundError:
+        return None, "", None
+    except OSError as error:
+        raise flagd.FlagFileError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        return flagd.parse(text), text, None
+    except flagd.FlagFileError as error:
+        return None, text, f"{path}: {error}"
+
+
+def write(path: str, text: str) -> None:
+    """Replace the file in one step, readable for all, with a time that is newer than the old file's.
+
+    Providers in file mode reload only when the time is newer, so a clock that was set back must not hide the change.
+    """
+    folder = os.path.dirname(path) or "."
+    try:
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".flags-", dir=folder)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fchmod(stream.fileno(), 0o644)
+                os.fsync(stream.fileno())
+            fresh = max(time.time(), _modified(path) + 0.01)
+            os.utime(temporary, (fresh, fresh))
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise flagd.FlagFileError(f"{path} cannot be written: {error.strerror}; look at the disk and the rights of {folder}") from error
+
+
+def _modified(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def wait(url: str, document: t.Mapping[str, t.Any], wanted: t.Sequence[flagd.Wanted], timeout: float) -> t.List[evaluations.Process]:
+    """The processes, once all of them evaluate the document for the wanted flags; raises FlagFileError with what differs when time is up."""
+    flags = [each.flag for each in wanted]
+    deadline = time.monotonic() + timeout
+    while True:
+        now = time.time()
+        expected = {each.flag: (flagd.revision_of(document, each.flag), each.percent_at(now)) for each in wanted}
+        found: t.List[evaluations.Process] = []
+        try:
+            with urllib.request.urlopen(url, timeout=max(1.0, min(5.0, timeout))) as answer:  # noqa: S310 - the URL is the operator's
+                text = answer.read().decode("utf-8", "replace")
+            found = evaluations.living(evaluations.processes(text, flags), lambda pid: os.path.isdir(f"/proc/{pid}"))
+            told = evaluations.complaints(found, expected)
+        except (OSError, ValueError) as error:
+            told = [f"{url} does not answer: {error}"]
+        if not told:
+            return found
+        if time.monotonic() >= deadline:
+            more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
+            raise flagd.FlagFileError(f"the flag file is written, but after {timeout:g} s " + "; ".join(told[:3]) + more)
+        time.sleep(PAUSE)

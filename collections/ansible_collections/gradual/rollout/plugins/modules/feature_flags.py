@@ -1,0 +1,189 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The Gradual project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Set the share of users who get each feature on one host, and verify it as the application evaluates it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: feature_flags
+short_description: Set shares of users in a flag file and verify them in every process
+version_added: "0.1.0"
+description:
+  - Writes the definitions of boolean flags into a file in flagd's format, leaving other flags in it as they are.
+  - A share that still bakes is written with its own end, so that the host falls back to the certified share by itself.
+  - The file is replaced in one step, with a time newer than the old one's, since providers reload on a newer time only.
+  - The document is checked for mistakes that flagd's JSON Schema does not see before anything is written.
+  - With O(verify_url) the task succeeds only when every living process reports the new revision and a fitting share.
+author:
+  - The Gradual project (@gradual)
+options:
+  path:
+    description: The flag file.
+    type: path
+    required: true
+  flags:
+    description: The flags to set. The user keeps a feature when its share grows, since the order of the variants never changes.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      flag:
+        description: Key of the flag.
+        type: str
+        required: true
+      certified:
+        description: Percentage of the users who have the feature for good, 0 to 100.
+        type: int
+        default: 0
+      baking:
+        description: Percentage of the users who have it until O(flags[].expiry).
+        type: int
+      expiry:
+        description: End of the baking share, in seconds since the epoch.
+        type: float
+  revision:
+    description:
+      - Number of this change, reported back by each process.
+      - Raised by the module when the file already holds this number or a higher one, so that old and new cannot be confused.
+    type: int
+    required: true
+  application:
+    description: Name of the application, written into the metadata of the file.
+    type: str
+  state:
+    description: V(present) sets the flags, V(absent) takes their definitions out of the file.
+    type: str
+    choices: [present, absent]
+    default: present
+  verify_url:
+    description: Address of the application's metrics on this host. Without it nothing is verified and RV(verified) is false.
+    type: str
+  timeout:
+    description: Seconds within which every process must evaluate the new file.
+    type: float
+    default: 15
+attributes:
+  check_mode:
+    description: Says what would change, writes nothing, verifies nothing.
+    support: full
+  diff_mode:
+    description: Shows the file before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Half of the users until the stage is certified, a quarter for good
+  gradual.rollout.feature_flags:
+    path: /etc/gradual/storefront/flags.json
+    application: storefront
+    revision: 18
+    flags:
+      - flag: search
+        certified: 25
+        baking: 50
+        expiry: 1790000000
+    verify_url: http://127.0.0.1:8080/metrics
+
+- name: Nobody, at once
+  gradual.rollout.feature_flags:
+    path: /etc/gradual/storefront/flags.json
+    revision: 19
+    flags:
+      - flag: search
+        certified: 0
+"""
+
+RETURN = r"""
+revision:
+  description: The revision that the flags have in the file now.
+  type: int
+  returned: always
+differing:
+  description: The flags that did not answer as wanted before.
+  type: list
+  elements: str
+  returned: always
+processes:
+  description: What each living process evaluates, one entry a process and flag.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{"pid": "4711", "flag": "search", "revision": 18, "share": 0.49}]
+verified:
+  description: Whether every process was seen to evaluate the file.
+  type: bool
+  returned: always
+document:
+  description: The whole flag file.
+  type: dict
+  returned: always
+"""
+
+import time  # noqa: E402
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible_collections.gradual.rollout.plugins.module_utils import flagd, flagfile  # noqa: E402
+
+ARGUMENTS = {
+    "path": {"type": "path", "required": True},
+    "flags": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "flag": {"type": "str", "required": True},
+            "certified": {"type": "int", "default": 0},
+            "baking": {"type": "int"},
+            "expiry": {"type": "float"},
+        },
+    },
+    "revision": {"type": "int", "required": True},
+    "application": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "verify_url": {"type": "str"},
+    "timeout": {"type": "float", "default": 15},
+}
+
+
+def set_flags(module: AnsibleModule) -> dict[str, object]:
+    """Plan, write unless in check mode, verify; returns the result of the module."""
+    options = module.params
+    wanted = [flagd.wanted_from(entry) for entry in options["flags"]]
+    for each in wanted:
+        if each.expiry is not None and each.expiry <= time.time():
+            raise flagd.FlagFileError(
+                f"flag {each.flag}: the expiry {each.expiry} is {time.time() - each.expiry:.0f} s in the past on this host; compare its clock with the others'"
+            )
+    absent = options["state"] == "absent"
+    current, before, broken = flagfile.read(options["path"])
+    change = flagd.plan(current, wanted, options["revision"], options["application"], absent)
+    for warning in ([f"{broken}; it is replaced"] if broken else []) + change.warnings:
+        module.warn(warning)
+    after = flagd.render(change.document) if change.changed else before
+    if change.changed and not module.check_mode:
+        flagfile.write(options["path"], after)
+    verify = bool(options["verify_url"]) and not module.check_mode and not absent
+    return {
+        "changed": change.changed,
+        "diff": {"before": before, "after": after, "before_header": options["path"], "after_header": options["path"]},
+        "revision": change.revision,
+        "differing": change.differing,
+        "document": change.document,
+        "processes": flagfile.wait(options["verify_url"], change.document, wanted, options["timeout"]) if verify else [],
+        "verified": verify,
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        result = set_flags(module)
+    except flagd.FlagFileError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
