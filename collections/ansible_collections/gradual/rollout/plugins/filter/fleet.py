@@ -1,0 +1,27 @@
+# Copyright: the Gradual project
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt)
+"""The functions of module_utils/fleet.py for roles; each is documented in the YAML file of its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.gradual.rollout.plugins.module_utils import fleet
+
+
+class FilterModule:
+    """Entry point for Ansible."""
+
+    def filters(self) -> dict[str, Any]:
+        return {
+            function.__name__: function
+            for function in (
+                fleet.fleet_problems,
+                fleet.flags_at,
+                fleet.in_line,
+                fleet.opening_sentence,
+                fleet.probes,
+                fleet.releases_on_hosts,
+                fleet.smoke_events,
+            )
+        }
