@@ -1,0 +1,74 @@
+# Copyright: The Gradual project
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt)
+"""The plan of a rollout, made from its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.gradual.rollout.plugins.module_utils import plan
+
+DOCUMENTATION = """
+name: rollout_plan
+short_description: The steps of a rollout, what each changes and what undoes it
+version_added: 0.1.0
+author: The Gradual project (@gradual)
+description:
+  - Makes the plan of a rollout from its manifest, as it is shown and recorded before anything changes.
+positional: _input
+options:
+  _input:
+    description: The manifest, as M(gradual.rollout.manifest) returns it.
+    type: dict
+    required: true
+  hosts:
+    description: The application hosts in the order of the rollout, canary first; or a mapping with the key C(application).
+    type: raw
+  durations:
+    description: Seconds by step, as earlier completed rollouts took (M(gradual.rollout.ledger_info)).
+    type: dict
+    default: {}
+  state:
+    description: The rollout as M(gradual.rollout.ledger_info) returns it; marks the steps that are done already.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = """
+- name: Show the plan
+  ansible.builtin.debug:
+    msg: "{{ manifest | gradual.rollout.rollout_plan(hosts=groups['application']) | gradual.rollout.plan_text }}"
+"""
+
+RETURN = """
+_value:
+  description:
+    - One row a step, with C(step), C(stage) (of the ramp, else null), C(what), C(changes), C(undo), C(expected_seconds),
+      C(source) (C(earlier runs), C(manifest) or C(estimate)), C(risk), C(seen_by), C(then), C(point_of_no_return),
+      C(later) (no part of deploy.yml) and C(state).
+  type: list
+  elements: dict
+"""
+
+
+def rollout_plan(
+    manifest: Mapping[str, Any],
+    hosts: Any = None,
+    durations: Mapping[str, float] | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of the plan; see module_utils/plan.py."""
+    try:
+        return plan.make(manifest, hosts=hosts, durations=durations, state=state)
+    except plan.PlanError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """Entry point for Ansible."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"rollout_plan": rollout_plan}

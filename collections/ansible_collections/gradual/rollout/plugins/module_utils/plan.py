@@ -1,0 +1,253 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""The plan of a rollout: its steps, what each changes, what undoes it, how long it takes and what could go wrong.
+
+Pure: a manifest, the hosts, the durations of earlier rollouts and the state of this one in, plain rows out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Seconds for a step that no earlier rollout has timed. They are called an estimate wherever they are shown.
+ESTIMATES = {"preflight": 10, "backup": 30, "migrate": 15, "verify": 15, "report": 10}
+ESTIMATE_A_HOST = 20
+ESTIMATE_TO_SET_A_STAGE = 15
+
+
+class PlanError(ValueError):
+    """What in the input is wrong, the value seen and what to write instead."""
+
+
+def names_of(hosts: Any) -> list[str]:
+    """The application hosts, whether given as a list or as a mapping with the key `application`."""
+    if hosts is None:
+        return []
+    if isinstance(hosts, Mapping):
+        hosts = hosts.get("application", list(hosts))
+    if isinstance(hosts, str) or not isinstance(hosts, Sequence):
+        raise PlanError(f"rollout_plan: hosts must be a list of host names, not {hosts!r}; write groups['application']")
+    return [str(host) for host in hosts]
+
+
+def make(
+    manifest: Mapping[str, Any],
+    hosts: Any = None,
+    durations: Mapping[str, float] | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """The steps in their order.
+
+    `durations` are seconds by step, as earlier completed rollouts took; `state` is the rollout as ledger_info returns
+    it, and marks what is done already. Each row: {step, stage, what, changes, undo, expected_seconds, source, risk,
+    seen_by, then, point_of_no_return, later, state}; `source` is "earlier runs", "manifest" or "estimate"; rows with
+    `later` are no part of deploy.yml and have no expected duration.
+    """
+    if not isinstance(manifest, Mapping) or not manifest.get("application"):
+        raise PlanError(f"rollout_plan: want the manifest as gradual.rollout.manifest returns it, got {manifest!r:.80}")
+    names = names_of(hosts)
+    release = f"{manifest['application']} {manifest.get('version', '?')}"
+    rows = [_preflight(release), _backup(manifest)]
+    if manifest.get("migrations"):
+        rows.append(_migrate(manifest))
+    rows.append(_release(release, names))
+    if manifest.get("features"):
+        rows += [_stage(manifest, stage) for stage in manifest.get("stages") or []]
+    rows += [_verify(manifest), _report(release)]
+    if manifest.get("features"):
+        rows.append(_retire(manifest))
+    if manifest.get("migrations"):
+        rows.append(_contract(manifest))
+    for row in rows:
+        _time(row, manifest, len(names), durations or {})
+        row["state"] = _state(row, state or {})
+    return rows
+
+
+def _row(step: str, what: str, *, changes: str, undo: str, risk: str, seen_by: str, then: str) -> dict[str, Any]:
+    return {
+        "step": step,
+        "stage": None,
+        "what": what,
+        "changes": changes,
+        "undo": undo,
+        "risk": risk,
+        "seen_by": seen_by,
+        "then": then,
+        "point_of_no_return": False,
+        "later": False,
+    }
+
+
+def _preflight(release: str) -> dict[str, Any]:
+    return _row(
+        "preflight",
+        f"check the manifest of {release}, the fleet, clocks, disks, alerts and the way back; take the lease",
+        changes="nothing on any host; the ledger is opened",
+        undo="nothing to undo",
+        risk="the fleet is not fit: a host down, a clock off, a disk full, a wrong digest",
+        seen_by="the checks themselves, each naming host and value",
+        then="stops before anything has changed",
+    )
+
+
+def _backup(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    backup = manifest.get("backup") or {}
+    return _row(
+        "backup",
+        f"take a backup ({backup.get('method', 'dump')}) and prove it ({backup.get('level', 'restored')})",
+        changes="files on the database host, and a scratch cluster for as long as the proof takes",
+        undo="delete the files; nothing else was touched",
+        risk="the backup is cut, damaged or of another database; the disk fills up",
+        seen_by="restoring it beside the live cluster and comparing schema, counts and digests",
+        then="stops; nothing migrates without a receipt; older backups stay",
+    )
+
+
+def _migrate(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    migrations = manifest["migrations"]
+    return _row(
+        "migrate",
+        f"expand migrations ({migrations.get('adapter', 'alembic')}) up to {migrations.get('target', 'head')}",
+        changes="the schema, by additions only; the old code runs on it",
+        undo="none needed: the additions stay, and the old code was proven to run on them",
+        risk="a migration waits behind a long transaction, or fails halfway",
+        seen_by="lock_timeout and its retries; the revision read before and after",
+        then="stops before any host has changed; hosts stay on the old code",
+    )
+
+
+def _release(release: str, names: list[str]) -> dict[str, Any]:
+    if names:
+        others = f", then {', '.join(names[1:])}" if names[1:] else ""
+        where = f"{names[0]} first as the canary{others}"
+    else:
+        where = "one host first as the canary, then the others"
+    return _row(
+        "release",
+        f"put {release} on the hosts one by one: {where}; every flag off",
+        changes="each host: drained, switched to the new directory, started, probed, admitted; the old one is kept",
+        undo="rollback.yml: each changed host is drained and switched back to the directory it came from",
+        risk="the release does not start, never becomes ready, or answers wrongly; a host is lost on the way",
+        seen_by="readiness and the digest on /version, probes on the host and through the balancer, before it is admitted",
+        then="the changed hosts go back by themselves, drained one by one",
+    )
+
+
+def _stage(manifest: Mapping[str, Any], stage: int) -> dict[str, Any]:
+    bake = manifest.get("bake") or {}
+    stages = list(manifest.get("stages") or [])
+    before = stages[stages.index(stage) - 1] if stages.index(stage) else 0
+    flags = ", ".join(str(feature.get("flag", feature)) for feature in manifest["features"])
+    minutes = f"{span(bake.get('min'))} to {span(bake.get('max'))}"
+    hosts_too = manifest.get("on_abort") == "release"
+    row = _row(
+        "ramp",
+        f"show {flags} to {stage} % of the users and watch for {minutes}"
+        + ("; then a person must approve" if manifest.get("approval") and stage != stages[-1] else ""),
+        changes=f"the flag file on each host: {before} % becomes {stage} %; the same users keep what they have",
+        undo=f"flags to 0 at once (rollback.yml); left alone, the stage falls back to {before} % by itself "
+        f"{span(bake.get('expiry'))} after the last look",
+        risk="the features fail or are slow for those who have them; too little traffic to tell",
+        seen_by="the gate: errors and slow answers of users with and without the feature, compared at each look",
+        then="flags to 0 on every host at once"
+        + (", then the hosts go back to the old code" if hosts_too else "; the hosts keep the new code"),
+    )
+    row["stage"] = stage
+    return row
+
+
+def _verify(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return _row(
+        "verify",
+        f"smoke tests of {len(manifest.get('features') or [])} features, flag on and off, on each host and through the front door",
+        changes="nothing",
+        undo="nothing to undo",
+        risk="a feature works for the metrics and not for a user",
+        seen_by="the smoke tests of the manifest",
+        then="as in ramp",
+    )
+
+
+def _report(release: str) -> dict[str, Any]:
+    return _row(
+        "report",
+        f"write what happened to {release} from the ledger, with the evidence of each claim",
+        changes="three files on the ledger host",
+        undo="nothing to undo",
+        risk="a claim without evidence",
+        seen_by="`make check-report`, which recomputes each claim from the ledger",
+        then="the gate of the report is not PASS",
+    )
+
+
+def _retire(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    row = _row(
+        "retire",
+        "later, by retire.yml: remove the flags that no process evaluates any more",
+        changes="the flag file on each host",
+        undo="the next rollout of the same release sets them again",
+        risk="code that still asks for a flag gets its code default: off",
+        seen_by="feature_evaluations_total, which must have stood still",
+        then="refuses",
+    )
+    row["later"] = True
+    return row
+
+
+def _contract(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    row = _row(
+        "contract",
+        "later, by contract.yml: destructive migrations, which remove what only the old code reads",
+        changes="the schema, by removing",
+        undo="NONE: the old code does not run on it. Only a restore of the backup brings the data back",
+        risk="something still reads what is removed",
+        seen_by="every host on the new release, and its own gates, before it begins",
+        then="stops; rollback.yml refuses to bring old code onto this schema, and says so",
+    )
+    row.update(later=True, point_of_no_return=True)
+    return row
+
+
+def _time(row: dict[str, Any], manifest: Mapping[str, Any], hosts: int, durations: Mapping[str, float]) -> None:
+    """Set expected_seconds and where the figure comes from."""
+    row["expected_seconds"], row["source"] = None, None
+    if row["later"]:
+        return
+    step, stages = row["step"], len(manifest.get("stages") or [])
+    if durations.get(step) is not None:
+        share = stages if step == "ramp" else 1
+        row["expected_seconds"], row["source"] = round(float(durations[step]) / share), "earlier runs"
+    elif step == "ramp":
+        bake = (manifest.get("bake") or {}).get("min")
+        row["expected_seconds"] = round(float(bake or 0)) + ESTIMATE_TO_SET_A_STAGE
+        row["source"] = "manifest"
+    elif step == "release":
+        row["expected_seconds"], row["source"] = max(hosts, 1) * ESTIMATE_A_HOST, "estimate"
+    else:
+        row["expected_seconds"], row["source"] = ESTIMATES[step], "estimate"
+
+
+def _state(row: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    """What the ledger says of this step: finished, started, failed or to do. A closed rollout says nothing."""
+    if not state.get("open"):
+        return "to do"
+    if row["stage"] is not None and (state.get("certified") or 0) >= row["stage"]:
+        return "finished"
+    seen = ((state.get("steps") or {}).get(row["step"]) or {}).get("state", "to do")
+    return "to do" if row["stage"] is not None and seen == "finished" else str(seen)
+
+
+def span(seconds: Any) -> str:
+    """Seconds as a person says them: 45 s, 2 min, 1 min 30 s, 2 h 5 min."""
+    if seconds is None:
+        return "?"
+    whole = round(float(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min" + (f" {rest} s" if rest else "")
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h" + (f" {minutes} min" if minutes else "")

@@ -1,0 +1,147 @@
+"""The plan: a table of manifests, hosts, durations and states in, rows and text out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.gradual.rollout.plugins.module_utils import plan, plan_text
+
+MANIFEST: dict[str, Any] = {
+    "application": "storefront",
+    "version": "2.0.0",
+    "features": [{"flag": "search"}, {"flag": "recommendations"}],
+    "stages": [25, 50, 100],
+    "bake": {"min": 60, "max": 300, "look": 10, "expiry": 90},
+    "migrations": {"adapter": "alembic", "target": "0003"},
+    "backup": {"method": "dump", "level": "restored"},
+    "on_abort": "flags",
+}
+HOSTS = ["app1", "app2", "app3"]
+
+
+def steps(rows: list[dict[str, Any]]) -> list[str]:
+    return [plan_text.name_of(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        (
+            {},
+            ["preflight", "backup", "migrate", "release", "ramp 25 %", "ramp 50 %", "ramp 100 %", "verify", "report"]
+            + ["retire", "contract"],
+        ),
+        (
+            {"migrations": None, "stages": [100]},
+            ["preflight", "backup", "release", "ramp 100 %", "verify", "report", "retire"],
+        ),
+        ({"features": []}, ["preflight", "backup", "migrate", "release", "verify", "report", "contract"]),
+    ],
+)
+def test_steps_follow_the_manifest(changes: dict[str, Any], wanted: list[str]) -> None:
+    assert steps(plan.make({**MANIFEST, **changes}, HOSTS)) == wanted
+
+
+def test_every_step_says_what_it_changes_what_undoes_it_and_what_could_go_wrong() -> None:
+    for row in plan.make(MANIFEST, HOSTS):
+        for key in ("what", "changes", "undo", "risk", "seen_by", "then"):
+            assert row[key], (row["step"], key)
+
+
+def test_only_contract_is_the_point_of_no_return() -> None:
+    rows = plan.make(MANIFEST, HOSTS)
+    assert [row["step"] for row in rows if row["point_of_no_return"]] == ["contract"]
+    assert [row["step"] for row in rows if row["later"]] == ["retire", "contract"]
+
+
+@pytest.mark.parametrize(
+    ("step", "stage", "durations", "seconds", "source"),
+    [
+        ("backup", None, {}, 30, "estimate"),
+        ("backup", None, {"backup": 41.6}, 42, "earlier runs"),
+        ("release", None, {}, 60, "estimate"),
+        ("release", None, {"release": 33}, 33, "earlier runs"),
+        ("ramp", 50, {}, 75, "manifest"),
+        ("ramp", 50, {"ramp": 300}, 100, "earlier runs"),
+        ("contract", None, {"contract": 9}, None, None),
+    ],
+)
+def test_expected_seconds(
+    step: str, stage: int | None, durations: dict[str, float], seconds: int | None, source: str | None
+) -> None:
+    rows = plan.make(MANIFEST, HOSTS, durations)
+    row = next(row for row in rows if row["step"] == step and row["stage"] == stage)
+    assert (row["expected_seconds"], row["source"]) == (seconds, source)
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted"),
+    [
+        ({}, {"preflight": "to do", "ramp 25 %": "to do"}),
+        ({"open": False, "steps": {"backup": {"state": "finished"}}}, {"backup": "to do"}),
+        (
+            {"open": True, "certified": 25, "steps": {"backup": {"state": "finished"}, "ramp": {"state": "started"}}},
+            {"backup": "finished", "migrate": "to do", "ramp 25 %": "finished", "ramp 50 %": "started"},
+        ),
+        ({"open": True, "steps": {"release": {"state": "failed"}}}, {"release": "failed"}),
+    ],
+)
+def test_state_of_a_resumed_rollout(state: dict[str, Any], wanted: dict[str, str]) -> None:
+    seen = {plan_text.name_of(row): row["state"] for row in plan.make(MANIFEST, HOSTS, state=state)}
+    assert {name: seen[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("hosts", "names"),
+    [(None, []), (["a", "b"], ["a", "b"]), ({"application": ["a"]}, ["a"]), ({"a": {}, "b": {}}, ["a", "b"]), ((), [])],
+)
+def test_hosts_may_come_in_several_forms(hosts: Any, names: list[str]) -> None:
+    assert plan.names_of(hosts) == names
+
+
+@pytest.mark.parametrize("wrong", ["app1", 3])
+def test_wrong_hosts_are_named(wrong: Any) -> None:
+    with pytest.raises(plan.PlanError, match="write groups"):
+        plan.make(MANIFEST, wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, "x", {}, []])
+def test_wrong_manifests_are_named(wrong: Any) -> None:
+    with pytest.raises(plan.PlanError, match="want the manifest"):
+        plan.make(wrong)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wanted"),
+    [(None, "?"), (0, "0 s"), (59.6, "1 min"), (90, "1 min 30 s"), (3600, "1 h"), (7500, "2 h 5 min")],
+)
+def test_span(seconds: float | None, wanted: str) -> None:
+    assert plan.span(seconds) == wanted
+
+
+def test_text_holds_each_step_its_way_back_and_the_point_of_no_return() -> None:
+    rows = plan.make(MANIFEST, HOSTS)
+    text = plan_text.render(rows, MANIFEST)
+    assert "app1 first as the canary, then app2, app3" in text
+    assert "*** THE POINT OF NO RETURN ***" in text
+    assert max(len(line) for line in text.splitlines()) <= plan_text.WIDTH
+    words = " ".join(text.split())
+    for row in rows:
+        assert row["undo"] in words
+        assert plan_text.name_of(row).upper() in text
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "wanted"),
+    [(0, 0, "#"), (0, 100, "#" * 28), (50, 100, "." * 14 + "#" * 14), (100, 100, "." * 27 + "#")],
+)
+def test_bar(start: float, end: float, wanted: str) -> None:
+    assert plan_text.bar(start, end, 100) == wanted.ljust(28, ".")
+
+
+@pytest.mark.parametrize("wrong", ["x", [1], {"step": "x"}])
+def test_text_of_something_else_is_an_error(wrong: Any) -> None:
+    with pytest.raises(plan.PlanError, match="want the list"):
+        plan_text.render(wrong)
