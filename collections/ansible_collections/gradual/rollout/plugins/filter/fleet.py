@@ -18,6 +18,7 @@ class FilterModule:
             for function in (
                 fleet.fleet_problems,
                 fleet.flags_at,
+                fleet.hours_finished,
                 fleet.in_line,
                 fleet.opening_sentence,
                 fleet.probes,

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch
+
 Host = Mapping[str, Any]
 MEBIBYTE = 1024 * 1024
 
@@ -126,3 +128,9 @@ def opening_sentence(rollout: Mapping[str, Any], manifest: Mapping[str, Any], ch
         failed = rollout["failed"]
         return f"{rollout['id']} failed at {failed['step']} on {failed['host']}: this run goes back; launch it again to go forward."
     return f"{rollout['id']} is open: going forward. To go back at any moment: ansible-playbook rollback.yml"
+
+
+def hours_finished(rollout: Mapping[str, Any], now: float) -> float:
+    """Return for how many hours a rollout has been finished at `now` (epoch seconds); 0 for one that is not."""
+    finished = rollout.get("finished")
+    return round((now - epoch(finished)) / 3600, 2) if finished else 0.0
