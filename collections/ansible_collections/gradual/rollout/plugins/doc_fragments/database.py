@@ -1,0 +1,30 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How the database modules reach the server."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Options that backup and migration share."""
+
+    DOCUMENTATION = r"""
+options:
+  run_as:
+    description:
+      - The system user that may do everything in the cluster by peer authentication on its socket.
+      - The module needs to be run as this user, or as root, and then steps down to it.
+    type: str
+    default: postgres
+  socket_directory:
+    description: The folder of the server's Unix socket.
+    type: path
+    default: /var/run/postgresql
+  port:
+    description: The server's port, which is part of its socket's name.
+    type: int
+    default: 5432
+requirements:
+  - PostgreSQL of any supported version, its server package on this host.
+  - psycopg or psycopg2 (Debian's python3-psycopg or python3-psycopg2).
+"""

@@ -1,0 +1,174 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""The folder that backups are kept in: one folder a backup, whole or not there, and what may be removed from it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+from typing import Any, Iterator, Mapping, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+PARTIAL = ".partial-"
+_LOCK = ".lock"
+MIB = 1024 * 1024
+
+
+def free_bytes(path: str) -> int:
+    """Bytes that an ordinary user may still write where the path is, or would be."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path) or "/"
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def need_space(path: str, needed: int, reserve_mib: int, what: str) -> int:
+    """Refuse what would leave less than the reserve free; returns the free bytes."""
+    free = free_bytes(path)
+    if free < needed + reserve_mib * MIB:
+        raise DatabaseError(
+            f"{what} needs about {needed / MIB:.0f} MiB and {reserve_mib} MiB have to stay free at {path}, but only {free / MIB:.0f} MiB are free; "
+            "free some space, name a place on another disk, or lower reserve_mib"
+        )
+    return free
+
+
+def prepare(path: str, uid: int, gid: int) -> None:
+    """Make the folder for backups, for its user only; as root, before stepping down."""
+    try:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(path, uid, gid)
+        os.chmod(path, 0o700)
+    except OSError as error:
+        raise DatabaseError(f"the folder for backups {path} cannot be made: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def exclusively(path: str) -> Iterator[None]:
+    """One backup at a time in this folder; the lock goes with its process."""
+    with open(os.path.join(path, _LOCK), "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DatabaseError(f"another backup is being taken in {path}; wait until it has ended") from None
+        yield
+
+
+def leftovers(path: str) -> list[str]:
+    """Folders of backups that were never finished. While one holds the lock, nobody is still writing them."""
+    if not os.path.isdir(path):
+        return []
+    return sorted(os.path.join(path, name) for name in os.listdir(path) if name.startswith(PARTIAL))
+
+
+def survey(path: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """(receipts, oldest first; backups whose receipt does not hold, with the reason)."""
+    good: list[dict[str, Any]] = []
+    broken: list[dict[str, str]] = []
+    if not os.path.isdir(path):
+        return good, broken
+    for name in sorted(os.listdir(path)):
+        folder = os.path.join(path, name)
+        if name.startswith(".") or not os.path.isdir(folder):
+            continue
+        try:
+            found = receipts.read(folder)
+            present_files(found, folder)
+            good.append({**found, "path": folder})
+        except DatabaseError as error:
+            broken.append({"path": folder, "reason": str(error)})
+    return sorted(good, key=lambda one: (one["taken_at"], one["id"])), broken
+
+
+def newest_proven(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The newest receipt whose backup was restored."""
+    proven = [one for one in found if receipts.reached(one, "restored")]
+    return proven[-1] if proven else None
+
+
+def removable(found: Sequence[Mapping[str, Any]], database: str, application: str, keep: int) -> list[str]:
+    """Paths of this database's backups beyond the newest `keep`, oldest first; never the newest proven one."""
+    ours = [one for one in found if one["database"] == database and one["application"] == application]
+    proven = newest_proven(ours)
+    return [one["path"] for one in ours[:max(0, len(ours) - keep)] if one is not proven]
+
+
+def remove(folder: str) -> None:
+    """Remove a backup: first its name, so that half of one is never taken for a whole one."""
+    parent, name = os.path.split(folder)
+    doomed = folder if name.startswith(PARTIAL) else os.path.join(parent, PARTIAL + name)
+    if doomed != folder:
+        os.rename(folder, doomed)
+    shutil.rmtree(doomed)
+
+
+def summed(folder: str) -> dict[str, dict[str, Any]]:
+    """{"dump/toc.dat": {"bytes": 4711, "sha256": …}} of every file in a backup but its receipt, read back from the disk."""
+    found = {}
+    for parent, _folders, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            relative = os.path.relpath(path, folder)
+            if relative.startswith(receipts.FILE):
+                continue
+            digest = hashlib.sha256()
+            with open(path, "rb") as file:
+                # What was just written must not be judged by the copy in memory alone.
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                for block in iter(lambda: file.read(MIB), b""):
+                    digest.update(block)
+            found[relative] = {"bytes": os.path.getsize(path), "sha256": digest.hexdigest()}
+    return dict(sorted(found.items()))
+
+
+def sync(folder: str) -> None:
+    """Bring every file and folder below to the disk; a full or failing disk shows itself here at the latest."""
+    for parent, _folders, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(os.path.join(parent, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                raise DatabaseError(f"{name} did not reach the disk: {error.strerror}") from None
+            finally:
+                os.close(descriptor)
+        receipts.sync_folder(parent)
+
+
+def publish(partial: str, path: str) -> None:
+    """Give a finished backup its name. Never overwrites."""
+    if os.path.lexists(path):
+        raise DatabaseError(f"{path} is there already, and a backup is never overwritten; run again for a name of a later second")
+    os.rename(partial, path)
+    receipts.sync_folder(os.path.dirname(path))
+
+
+def file_differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What became of a backup's files since its receipt: one sentence a file."""
+    found = []
+    for name in sorted(set(wanted) | set(seen)):
+        if name not in seen:
+            found.append(f"{name} is missing")
+        elif name not in wanted:
+            found.append(f"{name} is not in the receipt")
+        elif wanted[name]["bytes"] != seen[name]["bytes"]:
+            found.append(f"{name} has {seen[name]['bytes']} bytes, not {wanted[name]['bytes']}")
+        elif wanted[name]["sha256"] != seen[name]["sha256"]:
+            found.append(f"{name} has other contents than when it was taken (sha256 {seen[name]['sha256'][:12]}…, not {wanted[name]['sha256'][:12]}…)")
+    return found
+
+
+def present_files(receipt: Mapping[str, Any], folder: str) -> None:
+    """Every file of the receipt is there with its size; cheap, so no proof of its contents."""
+    for name, facts in receipt["files"].items():
+        path = os.path.join(folder, name)
+        size = os.path.getsize(path) if os.path.isfile(path) else None
+        if size != facts["bytes"]:
+            seen = "missing" if size is None else f"{size} bytes long"
+            raise DatabaseError(f"{path} is {seen}, but its receipt says {facts['bytes']} bytes; take a new backup")

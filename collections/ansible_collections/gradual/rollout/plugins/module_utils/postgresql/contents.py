@@ -1,0 +1,109 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""What a database holds, in one snapshot: rows and an order-independent digest of every table, and its schema."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from typing import Any, Mapping
+
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+
+# A digest is made from the rows' text, so the settings that shape this text are fixed.
+_TEXT_SETTINGS = {
+    "datestyle": "ISO, YMD", "timezone": "UTC", "intervalstyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex",
+    "lc_monetary": "C", "xmlbinary": "base64", "search_path": "pg_catalog", "row_security": "off", "statement_timeout": "0",
+    "lock_timeout": "0", "idle_in_transaction_session_timeout": "0",
+}
+# Tables whose rows pg_dump writes: ordinary ones (partitions too), none that belong to an extension.
+_TABLES = """
+SELECT n.nspname::text, c.relname::text
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 1, 2
+"""
+_NOISE = re.compile(r"^(\\(un)?restrict\b.*|-- Dumped (from|by) .*)$")
+
+LARGE_OBJECTS = "large objects"
+
+
+def fix_text(session: Session) -> None:
+    """Make the text of every value independent of this server's, database's and role's settings."""
+    for name, value in _TEXT_SETTINGS.items():
+        session.run("SELECT set_config(%s, %s, false)", (name, value))
+
+
+def _digest(expression: str) -> str:
+    # Sum of the first 64 bits of each row's MD5: the order of the rows does not matter, a row that is there twice counts twice.
+    return f"count(*), coalesce(sum(('x' || left(md5({expression}), 16))::bit(64)::bigint), 0)::text"
+
+
+def tables(session: Session) -> dict[str, dict[str, Any]]:
+    """{"public.orders": {"rows": 3, "digest": "-123"}}, one pass over every table; call `fix_text` first."""
+    found: dict[str, dict[str, Any]] = {}
+    for schema, name in session.rows(_TABLES):
+        # The alias is one that no column has, else it would be taken for the column.
+        statement = f'SELECT {_digest(chr(34) + "gradual whole row" + chr(34) + "::text")} FROM ONLY {quote(schema, name)} AS "gradual whole row"'
+        rows, digest = session.rows(statement)[0]
+        found[f"{schema}.{name}"] = {"rows": rows, "digest": digest}
+    if session.value("SELECT EXISTS (SELECT FROM pg_largeobject_metadata)"):
+        rows, digest = session.rows(f"SELECT {_digest('oid::text || md5(lo_get(oid))')} FROM pg_largeobject_metadata")[0]
+        found[LARGE_OBJECTS] = {"rows": rows, "digest": digest}
+    return found
+
+
+def sequences(session: Session) -> dict[str, int | None]:
+    """Last value of every sequence. Sequences are in no snapshot: take them before and after a dump and compare as a range."""
+    return {f"{row[0]}.{row[1]}": row[2] for row in session.rows(
+        "SELECT schemaname::text, sequencename::text, last_value FROM pg_sequences WHERE schemaname !~ '^pg_' ORDER BY 1, 2")}
+
+
+def plain_schema(text: str) -> str:
+    """pg_dump -s without what differs between two dumps of one schema: restrict keys and the programs' versions."""
+    return "".join(line + "\n" for line in text.splitlines() if not _NOISE.match(line))
+
+
+def fingerprint(text: str) -> str:
+    """SHA-256 of the plain schema."""
+    return hashlib.sha256(plain_schema(text).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def schema_differences(wanted: str, seen: str, limit: int = 6) -> str:
+    """The first lines that differ, for a message."""
+    lines = difflib.unified_diff(plain_schema(wanted).splitlines(), plain_schema(seen).splitlines(), "live", "restored", lineterm="", n=0)
+    return "; ".join(line for line in list(lines)[2:2 + limit] if not line.startswith("@@"))
+
+
+def differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What a restored database holds otherwise than the snapshot: one sentence a table."""
+    found = []
+    for name in sorted(set(wanted) | set(seen)):
+        if name not in seen:
+            found.append(f"{name} is missing")
+        elif name not in wanted:
+            found.append(f"{name} is there but was not in the snapshot")
+        elif wanted[name]["rows"] != seen[name]["rows"]:
+            found.append(f"{name} has {seen[name]['rows']} rows, the snapshot had {wanted[name]['rows']}")
+        elif wanted[name]["digest"] != seen[name]["digest"]:
+            found.append(f"{name} has the right number of rows ({seen[name]['rows']}) but other contents")
+    return found
+
+
+def sequence_differences(before: Mapping[str, int | None], after: Mapping[str, int | None], seen: Mapping[str, int | None]) -> list[str]:
+    """Sequences whose restored value is outside what was seen before and after the dump."""
+    found = []
+    for name in sorted(set(before) & set(after)):
+        if name not in seen:
+            found.append(f"sequence {name} is missing")
+            continue
+        ends = [value for value in (before[name], after[name]) if value is not None]
+        value = seen[name]
+        if value is None:
+            if before[name] is not None and after[name] is not None:
+                found.append(f"sequence {name} was never used in the restored copy, the live one stands at {after[name]}")
+        elif not ends or (before[name] is not None and value < min(ends)) or value > max(ends):
+            found.append(f"sequence {name} stands at {value} in the restored copy, outside {before[name]} to {after[name]}")
+    return found

@@ -1,0 +1,164 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Programs run as argv lists, as the right user, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Mapping, NoReturn, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
+    """Ask the kernel to send this process the signal when its parent dies, kill -9 included."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal_number))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a program ended."""
+
+    argv: tuple[str, ...]
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def name(self) -> str:
+        return os.path.basename(self.argv[0])
+
+
+def run(argv: Sequence[str], environment: Mapping[str, str] | None = None, timeout: float | None = None,
+        send: bytes | None = None) -> Finished:
+    """Run to the end. Messages in English, no terminal, nothing left behind after the timeout."""
+    try:
+        done = subprocess.run(
+            list(argv), env={**clean_environment(), **(environment or {})}, input=send if send is not None else b"",
+            capture_output=True, timeout=timeout, check=False, preexec_fn=die_with_parent, cwd="/",
+        )
+    except subprocess.TimeoutExpired:
+        raise DatabaseError(f"{os.path.basename(argv[0])} was ended after {timeout:.0f} s; raise `timeout` if this database needs longer") from None
+    except OSError as error:
+        raise DatabaseError(f"{argv[0]} cannot be run: {error.strerror}") from None
+    return Finished(tuple(argv), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def clean_environment() -> dict[str, str]:
+    """An environment in which no PG* variable or locale of the caller changes what a program does."""
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10"}
+
+
+def strictly(finished: Finished, harmless: Sequence[str] = ()) -> list[str]:
+    """Judge what it said as well as its status: an error for a status other than 0 or any line that is not known as harmless.
+
+    harmless: beginnings of lines. Returns those lines, for the record.
+    """
+    lines = [line for line in finished.errors.splitlines() if line.strip()]
+    known = [line for line in lines if any(line.startswith(start) for start in harmless)]
+    strange = [line for line in lines if line not in known]
+    if finished.status != 0 or strange:
+        how = f"ended with status {finished.status}" if finished.status >= 0 else f"was killed by signal {-finished.status}"
+        said = "; ".join(strange[:8]) or "nothing"
+        raise DatabaseError(f"{finished.name} {how} and said: {said}")
+    return known
+
+
+def account(name: str) -> pwd.struct_passwd:
+    """The account of that name on this host."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        raise DatabaseError(f"there is no user {name!r} on this host; is this the database host? Else name another user") from None
+
+
+def as_user(name: str, work: Callable[[], Any]) -> Any:
+    """Do the work in a child process that has become that user for good, and return its (JSON) result.
+
+    The module's own process stays as it was, so that Ansible can clean up after it. The child ends with its parent.
+    """
+    who = account(name)
+    if os.geteuid() == who.pw_uid:
+        return work()
+    if os.geteuid() != 0:
+        raise DatabaseError(f"this has to be done as user {name!r}, but the module runs as uid {os.geteuid()}; set become: true")
+    reading, writing = os.pipe()
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _child(who, parent, writing, work)
+    os.close(writing)
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            answer = pipe.read()
+    except BaseException:
+        os.kill(child, signal.SIGTERM)
+        raise
+    finally:
+        status = os.waitpid(child, 0)[1]
+    if not answer:
+        raise DatabaseError(f"the work as user {name!r} was ended from outside (wait status {status})")
+    told = json.loads(answer)
+    if "error" in told:
+        raise DatabaseError(told["error"], told["sqlstate"])
+    return told["result"]
+
+
+def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[], Any]) -> NoReturn:
+    """Become the user, do the work, tell the result through the pipe, and end without the parent's exit handlers."""
+    try:
+        try:
+            os.initgroups(who.pw_name, who.pw_gid)
+            os.setgid(who.pw_gid)
+            os.setuid(who.pw_uid)
+            signal.signal(signal.SIGTERM, _end)
+            die_with_parent()
+            if os.getppid() != parent:
+                os._exit(1)
+            os.environ["HOME"] = who.pw_dir
+            os.umask(0o077)
+            os.chdir("/")
+            told = {"result": work()}
+        except DatabaseError as error:
+            told = {"error": str(error), "sqlstate": error.sqlstate}
+        except Exception:
+            told = {"error": "this is a mistake in Gradual, please report it: " + traceback.format_exc(), "sqlstate": ""}
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(json.dumps(told).encode())
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _end(number: int, frame: Any) -> None:
+    sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def effective_user(name: str) -> Iterator[None]:
+    """Be that user for the length of one connect: PostgreSQL's peer authentication looks at the effective user then."""
+    who = account(name)
+    if os.geteuid() in (who.pw_uid,) or os.geteuid() != 0:
+        yield
+        return
+    group = os.getegid()
+    os.setegid(who.pw_gid)
+    os.seteuid(who.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)

@@ -1,0 +1,124 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""A throwaway PostgreSQL beside the live one: no network, no archive, no jobs, gone with whoever made it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Iterator
+
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    clean_environment, die_with_parent, run, strictly,
+)
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+
+PREFIX = "gradual-drill-"
+_OWNER = "owner.pid"
+PORT = 5432
+# Speed over safety, since nothing here is to last; and nothing that would reach out: no archive, no replication, no jobs.
+SETTINGS = {
+    "listen_addresses": "", "port": str(PORT), "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal",
+    "max_wal_senders": "0", "archive_mode": "off", "autovacuum": "off", "max_wal_size": "256MB", "shared_buffers": "64MB",
+    "maintenance_work_mem": "64MB", "max_connections": "20", "max_logical_replication_workers": "0", "logging_collector": "off", "jit": "off",
+    "log_destination": "stderr", "lc_messages": "C", "huge_pages": "off", "shared_preload_libraries": "", "client_min_messages": "warning",
+}
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A running throwaway cluster."""
+
+    folder: str
+    programs: str
+    superuser: str
+
+    def parameters(self, database: str) -> dict[str, str]:
+        return {"dbname": database, "host": self.folder, "port": str(PORT), "user": self.superuser}
+
+    def address(self) -> list[str]:
+        return ["--host", self.folder, "--port", str(PORT), "--username", self.superuser, "--no-password"]
+
+    def program(self, name: str) -> str:
+        return os.path.join(self.programs, name)
+
+
+def orphans(parent: str) -> list[str]:
+    """Folders of drills whose process has died without cleaning up (kill -9, power)."""
+    found = []
+    for name in os.listdir(parent) if os.path.isdir(parent) else []:
+        folder = os.path.join(parent, name)
+        if not name.startswith(PREFIX) or not os.path.isdir(folder) or os.stat(folder).st_uid != os.geteuid():
+            continue
+        try:
+            with open(os.path.join(folder, _OWNER), encoding="ascii") as file:
+                os.kill(int(file.read()), 0)
+        except (OSError, ValueError):
+            found.append(folder)
+    return sorted(found)
+
+
+@contextlib.contextmanager
+def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float = 60) -> Iterator[Scratch]:
+    """Make a cluster in a new folder below `parent`, run it, and take it away whatever happens."""
+    for orphan in orphans(parent):
+        shutil.rmtree(orphan, ignore_errors=True)
+    try:
+        folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+    except OSError as error:
+        raise DatabaseError(f"no throwaway cluster can be made below {parent}: {error.strerror}; name another folder as `scratch`") from None
+    server: subprocess.Popen[bytes] | None = None
+    try:
+        with open(os.path.join(folder, _OWNER), "w", encoding="ascii") as file:
+            file.write(str(os.getpid()))
+        data = os.path.join(folder, "data")
+        strictly(run([os.path.join(programs, "initdb"), "--pgdata", data, "--username", superuser, "--auth", "trust", "--encoding", "UTF8",
+                      "--no-locale", "--no-sync", "--no-instructions"], timeout=timeout))
+        with open(os.path.join(folder, "log"), "wb") as log:
+            server = subprocess.Popen(
+                [os.path.join(programs, "postgres"), "-D", data, "-c", f"unix_socket_directories={folder}",
+                 *(part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}"))],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment(), cwd=data, preexec_fn=_end_with_parent)
+        scratch = Scratch(folder, programs, superuser)
+        _wait(server, scratch, timeout)
+        yield scratch
+    finally:
+        if server is not None:
+            _stop(server)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_with_parent() -> None:
+    die_with_parent(signal.SIGQUIT)
+
+
+def _wait(server: subprocess.Popen[bytes], scratch: Scratch, timeout: float) -> None:
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            with Session(scratch.parameters("postgres"), "gradual-drill"):
+                return
+        except DatabaseError as error:
+            if server.poll() is not None or time.monotonic() > until:
+                with open(os.path.join(scratch.folder, "log"), encoding="utf-8", errors="replace") as log:
+                    last = " / ".join(log.read().splitlines()[-5:])
+                raise DatabaseError(f"the throwaway cluster did not start ({error}); its log ends: {last}") from None
+        time.sleep(0.05)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """SIGQUIT is an immediate shutdown, which is right for what is thrown away; it ends every backend too."""
+    if server.poll() is None:
+        server.send_signal(signal.SIGQUIT)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()

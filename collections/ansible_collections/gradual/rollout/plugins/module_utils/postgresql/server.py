@@ -1,0 +1,88 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Which server and which database this is, told by the server itself."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+
+# Both a backup (shared) and a migration (exclusive) hold it, in the database they work on: pg_dump blocks every ALTER.
+LOCK = (0x67726164, 0x75616C)  # "grad", "ual"
+
+_IDENTITY = """
+SELECT (SELECT system_identifier::text FROM pg_control_system()),
+       CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text,
+       current_database()::text,
+       current_setting('server_version_num')::int,
+       pg_encoding_to_char(encoding)::text,
+       pg_database_size(oid)::text,
+       (SELECT rolname::text FROM pg_roles WHERE oid = 10)
+  FROM pg_database WHERE datname = current_database()
+"""
+_KEYS = ("system_identifier", "timeline", "lsn", "database", "server_version", "encoding", "bytes", "bootstrap_role")
+
+
+def identity(session: Session) -> dict[str, Any]:
+    """{system_identifier: str, timeline: int, lsn, database, server_version: 150018, encoding, bytes: int, bootstrap_role}."""
+    found: dict[str, Any] = dict(zip(_KEYS, session.rows(_IDENTITY)[0]))
+    found["bytes"] = int(found["bytes"])
+    return found
+
+
+def binaries(session: Session) -> str:
+    """The folder of the programs of the running server's own version; needs pg_read_all_settings or a superuser."""
+    folder = str(session.value("SELECT setting FROM pg_config() WHERE name = 'BINDIR'") or "")
+    missing = [name for name in ("pg_dump", "pg_dumpall", "pg_restore", "psql", "initdb", "postgres")
+               if not os.access(os.path.join(folder, name), os.X_OK)]
+    if missing:
+        raise DatabaseError(
+            f"the running server's programs should be in {folder or 'an unknown folder'}, but {', '.join(missing)} cannot be run "
+            "there; run this on the database host, with the server's own package (postgresql-<major>) installed"
+        )
+    return folder
+
+
+def revision_table(session: Session, table: str = "alembic_version") -> str | None:
+    """The quoted name of the one table of that name in this database; None when there is none."""
+    found = session.rows(
+        "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relname = %s AND c.relkind = 'r' AND c.relpersistence <> 't' ORDER BY 1", (table,))
+    if len(found) > 1:
+        schemas = ", ".join(row[0] for row in found)
+        raise DatabaseError(f"the table {table} is there in several schemas ({schemas}); Gradual migrates one line of revisions a database")
+    return quote(*found[0]) if found else None
+
+
+def revisions(session: Session, table: str = "alembic_version") -> list[str]:
+    """The revisions that the database says it is at: none for a new database, one as a rule, several for branches."""
+    name = revision_table(session, table)
+    return [row[0] for row in session.rows(f"SELECT version_num::text FROM {name} ORDER BY 1")] if name else []
+
+
+def dumps_running(session: Session) -> list[str]:
+    """Who dumps this database just now: "pg_dump, pid 4711, user backup, since 2026-11-23 12:00:00+00"."""
+    return [row[0] for row in session.rows(
+        "SELECT format('%s, pid %s, user %s, since %s', application_name, pid, usename, date_trunc('second', backend_start))"
+        " FROM pg_stat_activity WHERE datname = current_database() AND application_name IN ('pg_dump', 'pg_dumpall')"
+        " AND pid <> pg_backend_pid() ORDER BY pid", None)]
+
+
+def try_lock(session: Session, shared: bool) -> bool:
+    """Try once, without waiting in the lock's queue: a waiter there would block CREATE INDEX CONCURRENTLY."""
+    kind = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
+    return bool(session.value(f"SELECT {kind}(%s::int, %s::int)", LOCK))
+
+
+def lock_holders(session: Session) -> list[str]:
+    """Who holds Gradual's lock of this database: "gradual-backup, pid 4711, since …"."""
+    return [row[0] for row in session.rows(
+        "SELECT format('%%s, pid %%s, since %%s', a.application_name, a.pid, date_trunc('second', a.backend_start))"
+        " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s::oid AND l.objid = %s::oid AND a.datname = current_database()",
+        LOCK)]

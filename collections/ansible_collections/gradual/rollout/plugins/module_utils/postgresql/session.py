@@ -1,0 +1,91 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""One session with PostgreSQL, by psycopg 3 where the host has it and psycopg2 otherwise. Autocommit, always."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+try:
+    import psycopg as driver
+except ImportError:
+    try:
+        import psycopg2 as driver  # type: ignore[no-redef]
+    except ImportError:
+        driver = None  # type: ignore[assignment]
+
+Row = tuple[Any, ...]
+
+
+def quote(*names: str) -> str:
+    """Identifiers, quoted and joined by dots: quote("public", 'a"b') is "public"."a""b"."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def explained(error: BaseException) -> DatabaseError:
+    """A driver's error as ours: the server's own first sentence, its detail and hint, and the SQLSTATE."""
+    diagnostics = getattr(error, "diag", None)
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+    primary = getattr(diagnostics, "message_primary", None)
+    if not primary:
+        return DatabaseError(" ".join(str(error).split()) or type(error).__name__, state)
+    parts = [primary]
+    for name in ("message_detail", "message_hint"):
+        if getattr(diagnostics, name, None):
+            parts.append(getattr(diagnostics, name))
+    return DatabaseError(". ".join(part.rstrip(".") for part in parts), state)
+
+
+class Session:
+    """A connection in autocommit; transactions are begun by an explicit BEGIN.
+
+    parameters: libpq keywords (dbname, host, port, user, password, options) or {"dsn": url}.
+    """
+
+    def __init__(self, parameters: Mapping[str, str], application_name: str = "gradual") -> None:
+        if driver is None:
+            raise DatabaseError(
+                "neither psycopg nor psycopg2 is there for the Python that runs this module; "
+                "install it on the database host: apt-get install python3-psycopg"
+            )
+        keywords: dict[str, Any] = {"connect_timeout": 10, **parameters, "application_name": application_name}
+        dsn = keywords.pop("dsn", "")
+        try:
+            self._connection = driver.connect(dsn, **keywords)
+            self._connection.autocommit = True
+        except driver.Error as error:
+            raise explained(error) from None
+
+    def rows(self, statement: str, values: Sequence[Any] | None = None) -> list[Row]:
+        """All rows that the statement returns; an empty list for one that returns none."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        except driver.Error as error:
+            raise explained(error) from None
+
+    def value(self, statement: str, values: Sequence[Any] | None = None) -> Any:
+        """The first column of the first row, or None."""
+        found = self.rows(statement, values)
+        return found[0][0] if found else None
+
+    def run(self, statement: str, values: Sequence[Any] | None = None) -> None:
+        """For what is done for its effect."""
+        self.rows(statement, values)
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._connection.closed)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,172 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Back up one database: a thin shell over module_utils/backup/dump.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup
+short_description: Back up a PostgreSQL database together with what its contents were
+version_added: "0.1.0"
+description:
+  - Dumps one database from a snapshot, and takes the number of rows and an order-independent digest of every table from that same snapshot, so that
+    M(gradual.rollout.backup_verify) can compare a restored copy with what was there.
+  - Roles and grants are part of the backup, passwords are not.
+  - The backup is written under a temporary name, brought to the disk, checksummed and only then named. Nothing is ever overwritten, and nothing is left
+    behind when it fails.
+  - Whatever pg_dump says besides its exit status is judged too, since it ends with 0 on a full disk.
+  - The receipt that it returns is at the level V(taken). It is no proof yet.
+  - A backup and a migration of the same database exclude each other, since pg_dump blocks every ALTER.
+author:
+  - The Gradual project (@gradual)
+extends_documentation_fragment:
+  - gradual.rollout.database
+attributes:
+  check_mode:
+    description: Says what would be done, with the estimated size, and does nothing.
+    support: full
+  diff_mode:
+    description: There is no text to compare.
+    support: none
+options:
+  application:
+    description: Name of the application, the first part of the backup's name.
+    type: str
+    required: true
+  database:
+    description: Name of the database.
+    type: str
+    required: true
+  destination:
+    description: Folder that keeps the backups of this application. It is made where it is missing, for O(run_as) only.
+    type: path
+    required: true
+  method:
+    description: How to back up. V(dump) is pg_dump.
+    type: str
+    choices: [dump]
+    default: dump
+  format:
+    description: One file (V(custom)), or a folder that is written by several processes at once (V(directory)).
+    type: str
+    choices: [custom, directory]
+    default: custom
+  jobs:
+    description: Number of processes that dump a O(format=directory).
+    type: int
+    default: 2
+  keep:
+    description: Number of backups of this database that are kept. The newest one that was proven by a restore is kept in any case.
+    type: int
+    default: 5
+  reserve_mib:
+    description: MiB that have to stay free at O(destination).
+    type: int
+    default: 512
+  deadline:
+    description: Seconds to wait for a migration of this database to end, and for each lock that pg_dump needs.
+    type: int
+    default: 60
+seealso:
+  - module: gradual.rollout.backup_verify
+  - module: gradual.rollout.migration
+"""
+
+EXAMPLES = r"""
+- name: Back up the shop
+  gradual.rollout.backup:
+    application: storefront
+    database: storefront
+    destination: /var/backups/gradual/storefront
+  register: taken
+
+- name: Prove it
+  gradual.rollout.backup_verify:
+    path: "{{ taken.path }}"
+"""
+
+RETURN = r"""
+path:
+  description: Folder of the backup.
+  returned: always
+  type: str
+  sample: /var/backups/gradual/storefront/storefront-20261123T120000Z
+receipt:
+  description: What was backed up, at the level V(taken). Empty in check mode.
+  returned: always
+  type: dict
+size:
+  description: Bytes of the backup.
+  returned: when taken
+  type: int
+seconds:
+  description: How long it took.
+  returned: when taken
+  type: float
+removed:
+  description: Older backups that were removed.
+  returned: when taken
+  type: list
+  elements: str
+would_remove:
+  description: Older backups that would be removed.
+  returned: in check mode
+  type: list
+  elements: str
+estimated_bytes:
+  description: An upper estimate of the backup's size.
+  returned: in check mode
+  type: int
+free_bytes:
+  description: Bytes free at the destination.
+  returned: in check mode
+  type: int
+message:
+  description: What would be done, in a sentence.
+  returned: in check mode
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import dump, store
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user
+
+ARGUMENTS = {
+    "application": {"type": "str", "required": True},
+    "database": {"type": "str", "required": True},
+    "destination": {"type": "path", "required": True},
+    "method": {"type": "str", "choices": ["dump"], "default": "dump"},
+    "format": {"type": "str", "choices": ["custom", "directory"], "default": "custom"},
+    "jobs": {"type": "int", "default": 2},
+    "keep": {"type": "int", "default": 5},
+    "reserve_mib": {"type": "int", "default": 512},
+    "deadline": {"type": "int", "default": 60},
+    "run_as": {"type": "str", "default": "postgres"},
+    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
+    "port": {"type": "int", "default": 5432},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    given = module.params
+    request = dump.Request(
+        **{key: given[key] for key in ("application", "database", "destination", "socket_directory", "port", "format", "jobs", "reserve_mib")},
+        keep=max(1, given["keep"]), deadline=given["deadline"])
+    try:
+        who = account(given["run_as"])
+        if module.check_mode:
+            module.exit_json(changed=True, receipt={}, **as_user(given["run_as"], lambda: dump.plan(request)))
+        store.prepare(request.destination, who.pw_uid, who.pw_gid)
+        result = as_user(given["run_as"], lambda: dump.take(request))
+    except DatabaseError as error:
+        module.fail_json(msg=f"The backup of {request.database} was not taken: {error}")
+    for warning in result["receipt"]["warnings"]:
+        module.warn(warning)
+    module.exit_json(changed=True, **result)
+
+
+if __name__ == "__main__":
+    main()

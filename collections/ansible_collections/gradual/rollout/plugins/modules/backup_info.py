@@ -1,0 +1,73 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Tell which backups there are: a thin shell over module_utils/backup/store.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_info
+short_description: Tell which backups there are and how far each one is proven
+version_added: "0.1.0"
+description:
+  - Reads the receipts below a folder, checks their seals, and that every file of each backup is there with its size.
+  - This is no proof of the contents. For that there is M(gradual.rollout.backup_verify).
+author:
+  - The Gradual project (@gradual)
+extends_documentation_fragment:
+  - gradual.rollout.attributes.info_module
+options:
+  destination:
+    description: Folder that keeps the backups of an application. It may be missing.
+    type: path
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Which backups are there?
+  gradual.rollout.backup_info:
+    destination: /var/backups/gradual/storefront
+  register: backups
+
+- name: The one to go back to
+  ansible.builtin.debug:
+    var: backups.newest_proven.path
+"""
+
+RETURN = r"""
+receipts:
+  description: Receipts of the backups that are there, oldest first.
+  returned: always
+  type: list
+  elements: dict
+newest_proven:
+  description: The newest receipt at the level V(restored), or null.
+  returned: always
+  type: dict
+broken:
+  description: Backups whose receipt or files do not hold, each with the C(path) and the C(reason).
+  returned: always
+  type: list
+  elements: dict
+leftovers:
+  description: Folders of backups that were never finished. The next backup removes them.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
+
+ARGUMENTS = {"destination": {"type": "path", "required": True}}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    path = module.params["destination"]
+    good, broken = store.survey(path)
+    module.exit_json(changed=False, receipts=good, newest_proven=store.newest_proven(good), broken=broken, leftovers=store.leftovers(path))
+
+
+if __name__ == "__main__":
+    main()

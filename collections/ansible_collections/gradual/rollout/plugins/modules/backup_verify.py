@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Prove a backup: a thin shell over module_utils/backup/drill.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_verify
+short_description: Prove a backup by reading it back and restoring it beside the live cluster
+version_added: "0.1.0"
+description:
+  - Earns a backup its level, one after the other. V(intact) reads every file back and compares its SHA-256. V(readable) decodes every byte of the dump.
+    V(restored) restores roles and database into a throwaway cluster and compares schema, migration revision, number of rows and contents of every
+    table with those of the snapshot that the dump was made from.
+  - The throwaway cluster listens on no network, archives nothing, runs no jobs, and is gone when the module ends, however it ends.
+  - The receipt in the backup's folder is written anew and never says more than what was seen just now.
+author:
+  - The Gradual project (@gradual)
+requirements:
+  - The server package that the backup was taken with, on this host.
+  - psycopg or psycopg2 (Debian's python3-psycopg or python3-psycopg2).
+attributes:
+  check_mode:
+    description: Says what would be proven and whether there is room for it.
+    support: full
+  diff_mode:
+    description: There is no text to compare.
+    support: none
+options:
+  path:
+    description: Folder of the backup, as M(gradual.rollout.backup) returns it.
+    type: path
+    required: true
+  level:
+    description: How far to prove it. Each level includes those before it. A migration wants V(restored).
+    type: str
+    choices: [taken, intact, readable, restored]
+    default: restored
+  run_as:
+    description: The system user that the backups belong to, and that the throwaway cluster runs as. PostgreSQL does not run as root.
+    type: str
+    default: postgres
+  scratch:
+    description: Folder below which the throwaway cluster is made.
+    type: path
+    default: /var/tmp
+  reserve_mib:
+    description: MiB that have to stay free at O(scratch) while the restored copy is there.
+    type: int
+    default: 512
+  jobs:
+    description: Number of processes that restore a database of more than 64 MiB.
+    type: int
+    default: 2
+  timeout:
+    description: Seconds that the restore may take.
+    type: int
+    default: 3600
+seealso:
+  - module: gradual.rollout.backup
+"""
+
+EXAMPLES = r"""
+- name: Prove the backup that was just taken
+  gradual.rollout.backup_verify:
+    path: "{{ taken.path }}"
+    level: restored
+  register: proven
+
+- name: Tell what was proven
+  ansible.builtin.debug:
+    msg: "{{ proven.receipt.id }}: {{ proven.receipt.level }}, {{ proven.tables }} tables compared"
+"""
+
+RETURN = r"""
+receipt:
+  description: The receipt with the level that was reached.
+  returned: always
+  type: dict
+  contains:
+    level:
+      description: The level.
+      type: str
+      sample: restored
+    durations:
+      description: Seconds of each part of taking and proving.
+      type: dict
+seconds:
+  description: How long the proof took.
+  returned: when proven
+  type: float
+tables:
+  description: Number of tables in the receipt, every one of them compared at the level V(restored).
+  returned: when proven
+  type: int
+estimated_bytes:
+  description: About how much room the restored copy needs.
+  returned: in check mode
+  type: int
+message:
+  description: What would be done, in a sentence.
+  returned: in check mode
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import drill
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
+
+ARGUMENTS = {
+    "path": {"type": "path", "required": True},
+    "level": {"type": "str", "choices": ["taken", "intact", "readable", "restored"], "default": "restored"},
+    "run_as": {"type": "str", "default": "postgres"},
+    "scratch": {"type": "path", "default": "/var/tmp"},
+    "reserve_mib": {"type": "int", "default": 512},
+    "jobs": {"type": "int", "default": 2},
+    "timeout": {"type": "int", "default": 3600},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    given = module.params
+    wanted = drill.Drill(**{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")})
+    work = drill.plan if module.check_mode else drill.prove
+    try:
+        result = as_user(given["run_as"], lambda: work(wanted))
+    except DatabaseError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=True, **result)
+
+
+if __name__ == "__main__":
+    main()
