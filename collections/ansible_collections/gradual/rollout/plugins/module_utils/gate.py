@@ -1,0 +1,245 @@
+# Copyright (c) 2026, The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The gate: counts of a stage in, verdict out. A pure function, so that a verdict can be recomputed from the record.
+
+The counts of one look: {"percent": share of the stage, "since": start of the stage, "until": time of the look (both seconds since the
+epoch), "interval": seconds, "stages": stages over which alpha is shared, "problems": [sentence], "metrics": [{"feature", "metric":
+"errors" or "slow", "problem": sentence or None, "rows": [[seconds after since, requests and bad ones with the feature, requests and
+bad ones without it]]}]}. A row without numbers (None) is an interval that was not seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing as t
+
+from ansible_collections.gradual.rollout.plugins.module_utils import sequential, wording
+
+VERDICTS = ("abort", "hold", "continue", "promote")
+# Requests that an interval, or several in a row, must have before its share is held against a hard limit.
+ENOUGH = 10
+# Intervals that a stage may go on without a single full one before that is "no data".
+GRACE = 3
+CAP = 1e12
+
+Json = t.Dict[str, t.Any]
+
+
+class GateError(Exception):
+    """The settings of a gate cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Gate and bake of a manifest, with their defaults; shares and alphas between 0 and 1, times in seconds."""
+
+    alpha: float = 0.05
+    certify_alpha: float = 0.10
+    tolerated_ratio: float = 1.25
+    margin: float = 2.0
+    slow_seconds: float = 0.5
+    hard_error_share: float = 0.2
+    hard_slow_share: float = 0.5
+    harmless_share: float = 0.01
+    min_requests: int = 50
+    on_no_data: str = "rollback"
+    min: float = 30.0
+    max: float = 600.0
+    look: float = 10.0
+    deadline: float = 0.0
+
+    def hard_share(self, metric: str) -> float:
+        return self.hard_error_share if metric == "errors" else self.hard_slow_share
+
+
+def settings_from(gate: t.Optional[t.Mapping[str, t.Any]], bake: t.Optional[t.Mapping[str, t.Any]]) -> Settings:
+    """Settings of a manifest's `gate` and `bake`; raises GateError naming key, value and what to write. A key that is None counts as left out."""
+    known = {field.name for field in dataclasses.fields(Settings)}
+    given = {}
+    for part in (gate or {}, bake or {}):
+        given.update({key: value for key, value in part.items() if key in known and value is not None})
+    policy = given.pop("on_no_data", "rollback")
+    for key, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise GateError(f"gate: {key} is {value!r}; write a number")
+    settings = Settings(**given, on_no_data=policy)
+    for key in ("alpha", "certify_alpha", "hard_error_share", "hard_slow_share", "harmless_share"):
+        if not 0 < getattr(settings, key) < 1:
+            raise GateError(f"gate: {key} is {getattr(settings, key)}; write a number between 0 and 1")
+    if settings.tolerated_ratio < 1:
+        raise GateError(f"gate: tolerated_ratio is {settings.tolerated_ratio}; write 1 or more")
+    if settings.margin <= settings.tolerated_ratio:
+        raise GateError(f"gate: margin is {settings.margin}; write more than tolerated_ratio, which is {settings.tolerated_ratio}")
+    if not 0 < settings.min <= settings.max:
+        raise GateError(f"bake: min is {settings.min} and max {settings.max}; write 0 < min <= max")
+    if not settings.deadline:
+        settings = dataclasses.replace(settings, deadline=1.5 * settings.max)
+    return settings
+
+
+@dataclasses.dataclass
+class Arm:
+    """Requests and bad ones of one arm."""
+
+    events: int = 0
+    bad: int = 0
+
+    @property
+    def share(self) -> t.Optional[float]:
+        return self.bad / self.events if self.events else None
+
+    def as_dict(self) -> Json:
+        return {"events": self.events, "bad": self.bad}
+
+
+def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
+    """The verdict on one look with a sentence, each metric with its own, and since when the treatment has had a bad event.
+
+    Whatever the counts hold, no data is "hold": "promote" needs complete rows, enough requests and a test that excludes harm, for every
+    metric. `deadline_passed` says that a hold has lasted until the policy `on_no_data` applies.
+    """
+    elapsed = max(0.0, _number(counts.get("until")) - _number(counts.get("since")))
+    metrics = [metric for metric in counts.get("metrics") or [] if isinstance(metric, dict)]
+    alpha = settings.alpha / max(1, len(metrics)) / max(1, int(_number(counts.get("stages")) or 1))
+    alone = _number(counts.get("percent")) >= 100
+    young = elapsed < max(GRACE * _number(counts.get("interval")), settings.look)
+    judged = [_judge_metric(metric, settings, alpha, alone, young) for metric in metrics]
+    problems = [str(problem) for problem in counts.get("problems") or []]
+    if not metrics:
+        problems.append("there is no metric to judge")
+    verdict, reason = _together(judged, problems, settings, elapsed)
+    first_bad = min((each["first_bad"] for each in judged if each["first_bad"] is not None), default=None)
+    since = _number(counts.get("since"))
+    for each in judged:
+        offset = each.pop("first_bad")
+        each["first_bad_at"] = None if offset is None else round(since + offset, 3)
+    return {
+        "verdict": verdict,
+        "reason": reason,
+        "elapsed": round(elapsed, 3),
+        "deadline_passed": verdict == "hold" and elapsed >= settings.deadline,
+        "first_bad_at": None if first_bad is None else round(since + first_bad, 3),
+        "metrics": judged,
+    }
+
+
+def _together(judged: t.Sequence[Json], problems: t.Sequence[str], settings: Settings, elapsed: float) -> t.Tuple[str, str]:
+    by_verdict = {name: [each for each in judged if each["verdict"] == name] for name in VERDICTS}
+    if by_verdict["abort"]:
+        return "abort", "; ".join(each["reason"] for each in by_verdict["abort"])
+    if problems or by_verdict["hold"]:
+        return "hold", "; ".join([*problems, *(each["reason"] for each in by_verdict["hold"])])
+    waiting = by_verdict["continue"]
+    if not waiting and elapsed >= settings.min:
+        return "promote", "; ".join(each["reason"] for each in judged)
+    if elapsed >= settings.max:
+        return "hold", f"no decision after {settings.max:g} s: " + "; ".join(each["reason"] for each in waiting)
+    if not waiting:
+        return "continue", f"nothing speaks against it, {settings.min - elapsed:.0f} s of the shortest bake are left"
+    return "continue", "; ".join(each["reason"] for each in waiting)
+
+
+def _judge_metric(metric: Json, settings: Settings, alpha: float, alone: bool, young: bool) -> Json:
+    rows, broken = _usable(metric.get("rows"))
+    name = str(metric.get("metric"))
+    treatment = Arm(sum(row[1] for row in rows), sum(row[2] for row in rows))
+    control = Arm(sum(row[3] for row in rows), sum(row[4] for row in rows))
+    strata = [(row[1], row[3], row[2] + row[4], row[2]) for row in rows]
+    against = 0.0 if alone else sequential.log_odds_e_value(strata, settings.tolerated_ratio, harmful=True)
+    told = wording.arms(str(metric.get("feature")), name, treatment, None if alone else control)
+    result: Json = {
+        "feature": metric.get("feature"),
+        "metric": name,
+        "treatment": treatment.as_dict(),
+        "control": None if alone else control.as_dict(),
+        "e_value": _capped(against),
+        "alpha": alpha,
+        "first_bad": next((row[0] for row in rows if row[2] > 0), None),
+    }
+
+    def verdict(word: str, why: str) -> Json:
+        return {**result, "verdict": word, "reason": f"{told}: {why}"}
+
+    limit = settings.hard_share(name)
+    if against >= math.log(1 / alpha):
+        ratio = sequential.ratio_at_least(strata, alpha, settings.tolerated_ratio)
+        chance = f"the chance of saying so of a harmless release is under {wording.percent(settings.alpha)}"
+        return verdict("abort", f"at least {ratio:.1f} times worse, {chance}")
+    over = _over_hard_limit(rows, limit, alone)
+    if over == "treatment":
+        return verdict("abort", f"over the hard limit of {wording.percent(limit)} twice in a row")
+    if metric.get("problem"):
+        return verdict("hold", str(metric["problem"]))
+    if broken:
+        return verdict("hold", f"{broken} intervals were not seen or make no sense")
+    if over == "both":
+        return verdict("hold", f"both with and without the feature over the hard limit of {wording.percent(limit)}, so something else is wrong")
+    if not rows:
+        return verdict("continue", "no full interval yet") if young else verdict("hold", "no data")
+    return verdict(*_certify(treatment, control, strata, settings, alone))
+
+
+def _certify(treatment: Arm, control: Arm, strata: t.Sequence[sequential.Stratum], settings: Settings, alone: bool) -> t.Tuple[str, str]:
+    """("promote", why) when harm is excluded, else ("continue", what is missing)."""
+    fewest = treatment.events if alone else min(treatment.events, control.events)
+    if fewest < settings.min_requests:
+        return "continue", f"{settings.min_requests} requests are needed{'' if alone else ' on each side'}"
+    wanted = math.log(1 / settings.certify_alpha)
+    bound = sequential.share_at_most(treatment.events, treatment.bad, settings.certify_alpha)
+    if bound < settings.harmless_share:
+        without = "; there is nobody without the feature left to compare with" if alone else ""
+        return "promote", f"at most {wording.percent(bound)}, under the harmless {wording.percent(settings.harmless_share)}{without}"
+    if alone:
+        return "continue", f"it may still be {wording.percent(bound)}, {wording.percent(settings.harmless_share)} is harmless; nobody is left to compare with"
+    if sequential.log_odds_e_value(strata, settings.margin, harmful=False) >= wanted:
+        return "promote", f"less than {settings.margin:g} times as bad"
+    return "continue", f"no harm seen, {settings.margin:g} times worse not yet excluded"
+
+
+def _over_hard_limit(rows: t.Sequence[t.Sequence[int]], limit: float, alone: bool) -> t.Optional[str]:
+    """"treatment" when its share was over the limit in two blocks in a row while the control's was not; "both" when the latest blocks
+    have the control over it too. A block is as many intervals in a row as it takes to have enough requests in the treatment."""
+    blocks: t.List[t.Tuple[bool, bool]] = []
+    sums = [0, 0, 0, 0]
+    for row in rows:
+        sums = [total + count for total, count in zip(sums, row[1:])]
+        if sums[0] >= ENOUGH:
+            shared = not alone and sums[2] > 0 and sums[3] > limit * sums[2]
+            blocks.append((sums[1] > limit * sums[0], shared))
+            sums = [0, 0, 0, 0]
+    for (bad, shared), (bad_next, shared_next) in zip(blocks, blocks[1:]):
+        if bad and bad_next and not shared and not shared_next:
+            return "treatment"
+    return "both" if any(shared for _bad, shared in blocks[-2:]) else None
+
+
+def _usable(rows: t.Any) -> t.Tuple[t.List[t.List[int]], int]:
+    """(rows that make sense, how many do not): five finite numbers, none negative, no more bad ones than requests."""
+    good: t.List[t.List[int]] = []
+    broken = 0
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, (list, tuple)) and len(row) == 5 and all(_is_count(value) for value in row[1:]) and _is_number(row[0]):
+            whole = [row[0], *(int(value) for value in row[1:])]
+            if whole[2] <= whole[1] and whole[4] <= whole[3]:
+                good.append(whole)
+                continue
+        broken += 1
+    return good, broken
+
+
+def _is_number(value: t.Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: t.Any) -> bool:
+    return _is_number(value) and 0 <= value < 2**53
+
+
+def _number(value: t.Any) -> float:
+    return float(value) if _is_number(value) else 0.0
+
+
+def _capped(logarithm: float) -> float:
+    return float(f"{min(math.exp(min(logarithm, 30.0)), CAP):.6g}")

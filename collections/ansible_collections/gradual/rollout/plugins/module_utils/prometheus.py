@@ -1,0 +1,139 @@
+# Copyright (c) 2026, The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Ask Prometheus for raw samples, and turn counters into increases per interval. That there is no data is always visible, never 0."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import statistics
+import typing as t
+import urllib.error
+import urllib.parse
+import urllib.request
+
+Labels = t.Dict[str, str]
+Samples = t.List[t.Tuple[float, float]]
+
+
+class PrometheusError(Exception):
+    """Prometheus did not answer, or not with data."""
+
+
+@dataclasses.dataclass
+class Series:
+    """One series: its labels and its raw (time, value) samples in order, without those that are not numbers."""
+
+    labels: Labels
+    samples: Samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What a counter grew by between two samples next to each other."""
+
+    start: float
+    end: float
+    increase: float
+
+
+class Prometheus:
+    """A client for the HTTP API; raises PrometheusError with a sentence on every kind of failure."""
+
+    def __init__(self, url: str, timeout: float = 10.0) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise PrometheusError(f"prometheus is {url!r}; write an address like http://127.0.0.1:9090")
+        self.url = url.rstrip("/")
+        self.timeout = timeout
+
+    def query(self, expression: str, time: float) -> t.List[t.Dict[str, t.Any]]:
+        """The raw `result` of an instant query at a time in seconds since the epoch; [] when nothing matches."""
+        form = urllib.parse.urlencode({"query": expression, "time": f"{time:.3f}"}).encode()
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/query", data=form, timeout=self.timeout) as answer:
+                body = answer.read()
+        except urllib.error.HTTPError as error:
+            raise PrometheusError(f"Prometheus at {self.url} answers {error.code} to {expression}: {_reason(error.read())}") from error
+        except (OSError, ValueError) as error:
+            raise PrometheusError(f"Prometheus at {self.url} does not answer: {getattr(error, 'reason', None) or error}") from error
+        try:
+            document = json.loads(body)
+            result = document["data"]["result"]
+            if document["status"] != "success" or not isinstance(result, list):
+                raise ValueError(document["status"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise PrometheusError(f"Prometheus at {self.url} does not answer with data: {body[:120]!r}") from error
+        return result
+
+    def values(self, expression: str, time: float) -> t.List[t.Tuple[Labels, t.Optional[float]]]:
+        """(labels, value) of each series of an instant query; a value that is no number (NaN, infinity) is None."""
+        return [(each.get("metric", {}), _finite(each["value"][1])) for each in self.query(expression, time) if "value" in each]
+
+    def series(self, selector: str, since: float, until: float) -> t.List[Series]:
+        """The raw samples of each series that matches a selector, from `since` to `until`."""
+        seconds = max(1, math.ceil(until - since))
+        found = []
+        for each in self.query(f"{selector}[{seconds}s]", until):
+            pairs = ((float(at), _finite(value)) for at, value in each.get("values", ()))
+            samples = [(at, value) for at, value in pairs if value is not None and since <= at <= until]
+            found.append(Series(each.get("metric", {}), samples))
+        return found
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return body[:120].decode("utf-8", "replace")
+
+
+def _finite(text: t.Any) -> t.Optional[float]:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def resets(series: t.Iterable[Series]) -> t.Set[float]:
+    """Times of samples that are lower than the one before, in any of the counters of one process: all of them began anew then."""
+    return {later[0] for each in series for earlier, later in zip(each.samples, each.samples[1:]) if later[1] < earlier[1]}
+
+
+def steps(samples: Samples, anew: t.Container[float] = ()) -> t.List[Step]:
+    """What a counter grew by from sample to sample; a counter that began anew has grown by its whole new value."""
+    result = []
+    for (start, before), (end, after) in zip(samples, samples[1:]):
+        result.append(Step(start, end, after if end in anew or after < before else after - before))
+    return result
+
+
+def scrape_interval(series: t.Iterable[Series]) -> t.Optional[float]:
+    """The usual time between two samples, rounded to half seconds from 0.75 s on so that it stays the same from look to look; None if unknown."""
+    gaps = [later[0] - earlier[0] for each in series for earlier, later in zip(each.samples, each.samples[1:])]
+    if not gaps:
+        return None
+    usual = statistics.median(gaps)
+    return round(usual * 2) / 2 if usual >= 0.75 else max(0.1, round(usual, 1))
+
+
+def binned(found: t.Iterable[Step], since: float, interval: float) -> t.Dict[int, float]:
+    """{number of the interval since `since`: increase}; a step belongs where it ends."""
+    sums: t.Dict[int, float] = {}
+    for step in found:
+        index = int((step.end - since) // interval)
+        sums[index] = sums.get(index, 0.0) + step.increase
+    return sums
+
+
+def matching(labels: t.Mapping[str, t.Sequence[str]]) -> str:
+    """A selector that matches any of the values of each label: {feature=~"a|b",job=~"application"}."""
+    parts = [f'{name}=~"{"|".join(_literal(value) for value in values)}"' for name, values in sorted(labels.items())]
+    return "{" + ",".join(parts) + "}"
+
+
+def _literal(value: str) -> str:
+    escaped = "".join(f"\\{char}" if char in r"\.+*?()|[]{}^$" else char for char in value)
+    return escaped.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
