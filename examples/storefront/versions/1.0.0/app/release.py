@@ -1,0 +1,16 @@
+"""What this release is: its features and the schema that it needs."""
+
+from __future__ import annotations
+
+FEATURES: tuple[str, ...] = ()
+"""Flags that this release evaluates."""
+
+NEEDS_REVISION = "0001"
+"""The oldest schema revision on which this release runs; revisions sort as text."""
+
+NEEDS_COLUMNS: dict[str, tuple[str, ...]] = {
+    "products": ("sku", "kind", "name", "description", "price_cents", "price_text"),
+    "accounts": ("id", "email", "name", "password", "merchant"),
+    "orders": ("reference", "account_id", "visitor", "sku", "quantity", "total_cents", "created"),
+}
+"""Columns that the code names. A later, destructive migration may have taken one away."""

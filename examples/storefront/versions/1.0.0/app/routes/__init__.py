@@ -1,0 +1,12 @@
+"""All routes of the storefront, as one table."""
+
+from . import catalogue, feedback, members, orders, pages, platform
+
+ROUTES = (
+    *pages.ROUTES,
+    *catalogue.ROUTES,
+    *orders.ROUTES,
+    *members.ROUTES,
+    *feedback.ROUTES,
+    *platform.ROUTES,
+)

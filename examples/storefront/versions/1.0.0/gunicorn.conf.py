@@ -1,0 +1,34 @@
+"""gunicorn: threads that serve, a provider and connections made after the fork, connections kept longer than the balancer keeps them."""
+
+import os
+
+from prometheus_client import multiprocess
+
+bind = f"0.0.0.0:{os.environ.get('PORT') or 8080}"
+workers = int(os.environ.get("WORKERS") or 2)
+threads = int(os.environ.get("THREADS") or 8)
+worker_class = "gthread"
+worker_tmp_dir = "/dev/shm"
+wsgi_app = "app.main:application"
+preload_app = False
+
+# Longer than any balancer keeps an idle connection: a request must never meet a connection that is being closed.
+keepalive = 75
+graceful_timeout = 20
+timeout = 30
+
+accesslog = None
+loglevel = "warning"
+proc_name = "storefront"
+# gunicorn's own control socket and the rest of what this service does not use stay off.
+control_socket_disable = True
+
+
+def post_worker_init(worker):
+    from app import main
+
+    main.start(main.application)
+
+
+def child_exit(server, worker):
+    multiprocess.mark_process_dead(worker.pid)
