@@ -1,0 +1,120 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs every module of this collection; a host that is lost meanwhile becomes an ordinary failure.
+
+Ansible runs neither rescue nor always for a host that is unreachable, and a rollout must go back by itself just
+then. So the loss of the connection is told as `failed` with `lost_host`, which rescue sees.
+For `ledger` it also says who writes, and finds out whether the holder of the lease died on this controller.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import multiprocessing
+import os
+import re
+import socket
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+display = Display()
+HOLDER = re.compile(r"(?P<place>.+):(?P<pid>\d+)\Z", re.DOTALL)
+
+
+def _place() -> str:
+    """user@controller/mark: the mark tells this boot and this container from others of the same name."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    seen = []
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            seen.append(os.readlink(path) if "/ns/" in path else open(path, encoding="ascii").read())
+        except OSError:
+            seen.append("?")
+    mark = hashlib.sha256("\n".join(seen).encode()).hexdigest()[:6]
+    return f"{user}@{socket.gethostname()}/{mark}"
+
+
+def holder() -> str:
+    """Name of this run of ansible-playbook, whichever of its workers asks."""
+    parent = multiprocessing.parent_process()
+    return f"{_place()}:{parent.pid if parent else os.getpid()}"
+
+
+def is_dead(name: str) -> bool:
+    """Whether the run of that name was on this controller and is certainly no more."""
+    match = HOLDER.match(name)
+    if match is None or match["place"] != _place():
+        return False
+    pid = int(match["pid"])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            command = stream.read()
+    except OSError:
+        return False
+    return bool(command) and b"ansible" not in command
+
+
+class ActionModule(ActionBase):
+    """Run the module of the task's name on the task's host."""
+
+    _supports_check_mode = True
+    _supports_async = False
+    _lost = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The module's result, or a failure that names the lost host."""
+        variables = task_vars or {}
+        try:
+            result = super().run(tmp, variables)
+            result.update(self._module(variables))
+        except AnsibleConnectionFailure as error:
+            result = self._failure(str(error), variables)
+        if result.get("unreachable"):
+            result = self._failure(str(result.get("msg", "")), variables)
+        return result
+
+    def cleanup(self, force: bool = False) -> None:
+        """Remove temporary files, where the host is there to do it."""
+        if self._lost:
+            return
+        try:
+            super().cleanup(force)
+        except AnsibleConnectionFailure as error:
+            display.vvv(f"temporary files are left behind: {error}")
+
+    def _module(self, variables: dict[str, Any]) -> dict[str, Any]:
+        arguments = dict(self._task.args)
+        is_ledger = self._task.action.rpartition(".")[2] == "ledger"
+        if is_ledger:
+            arguments.setdefault("holder", holder())
+        result: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=variables)
+        other = (result.get("lease") or {}).get("holder") if is_ledger and result.get("failed") else None
+        if other and is_dead(other):
+            display.vvv(f"{other}, who holds the lease, is dead: taking over")
+            result = self._execute_module(module_args={**arguments, "dead_holder": other}, task_vars=variables)
+        return result
+
+    def _failure(self, reason: str, variables: dict[str, Any]) -> dict[str, Any]:
+        self._lost = True
+        self._connection._shell.tmpdir = None
+        host = self._task.delegate_to or variables.get("inventory_hostname") or self._connection.host
+        said = " ".join(reason.split())
+        return {
+            "failed": True,
+            "changed": False,
+            "lost_host": str(host),
+            "msg": f"Host {host} was lost while {self._task.action.rpartition('.')[2]} ran; what it had done by then is not known. {said}",
+        }

@@ -1,0 +1,184 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""What to add to a ledger when a rollout is opened, recorded in or closed: pure decisions over a replayed state.
+
+One rollout of an application at a time (P6): whoever writes holds the lease, and a lease that ran out, or whose
+holder is known to be dead, may be taken over.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.hashchain import digest
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import LedgerError, stamp
+
+Event = tuple[str, dict[str, Any]]
+
+# Each event that roles may record, with the fields that the replay and the report cannot do without.
+EVENTS: dict[str, tuple[str, ...]] = {
+    "step.started": ("step",), "step.finished": ("step",), "step.failed": ("step",),
+    "backup.proven": ("receipt",), "migration.applied": ("from", "to"), "contract.applied": ("from", "to"),
+    "host.drained": ("host",), "host.released": ("host",), "host.admitted": ("host",), "host.returned": ("host",), "host.lost": ("host",),
+    "stage.set": ("percent",), "stage.verified": ("percent",), "stage.measured": ("percent",), "stage.certified": ("percent",),
+    "stage.approved": ("percent",), "gate.looked": ("percent",), "smoke.finished": ("phase",), "flags.off": (), "traffic.observed": (),
+    "return.finished": (), "flag.retired": ("flag",), "report.written": ("files",), "rollout.resumed": (),
+}  # fmt: skip
+# What the ledger module writes itself.
+OWN = frozenset({"rollout.started", "rollout.finished", "lease.taken", "lease.renewed", "lease.released"})
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
+
+
+class LeaseHeld(LedgerError):
+    """Somebody else is at work on this application."""
+
+    def __init__(self, message: str, lease: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.lease = lease
+
+
+@dataclass
+class Request:
+    """Who writes, at what time of the ledger's own clock, and for how long the lease is wanted."""
+
+    holder: str
+    now: float
+    seconds: int = 90
+    dead_holder: str | None = None
+
+
+@dataclass
+class Decision:
+    """The rollout to write to (None: nothing to write to) and the events to add."""
+
+    rollout: str | None
+    events: list[Event] = field(default_factory=list)
+
+
+def checked(events: list[dict[str, Any]]) -> list[Event]:
+    """Events as roles give them, [{event, data}], checked for name and fields."""
+    good: list[Event] = []
+    for number, entry in enumerate(events):
+        name, data = entry.get("event"), entry.get("data")
+        where = f"events[{number}]"
+        if name in OWN:
+            raise LedgerError(f"{where}.event: {name} is written by state: opened and state: closed, not by hand")
+        if name not in EVENTS:
+            near = difflib.get_close_matches(str(name), EVENTS, 1)
+            raise LedgerError(f"{where}.event: no such event, seen {name!r}; write {near[0] if near else 'one of ' + ', '.join(EVENTS)}")
+        data = {} if data is None else data
+        missing = [key for key in EVENTS[name] if key not in data]
+        if missing:
+            raise LedgerError(f"{where}.data: {name} needs {', '.join(missing)}, seen {sorted(data)}")
+        if "percent" in data:
+            data = {**data, "percent": _percent(data["percent"], f"{where}.data.percent")}
+        good.append((name, data))
+    return good
+
+
+def _percent(value: Any, where: str) -> int:
+    try:
+        percent = int(str(value))
+    except ValueError:
+        percent = -1
+    if not 0 <= percent <= 100:
+        raise LedgerError(f"{where}: not a share of users, seen {value!r}; write a whole number from 0 to 100")
+    return percent
+
+
+def opened(lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[str, Any], request: Request, force: bool = False) -> Decision:
+    """Start a rollout of the manifest, resume the open one of the same manifest, or find it completed already.
+
+    facts: {plan, hosts, revision} for rollout.started."""
+    newest = replay.state(lines, now=request.now)
+    wanted = digest(manifest)
+    if newest and newest["digest"] == wanted and newest["completed"] and not force:
+        return Decision(newest["id"])
+    lease = take(newest, request)
+    if newest and newest["open"]:
+        if newest["digest"] != wanted:
+            raise LedgerError(_another(newest, manifest))
+        return Decision(newest["id"], lease + [("rollout.resumed", {"holder": request.holder})] if lease else [])
+    for key in ("application", "version"):
+        if not VERSION.match(str(manifest.get(key, ""))):
+            raise LedgerError(f"release.{key}: not usable in a name, seen {manifest.get(key)!r}; write letters, digits and . _ + - only")
+    start = {"manifest": manifest, "digest": wanted, **facts}
+    return Decision(_identifier(lines, manifest, request.now), [("rollout.started", start), _taken(request)])
+
+
+def recorded(lines: list[dict[str, Any]], events: list[Event], request: Request, identifier: str | None = None) -> Decision:
+    """Add events to the newest rollout; no events: the lease is renewed and nothing else."""
+    newest = _newest(lines, request, identifier)
+    lease = take(newest, request)
+    if not lease and (not events or newest["lease"]["seconds"] != request.seconds):
+        lease = [("lease.renewed", {"holder": request.holder, "seconds": request.seconds})]
+    return Decision(newest["id"], lease + events)
+
+
+def closed(lines: list[dict[str, Any]], outcome: str, request: Request, identifier: str | None = None, events: list[Event] | None = None) -> Decision:
+    """Finish the newest rollout and give the lease back; nothing to add when that was done already."""
+    newest = _newest(lines, request, identifier)
+    last = events or []
+    if not newest["open"] and newest["outcome"] == outcome and not last:
+        if newest["lease"]["holder"] != request.holder:
+            return Decision(newest["id"])
+        return Decision(newest["id"], [("lease.released", {"holder": request.holder})])
+    finish: list[Event] = [("rollout.finished", {"outcome": outcome}), ("lease.released", {"holder": request.holder})]
+    return Decision(newest["id"], take(newest, request) + last + finish)
+
+
+def take(newest: dict[str, Any] | None, request: Request) -> list[Event]:
+    """The event that takes the lease; none when this holder has it. LeaseHeld when somebody else has."""
+    lease = newest["lease"] if newest else None
+    if lease and lease["holder"] == request.holder and lease["held"]:
+        return []
+    if newest and lease and lease["held"] and lease["holder"] != request.dead_holder:
+        raise LeaseHeld(
+            f"Rollout {newest['id']} is in the hands of {lease['holder']} since {lease['since']}; unless it goes on, its lease ends "
+            f"at {lease['until']} (it is {stamp(request.now)} now). Wait for it to end, or stop that run and try again after this time.",
+            lease,
+        )
+    return [_taken(request, lease["holder"] if lease else None)]
+
+
+def _taken(request: Request, after: str | None = None) -> Event:
+    data: dict[str, Any] = {"holder": request.holder, "seconds": request.seconds}
+    if after:
+        data["after"] = after
+    return ("lease.taken", data)
+
+
+def _newest(lines: list[dict[str, Any]], request: Request, identifier: str | None) -> dict[str, Any]:
+    newest = replay.state(lines, now=request.now)
+    if newest is None:
+        raise LedgerError("The ledger is empty: there is no rollout to record in. Begin one with state: opened and release: the manifest.")
+    if identifier and identifier != newest["id"]:
+        raise LedgerError(f"rollout: {identifier} is not the newest rollout, which is {newest['id']}. Somebody went on meanwhile: look before you write.")
+    return newest
+
+
+def _identifier(lines: list[dict[str, Any]], manifest: dict[str, Any], now: float) -> str:
+    second = stamp(now)[:19].replace("-", "").replace(":", "") + "Z"
+    base = f"{manifest['application']}-{manifest['version']}-{second}"
+    known, name, number = set(replay.identifiers(lines)), base, 1
+    while name in known:
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def _another(newest: dict[str, Any], manifest: dict[str, Any]) -> str:
+    there = newest["manifest"] if isinstance(newest["manifest"], dict) else {}
+    name = f"{there.get('application')} {there.get('version')}"
+    same = there.get("version") == manifest.get("version")
+    hint = " (same version, but another manifest: something in it was changed)" if same else ""
+    failed = f"; it failed in {newest['failed']['step']}: {newest['failed']['error']}" if newest["failed"] else ""
+    return (
+        f"Rollout {newest['id']} of {name} is not finished{hint}, at {newest['certified']} % certified{failed}. "
+        f"Two ways out: finish it, ansible-playbook deploy.yml with the manifest of {name} as it was; "
+        f"or go back, ansible-playbook rollback.yml, and deploy this release after that."
+    )

@@ -1,0 +1,208 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""What a ledger says about a rollout: a pure replay of its events.
+
+Lines come from `ledger.read`: they are whole and in order. Their `data` was written by roles, so
+it is read with care: a field that is missing or of another type leaves the state as it was.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any, Iterable
+
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch, stamp
+
+Line = dict[str, Any]
+
+OUTCOMES = ("completed", "returned", "incomplete")
+# Events that change what users get: after one of them a finished rollout is under way again.
+REOPENING = frozenset(
+    {"rollout.resumed", "host.drained", "host.released", "host.admitted", "host.returned", "host.lost", "stage.set", "flags.off", "step.failed"}
+)
+REOPENING_STEPS = frozenset({"backup", "migrate", "release", "ramp", "rollback"})
+
+
+def identifiers(lines: Iterable[Line]) -> list[str]:
+    """The rollouts of a ledger, oldest first."""
+    return list(dict.fromkeys(line["rollout"] for line in lines))
+
+
+def state(lines: list[Line], identifier: str | None = None, now: float | None = None) -> dict[str, Any] | None:
+    """What became of one rollout (default: the newest). None when the ledger knows none.
+
+    `now` (seconds since 1970 on the ledger's own clock) decides whether the lease is still held.
+    """
+    known = identifiers(lines)
+    wanted = identifier or (known[-1] if known else None)
+    if wanted is None or wanted not in known:
+        return None
+    result = _blank(wanted)
+    for line in lines:
+        if line["rollout"] == wanted:
+            _apply(result, line)
+    result["completed"] = not result["open"] and result["outcome"] == "completed"
+    result["durations"] = durations(lines)
+    lease = result["lease"]
+    lease["held"] = bool(lease["holder"]) and (now is None or epoch(lease["until"]) > now)
+    return result
+
+
+def durations(lines: list[Line]) -> dict[str, float]:
+    """For each step the median of its seconds in the rollouts that were completed."""
+    began: dict[tuple[str, str], float] = {}
+    took: dict[str, dict[str, float]] = {}
+    completed: set[str] = set()
+    for line in lines:
+        identifier, step = line["rollout"], line["data"].get("step")
+        if line["event"] == "rollout.finished" and line["data"].get("outcome") == "completed":
+            completed.add(identifier)
+        elif isinstance(step, str) and line["event"] == "step.started":
+            began[identifier, step] = _moment(line)
+        elif isinstance(step, str) and line["event"] == "step.finished" and (identifier, step) in began:
+            took.setdefault(step, {})[identifier] = max(0.0, _moment(line) - began[identifier, step])
+    medians: dict[str, float] = {}
+    for step, seconds in took.items():
+        known = [value for identifier, value in seconds.items() if identifier in completed]
+        if known:
+            medians[step] = round(median(known), 3)
+    return medians
+
+
+def _blank(identifier: str) -> dict[str, Any]:
+    return {
+        "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None, "finished": None,
+        "plan": None, "revision": None, "steps": {}, "failed": None, "hosts": {}, "receipt": None, "migrated": None,
+        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "contracted": False, "returned": None,
+        "completed": False, "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
+    }  # fmt: skip
+
+
+def _moment(line: Line) -> float:
+    try:
+        return epoch(line["time"])
+    except ValueError:
+        return 0.0
+
+
+def _text(data: dict[str, Any], key: str) -> str | None:
+    value = data.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _apply(state_: dict[str, Any], line: Line) -> None:
+    event, data = line["event"], line["data"]
+    family = event.partition(".")[0]
+    if event in REOPENING or (event == "step.started" and data.get("step") in REOPENING_STEPS):
+        state_["open"] = True
+    handler = {"rollout": _rollout, "step": _step, "host": _host, "stage": _stage, "lease": _lease}.get(family)
+    if handler is not None:
+        handler(state_, event, data, line)
+    elif event == "backup.proven":
+        state_["receipt"] = data.get("receipt")
+    elif event == "migration.applied":
+        state_["migrated"] = {"from": data.get("from"), "to": data.get("to")}
+    elif event == "flags.off":
+        state_.update(certified=0, stage=0, flags_off=line["time"])
+    elif event == "contract.applied":
+        state_["contracted"] = True
+    elif event == "return.finished":
+        _returned(state_, data)
+    _renew(state_["lease"], line)
+
+
+def _rollout(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
+    if event == "rollout.started":
+        state_.update(started=line["time"], open=True, **{key: data.get(key) for key in ("manifest", "digest", "plan", "revision")})
+        hosts = data.get("hosts")
+        for name, before in (hosts if isinstance(hosts, dict) else {}).items():
+            state_["hosts"][name] = {"before": before, "to": None, "now": "untouched", "drained": False, "since": line["time"]}
+    elif event == "rollout.resumed":
+        # What was never taken back is not forgotten: the run that resumes goes back first.
+        if state_["returned"]:
+            state_.update(failed=None, returned=None)
+        elif state_["steps"].get("rollback") and not state_["failed"]:
+            state_["failed"] = {"step": "rollback", "at": line["time"], "host": None, "task": None, "error": "it was interrupted"}
+        state_.update(outcome=None, finished=None)
+    elif event == "rollout.finished":
+        state_.update(open=False, outcome=_text(data, "outcome"), finished=line["time"])
+
+
+def _step(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
+    name = _text(data, "step")
+    if name is None:
+        return
+    if event == "step.started":
+        state_["steps"][name] = {"state": "started", "started": line["time"], "finished": None, "error": None, "task": None, "host": None}
+        return
+    step = state_["steps"].setdefault(name, {"state": None, "started": None, "finished": None, "error": None, "task": None, "host": None})
+    if event == "step.finished":
+        step.update(state="finished", finished=line["time"])
+        if state_["failed"] and state_["failed"]["step"] == name:
+            state_["failed"] = None
+    elif event == "step.failed":
+        why = {key: data.get(key) for key in ("host", "task", "error")}
+        step.update(state="failed", finished=line["time"], **why)
+        state_["failed"] = {"step": name, "at": line["time"], **why}
+
+
+def _returned(state_: dict[str, Any], data: dict[str, Any]) -> None:
+    """Users are back: what a later run would have to do again is not done any more."""
+    left = data.get("left")
+    state_["returned"] = {"left": left if isinstance(left, list) else []}
+    for step in ("release", "ramp", "verify", "rollback"):
+        state_["steps"].pop(step, None)
+
+
+def _host(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
+    name = _text(data, "host")
+    if name is None:
+        return
+    host = state_["hosts"].setdefault(name, {"before": data.get("from"), "to": None, "now": "untouched", "drained": False, "since": None})
+    did = event.partition(".")[2]
+    host["since"] = line["time"]
+    if did in ("drained", "admitted"):
+        host["drained"] = did == "drained"
+    if did in ("released", "returned", "lost"):
+        host["now"] = did
+    if did in ("released", "returned") and "to" in data:
+        host["to"] = data["to"]
+
+
+def _stage(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
+    percent = data.get("percent")
+    if not isinstance(percent, int) or isinstance(percent, bool):
+        return
+    if event == "stage.set":
+        state_.update(stage=percent, flags_off=None)
+        if not state_["stages"] or state_["stages"][-1]["percent"] != percent:
+            state_["stages"].append({"percent": percent, "set": line["time"], "expiry": None, "certified": None})
+        state_["stages"][-1]["expiry"] = data.get("expiry")
+    elif event == "stage.certified":
+        state_["certified"] = percent
+        for stage in state_["stages"]:
+            if stage["percent"] == percent:
+                stage["certified"] = line["time"]
+    elif event == "stage.approved":
+        state_["approvals"].append({"percent": percent, "by": data.get("by"), "at": line["time"]})
+
+
+def _lease(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
+    lease = state_["lease"]
+    if event == "lease.released":
+        lease.update(holder=None, seconds=None, since=None, until=None)
+        return
+    seconds = data.get("seconds")
+    if event in ("lease.taken", "lease.renewed") and isinstance(seconds, (int, float)) and _text(data, "holder"):
+        if event == "lease.taken":
+            lease["since"] = line["time"]
+        lease.update(holder=data["holder"], seconds=seconds)
+
+
+def _renew(lease: dict[str, Any], line: Line) -> None:
+    """Every event was written by the holder of the lease (`ledger` sees to that), so every event renews it."""
+    if lease["holder"]:
+        try:
+            lease["until"] = stamp(_moment(line) + lease["seconds"])
+        except (OverflowError, ValueError, OSError):
+            lease["until"] = line["time"]
