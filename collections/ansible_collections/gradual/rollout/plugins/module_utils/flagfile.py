@@ -78,7 +78,7 @@ def wait(url: str, document: t.Mapping[str, t.Any], wanted: t.Sequence[flagd.Wan
             with urllib.request.urlopen(url, timeout=max(1.0, min(5.0, timeout))) as answer:  # noqa: S310 - the URL is the operator's
                 text = answer.read().decode("utf-8", "replace")
             found = evaluations.living(evaluations.processes(text, flags), lambda pid: os.path.isdir(f"/proc/{pid}"))
-            told = evaluations.complaints(found, expected)
+            told = evaluations.complaints(found, expected, evaluations.speaks(text))
         except (OSError, ValueError) as error:
             told = [f"{url} does not answer: {error}"]
         if not told:

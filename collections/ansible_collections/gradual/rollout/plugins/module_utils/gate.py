@@ -125,6 +125,15 @@ def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
     }
 
 
+def judge_again(look: t.Mapping[str, t.Any]) -> Json:
+    """The verdict that a recorded look must have, from its counts and settings; raises GateError when it holds neither."""
+    try:
+        settings = Settings(**look["settings"])
+        return judge(look["counts"], settings)
+    except (KeyError, TypeError) as error:
+        raise GateError(f"the look holds no counts and settings to judge again: {error!r}") from error
+
+
 def _together(judged: t.Sequence[Json], problems: t.Sequence[str], settings: Settings, elapsed: float) -> t.Tuple[str, str]:
     by_verdict = {name: [each for each in judged if each["verdict"] == name] for name in VERDICTS}
     if by_verdict["abort"]:

@@ -16,6 +16,7 @@ description:
   - The file is replaced in one step, with a time newer than the old one's, since providers reload on a newer time only.
   - The document is checked for mistakes that flagd's JSON Schema does not see before anything is written.
   - With O(verify_url) the task succeeds only when every living process reports the new revision and a fitting share.
+    A release that does not know a flag agrees with 0 %.
 author:
   - The Gradual project (@gradual)
 options:

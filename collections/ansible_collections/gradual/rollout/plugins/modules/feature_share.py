@@ -80,6 +80,10 @@ compared:
   description: Whether there was an earlier measurement to compare with.
   type: bool
   returned: success
+finished:
+  description: When the last user had been asked, in seconds since the epoch.
+  type: float
+  returned: success
 seconds:
   description: How long it took.
   type: float
@@ -89,6 +93,8 @@ repeated:
   type: int
   returned: success
 """
+
+import time  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.gradual.rollout.plugins.module_utils import sharing  # noqa: E402
@@ -123,6 +129,7 @@ def share(module: AnsibleModule) -> dict[str, object]:
         "features": features,
         "lost": sum(each["lost"] for each in features.values()),
         "compared": before is not None,
+        "finished": round(time.time(), 3),
         "seconds": round(measured.seconds, 2),
         "repeated": measured.repeated,
     }

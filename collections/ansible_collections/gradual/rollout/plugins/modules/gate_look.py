@@ -14,7 +14,7 @@ description:
   - Fetches the raw counters of the features since the stage began from Prometheus, and compares users with and without each feature.
   - A look may be taken as often as one likes, the chance of stopping a harmless release over all looks stays under C(gate.alpha).
   - No data is never a pass. Whatever is missing gives V(hold) with a sentence that says what.
-  - Everything that was seen is returned in RV(counts); the verdict is a pure function of RV(counts) and RV(settings).
+  - Everything that was seen is returned in RV(look.counts); the verdict is a pure function of it and RV(look.settings).
 author:
   - The Gradual project (@gradual)
 options:
@@ -60,6 +60,9 @@ options:
     description: The job in Prometheus that scrapes the application.
     type: str
     default: application
+  not_before:
+    description: When to look, in seconds since the epoch; the module waits until then, ten minutes at most.
+    type: float
   timeout:
     description: Seconds to wait for one answer of Prometheus.
     type: float
@@ -106,31 +109,40 @@ on_no_data:
   description: The policy, V(rollback) or V(manual).
   type: str
   returned: success
-elapsed:
-  description: Seconds since the stage began.
-  type: float
-  returned: success
 first_bad_at:
   description: Start of the first interval with a bad answer to a user with the feature, in seconds since the epoch.
   type: float
   returned: success
-metrics:
-  description: For each feature and metric the counts of both arms, the e-value against the tolerated ratio, its verdict and reason.
-  type: list
-  elements: dict
-  returned: success
-intervals:
-  description: Intervals that were seen.
-  type: int
-  returned: success
-counts:
-  description: Everything that was seen, as gate.judge takes it.
+look:
+  description: The whole look for the ledger, the four values above among it.
   type: dict
   returned: success
-settings:
-  description: The settings in force, with their defaults.
-  type: dict
-  returned: success
+  contains:
+    percent:
+      description: The stage.
+      type: int
+      returned: success
+    elapsed:
+      description: Seconds since the stage began.
+      type: float
+      returned: success
+    intervals:
+      description: Intervals that were seen.
+      type: int
+      returned: success
+    metrics:
+      description: For each feature and metric the counts of both arms, the e-value against the tolerated ratio, its verdict and reason.
+      type: list
+      elements: dict
+      returned: success
+    counts:
+      description: Everything that was seen, as the gate takes it.
+      type: dict
+      returned: success
+    settings:
+      description: The settings in force, with their defaults. With RV(look.counts) they give the verdict again.
+      type: dict
+      returned: success
 """
 
 import dataclasses  # noqa: E402
@@ -149,12 +161,14 @@ ARGUMENTS = {
     "stages": {"type": "list", "elements": "int", "default": [25, 50, 100]},
     "hosts": {"type": "list", "elements": "str", "default": []},
     "job": {"type": "str", "default": "application"},
+    "not_before": {"type": "float"},
     "timeout": {"type": "float", "default": 10},
 }
+LONGEST_WAIT = 600.0
 
 
 def look(options: dict[str, object], now: float) -> dict[str, object]:
-    """Fetch and judge; returns the result of the module."""
+    """Fetch and judge; returns all there is to record of one look."""
     settings = gate.settings_from(options["gate"], options["bake"])  # type: ignore[arg-type]
     if now < options["since"]:  # type: ignore[operator]
         raise gate.GateError(f"since is {options['since']}, which is in the future of this host ({now:.0f}); compare the clocks")
@@ -171,6 +185,7 @@ def look(options: dict[str, object], now: float) -> dict[str, object]:
     client = prometheus.Prometheus(options["prometheus"], options["timeout"])  # type: ignore[arg-type]
     counts = arms.collect(client, stage)
     return {
+        "percent": stage.percent,
         **gate.judge(counts, settings),
         "intervals": max((len(metric["rows"]) for metric in counts["metrics"]), default=0),
         "on_no_data": settings.on_no_data,
@@ -182,10 +197,11 @@ def look(options: dict[str, object], now: float) -> dict[str, object]:
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        result = look(module.params, time.time())
+        time.sleep(min(LONGEST_WAIT, max(0.0, (module.params["not_before"] or 0.0) - time.time())))
+        seen = look(module.params, time.time())
     except (gate.GateError, prometheus.PrometheusError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **result)
+    module.exit_json(changed=False, look=seen, **{key: seen[key] for key in ("verdict", "reason", "deadline_passed", "on_no_data", "first_bad_at")})
 
 
 if __name__ == "__main__":

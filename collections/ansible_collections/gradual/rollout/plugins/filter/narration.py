@@ -1,0 +1,49 @@
+# Copyright (c) 2026, The Gradual project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that say in one line what a look or a measurement of shares has seen."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.gradual.rollout.plugins.module_utils import wording
+
+
+def look_sentence(look: t.Mapping[str, t.Any], number: t.Optional[int] = None) -> str:
+    """A look as one line: "25 %, look 3, 30 s: continue — search errors with the feature 0 % of 420, …"."""
+    _expect(look, "look_sentence", "the look of gradual.rollout.gate_look", "verdict", "reason")
+    where = [f"{look['percent']} %"] if look.get("percent") is not None else []
+    where += [f"look {number}"] if number is not None else []
+    where += [f"{look['elapsed']:.0f} s"] if isinstance(look.get("elapsed"), (int, float)) else []
+    deadline = "; the deadline has passed" if look.get("deadline_passed") else ""
+    prefix = ", ".join(where) + ": " if where else ""
+    return f"{prefix}{look['verdict']} — {look['reason']}{deadline}"
+
+
+def share_sentence(measured: t.Mapping[str, t.Any], percent: t.Optional[int] = None) -> str:
+    """The result of feature_share as one line: "25 %: search 25.4 % of 2,000 users, …; nobody lost a feature"."""
+    _expect(measured, "share_sentence", "the result of gradual.rollout.feature_share", "features", "lost")
+    parts = []
+    for flag, seen in measured["features"].items():
+        share = f"{wording.percent(seen['share'])} of {wording.number(seen['users'])} users" if seen.get("users") else "not measured"
+        parts.append(f"{flag} {share}")
+    lost = int(measured["lost"])
+    if measured.get("compared") is False:
+        parts.append("first measurement")
+    else:
+        parts.append(f"{lost} users lost a feature" if lost else "nobody lost a feature")
+    return (f"{percent} %: " if percent is not None else "") + ", ".join(parts[:-1]) + "; " + parts[-1]
+
+
+def _expect(value: t.Any, name: str, what: str, *keys: str) -> None:
+    if not hasattr(value, "keys") or any(key not in value for key in keys):
+        raise AnsibleFilterError(f"{name} needs {what}, with {' and '.join(keys)}; seen {value!r:.120}")
+
+
+class FilterModule:
+    """Filters of gradual.rollout that narrate."""
+
+    def filters(self) -> dict[str, t.Callable[..., str]]:
+        return {"look_sentence": look_sentence, "share_sentence": share_sentence}
