@@ -84,6 +84,10 @@ finished:
   description: When the last user had been asked, in seconds since the epoch.
   type: float
   returned: success
+began:
+  description: When it began by this host's clock, in epoch seconds; since then the gate may look.
+  type: float
+  returned: success
 seconds:
   description: How long it took.
   type: float
@@ -118,6 +122,7 @@ def share(module: AnsibleModule) -> dict[str, object]:
         if options[name] <= 0:
             raise sharing.ShareError(f"{name} is {options[name]}; write a number above 0")
     before = sharing.load(options["previous"]) if options["previous"] else None
+    began = time.time()
     measured = sharing.measure(options["base_url"], options["flags"], options["users"], options["rate"], options["ca_path"], options["timeout"])
     if measured.mistakes:
         count = f"{len(measured.mistakes)} of {len(measured.mistakes) + len(measured.answered)} users asked"
@@ -129,6 +134,7 @@ def share(module: AnsibleModule) -> dict[str, object]:
         "features": features,
         "lost": sum(each["lost"] for each in features.values()),
         "compared": before is not None,
+        "began": round(began, 3),
         "finished": round(time.time(), 3),
         "seconds": round(measured.seconds, 2),
         "repeated": measured.repeated,
