@@ -1,0 +1,190 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Adapter for Alembic: revision files are read as text, never imported, and Alembic itself runs in the release's own environment."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from typing import Iterator, Mapping, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import PHASES, UNKNOWN, Command, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+_ERROR_LINE = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception|Violation|Failure|Interrupt)|[A-Z]\w+): (?P<said>.+)$")
+_CONCURRENT_SQL = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
+_CLASS = re.compile(r"^\((?:[\w.]+\.)?\w+\) ")
+
+
+def constants(source: str, file: str) -> dict[str, object]:
+    """The module-level names of a revision file that are plain values."""
+    found: dict[str, object] = {}
+    for node in ast.parse(source, file).body:
+        targets: list[ast.expr] = []
+        value: ast.expr | None = None
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AnnAssign):
+            targets, value = [node.target], node.value
+        for target in targets:
+            if isinstance(target, ast.Name) and value is not None:
+                try:
+                    found[target.id] = ast.literal_eval(value)
+                except ValueError:
+                    continue
+    return found
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    return tuple(str(one) for one in value) if isinstance(value, (tuple, list)) else ()
+
+
+def parse(source: str, file: str) -> Revision | None:
+    """A revision file as a Revision; None for a Python file that is none."""
+    try:
+        found = constants(source, file)
+        tree = ast.parse(source, file)
+    except SyntaxError as error:
+        raise DatabaseError(f"{file} is not Python: {error.msg} in line {error.lineno}") from None
+    if not isinstance(found.get("revision"), str):
+        return None
+    # An expression that is only a string is a docstring.
+    talk = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in talk]
+    document = ast.get_docstring(tree) or ""
+    phase = str(found.get("phase", UNKNOWN)).strip().lower()
+    if "phase" in found and phase not in PHASES:
+        raise DatabaseError(f"{file} has phase = {found['phase']!r}; write one of {', '.join(PHASES)}")
+    return Revision(
+        revision=str(found["revision"]), parents=_strings(found.get("down_revision")) + _strings(found.get("depends_on")), phase=phase,
+        description=document.splitlines()[0] if document else "", file=file, words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
+        concurrent=_concurrent(tree, texts),
+    )
+
+
+def _concurrent(tree: ast.Module, texts: Sequence[str]) -> bool:
+    """Whether it uses CONCURRENTLY, as SQL or as Alembic's postgresql_concurrently=True. What only talks about it does not count."""
+    if any(_CONCURRENT_SQL.search(text) for text in texts):
+        return True
+    return any(
+        isinstance(node, ast.keyword) and node.arg == "postgresql_concurrently" and not (isinstance(node.value, ast.Constant) and not node.value.value)
+        for node in ast.walk(tree)
+    )
+
+
+class Alembic:
+    """The revisions below `<directory>/<path>/versions` of a staged release."""
+
+    table = "alembic_version"
+
+    def __init__(self, directory: str, path: str) -> None:
+        self.directory = directory
+        self.revisions = _read(os.path.join(directory, path, "versions"), directory)
+
+    def current(self, recorded: Sequence[str]) -> frozenset[str]:
+        unknown = [one for one in recorded if one not in self.revisions]
+        if unknown:
+            raise DatabaseError(
+                f"the database is at revision {', '.join(unknown)}, which is none of the {len(self.revisions)} in {self.directory}; "
+                "an older release cannot migrate a newer database: release a version that has this revision"
+            )
+        seen: set[str] = set()
+        waiting = list(recorded)
+        while waiting:
+            one = waiting.pop()
+            if one not in seen:
+                seen.add(one)
+                waiting.extend(self.revisions[one].parents)
+        return frozenset(seen)
+
+    def ancestors(self, recorded: Sequence[str]) -> frozenset[str | None]:
+        return frozenset(self.current(recorded)) | {None}
+
+    def pending(self, recorded: Sequence[str], target: str) -> list[Revision]:
+        done = self.current(recorded)
+        wanted = self.current(self.resolve(target))
+        return [one for one in _ordered(self.revisions) if one.revision in wanted - done]
+
+    def resolve(self, target: str) -> list[str]:
+        """`head`, a revision, or the beginning of one, as revisions."""
+        heads = sorted(set(self.revisions) - {parent for one in self.revisions.values() for parent in one.parents})
+        if target in ("head", "heads"):
+            if target == "head" and len(heads) > 1:
+                raise DatabaseError(f"there are several heads ({', '.join(heads)}); merge them with `alembic merge heads`, or name one as target")
+            return heads
+        if target in self.revisions:
+            return [target]
+        close = [one for one in self.revisions if len(target) >= 4 and one.startswith(target)]
+        if len(close) == 1:
+            return close
+        raise DatabaseError(f"the target {target!r} is no revision in {self.directory}; write head or one of {', '.join(sorted(self.revisions)[-5:])}")
+
+    def apply(self, revision: Revision) -> Command:
+        return self._command("upgrade", revision.revision)
+
+    def revert(self, revision: Revision) -> Command:
+        if len(revision.parents) > 1:
+            raise DatabaseError(f"{revision.revision} is a merge; revert it by hand with alembic downgrade")
+        return self._command("downgrade", revision.parents[0] if revision.parents else "base")
+
+    def verify(self, recorded: Sequence[str], revision: Revision) -> bool:
+        return revision.revision in recorded
+
+    def sentence(self, output: str) -> str:
+        return sentence(output)
+
+    def _command(self, *words: str) -> Command:
+        python = os.path.join(self.directory, ".venv", "bin", "python")
+        return Command((python, "-m", "alembic", *words), self.directory)
+
+
+def _read(folder: str, directory: str) -> dict[str, Revision]:
+    if not os.path.isdir(folder):
+        raise DatabaseError(f"there is no folder {folder}; `path` is where migrations lie in the release, and their files are in its folder versions")
+    found: dict[str, Revision] = {}
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith(".py") or name == "__init__.py":
+            continue
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            one = parse(file.read(), os.path.relpath(file.name, directory))
+        if one is None:
+            continue
+        if one.revision in found:
+            raise DatabaseError(f"{one.file} and {found[one.revision].file} have the same revision {one.revision!r}")
+        found[one.revision] = one
+    for one in found.values():
+        for parent in one.parents:
+            if parent not in found:
+                raise DatabaseError(f"{one.file} comes after revision {parent!r}, which is in none of the files beside it")
+    return found
+
+
+def _ordered(revisions: Mapping[str, Revision]) -> Iterator[Revision]:
+    """Parents before children; among equals by name, so that two runs agree."""
+    done: set[str] = set()
+    while len(done) < len(revisions):
+        ready = sorted(name for name, one in revisions.items() if name not in done and all(parent in done for parent in one.parents))
+        if not ready:
+            raise DatabaseError(f"the revisions {', '.join(sorted(set(revisions) - done))} come after one another in a circle")
+        for name in ready:
+            done.add(name)
+            yield revisions[name]
+
+
+def sentence(output: str) -> str:
+    """The last error of a traceback, with PostgreSQL's detail, without class names and SQL; else the last line."""
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    for number in range(len(lines) - 1, -1, -1):
+        if lines[number].startswith("FAILED: "):
+            return lines[number][len("FAILED: "):].strip()
+        match = _ERROR_LINE.match(lines[number])
+        if match and not lines[number].startswith(("INFO", "DETAIL", "HINT", "CONTEXT", "LINE")):
+            said = [_CLASS.sub("", match["said"]).strip()]
+            said += [line.strip() for line in lines[number + 1:number + 6] if line.startswith(("DETAIL:", "HINT:"))]
+            return " ".join(said)
+    return lines[-1].strip() if lines else "it said nothing"

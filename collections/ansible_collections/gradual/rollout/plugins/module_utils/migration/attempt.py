@@ -1,0 +1,164 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""One attempt at one step: the migration tool runs as an unprivileged user while we watch its session from our own."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Command
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, clean_environment, die_with_parent
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+
+APPLICATION_NAME = "gradual-migration"
+_PAUSE = 0.02
+_SESSIONS = """
+SELECT a.pid, coalesce(a.wait_event_type, '')::text, pg_blocking_pids(a.pid),
+       EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'),
+       coalesce((SELECT p.phase FROM pg_stat_progress_create_index p WHERE p.pid = a.pid), '')::text
+  FROM pg_stat_activity a
+ WHERE a.datname = current_database() AND a.application_name = %s AND a.pid <> pg_backend_pid()
+"""
+_WHO = """
+SELECT format('pid %%s (%%s, user %%s, %%s for %%s s)', pid, coalesce(nullif(application_name, ''), backend_type), coalesce(usename, '-'),
+              coalesce(state, 'prepared transaction'), round(extract(epoch FROM clock_timestamp() - coalesce(xact_start, backend_start))))
+  FROM pg_stat_activity WHERE pid = ANY(%s) ORDER BY pid
+"""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How one attempt may run. lock_timeout_ms: None for CONCURRENTLY. Seconds else."""
+
+    lock_timeout_ms: int | None
+    watched_lock_ms: int
+    waiting: float
+    running: float
+
+
+@dataclass
+class Attempt:
+    """How it ended: status, everything printed, who was in the way, why we ended it ourselves (or "")."""
+
+    status: int
+    output: str
+    blockers: list[str] = field(default_factory=list)
+    ended: str = ""
+
+
+def environment(given: Mapping[str, str], options: str) -> dict[str, str]:
+    """What the tool gets: the file's variables, our name for its sessions, and settings that nothing else may loosen."""
+    own = " ".join(part for part in (given.get("PGOPTIONS", ""), options) if part)
+    return {**clean_environment(), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", **given,
+            "PGOPTIONS": own, "PGAPPNAME": APPLICATION_NAME}
+
+
+def attempt(command: Command, variables: Mapping[str, str], user: str | None, limits: Limits, watcher: Callable[[], Session | None]) -> Attempt:
+    """Run it to its end or to a limit. `watcher` gives our session, or None while the server is away."""
+    identity: dict[str, Any] = {}
+    if user is not None:
+        who = account(user)
+        identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+    with tempfile.TemporaryFile() as printed:
+        try:
+            process = subprocess.Popen(command.argv, cwd=command.folder, env=dict(variables), stdin=subprocess.DEVNULL, stdout=printed,
+                                       stderr=subprocess.STDOUT, preexec_fn=die_with_parent, **identity)
+        except OSError as error:
+            as_whom = f" as user {user!r}" if user else ""
+            raise DatabaseError(f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; is the release staged, and may "
+                                "that user read it? Else name another one as migrate_as") from None
+        try:
+            result = _watch(process, limits, watcher)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        printed.seek(0)
+        result.output = printed.read().decode(errors="replace")
+    return result
+
+
+def _watch(process: subprocess.Popen[bytes], limits: Limits, watcher: Callable[[], Session | None]) -> Attempt:
+    seen = Attempt(0, "")
+    begun = time.monotonic()
+    waiting_since: dict[str, float] = {}
+    while process.poll() is None:
+        now = time.monotonic()
+        session = watcher()
+        if session is not None:
+            try:
+                _look(session, seen, limits, waiting_since, now)
+            except DatabaseError:
+                # The server may be on its way down; what counts is how the step ends and what the revision is then.
+                waiting_since.clear()
+        if not seen.ended and now - begun > limits.running:
+            seen.ended = f"it ran longer than {limits.running:.0f} s; raise `timeout` if this migration needs longer"
+        if seen.ended:
+            _end(process, session)
+        time.sleep(_PAUSE)
+    seen.status = process.returncode
+    return seen
+
+
+def _look(session: Session, seen: Attempt, limits: Limits, since: dict[str, float], now: float) -> None:
+    """See whether the step waits for a lock, for whom, and whether it has waited long enough."""
+    waits = exclusive = False
+    for pid, wait, blocking, wants_all, progress in session.rows(_SESSIONS, (APPLICATION_NAME,)):
+        if wait != "Lock" and not progress.startswith("waiting for"):
+            continue
+        waits = True
+        exclusive = exclusive or bool(wants_all)
+        who = session.rows(_WHO, ([one for one in blocking if one and one != pid],))
+        seen.blockers = merged(seen.blockers, [row[0] for row in who])
+    if limits.lock_timeout_ms is not None:
+        return
+    # CONCURRENTLY waits for transactions without being in anybody's way; a wait for the whole table stalls everyone behind it.
+    for name, is_so, allowed in (("lock", waits, limits.waiting), ("exclusive", exclusive, limits.watched_lock_ms / 1000)):
+        if not is_so:
+            since.pop(name, None)
+        elif now - since.setdefault(name, now) > allowed:
+            seen.ended = "lock timeout" if name == "exclusive" else f"it waited longer than {limits.waiting:.0f} s for older transactions to end"
+
+
+def merged(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
+    """Blockers, each process once, as it was last seen."""
+    return list({one.partition(" (")[0]: one for one in (*earlier, *later)}.values())
+
+
+def _end(process: subprocess.Popen[bytes], session: Session | None) -> None:
+    """End the sessions first: a statement goes on when only its client is gone."""
+    if session is not None:
+        try:
+            terminate_sessions(session)
+        except DatabaseError:
+            pass
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def running_sessions(session: Session) -> list[int]:
+    """Server processes that work for a migration of this database, ours or one left by a run that died."""
+    return [row[0] for row in session.rows(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s AND pid <> pg_backend_pid() ORDER BY pid",
+        (APPLICATION_NAME,))]
+
+
+def terminate_sessions(session: Session) -> None:
+    """End those sessions; returns when they are gone, or after 10 s."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        pids = running_sessions(session)
+        if not pids:
+            return
+        for pid in pids:
+            session.run("SELECT pg_terminate_backend(%s::int)", (pid,))
+        time.sleep(0.1)

@@ -1,0 +1,132 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""What may be done: pure decisions, before anything is."""
+
+from __future__ import annotations
+
+import re
+from typing import Mapping, Sequence
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import UNKNOWN, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+HIDDEN = "********"
+# SQLAlchemy's drivers that are libpq underneath and so obey PGOPTIONS, by which the timeouts are set.
+_LIBPQ = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+psycopg_async")
+# Told by every driver in every language of the server: the class of the error, or its SQLSTATE.
+_LOCK_TIMEOUT = re.compile(r"LockNotAvailable|55P03|canceling statement due to lock timeout")
+_PASSING = re.compile(
+    r"DeadlockDetected|SerializationFailure|AdminShutdown|CrashShutdown|CannotConnectNow|40P01|40001|57P0[123]"
+    r"|server closed the connection unexpectedly|terminating connection|[Cc]onnection refused|the connection is lost|consuming input failed")
+
+
+def steps(pending: Sequence[Revision], phase: str) -> tuple[list[Revision], list[Revision]]:
+    """(what to apply now, what stays pending for a later phase).
+
+    Expand applies what leads up to the first revision of another phase. It refuses where it would have to leave out a revision that
+    something later rests on, and where a file does not say its phase.
+    """
+    if phase == "contract":
+        return list(pending), []
+    for number, one in enumerate(pending):
+        if one.phase == "expand":
+            continue
+        silent = [other for other in pending if other.phase == UNKNOWN]
+        if silent:
+            raise DatabaseError(
+                f"{silent[0].file} does not say its phase, so it counts as one that old code may not survive. If code of the previous release can "
+                'work with what it makes, write phase = "expand" at its top level; else phase = "contract", and run it later by contract.yml'
+            )
+        late = [other for other in pending[number:] if other.phase == "expand"]
+        if late:
+            raise DatabaseError(
+                f"{late[0].revision} ({late[0].file}) is to be applied now, but it comes after {one.revision}, whose phase is {one.phase} and whose time has "
+                "not come; put the expand migration before it, or ship the other one in a later release"
+            )
+        return list(pending[:number]), list(pending[number:])
+    return list(pending), []
+
+
+def variables(text: str, file: str) -> dict[str, str]:
+    """KEY=value lines as systemd reads them; comments and empty lines are left out."""
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#;":
+            continue
+        key, equals, value = stripped.partition("=")
+        key = key.removeprefix("export ").strip()
+        if not equals or not key.isidentifier():
+            raise DatabaseError(f"{file}, line {number}, is not KEY=value")
+        value = value.strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        found[key] = value
+    return found
+
+
+def libpq_url(url: str) -> str:
+    """The database's address without SQLAlchemy's driver, as libpq takes it."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise DatabaseError("DATABASE_URL is no URL; write postgresql://role:password@host:5432/database")
+    if scheme not in _LIBPQ:
+        raise DatabaseError(f"DATABASE_URL uses {scheme!r}, which does not obey PGOPTIONS, so no lock timeout could be set; migrate through psycopg")
+    return f"postgresql://{rest}"
+
+
+def database_of(url: str) -> str:
+    """The name of the database in the address."""
+    name = unquote(urlsplit(libpq_url(url)).path.lstrip("/"))
+    if not name:
+        raise DatabaseError("DATABASE_URL names no database; write postgresql://role:password@host:5432/database")
+    return name
+
+
+def secrets(environment: Mapping[str, str]) -> list[str]:
+    """Everything in the environment that must be in no message, longest first."""
+    found = set()
+    url = environment.get("DATABASE_URL", "")
+    if url:
+        password = urlsplit(url).password
+        if password:
+            found |= {url, password, unquote(password)}
+    for key, value in environment.items():
+        if value and re.search(r"PASSWORD|SECRET|TOKEN|(^|_)KEY(_|$)|CREDENTIAL", key):
+            found.add(value)
+        if "://" in value and urlsplit(value).password:
+            found.add(str(urlsplit(value).password))
+    return sorted((one for one in found if len(one) > 2), key=len, reverse=True)
+
+
+def scrubbed(text: str, hidden: Sequence[str]) -> str:
+    """The text without any of the secrets, nor a password in any address."""
+    for one in hidden:
+        text = text.replace(one, HIDDEN)
+    return re.sub(r"(\w+://[^\s:/@]*):[^\s@/]+@", rf"\1:{HIDDEN}@", text)
+
+
+def address(url: str) -> str:
+    """The address for people: without the password."""
+    parts = urlsplit(libpq_url(url))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def lock_timeout(output: str) -> bool:
+    """Whether it ended because a lock was not to be had in time."""
+    return bool(_LOCK_TIMEOUT.search(output))
+
+
+def passing(output: str) -> bool:
+    """Whether the same step may well succeed when it is tried again: a deadlock, a restart of the server, a lost connection."""
+    return bool(_PASSING.search(output))
+
+
+def options(lock_timeout_ms: int | None, statement_timeout_ms: int, server_version: int) -> str:
+    """PGOPTIONS of a step. They go before what the role or the database sets. None: wait for locks as CONCURRENTLY has to."""
+    settings = {"lock_timeout": lock_timeout_ms or 0, "statement_timeout": statement_timeout_ms, "idle_in_transaction_session_timeout": 60000}
+    if server_version >= 140000:
+        # The server itself ends a statement whose client is gone, so that no orphan goes on without its driver.
+        settings["client_connection_check_interval"] = 1000
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
