@@ -1,12 +1,12 @@
 # Copyright: the Gradual project
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt)
-"""The functions of module_utils/fleet.py for roles; each is documented in the YAML file of its name."""
+"""Pure functions of module_utils for roles; each is documented in the YAML file of its name."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import fleet
+from ansible_collections.gradual.rollout.plugins.module_utils import fleet, rollout
 
 
 class FilterModule:
@@ -24,5 +24,6 @@ class FilterModule:
                 fleet.probes,
                 fleet.releases_on_hosts,
                 fleet.smoke_events,
+                rollout.outcome_of,
             )
         }

@@ -9,7 +9,7 @@ it is read with care: a field that is missing or of another type leaves the stat
 from __future__ import annotations
 
 from statistics import median
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch, stamp
 
@@ -48,6 +48,15 @@ def state(lines: list[Line], identifier: str | None = None, now: float | None = 
     return result
 
 
+def outcome_of(rollout: Mapping[str, Any]) -> str:
+    """How a rollout that ends now has ended: completed, returned, or incomplete when something is left to do."""
+    if rollout["returned"]:
+        return "incomplete" if rollout["returned"]["left"] else "returned"
+    steps = rollout["steps"]
+    whole = all((steps.get(step) or {}).get("state") == "finished" for step in ("backup", "migrate", "release", "ramp", "verify"))
+    return "completed" if whole and not rollout["failed"] and "rollback" not in steps else "incomplete"
+
+
 def durations(lines: list[Line]) -> dict[str, float]:
     """For each step the median of its seconds in the rollouts that were completed."""
     began: dict[tuple[str, str], float] = {}
@@ -71,7 +80,7 @@ def durations(lines: list[Line]) -> dict[str, float]:
 
 def _blank(identifier: str) -> dict[str, Any]:
     return {
-        "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None, "finished": None,
+        "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None, "started_epoch": None, "finished": None,
         "plan": None, "revision": None, "steps": {}, "failed": None, "hosts": {}, "receipt": None, "migrated": None,
         "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "contracted": False, "returned": None,
         "completed": False, "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
@@ -113,7 +122,7 @@ def _apply(state_: dict[str, Any], line: Line) -> None:
 
 def _rollout(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
     if event == "rollout.started":
-        state_.update(started=line["time"], open=True, **{key: data.get(key) for key in ("manifest", "digest", "plan", "revision")})
+        state_.update(started=line["time"], started_epoch=_moment(line), open=True, **{key: data.get(key) for key in ("manifest", "digest", "plan", "revision")})
         hosts = data.get("hosts")
         for name, before in (hosts if isinstance(hosts, dict) else {}).items():
             state_["hosts"][name] = {"before": before, "to": None, "now": "untouched", "drained": False, "since": line["time"]}
@@ -125,7 +134,9 @@ def _rollout(state_: dict[str, Any], event: str, data: dict[str, Any], line: Lin
             state_["failed"] = {"step": "rollback", "at": line["time"], "host": None, "task": None, "error": "it was interrupted"}
         state_.update(outcome=None, finished=None)
     elif event == "rollout.finished":
-        state_.update(open=False, outcome=_text(data, "outcome"), finished=line["time"])
+        # An incomplete one has given its lease back, but something of it is left to do.
+        outcome = _text(data, "outcome")
+        state_.update(open=outcome == "incomplete", outcome=outcome, finished=line["time"])
 
 
 def _step(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
