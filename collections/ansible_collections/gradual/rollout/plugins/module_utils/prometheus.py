@@ -50,9 +50,13 @@ class Prometheus:
 
     def query(self, expression: str, time: float) -> t.List[t.Dict[str, t.Any]]:
         """The raw `result` of an instant query at a time in seconds since the epoch; [] when nothing matches."""
-        form = urllib.parse.urlencode({"query": expression, "time": f"{time:.3f}"}).encode()
+        return self._ask("query", {"query": expression, "time": f"{time:.3f}"})
+
+    def _ask(self, path: str, parameters: t.Mapping[str, str]) -> t.List[t.Dict[str, t.Any]]:
+        expression = parameters["query"]
+        form = urllib.parse.urlencode(parameters).encode()
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/query", data=form, timeout=self.timeout) as answer:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}", data=form, timeout=self.timeout) as answer:
                 body = answer.read()
         except urllib.error.HTTPError as error:
             raise PrometheusError(f"Prometheus at {self.url} answers {error.code} to {expression}: {_reason(error.read())}") from error
@@ -79,6 +83,15 @@ class Prometheus:
             pairs = ((float(at), _finite(value)) for at, value in each.get("values", ()))
             samples = [(at, value) for at, value in pairs if value is not None and since <= at <= until]
             found.append(Series(each.get("metric", {}), samples))
+        return found
+
+    def range(self, expression: str, since: float, until: float, step: float) -> t.List[Series]:
+        """The value of an expression every `step` seconds, for pictures and totals; points without a number are left out."""
+        limits = {"start": f"{since:.3f}", "end": f"{until:.3f}", "step": f"{step:.3f}"}
+        found = []
+        for each in self._ask("query_range", {"query": expression, **limits}):
+            pairs = ((float(at), _finite(value)) for at, value in each.get("values", ()))
+            found.append(Series(each.get("metric", {}), [(at, value) for at, value in pairs if value is not None]))
         return found
 
 

@@ -1,0 +1,201 @@
+# Copyright (c) 2026, The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What users got during a rollout: requests and failures as the balancer counts them, times and features as the application does.
+
+A figure that nothing was measured for is None and has a sentence in `not_measured`; it is never 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus, PrometheusError, Series, binned, matching, resets, steps
+
+POINTS = 120
+DURATION = "http_request_duration_seconds"
+FEATURE_DURATION = "feature_request_duration_seconds"
+Json = t.Dict[str, t.Any]
+Bins = t.Dict[int, float]
+
+
+@dataclasses.dataclass
+class Window:
+    """Which time to look at, and where: jobs and frontends as Prometheus names them, times in seconds since the epoch."""
+
+    since: float
+    until: float
+    features: t.Sequence[str]
+    slow_seconds: float = 0.5
+    job: str = "application"
+    frontends: t.Sequence[str] = ("front_door",)
+
+    @property
+    def step(self) -> float:
+        """Seconds of one point of a chart: whole ones, so that an increase is never read from half a scrape."""
+        return max(1.0, -(-(self.until - self.since) // POINTS))
+
+    def bin_time(self, index: int) -> float:
+        return round(self.since + (index + 1) * self.step, 3)
+
+
+def observe(prometheus: Prometheus, window: Window) -> Json:
+    """The data of the event traffic.observed; raises PrometheusError only when Prometheus does not answer at all."""
+    if window.until <= window.since:
+        raise PrometheusError(f"since is {window.since:.0f}, which is not before until, {window.until:.0f}")
+    missing: t.List[str] = []
+    front = _front(prometheus, window, missing)
+    times = _times(prometheus, window, missing)
+    shares = _shares(prometheus, window)
+    indexes = sorted(set(front["requests"]) | set(times["count"]))
+    series = []
+    for index in indexes:
+        buckets = {bound: grown.get(index, 0.0) for bound, grown in times["buckets"].items()}
+        series.append(
+            {
+                "time": window.bin_time(index),
+                "requests": _whole(front["requests"].get(index)),
+                "failed": _whole(front["failed"].get(index)),
+                "p50": quantile(buckets, 0.5),
+                "p95": quantile(buckets, 0.95),
+                "share": shares.get(index),
+            }
+        )
+    requests, failed = _total(front["requests"]), _total(front["failed"])
+    count, seconds = _total(times["count"]), _total(times["seconds"])
+    return {
+        "since": window.since,
+        "until": window.until,
+        "step": window.step,
+        "requests": requests,
+        "failed": failed if requests is not None else None,
+        "answered": count,
+        "slow": max(0, count - (_total(times["fast"]) or 0)) if count is not None and times["fast"] else None,
+        "slow_seconds": window.slow_seconds,
+        "mean_seconds": round(sum(times["seconds"].values()) / count, 6) if count and seconds is not None else None,
+        "series": series,
+        "by_variant": _by_variant(prometheus, window, missing),
+        "not_measured": missing,
+    }
+
+
+def _front(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.Dict[str, Bins]:
+    """Requests and failures of users per bin, from the balancer. A connection to a host that was tried again with success is no failure."""
+    scope = {"proxy": window.frontends}
+    requests = prometheus.series("haproxy_frontend_http_requests_total" + matching(scope), window.since, window.until)
+    failed = prometheus.series("haproxy_frontend_http_responses_total" + matching({**scope, "code": ["5xx"]}), window.since, window.until)
+    if not any(len(each.samples) > 1 for each in requests) or not failed:
+        missing.append(f"requests and failures: Prometheus has no haproxy_frontend_http_requests_total of the frontend {' or '.join(window.frontends)}")
+    return {"requests": _grown(requests, window), "failed": _grown(failed, window)}
+
+
+def _times(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.Dict[str, t.Any]:
+    scope = matching({"job": [window.job]})
+    sums = {part: prometheus.range(f"sum by (host, instance) ({DURATION}_{part}{scope})", window.since, window.until, window.step) for part in ("count", "sum")}
+    buckets = prometheus.range(f"sum by (host, instance, le) ({DURATION}_bucket{scope})", window.since, window.until, window.step)
+    bounds = sorted({bound for bound in (_bound(each) for each in buckets) if bound is not None})
+    by_bound = {bound: _grown([each for each in buckets if _bound(each) == bound], window) for bound in bounds}
+    if not sums["count"]:
+        missing.append(f"times of answers: Prometheus has no {DURATION}_count of the job {window.job}")
+    elif window.slow_seconds not in by_bound:
+        missing.append(f"slow answers: {DURATION} has no bucket le={window.slow_seconds:g}, only {', '.join(f'{bound:g}' for bound in bounds)}")
+    fast = by_bound.get(window.slow_seconds, {})
+    return {"count": _grown(sums["count"], window), "seconds": _grown(sums["sum"], window), "fast": fast, "buckets": by_bound}
+
+
+def _shares(prometheus: Prometheus, window: Window) -> t.Dict[int, float]:
+    """{bin: share of users, averaged over processes and features}, as the processes report what they evaluate."""
+    scope = matching({"job": [window.job], "flag": window.features})
+    found = prometheus.range(f"avg(feature_flag_share{scope})", window.since, window.until, window.step) if window.features else []
+    return {int((at - window.since) // window.step) - 1: round(value, 4) for each in found for at, value in each.samples}
+
+
+def _by_variant(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.List[Json]:
+    """One entry a feature and variant: requests, errors, slow, mean_seconds, feedback and orders."""
+    if not window.features:
+        return []
+    scope = {"job": [window.job], "feature": window.features}
+    fast = {**scope, "le": sorted({f"{window.slow_seconds:g}", str(float(window.slow_seconds))})}
+    wanted = {
+        "requests": f"sum by (host, instance, feature, variant, outcome) (feature_requests_total{matching(scope)})",
+        "answers": f"sum by (host, instance, feature, variant) ({FEATURE_DURATION}_count{matching(scope)})",
+        "seconds": f"sum by (host, instance, feature, variant) ({FEATURE_DURATION}_sum{matching(scope)})",
+        "fast": f"sum by (host, instance, feature, variant) ({FEATURE_DURATION}_bucket{matching(fast)})",
+        "feedback": f"sum by (host, instance, feature, variant, opinion) (feature_feedback_total{matching(scope)})",
+        "orders": f"sum by (host, instance, feature, variant) (feature_orders_total{matching(scope)})",
+    }
+    found = {name: prometheus.range(expression, window.since, window.until, window.step) for name, expression in wanted.items()}
+    rows = []
+    for feature in window.features:
+        for variant in ("on", "off"):
+
+            def sum_of(name: str, **labels: str) -> t.Optional[float]:
+                keys = {"feature": feature, "variant": variant, **labels}  # noqa: B023 - called within this turn of the loop
+                chosen = [each for each in found[name] if all(each.labels.get(key) == value for key, value in keys.items())]
+                return sum(_grown(chosen, window).values()) if any(len(each.samples) > 1 for each in chosen) else None
+
+            answers, quick, seconds = sum_of("answers"), sum_of("fast"), sum_of("seconds")
+            rows.append(
+                {
+                    "feature": feature,
+                    "variant": variant,
+                    "requests": _whole(sum_of("requests")),
+                    "errors": _whole(sum_of("requests", outcome="error")),
+                    "slow": _whole(max(0.0, answers - quick)) if answers is not None and quick is not None else None,
+                    "mean_seconds": round(seconds / answers, 6) if seconds is not None and answers else None,
+                    "good": _whole(sum_of("feedback", opinion="good")),
+                    "bad": _whole(sum_of("feedback", opinion="bad")),
+                    "orders": _whole(sum_of("orders")),
+                }
+            )
+        if all(row["requests"] is None for row in rows[-2:]):
+            missing.append(f"{feature}: Prometheus has no feature_requests_total of it")
+    return rows
+
+
+def _grown(found: t.Sequence[Series], window: Window) -> Bins:
+    """{bin: increase} over all series; what began anew on a host did so for all of its series."""
+    sums: Bins = {}
+    hosts = {each.labels.get("instance", "") for each in found}
+    anew = {host: resets(each for each in found if each.labels.get("instance", "") == host) for host in hosts}
+    for each in found:
+        for index, increase in binned(steps(each.samples, anew[each.labels.get("instance", "")]), window.since, window.step).items():
+            index = min(index, int((window.until - window.since) // window.step))
+            sums[index] = sums.get(index, 0.0) + increase
+    return sums
+
+
+def _bound(series: Series) -> t.Optional[float]:
+    try:
+        return float(series.labels.get("le", ""))
+    except ValueError:
+        return None
+
+
+def quantile(buckets: t.Mapping[float, float], share: float) -> t.Optional[float]:
+    """A quantile in seconds from {upper bound: requests at or under it}, straight within its bucket; for charts, never for a decision.
+
+    None without requests, and the highest finite bound when it lies beyond it.
+    """
+    bounds = sorted(buckets)
+    total = buckets[bounds[-1]] if bounds else 0.0
+    if total <= 0:
+        return None
+    rank, lower, below = share * total, 0.0, 0.0
+    for bound in bounds:
+        if buckets[bound] >= rank:
+            if bound == float("inf"):
+                break
+            inside = buckets[bound] - below
+            return round(lower + (bound - lower) * ((rank - below) / inside if inside > 0 else 1.0), 4)
+        lower, below = bound, buckets[bound]
+    return round(lower, 4)
+
+
+def _whole(value: t.Optional[float]) -> t.Optional[int]:
+    return None if value is None else round(value)
+
+
+def _total(bins: Bins) -> t.Optional[int]:
+    return round(sum(bins.values())) if bins else None
