@@ -1,0 +1,63 @@
+# Everything that a person or CI does here; `make` alone lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+COLLECTION := collections/ansible_collections/gradual/rollout
+PATH := $(CURDIR)/.venv/bin:$(PATH)
+PYTEST := .venv/bin/python -m pytest
+export PATH
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+demo: environment ## a new fleet, release 1.0.0, load, then Epic 21 to 100 % of the users (leaves the fleet up)
+	@sandbox/demo
+
+fleet: environment ## a fleet that waits for its first release (GRADUAL_FLEET=…, default demo)
+	@sandbox/ready
+
+environment: ## .venv with exactly what requirements/lock.txt names
+	@requirements/install .venv $(PYTHON)
+
+test: lint unit rules-test storefront-test fleet-test ## every test
+
+lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull
+	ruff check .
+	mypy
+	ansible-lint --offline --profile production
+	yamllint --strict .
+	antsibull-docs lint-collection-docs --plugin-docs $(COLLECTION)
+	cd $(COLLECTION) && antsibull-changelog lint
+
+unit: environment ## the thinking, as tables; on the other Python and ansible-core too where they are
+	$(PYTEST) $(COLLECTION)/tests/unit tests/load tests/sandbox
+	@other=$$(requirements/other-python $(PYTHON)); if [ -n "$$other" ]; then \
+	    requirements/install .venv-3.12 "$$other" && .venv-3.12/bin/python -m pytest $(COLLECTION)/tests/unit; \
+	else echo "unit: no second Python here, so the other ansible-core was not tested"; fi
+
+rules-test: environment ## alert rules with promtool, routes with amtool, the dashboard as generated
+	$(PYTEST) tests/monitoring
+
+storefront-test: environment ## the reference application on a real PostgreSQL
+	$(PYTEST) examples/storefront/tests
+
+fleet-test: export GRADUAL_FLEET := test
+fleet-test: environment ## every story on a fleet of its own (test), Molecule and ansible-runner
+	@sandbox/ready --fresh
+	$(PYTEST) tests/fleet tests/runner; result=$$?; sandbox/fleet down; exit $$result
+
+check-report: environment ## recompute every claim of the newest report from the record
+	@ansible-playbook playbooks/report.yml -e report_check=true
+
+lock: environment ## resolve requirements.in again
+	cd requirements && ../.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --no-emit-index-url --no-header --quiet --upgrade --output-file lock.txt requirements.in
+
+clean: ## remove all that was made: fleets demo and test, images, environments, state
+	@for fleet in demo test; do sandbox/fleet down --fleet $$fleet; done
+	@sandbox/fleet remove-images
+	rm -rf .venv .venv-3.12 .sandbox .gradual .cache .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f inventories/sandbox/group_vars/all/vault.yml
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help demo fleet environment test lint unit rules-test storefront-test fleet-test check-report lock clean
