@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import re
 import socket
+import time
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -100,7 +101,10 @@ class ActionModule(ActionBase):
         is_ledger = self._task.action.rpartition(".")[2] == "ledger"
         if is_ledger:
             arguments.setdefault("holder", holder())
+        before = time.time()
         result: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=variables)
+        if "clock" in result:
+            result["skew_seconds"] = round(min(max(0.0, result["clock"] - time.time()), result["clock"] - before), 3)
         other = (result.get("lease") or {}).get("holder") if is_ledger and result.get("failed") else None
         if other and is_dead(other):
             display.vvv(f"{other}, who holds the lease, is dead: taking over")

@@ -28,6 +28,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "stage.approved": ("percent",), "gate.looked": ("percent",), "smoke.finished": ("phase",), "flags.off": (), "traffic.observed": (),
     "return.finished": (), "flag.retired": ("flag",), "report.written": ("files",), "rollout.resumed": (),
 }  # fmt: skip
+# What anybody may record without the lease: the run that holds it waits for just that.
+FREE = frozenset({"stage.approved"})
 # What the ledger module writes itself.
 OWN = frozenset({"rollout.started", "rollout.finished", "lease.taken", "lease.renewed", "lease.released"})
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
@@ -113,6 +115,8 @@ def opened(lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[st
 def recorded(lines: list[dict[str, Any]], events: list[Event], request: Request, identifier: str | None = None) -> Decision:
     """Add events to the newest rollout; no events: the lease is renewed and nothing else."""
     newest = _newest(lines, request, identifier)
+    if events and all(name in FREE for name, _data in events):
+        return Decision(newest["id"], events)
     lease = take(newest, request)
     if not lease and (not events or newest["lease"]["seconds"] != request.seconds):
         lease = [("lease.renewed", {"holder": request.holder, "seconds": request.seconds})]

@@ -82,7 +82,7 @@ def _blank(identifier: str) -> dict[str, Any]:
     return {
         "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None, "started_epoch": None, "finished": None,
         "plan": None, "revision": None, "steps": {}, "failed": None, "hosts": {}, "receipt": None, "migrated": None,
-        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "contracted": False, "returned": None,
+        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [], "contracted": False, "returned": None,
         "completed": False, "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
     }  # fmt: skip
 
@@ -195,7 +195,9 @@ def _stage(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line)
             if stage["percent"] == percent:
                 stage["certified"] = line["time"]
     elif event == "stage.approved":
-        state_["approvals"].append({"percent": percent, "by": data.get("by"), "at": line["time"]})
+        if percent not in state_["approvals"]:
+            state_["approvals"].append(percent)
+        state_["approved"].append({"percent": percent, "by": data.get("by"), "at": line["time"]})
 
 
 def _lease(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
@@ -211,8 +213,9 @@ def _lease(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line)
 
 
 def _renew(lease: dict[str, Any], line: Line) -> None:
-    """Every event was written by the holder of the lease (`ledger` sees to that), so every event renews it."""
-    if lease["holder"]:
+    """Every event was written by the holder of the lease (`ledger` sees to that), so every event renews it.
+    Only an approval comes from somebody else."""
+    if lease["holder"] and line["event"] != "stage.approved":
         try:
             lease["until"] = stamp(_moment(line) + lease["seconds"])
         except (OverflowError, ValueError, OSError):

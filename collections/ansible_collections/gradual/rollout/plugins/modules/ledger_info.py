@@ -103,7 +103,11 @@ rollout:
       description: When the flags were turned off; null when they are not.
       type: str
     approvals:
-      description: "C({percent, by, at})."
+      description: Percentages after which a person has said to go on.
+      type: list
+      elements: int
+    approved:
+      description: "The same with who and when, C({percent, by, at})."
       type: list
       elements: dict
     contracted:

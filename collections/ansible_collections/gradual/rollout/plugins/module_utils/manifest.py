@@ -1,0 +1,287 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Check a release manifest and fill in its defaults. Pure: values in, manifest and every mistake out.
+
+Values come from YAML, from `-e key=value` (strings) and from surveys (where blank means absent), so each is read as what
+it can only mean, and everything else is a mistake that says what to write.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from typing import Any, Iterable, Mapping
+
+from ansible_collections.gradual.rollout.plugins.module_utils.artifact import url_mistake
+from ansible_collections.gradual.rollout.plugins.module_utils.manifest_spec import SPEC, Field
+
+WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"})
+KNOWN_PREFIXES = ("ansible_", "awx_", "tower_", "gradual_")
+
+
+class Mistake(Exception):
+    """What is wrong, what was seen, what to write."""
+
+
+def shown(value: Any) -> str:
+    """A value as a person wrote it, shortened."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def plain(value: Any) -> Any:
+    """A copy out of JSON's own types, without what Ansible hangs on its values; TypeError for anything else."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return "".join(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {str(plain(key)): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    raise TypeError(type(value).__name__)
+
+
+def check(values: Mapping[str, Any], groups: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
+    """The manifest with its defaults, and every mistake as `path: what is wrong, seen X; write Y`.
+
+    values: the manifest's keys, and no others; groups: the inventory's, name → hosts (None: not looked at).
+    """
+    mistakes: list[str] = []
+    try:
+        given = plain(values)
+    except TypeError as error:
+        return {}, [f"manifest: holds a {error}, which has no meaning here; write text, numbers, lists and mappings"]
+    manifest = _mapping("", given, SPEC, mistakes)
+    _across(_sound(manifest, mistakes), groups, mistakes)
+    return manifest, mistakes
+
+
+def unknown(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """A mistake for each extra variable that means nothing to anybody, with what was probably meant."""
+    fields, others = set(SPEC), set(known)
+    lines = []
+    for name in names:
+        if name in fields or name in others or name.startswith(KNOWN_PREFIXES):
+            continue
+        near = difflib.get_close_matches(name, sorted(fields), 1, 0.6) or difflib.get_close_matches(name, sorted(others), 1, 0.8)
+        advice = f"write {near[0]}" if near else f"leave it out, or write one of {', '.join(sorted(fields))}"
+        lines.append(f"{name}: no such key in a manifest, and no variable of that name; {advice}")
+    return lines
+
+
+def message(mistakes: list[str]) -> str:
+    """All mistakes as one text."""
+    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    return f"The release manifest has {count}; nothing has been changed.\n" + "\n".join(f"  {line}" for line in mistakes)
+
+
+def blank(value: Any) -> bool:
+    """Whether a value stands for none, as a survey gives it."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _sound(manifest: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
+    """The manifest without the keys that have mistakes already, so that nothing is told twice."""
+    bad = {re.split(r"[.\[:]", line, maxsplit=1)[0] for line in mistakes}
+    return {key: value for key, value in manifest.items() if key not in bad}
+
+
+def _mapping(path: str, given: dict[str, Any], fields: Mapping[str, Field], mistakes: list[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name in given:
+        if name not in fields:
+            near = difflib.get_close_matches(name, list(fields), 1, 0.6)
+            advice = f"write {near[0]}" if near else f"write one of {', '.join(fields)}"
+            mistakes.append(f"{_join(path, name)}: no such key, seen {shown(given[name])}; {advice}")
+    for name, field in fields.items():
+        value, where = given.get(name), _join(path, name)
+        if blank(value):
+            if field.get("required"):
+                example = field.get("example", field["description"])
+                mistakes.append(f"{where}: missing, seen {'nothing' if name not in given else shown(value)}; write {example}")
+            elif field.get("fill"):
+                result[name] = _mapping(where, {}, field["options"], mistakes)
+            elif "default" in field:
+                result[name] = plain(field["default"])
+            elif not path:
+                result[name] = None
+            continue
+        try:
+            result[name] = _value(where, value, field, mistakes)
+        except Mistake as error:
+            mistakes.append(f"{where}: {error}")
+    return result
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _value(where: str, value: Any, field: Field, mistakes: list[str]) -> Any:
+    kind = field["type"]
+    if kind == "json":
+        return value
+    if kind == "dict":
+        value = _unpacked(value, dict, "a mapping")
+        return _mapping(where, value, field["options"], mistakes) if "options" in field else value
+    if kind == "list":
+        return _list(where, value, field, mistakes)
+    return _scalar(value, field)
+
+
+def _unpacked(value: Any, kind: type, words: str) -> Any:
+    """A dict or list, also out of the JSON text that -e key=value or a survey makes of it."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise Mistake(f"not {words}, seen {shown(value)}; write it as YAML, or as JSON after -e") from None
+    if not isinstance(value, kind):
+        raise Mistake(f"not {words}, seen {shown(value)}; write {words}")
+    return value
+
+
+def _list(where: str, value: Any, field: Field, mistakes: list[str]) -> list[Any]:
+    simple = field["elements"] != "dict"
+    if simple and isinstance(value, str) and not value.lstrip().startswith("["):
+        value = [part.strip() for part in value.split(",")]
+    elif simple and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = [value]
+    value = _unpacked(value, list, "a list")
+    result: list[Any] = []
+    for number, entry in enumerate(value):
+        element = {key: field[key] for key in ("options", "least", "most") if key in field}
+        try:
+            result.append(_value(f"{where}[{number}]", entry, {"type": field["elements"], **element}, mistakes))
+        except Mistake as error:
+            mistakes.append(f"{where}[{number}]: {error}")
+    return result
+
+
+def _scalar(value: Any, field: Field) -> Any:
+    result = {"str": _string, "int": _integer, "float": _number, "bool": _boolean}[field["type"]](value, field)
+    if "choices" in field and result not in field["choices"]:
+        near = difflib.get_close_matches(str(result), field["choices"], 1, 0.6)
+        raise Mistake(f"not known, seen {shown(value)}; write {near[0] if near else ' or '.join(field['choices'])}")
+    if "least" in field and result < field["least"]:
+        raise Mistake(f"too small, seen {shown(value)}; write {field['least']} or more")
+    if "most" in field and result > field["most"]:
+        raise Mistake(f"too large, seen {shown(value)}; write {field['most']} or less")
+    return result
+
+
+def _string(value: Any, field: Field) -> str:
+    if isinstance(value, bool) and field.get("choices") == ["on", "off"]:
+        return "on" if value else "off"
+    if isinstance(value, (bool, int, float)):
+        raise Mistake(f"a number and not text (zeros may be lost already), seen {shown(value)}; write it in quotes")
+    if not isinstance(value, str):
+        raise Mistake(f"not text, seen {shown(value)}; write {field.get('example', 'text')}")
+    value = value.strip()
+    if "pattern" in field and not re.fullmatch(field["pattern"], value):
+        raise Mistake(f"not of the right form, seen {shown(value)}; write {field.get('example', field['pattern'])}")
+    return value
+
+
+def _number(value: Any, _field: Field) -> float:
+    try:
+        number = float("nan") if isinstance(value, (bool, list, dict)) else float(value)
+    except ValueError:
+        number = float("nan")
+    if not abs(number) < 1e15:
+        raise Mistake(f"not a number, seen {shown(value)}; write a number such as 0.5")
+    return number
+
+
+def _integer(value: Any, field: Field) -> int:
+    try:
+        number = _number(value, field)
+    except Mistake:
+        number = 0.5
+    if number != int(number):
+        raise Mistake(f"not a whole number, seen {shown(value)}; write a whole number")
+    return int(number)
+
+
+def _boolean(value: Any, _field: Field) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word not in WORDS:
+        raise Mistake(f"neither true nor false, seen {shown(value)}; write true or false")
+    return WORDS[word]
+
+
+def _across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes: list[str]) -> None:
+    """What no field can tell by itself."""
+    if "artifact" in manifest:
+        wrong = url_mistake(manifest["artifact"].get("url", ""))
+        if wrong:
+            mistakes.append(f"artifact.url: {wrong}, seen {shown(manifest['artifact'].get('url'))}; write https://host/path.tar.gz")
+        manifest["artifact"]["sha256"] = manifest["artifact"]["sha256"].lower()
+    if "stages" in manifest:
+        mistakes.extend(_stages(manifest["stages"]))
+    if "bake" in manifest:
+        mistakes.extend(_bake(manifest["bake"]))
+    if "gate" in manifest and manifest["gate"]["margin"] <= manifest["gate"]["tolerated_ratio"]:
+        seen, least = manifest["gate"]["margin"], manifest["gate"]["tolerated_ratio"]
+        mistakes.append(f"gate.margin: not above gate.tolerated_ratio, seen {seen:g} and {least:g}; write more than {least:g}")
+    flags = [feature.get("flag") for feature in manifest.get("features", [])]
+    for number, flag in enumerate(flags):
+        if flag in flags[:number]:
+            mistakes.append(f"features[{number}].flag: twice in the list, seen {shown(flag)}; write each flag once")
+    for where, probe in _probes(manifest):
+        for header in probe.get("headers", {}):
+            if header.lower() in SECRET_HEADERS:
+                mistakes.append(f"{where}.headers.{header}: would be kept in the record, seen {shown(header)}; write user: NAME, or probe a path that needs no secret")
+    for role, group in manifest.get("hosts", {}).items() if groups is not None else ():
+        if not (groups or {}).get(group):
+            state = "has no hosts" if group in (groups or {}) else "is not in the inventory"
+            near = difflib.get_close_matches(group, [name for name, hosts in (groups or {}).items() if hosts], 1, 0.6)
+            advice = f"write {near[0]}" if near else f"write the group of the {role} hosts, or add it to the inventory"
+            mistakes.append(f"hosts.{role}: a group that {state}, seen {shown(group)}; {advice}")
+
+
+def _probes(manifest: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    for number, probe in enumerate(manifest.get("smoke", [])):
+        yield f"smoke[{number}]", probe
+    for number, feature in enumerate(manifest.get("features", [])):
+        for place, probe in enumerate(feature.get("smoke", [])):
+            yield f"features[{number}].smoke[{place}]", probe
+
+
+def _stages(stages: list[int]) -> list[str]:
+    mistakes = [
+        f"stages[{number}]: not a percentage of users, seen {stage}; write 1 to 100"
+        for number, stage in enumerate(stages)
+        if not 1 <= stage <= 100
+    ]
+    if mistakes:
+        return mistakes
+    if any(later <= earlier for earlier, later in zip(stages, stages[1:])):
+        mistakes.append(f"stages: not rising, seen {stages}; write {sorted(set(stages) | {100})}")
+    elif not stages or stages[-1] != 100:
+        mistakes.append(f"stages: the last one is not 100, seen {stages}; write {[*stages, 100]}")
+    return mistakes
+
+
+def _bake(bake: dict[str, int]) -> list[str]:
+    low, high, look, expiry = bake["min"], bake["max"], bake["look"], bake["expiry"]
+    mistakes = []
+    if low > high:
+        mistakes.append(f"bake.min: longer than bake.max, seen {low} and {high}; write {high} or less, or a larger bake.max")
+    if look > high:
+        mistakes.append(f"bake.look: longer than bake.max, seen {look} and {high}; write {high} or less")
+    if expiry <= look:
+        mistakes.append(f"bake.expiry: the stage would expire before the next look, seen {expiry} with looks every {look} s; write {3 * look} or more")
+    return mistakes

@@ -1,0 +1,161 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""What a release manifest may say: the one table that the check, its defaults and the role's argument_specs come from.
+
+A field is a dictionary: type (str, int, float, bool, list, dict, json), description, and where wanted required, default,
+choices, options (of a dict, or of the elements of a list of dicts), elements (of a list), least and most (numbers),
+pattern and example (strings), and fill (an absent dict is filled with its own defaults).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Field = dict[str, Any]
+
+NAME = r"[a-z][a-z0-9-]{0,62}"
+VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}"
+FLAG = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+
+PROBE: dict[str, Field] = {
+    "name": {"type": "str", "required": True, "description": "What is probed, for people."},
+    "path": {"type": "str", "required": True, "pattern": r"/[^\s]*", "example": "/api/products", "description": "Path to ask for, with its query."},
+    "method": {"type": "str", "default": "GET", "choices": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"], "description": "How to ask."},
+    "headers": {"type": "dict", "default": {}, "description": "Headers to send. They are kept in the record, so they hold no secrets."},
+    "body": {"type": "json", "description": "What to send: a string as it is, anything else as JSON."},
+    "user": {"type": "str", "description": "Who asks, as the cookie visitor; the flags are evaluated for this user."},
+    "status": {"type": "int", "default": 200, "least": 100, "most": 599, "description": "The status wanted."},
+    "contains": {"type": "str", "description": "Text that the answer must hold."},
+    "json": {"type": "dict", "description": "Values that the answer must have, by dotted path."},
+}
+
+FEATURE: dict[str, Field] = {
+    "flag": {"type": "str", "required": True, "pattern": FLAG, "example": "search", "description": "Key of the feature's flag."},
+    "smoke": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            **PROBE,
+            "flag": {"type": "str", "choices": ["on", "off"], "description": "Under which variant this is expected; under both without it."},
+        },
+        "description": "Smoke tests of the feature.",
+    },
+}
+
+BAKE: dict[str, Field] = {
+    "min": {"type": "int", "default": 600, "least": 1, "description": "Seconds that a stage is watched at the least."},
+    "max": {"type": "int", "default": 3600, "least": 1, "description": "Seconds after which a stage that the gate cannot promote is given up."},
+    "look": {"type": "int", "default": 30, "least": 1, "description": "Seconds between two looks."},
+    "expiry": {"type": "int", "default": 300, "least": 10, "description": "Seconds after which a stage that nobody looks at any more expires by itself."},
+    "deadline": {"type": "int", "least": 1, "description": "Seconds after which a stage is given up even while the gate holds; half more than max without it."},
+}
+
+def _share(default: float, description: str) -> Field:
+    return {"type": "float", "default": default, "least": 0.0001, "most": 0.9999, "description": description}
+
+
+GATE: dict[str, Field] = {
+    "alpha": _share(0.05, "Chance of stopping a harmless release, however often it is looked at."),
+    "certify_alpha": _share(0.10, "Chance of promoting a release whose harm is as large as margin says."),
+    "tolerated_ratio": {"type": "float", "default": 1.25, "least": 1, "description": "How many times worse than control is no harm yet."},
+    "margin": {"type": "float", "default": 2.0, "least": 1, "description": "How many times worse than control must be ruled out before a stage is promoted."},
+    "slow_seconds": {"type": "float", "default": 0.5, "least": 0.001, "description": "A request that takes longer is slow; a bucket of the histogram."},
+    "hard_error_share": _share(0.2, "Share of failed requests that aborts a stage whatever control does."),
+    "hard_slow_share": _share(0.5, "Share of slow requests that aborts a stage whatever control does."),
+    "harmless_share": _share(0.01, "Share of bad requests that is no harm whatever control does."),
+    "min_requests": {"type": "int", "default": 50, "least": 1, "description": "Requests on each side before a verdict."},
+    "on_no_data": {
+        "type": "str",
+        "default": "rollback",
+        "choices": ["rollback", "manual"],
+        "description": "What to do at the end of a stage that could not be judged.",
+    },
+}
+
+SPEC: dict[str, Field] = {
+    "application": {"type": "str", "required": True, "pattern": NAME, "example": "storefront", "description": "Name of the application."},
+    "version": {"type": "str", "required": True, "pattern": VERSION, "example": "2.0.0", "description": "Version that is released."},
+    "artifact": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "url": {"type": "str", "required": True, "example": "https://host/storefront-2.0.0.tar.gz", "description": "Where the tar.gz is, http or https."},
+            "sha256": {
+                "type": "str",
+                "required": True,
+                "pattern": r"[0-9a-fA-F]{64}",
+                "example": "the 64 hex digits of: sha256sum FILE",
+                "description": "Its SHA-256, as 64 hex digits.",
+            },
+        },
+        "description": "What is installed.",
+    },
+    "features": {"type": "list", "elements": "dict", "default": [], "options": FEATURE, "description": "Features that are shown to users by stages."},
+    "smoke": {"type": "list", "elements": "dict", "default": [], "options": PROBE, "description": "Smoke tests of the application."},
+    "stages": {
+        "type": "list",
+        "elements": "int",
+        "default": [25, 50, 100],
+        "description": "Percentages of users, rising, the last one 100.",
+    },
+    "bake": {"type": "dict", "fill": True, "options": BAKE, "description": "How long a stage is watched."},
+    "approval": {"type": "bool", "default": False, "description": "Whether a person must approve each stage after the first."},
+    "gate": {"type": "dict", "fill": True, "options": GATE, "description": "What counts as harm."},
+    "migrations": {
+        "type": "dict",
+        "options": {
+            "adapter": {"type": "str", "default": "alembic", "choices": ["alembic"], "description": "What runs them."},
+            "path": {
+                "type": "str",
+                "default": "migrations",
+                "pattern": r"(?!/)(?!(.*/)?\.\.(/|$))[^\s]+",
+                "example": "migrations",
+                "description": "Where they are in the artifact.",
+            },
+            "target": {"type": "str", "required": True, "pattern": r"[\w.-]+", "example": '"0003"', "description": "Revision to migrate to."},
+        },
+        "description": "Migrations of the database; none without it.",
+    },
+    "backup": {
+        "type": "dict",
+        "fill": True,
+        "options": {
+            "method": {"type": "str", "default": "dump", "choices": ["dump"], "description": "How it is taken."},
+            "level": {
+                "type": "str",
+                "default": "restored",
+                "choices": ["taken", "intact", "readable", "restored"],
+                "description": "How far it must be proven.",
+            },
+        },
+        "description": "The backup before the migrations.",
+    },
+    "on_abort": {
+        "type": "str",
+        "default": "release",
+        "choices": ["flags", "release"],
+        "description": "What goes back when a stage is aborted: the flags, or the hosts as well.",
+    },
+    "hosts": {
+        "type": "dict",
+        "fill": True,
+        "options": {
+            name: {"type": "str", "default": name, "description": f"Group of the {name} hosts."}
+            for name in ("application", "database", "balancer", "monitoring")
+        },
+        "description": "Groups of the inventory.",
+    },
+}
+
+
+def argument_spec(fields: dict[str, Field] | None = None) -> dict[str, Any]:
+    """The table as the `options` of a role's argument_specs. Blank answers and patterns are the check's alone."""
+    options: dict[str, Any] = {}
+    for name, field in (fields or SPEC).items():
+        option: dict[str, Any] = {"type": "raw" if field["type"] == "json" else field["type"], "description": field["description"]}
+        option.update({key: field[key] for key in ("required", "choices", "elements", "default") if key in field})
+        if "options" in field:
+            option["options"] = argument_spec(field["options"])
+        options[name] = option
+    return options

@@ -1,0 +1,180 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Look at a host as a rollout needs to know it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_info
+short_description: Look at a host as a rollout needs to know it
+version_added: 0.1.0
+description:
+  - Tells in one call what time the host has, what room, which releases lie there, which is switched to, and which really runs.
+  - What is not there is null; only mistakes in the parameters fail.
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module]
+options:
+  application:
+    description: Name of the application.
+    type: str
+    required: true
+  root:
+    description: Where its releases lie. Default is C(/opt/) and the application's name.
+    type: path
+  url:
+    description:
+      - Base of the application's own address on this host, such as V(http://127.0.0.1:8080), to ask for C(/version) and C(/readyz).
+      - Nothing is asked without it.
+    type: str
+  flags:
+    description: The flag file. Default is C(/etc/gradual/APPLICATION/flags.json).
+    type: path
+  unit:
+    description: The systemd unit. Default is the application's name.
+    type: str
+  paths:
+    description: Where to look for free bytes. Default are O(root) and C(/tmp). A path that is not there yet stands for the directory that it would be in.
+    type: list
+    elements: path
+  timeout:
+    description: Seconds to wait for each answer of the application.
+    type: int
+    default: 3
+"""
+
+EXAMPLES = r"""
+- name: See what runs
+  gradual.rollout.host_info:
+    application: storefront
+    url: http://127.0.0.1:8080
+  register: host
+"""
+
+RETURN = r"""
+clock:
+  description: The host's clock, in seconds since 1970.
+  returned: success
+  type: float
+skew_seconds:
+  description: By how much that is ahead of the controller's clock at the least, given that asking takes time; 0 when they may be the same. Set by the action plugin.
+  returned: success
+  type: float
+python:
+  description: Version of the Python that runs modules.
+  returned: success
+  type: str
+free_bytes:
+  description: Path → bytes that are free there.
+  returned: success
+  type: dict
+current:
+  description: "The release that is switched to, C({version, digest, directory}); else null."
+  returned: success
+  type: dict
+previous:
+  description: The release that was switched to before; else null.
+  returned: success
+  type: dict
+releases:
+  description: All releases that lie there, newest first.
+  returned: success
+  type: list
+  elements: dict
+running:
+  description: "What the application says of itself at C(/version): C({application, release, digest}); else null."
+  returned: success
+  type: dict
+ready:
+  description: Whether C(/readyz) answers 200.
+  returned: success
+  type: bool
+flags:
+  description: The flag file's content; null when there is none, or none that can be read.
+  returned: success
+  type: dict
+unit:
+  description: The unit's active state, such as V(active) or V(failed); null where there is no systemd.
+  returned: success
+  type: str
+"""
+
+import functools  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import platform  # noqa: E402
+import time  # noqa: E402
+from typing import Any  # noqa: E402
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+
+from ansible_collections.gradual.rollout.plugins.module_utils import release_store  # noqa: E402
+from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session, fetch_json  # noqa: E402
+from ansible_collections.gradual.rollout.plugins.module_utils.service import active_state  # noqa: E402
+
+ARGUMENTS: dict[str, Any] = {
+    "application": {"type": "str", "required": True},
+    "root": {"type": "path"},
+    "url": {"type": "str"},
+    "flags": {"type": "path"},
+    "unit": {"type": "str"},
+    "paths": {"type": "list", "elements": "path"},
+    "timeout": {"type": "int", "default": 3},
+}
+
+
+def free_bytes(path: str) -> int:
+    """Bytes that are free to anybody at a path, or where it would be made."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def read_json(path: str) -> Any:
+    """A JSON object in a file; None when there is none."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            content = json.load(stream)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def is_ready(url: str, timeout: float) -> bool:
+    """Whether the application may take traffic."""
+    try:
+        with Session(url, timeout) as session:
+            return session.get("/readyz").status == 200
+    except HttpError:
+        return False
+
+
+def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
+    """Everything the module returns."""
+    application, url, timeout = given["application"], given["url"], given["timeout"]
+    root = given["root"] or f"/opt/{application}"
+    running = fetch_json(url.rstrip("/") + "/version", timeout) if url else None
+    return {
+        "python": platform.python_version(),
+        "free_bytes": {path: free_bytes(os.path.abspath(path)) for path in given["paths"] or [root, "/tmp"]},
+        "current": release_store.linked(root, "current"),
+        "previous": release_store.linked(root, "previous"),
+        "releases": release_store.kept(root),
+        "running": running if isinstance(running, dict) else None,
+        "ready": is_ready(url, timeout) if url else False,
+        "flags": read_json(given["flags"] or f"/etc/gradual/{application}/flags.json"),
+        "unit": active_state(run, given["unit"] or f"{application}.service"),
+        "clock": time.time(),
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    run = functools.partial(module.run_command, handle_exceptions=False)
+    module.exit_json(changed=False, **look(module.params, run))
+
+
+if __name__ == "__main__":
+    main()
