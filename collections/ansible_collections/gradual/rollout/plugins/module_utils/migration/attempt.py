@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
 import time
@@ -66,8 +67,9 @@ def attempt(command: Command, variables: Mapping[str, str], user: str | None, li
         identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
     with tempfile.TemporaryFile() as printed:
         try:
-            process = subprocess.Popen(command.argv, cwd=command.folder, env=dict(variables), stdin=subprocess.DEVNULL, stdout=printed,
-                                       stderr=subprocess.STDOUT, preexec_fn=die_with_parent, **identity)
+            process = subprocess.Popen(
+                command.argv, cwd=command.folder, env=dict(variables), stdin=subprocess.DEVNULL, stdout=printed,
+                stderr=subprocess.STDOUT, preexec_fn=die_with_parent, **identity)  # noqa: PLW1509 (a module has no threads)
         except OSError as error:
             as_whom = f" as user {user!r}" if user else ""
             raise DatabaseError(f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; is the release staged, and may "
@@ -133,10 +135,8 @@ def merged(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
 def _end(process: subprocess.Popen[bytes], session: Session | None) -> None:
     """End the sessions first: a statement goes on when only its client is gone."""
     if session is not None:
-        try:
+        with contextlib.suppress(DatabaseError):
             terminate_sessions(session)
-        except DatabaseError:
-            pass
     process.terminate()
     try:
         process.wait(5)

@@ -14,7 +14,14 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import stor
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.dump import wait_for_lock
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards, indexes
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import (
-    APPLICATION_NAME, Attempt, Limits, attempt, environment, merged, running_sessions, terminate_sessions,
+    APPLICATION_NAME,
+    Attempt,
+    Limits,
+    attempt,
+    environment,
+    merged,
+    running_sessions,
+    terminate_sessions,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Adapter, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server
@@ -138,7 +145,8 @@ class Migrator:
         """Return when the step may be tried again, raise when not."""
         stands = f"The database stands at {_name(recorded) or 'no revision'}" + (", as before" if recorded == before else "")
         what = f"Revision {revision.revision} ({revision.file})"
-        remains = ("It does not run in one transaction, so parts of it may be there. " if revision.concurrent else "It ran in a transaction, nothing of it is left. ")
+        remains = ("It does not run in one transaction, so parts of it may be there. " if revision.concurrent
+                   else "It ran in a transaction, nothing of it is left. ")
         waited = ended.ended == "lock timeout" or guards.lock_timeout(ended.output)
         if waited:
             told["lock_waits"] += 1
@@ -153,11 +161,13 @@ class Migrator:
             raise DatabaseError(f"{what} did not get its lock in {told['attempts']} attempts within {self.request.deadline:.0f} s{in_the_way}. {stands}. "
                                 f"{following}Let that transaction end, or end it with SELECT pg_terminate_backend(pid), and run the same command again.")
         if ended.ended:
-            raise DatabaseError(f"{what} was ended: {ended.ended}{_in_the_way(told)}. {stands}. {remains}{following}Run the same command again when nothing is in the way.")
+            raise DatabaseError(f"{what} was ended: {ended.ended}{_in_the_way(told)}. {stands}. {remains}{following}"
+                                "Run the same command again when nothing is in the way.")
         if ended.status == 0:
-            raise DatabaseError(f"{what} ended with status 0, but the database did not move to it. {stands}. Does the release's env.py use DATABASE_URL and run "
-                                f"its migrations in a transaction that is committed? Look: cd {self.adapter.apply(revision).folder} && .venv/bin/python -m alembic current")
-        raise DatabaseError(f"{what} failed: {self._sentence(ended)}. {stands}. {remains}{following}Mend the migration in a new artifact and run deploy.yml with it.")
+            raise DatabaseError(f"{what} ended with status 0, but the database did not move to it. {stands}. Does the release's env.py use DATABASE_URL "
+                                "and commit what it does? Look in " + self.adapter.apply(revision).folder)
+        raise DatabaseError(f"{what} failed: {self._sentence(ended)}. {stands}. {remains}{following}"
+                            "Mend the migration in a new artifact and run deploy.yml with it.")
 
     def _attempt(self, revision: Revision) -> Attempt:
         lock_timeout = None if revision.concurrent else self.request.lock_timeout_ms
@@ -208,9 +218,11 @@ class Migrator:
         except DatabaseError as error:
             raise DatabaseError(f"{way} leads nowhere: {error}. Nothing was changed. If a pooler is in the way, name the server itself") from None
         if not known:
-            raise DatabaseError(f"{way} leads to another server or database than {self.request.database} at {self.request.socket_directory}. Nothing was changed.")
+            raise DatabaseError(f"{way} leads to another server or database than {self.request.database} at {self.request.socket_directory}. "
+                                "Nothing was changed.")
         if timeout != str(self.request.lock_timeout_ms):
-            raise DatabaseError(f"{way} goes through something that drops session settings (lock_timeout is {timeout}); name the server itself. Nothing was changed.")
+            raise DatabaseError(f"{way} goes through something that drops session settings (lock_timeout is {timeout}); name the server itself. "
+                                "Nothing was changed.")
 
     def _end_orphans(self) -> None:
         """We hold the lock, so whatever still works under our name belongs to a run that is dead."""
@@ -225,8 +237,9 @@ class Migrator:
             if not running:
                 return
             if self.clock() - begun > self.request.deadline:
-                raise DatabaseError(f"a dump of this database runs ({'; '.join(running)}) and blocks every ALTER; it did not end within {self.request.deadline:.0f} s. "
-                                    f"The database stands at {_name(self._recorded()) or 'no revision'}. Run the same command again when it has ended.")
+                raise DatabaseError(f"a dump of this database runs ({'; '.join(running)}) and blocks every ALTER; it did not end within "
+                                    f"{self.request.deadline:.0f} s. The database stands at {_name(self._recorded()) or 'no revision'}. "
+                                    "Run the same command again when it has ended.")
             time.sleep(0.5)
 
     def _connect(self) -> Session:

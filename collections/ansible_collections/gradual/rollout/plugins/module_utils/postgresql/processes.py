@@ -143,7 +143,7 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
         os._exit(1)
 
 
-def _end(number: int, frame: Any) -> None:
+def _end(number: int, _frame: Any) -> None:
     sys.exit(128 + number)
 
 

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from typing import Iterator
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
-    clean_environment, die_with_parent, run, strictly,
-)
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import clean_environment, die_with_parent, run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 PREFIX = "gradual-drill-"
@@ -85,7 +83,8 @@ def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float =
             server = subprocess.Popen(
                 [os.path.join(programs, "postgres"), "-D", data, "-c", f"unix_socket_directories={folder}",
                  *(part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}"))],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment(), cwd=data, preexec_fn=_end_with_parent)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment(), cwd=data,
+                preexec_fn=_end_with_parent)  # noqa: PLW1509 (a module has no threads)
         scratch = Scratch(folder, programs, superuser)
         _wait(server, scratch, timeout)
         yield scratch
