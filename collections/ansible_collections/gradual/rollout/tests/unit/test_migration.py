@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic, parse, sentence
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import HOOK, Alembic, parse, sentence
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import environment, merged
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.indexes import of_revision
@@ -101,7 +102,7 @@ def test_a_release_without_migrations_is_told(tmp_path: Path) -> None:
 def test_a_step_is_a_command_without_secrets(tmp_path: Path) -> None:
     adapter = release(tmp_path, source("a", None), source("b", "a"))
     second = adapter.pending([], "head")[1]
-    assert adapter.apply(second).argv == (f"{tmp_path}/.venv/bin/python", "-m", "alembic", "upgrade", "b")
+    assert adapter.apply(second).argv == (f"{tmp_path}/.venv/bin/python", "-c", HOOK, "upgrade", "b")
     assert adapter.revert(second).argv[-2:] == ("downgrade", "a")
     assert adapter.apply(second).folder == str(tmp_path)
 
@@ -166,12 +167,13 @@ def test_no_secret_of_the_environment_is_in_any_text() -> None:
 
 
 def test_the_timeouts_come_last_so_that_nothing_loosens_them() -> None:
-    made = environment({"PGOPTIONS": "-c lock_timeout=0", "PGAPPNAME": "mine", "X": "1"}, guards.options(50, 3600000, 150000))
+    made = environment({"PGOPTIONS": "-c lock_timeout=0", "PGAPPNAME": "mine", "X": "1"}, guards.settings(50, 3600000, 150000))
     assert made["PGOPTIONS"].startswith("-c lock_timeout=0 -c lock_timeout=50 ")
     assert "client_connection_check_interval=1000" in made["PGOPTIONS"]
     assert (made["PGAPPNAME"], made["X"]) == ("gradual-migration", "1")
-    assert "client_connection_check" not in guards.options(50, 1, 130000)
-    assert "lock_timeout=0 " in guards.options(None, 1, 150000)
+    assert json.loads(made["GRADUAL_SETTINGS"])["lock_timeout"] == 50
+    assert "client_connection_check_interval" not in guards.settings(50, 1, 130000)
+    assert guards.settings(None, 1, 150000)["lock_timeout"] == 0
 
 
 TRACEBACK = """Traceback (most recent call last):

@@ -16,6 +16,25 @@ _ERROR_LINE = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception|
 _CONCURRENT_SQL = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
 _CLASS = re.compile(r"^\((?:[\w.]+\.)?\w+\) ")
 
+# Every session that the release's own environment opens takes our name and our limits, whatever its env.py asks for; else nobody could tell
+# who waits for whom, nor find a session whose driver has died. Run with the release's folder first on the path, as `-m alembic` is.
+HOOK = """
+import json, os, runpy, sys
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+@event.listens_for(Engine, "connect")
+def settle(connection, record):
+    cursor = connection.cursor()
+    for name, value in json.loads(os.environ["GRADUAL_SETTINGS"]).items():
+        cursor.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
+    cursor.close()
+    connection.commit()
+
+sys.argv[0] = "alembic"
+runpy.run_module("alembic", run_name="__main__", alter_sys=True)
+"""
+
 
 def constants(source: str, file: str) -> dict[str, object]:
     """The module-level names of a revision file that are plain values."""
@@ -140,7 +159,7 @@ class Alembic:
 
     def _command(self, *words: str) -> Command:
         python = os.path.join(self.directory, ".venv", "bin", "python")
-        return Command((python, "-m", "alembic", *words), self.directory)
+        return Command((python, "-c", HOOK, *words), self.directory)
 
 
 def _read(folder: str, directory: str) -> dict[str, Revision]:

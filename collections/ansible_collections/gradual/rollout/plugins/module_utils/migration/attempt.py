@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Command
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, clean_environment, die_with_parent
@@ -52,11 +54,11 @@ class Attempt:
     ended: str = ""
 
 
-def environment(given: Mapping[str, str], options: str) -> dict[str, str]:
+def environment(given: Mapping[str, str], settings: Mapping[str, int]) -> dict[str, str]:
     """What the tool gets: the file's variables, our name for its sessions, and settings that nothing else may loosen."""
-    own = " ".join(part for part in (given.get("PGOPTIONS", ""), options) if part)
+    own = " ".join(part for part in (given.get("PGOPTIONS", ""), guards.options(settings)) if part)
     return {**clean_environment(), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", **given,
-            "PGOPTIONS": own, "PGAPPNAME": APPLICATION_NAME}
+            "PGOPTIONS": own, "PGAPPNAME": APPLICATION_NAME, "GRADUAL_SETTINGS": json.dumps({"application_name": APPLICATION_NAME, **settings})}
 
 
 def attempt(command: Command, variables: Mapping[str, str], user: str | None, limits: Limits, watcher: Callable[[], Session | None]) -> Attempt:

@@ -31,7 +31,10 @@ class Revision:
 
 @dataclass(frozen=True)
 class Command:
-    """A program that performs one step: argv without any secret, the folder to run it in."""
+    """A program that performs one step: argv without any secret, the folder to run it in.
+
+    It gets the settings of its sessions by PGOPTIONS, and as JSON in GRADUAL_SETTINGS for tools that set their own.
+    """
 
     argv: tuple[str, ...]
     folder: str

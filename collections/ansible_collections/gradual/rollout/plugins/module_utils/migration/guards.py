@@ -123,10 +123,15 @@ def passing(output: str) -> bool:
     return bool(_PASSING.search(output))
 
 
-def options(lock_timeout_ms: int | None, statement_timeout_ms: int, server_version: int) -> str:
-    """PGOPTIONS of a step. They go before what the role or the database sets. None: wait for locks as CONCURRENTLY has to."""
-    settings = {"lock_timeout": lock_timeout_ms or 0, "statement_timeout": statement_timeout_ms, "idle_in_transaction_session_timeout": 60000}
+def settings(lock_timeout_ms: int | None, statement_timeout_ms: int, server_version: int) -> dict[str, int]:
+    """Settings of a step's sessions. They go before what the role or the database sets. None: wait for locks as CONCURRENTLY has to."""
+    found = {"lock_timeout": lock_timeout_ms or 0, "statement_timeout": statement_timeout_ms, "idle_in_transaction_session_timeout": 60000}
     if server_version >= 140000:
         # The server itself ends a statement whose client is gone, so that no orphan goes on without its driver.
-        settings["client_connection_check_interval"] = 1000
-    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+        found["client_connection_check_interval"] = 1000
+    return found
+
+
+def options(wanted: Mapping[str, int]) -> str:
+    """Settings as PGOPTIONS."""
+    return " ".join(f"-c {name}={value}" for name, value in wanted.items())

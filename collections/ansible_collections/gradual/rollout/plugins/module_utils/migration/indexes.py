@@ -27,12 +27,17 @@ def of_revision(found: list[tuple[str, str, str]], revision: Revision) -> list[t
     return [one for one in found if one[1] in revision.words or one[1].partition("_ccnew")[0] in revision.words]
 
 
-def drop_leftovers(session: Session, revision: Revision) -> list[str]:
-    """Before the revision is tried: drop what an attempt that died left of its indexes, so that it makes them anew."""
+def drop_leftovers(session: Session, revision: Revision, patience: float) -> list[str]:
+    """Drop what an attempt that failed left of the revision's indexes, so that it makes them anew.
+
+    patience: seconds to wait for older transactions, each time.
+    """
     done = []
+    session.run("SELECT set_config('statement_timeout', %s, false)", (str(int(patience * 1000)),))
     for schema, name, table in of_revision(invalid(session), revision):
         session.run(f"DROP INDEX CONCURRENTLY IF EXISTS {quote(schema, name)}")
-        done.append(f"dropped the invalid index {schema}.{name} on {table}, left by an earlier attempt")
+        done.append(f"dropped the invalid index {schema}.{name} on {table} that an attempt left")
+    session.run("SELECT set_config('statement_timeout', '0', false)")
     return done
 
 

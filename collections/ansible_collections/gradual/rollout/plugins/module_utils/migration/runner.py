@@ -73,6 +73,7 @@ class Migrator:
         self.before = self._recorded()
         self.applied: list[dict[str, Any]] = []
         self.left: list[Revision] = []
+        self.failed: dict[str, Any] | None = None
 
     def __enter__(self) -> Migrator:
         return self
@@ -109,7 +110,8 @@ class Migrator:
             for revision in self.plan():
                 self._step(revision)
         except DatabaseError as error:
-            raise MigrationFailed(guards.scrubbed(str(error), guards.secrets(self.request.variables)), self._last_known()) from None
+            notes = "".join(f" Gradual {note}." for note in (self.failed or {}).get("notes", []) if note.startswith("dropped"))
+            raise MigrationFailed(guards.scrubbed(str(error) + notes, guards.secrets(self.request.variables)), self._last_known()) from None
         return self.info()
 
     def _step(self, revision: Revision) -> None:
@@ -118,10 +120,27 @@ class Migrator:
         before = self._recorded()
         told: dict[str, Any] = {"revision": revision.revision, "from": _name(before), "phase": revision.phase, "seconds": 0.0, "attempts": 0,
                                 "lock_waits": 0, "blockers": [], "notes": []}
+        self.failed = told
+        try:
+            self._try(revision, before, told, begun)
+        except DatabaseError:
+            told["seconds"] = round(self.clock() - begun, 3)
+            self._tidy(revision, told)
+            raise
+        told["seconds"] = round(self.clock() - begun, 3)
+        self.applied.append(told)
+        self.failed = None
+        broken = indexes.names(indexes.of_revision(indexes.invalid(self.session), revision))
+        if broken:
+            raise DatabaseError(f"revision {revision.revision} is applied, but its index {', '.join(broken)} is invalid and could not be rebuilt; "
+                                f"type: REINDEX INDEX CONCURRENTLY {broken[0]}")
+
+    def _try(self, revision: Revision, before: list[str], told: dict[str, Any], begun: float) -> None:
+        """Attempt after attempt, until the database says that the revision is applied."""
         while True:
             self._wait_for_dumps(begun)
             if revision.concurrent:
-                told["notes"] += indexes.drop_leftovers(self.session, revision)
+                told["notes"] += indexes.drop_leftovers(self.session, revision, self.request.deadline)
             told["attempts"] += 1
             ended = self._attempt(revision)
             told["blockers"] = merged(told["blockers"], ended.blockers)
@@ -134,12 +153,14 @@ class Migrator:
             told["notes"].append(f"ended with status {ended.status} ({self._sentence(ended)}), but the database says that it is applied")
         if revision.concurrent:
             told["notes"] += indexes.rebuild(self.session, revision)
-        told["seconds"] = round(self.clock() - begun, 3)
-        self.applied.append(told)
-        broken = indexes.names(indexes.of_revision(indexes.invalid(self.session), revision))
-        if broken:
-            raise DatabaseError(f"revision {revision.revision} is applied, but its index {', '.join(broken)} is invalid and could not be rebuilt; "
-                                f"type: REINDEX INDEX CONCURRENTLY {broken[0]}")
+
+    def _tidy(self, revision: Revision, told: dict[str, Any]) -> None:
+        """An invalid index is in the way of every write, and a unique one forbids values; so none is left behind."""
+        if revision.concurrent and self.adapter.verify(self._recorded(), revision) is False:
+            try:
+                told["notes"] += indexes.drop_leftovers(self._alive(), revision, self.request.deadline)
+            except DatabaseError as error:
+                told["notes"].append(f"an invalid index of this attempt could not be dropped: {error}")
 
     def _judge(self, revision: Revision, ended: Attempt, before: list[str], recorded: list[str], told: dict[str, Any], spent: float) -> None:
         """Return when the step may be tried again, raise when not."""
@@ -172,15 +193,15 @@ class Migrator:
     def _attempt(self, revision: Revision) -> Attempt:
         lock_timeout = None if revision.concurrent else self.request.lock_timeout_ms
         limits = Limits(lock_timeout, self.request.lock_timeout_ms, self.request.deadline, self.request.timeout)
-        variables = environment(self.request.variables, self._options(lock_timeout))
+        variables = environment(self.request.variables, self._settings(lock_timeout))
         ended = attempt(self.adapter.apply(revision), variables, self._unprivileged(), limits, self._watcher)
         if running_sessions(self._alive()):
             terminate_sessions(self.session)
         return ended
 
-    def _options(self, lock_timeout_ms: int | None) -> str:
+    def _settings(self, lock_timeout_ms: int | None) -> dict[str, int]:
         # Without a timeout on the whole statement the role's own might end it halfway.
-        return guards.options(lock_timeout_ms, int(self.request.timeout * 1000), self.identity["server_version"])
+        return guards.settings(lock_timeout_ms, int(self.request.timeout * 1000), self.identity["server_version"])
 
     def _unprivileged(self) -> str | None:
         return self.request.migrate_as if os.geteuid() == 0 else None
@@ -208,7 +229,7 @@ class Migrator:
         """The way that the tool will go leads to this very database, and the timeouts arrive there."""
         url = guards.libpq_url(self.request.variables["DATABASE_URL"])
         way = f"DATABASE_URL ({guards.address(url)})"
-        parameters = {"dsn": url, "options": self._options(self.request.lock_timeout_ms)}
+        parameters = {"dsn": url, "options": guards.options(self._settings(self.request.lock_timeout_ms))}
         if "PGPASSFILE" in self.request.variables:
             parameters["passfile"] = self.request.variables["PGPASSFILE"]
         try:
@@ -281,9 +302,9 @@ class Migrator:
     def _last_known(self) -> dict[str, Any]:
         """`info` as far as it can still be told."""
         try:
-            return self.info()
+            return {**self.info(), "failed_step": self.failed}
         except DatabaseError:
-            return {"current": _name(self.before), "applied": self.applied, "from": _name(self.before)}
+            return {"failed_step": self.failed, "current": _name(self.before), "applied": self.applied, "from": _name(self.before)}
 
 
 def _name(recorded: list[str]) -> str | None:
