@@ -1,6 +1,5 @@
-# Copyright (c) 2026, The Gradual project
+# Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-# SPDX-License-Identifier: BSD-2-Clause
 """The counts that a gate judges, from the application's counters in Prometheus: treatment and control, per feature, metric and interval."""
 
 from __future__ import annotations
@@ -54,6 +53,7 @@ def collect(prometheus: Prometheus, stage: Stage) -> Counts:
     everything = [series for group in found.values() for series in group]
     interval = scrape_interval(everything)
     problems = _unseen(prometheus, stage, everything, interval)
+    metrics: t.List[t.Dict[str, t.Any]]
     if interval is None:
         metrics = [{"feature": feature, "metric": name, "problem": _absent(found, feature, name, stage), "rows": []} for feature, name in _wanted(stage)]
         return _document(stage, 0.0, problems, metrics)
@@ -106,7 +106,7 @@ def _host(labels: Labels) -> str:
 
 def _unseen(prometheus: Prometheus, stage: Stage, everything: t.Sequence[Series], interval: t.Optional[float]) -> t.List[str]:
     """One sentence for each host whose figures are missing or old."""
-    latest: t.Dict[str, float] = {host: 0.0 for host in stage.hosts}
+    latest: t.Dict[str, float] = dict.fromkeys(stage.hosts, 0.0)
     for series in everything:
         if series.samples:
             latest[_host(series.labels)] = max(latest.get(_host(series.labels), 0.0), series.samples[-1][0])
@@ -143,7 +143,9 @@ def _select(found: t.Dict[str, t.List[Series]], feature: str, group: str, varian
 
 def _absent(found: t.Dict[str, t.List[Series]], feature: str, name: str, stage: Stage) -> t.Optional[str]:
     """What is missing for a metric, host by host: a counter that is not there is not a counter at 0."""
-    wanted = [(REQUESTS, "requests", "ok"), (REQUESTS, "requests", "error")] if name == "errors" else [(f"{DURATION}_count", "answers", None), (f"{DURATION}_bucket", "fast", None)]
+    wanted: t.List[t.Tuple[str, str, t.Optional[str]]] = [(REQUESTS, "requests", "ok"), (REQUESTS, "requests", "error")]
+    if name != "errors":
+        wanted = [(f"{DURATION}_count", "answers", None), (f"{DURATION}_bucket", "fast", None)]
     hosts = sorted({_host(series.labels) for group in found.values() for series in group} | set(stage.hosts))
     for metric, group, outcome in wanted:
         for variant in VARIANTS:

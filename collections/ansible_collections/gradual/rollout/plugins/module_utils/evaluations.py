@@ -1,6 +1,5 @@
-# Copyright (c) 2026, The Gradual project
+# Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-# SPDX-License-Identifier: BSD-2-Clause
 """What the processes of an application evaluate: read from the text of /metrics, held against what was written."""
 
 from __future__ import annotations
@@ -28,9 +27,7 @@ def samples(text: str, names: t.Container[str]) -> t.Iterator[t.Tuple[str, t.Dic
             value = float(match["value"])
         except ValueError:
             continue
-        labels = {
-            each["name"]: re.sub(r"\\[n\"\\]", lambda found: ESCAPES[found.group()], each["value"]) for each in LABEL.finditer(match["labels"] or "")
-        }
+        labels = {each["name"]: re.sub(r"\\[n\"\\]", lambda found: ESCAPES[found.group()], each["value"]) for each in LABEL.finditer(match["labels"] or "")}
         yield match["name"], labels, value
 
 

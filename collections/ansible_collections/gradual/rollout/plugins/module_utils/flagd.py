@@ -1,6 +1,5 @@
-# Copyright (c) 2026, The Gradual project
+# Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-# SPDX-License-Identifier: BSD-2-Clause
 """Flag files in flagd's format: build definitions, find mistakes that the JSON Schema does not see, plan a change.
 
 Everything here is a pure function over parsed JSON. A share is a whole percentage of the users, 0 to 100.
@@ -66,8 +65,7 @@ def wanted_from(entry: t.Mapping[str, t.Any]) -> Wanted:
     expiry = entry.get("expiry")
     if isinstance(expiry, bool) or not isinstance(expiry, (int, float)) or not math.isfinite(expiry) or expiry <= 0:
         raise FlagFileError(
-            f"flag {flag}: baking {baking} % needs an expiry in seconds since the epoch, seen {expiry!r}; "
-            "a share that is not certified may not last for ever"
+            f"flag {flag}: baking {baking} % needs an expiry in seconds since the epoch, seen {expiry!r}; a share that is not certified may not last for ever"
         )
     return Wanted(flag, certified, baking, int(expiry))
 

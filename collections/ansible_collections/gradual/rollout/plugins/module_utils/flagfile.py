@@ -1,6 +1,5 @@
-# Copyright (c) 2026, The Gradual project
+# Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-# SPDX-License-Identifier: BSD-2-Clause
 """The flag file on a host: read it, write it so that every process reloads, wait until every process evaluates it."""
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def wait(url: str, document: t.Mapping[str, t.Any], wanted: t.Sequence[flagd.Wan
         expected = {each.flag: (flagd.revision_of(document, each.flag), each.percent_at(now)) for each in wanted}
         found: t.List[evaluations.Process] = []
         try:
-            with urllib.request.urlopen(url, timeout=max(1.0, min(5.0, timeout))) as answer:  # noqa: S310 - the URL is the operator's
+            with urllib.request.urlopen(url, timeout=max(1.0, min(5.0, timeout))) as answer:
                 text = answer.read().decode("utf-8", "replace")
             found = evaluations.living(evaluations.processes(text, flags), lambda pid: os.path.isdir(f"/proc/{pid}"))
             told = evaluations.complaints(found, expected, evaluations.speaks(text))

@@ -1,12 +1,16 @@
-# Copyright (c) 2026, The Gradual project
+# Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-# SPDX-License-Identifier: BSD-2-Clause
 """The gate: counts of a stage in, verdict out. A pure function, so that a verdict can be recomputed from the record.
 
-The counts of one look: {"percent": share of the stage, "since": start of the stage, "until": time of the look (both seconds since the
-epoch), "interval": seconds, "stages": stages over which alpha is shared, "problems": [sentence], "metrics": [{"feature", "metric":
-"errors" or "slow", "problem": sentence or None, "rows": [[seconds after since, requests and bad ones with the feature, requests and
-bad ones without it]]}]}. A row without numbers (None) is an interval that was not seen.
+The counts of one look:
+  percent   share of the stage
+  since, until   start of the stage and time of the look, seconds since the epoch
+  interval  seconds of an interval
+  stages    number of stages over which alpha is shared
+  problems  sentences on what concerns every metric
+  metrics   [{feature, metric: "errors" or "slow", problem: sentence or None, offset: ratio of the two arms when neither had the feature,
+            1 if left out, rows: [[seconds after since, requests and bad ones with the feature, requests and bad ones without it]]}]
+A row without numbers (None) is an interval that was not seen.
 """
 
 from __future__ import annotations
@@ -101,12 +105,12 @@ def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
     metric. `deadline_passed` says that a hold has lasted until the policy `on_no_data` applies.
     """
     elapsed = max(0.0, _number(counts.get("until")) - _number(counts.get("since")))
-    metrics = [metric for metric in counts.get("metrics") or [] if isinstance(metric, dict)]
+    metrics = [metric for metric in _list(counts.get("metrics")) if isinstance(metric, dict)]
     alpha = settings.alpha / max(1, len(metrics)) / max(1, int(_number(counts.get("stages")) or 1))
     alone = _number(counts.get("percent")) >= 100
     young = elapsed < max(GRACE * _number(counts.get("interval")), settings.look)
     judged = [_judge_metric(metric, settings, alpha, alone, young) for metric in metrics]
-    problems = [str(problem) for problem in counts.get("problems") or []]
+    problems = [str(problem) for problem in _list(counts.get("problems"))]
     if not metrics:
         problems.append("there is no metric to judge")
     verdict, reason = _together(judged, problems, settings, elapsed)
@@ -156,7 +160,11 @@ def _judge_metric(metric: Json, settings: Settings, alpha: float, alone: bool, y
     treatment = Arm(sum(row[1] for row in rows), sum(row[2] for row in rows))
     control = Arm(sum(row[3] for row in rows), sum(row[4] for row in rows))
     strata = [(row[1], row[3], row[2] + row[4], row[2]) for row in rows]
-    against = 0.0 if alone else sequential.log_odds_e_value(strata, settings.tolerated_ratio, harmful=True)
+    offset = metric.get("offset", 1.0)
+    if not _is_number(offset) or offset <= 0:
+        offset, broken = 1.0, broken + 1
+    tolerated = settings.tolerated_ratio * offset
+    against = 0.0 if alone else sequential.log_odds_e_value(strata, tolerated, harmful=True)
     told = wording.arms(str(metric.get("feature")), name, treatment, None if alone else control)
     result: Json = {
         "feature": metric.get("feature"),
@@ -173,7 +181,7 @@ def _judge_metric(metric: Json, settings: Settings, alpha: float, alone: bool, y
 
     limit = settings.hard_share(name)
     if against >= math.log(1 / alpha):
-        ratio = sequential.ratio_at_least(strata, alpha, settings.tolerated_ratio)
+        ratio = sequential.ratio_at_least(strata, alpha, tolerated)
         chance = f"the chance of saying so of a harmless release is under {wording.percent(settings.alpha)}"
         return verdict("abort", f"at least {ratio:.1f} times worse, {chance}")
     over = _over_hard_limit(rows, limit, alone)
@@ -187,28 +195,29 @@ def _judge_metric(metric: Json, settings: Settings, alpha: float, alone: bool, y
         return verdict("hold", f"both with and without the feature over the hard limit of {wording.percent(limit)}, so something else is wrong")
     if not rows:
         return verdict("continue", "no full interval yet") if young else verdict("hold", "no data")
-    return verdict(*_certify(treatment, control, strata, settings, alone))
+    return verdict(*_certify(treatment, control, strata, settings, settings.margin * offset, alone))
 
 
-def _certify(treatment: Arm, control: Arm, strata: t.Sequence[sequential.Stratum], settings: Settings, alone: bool) -> t.Tuple[str, str]:
+def _certify(treatment: Arm, control: Arm, strata: t.Sequence[sequential.Stratum], settings: Settings, margin: float, alone: bool) -> t.Tuple[str, str]:
     """("promote", why) when harm is excluded, else ("continue", what is missing)."""
     fewest = treatment.events if alone else min(treatment.events, control.events)
     if fewest < settings.min_requests:
         return "continue", f"{settings.min_requests} requests are needed{'' if alone else ' on each side'}"
-    wanted = math.log(1 / settings.certify_alpha)
+    harmless = wording.percent(settings.harmless_share)
+    sure = wording.percent(1 - settings.certify_alpha)
     bound = sequential.share_at_most(treatment.events, treatment.bad, settings.certify_alpha)
+    nobody = "; there is nobody without the feature left to compare with" if alone else ""
     if bound < settings.harmless_share:
-        without = "; there is nobody without the feature left to compare with" if alone else ""
-        return "promote", f"at most {wording.percent(bound)}, under the harmless {wording.percent(settings.harmless_share)}{without}"
+        return "promote", f"under {wording.percent(bound)} ({sure} sure), where under {harmless} is harmless{nobody}"
     if alone:
-        return "continue", f"it may still be {wording.percent(bound)}, {wording.percent(settings.harmless_share)} is harmless; nobody is left to compare with"
-    if sequential.log_odds_e_value(strata, settings.margin, harmful=False) >= wanted:
-        return "promote", f"less than {settings.margin:g} times as bad"
-    return "continue", f"no harm seen, {settings.margin:g} times worse not yet excluded"
+        return "continue", f"it may still be {wording.percent(bound)}, where under {harmless} is harmless{nobody}"
+    if sequential.log_odds_e_value(strata, margin, harmful=False) >= math.log(1 / settings.certify_alpha):
+        return "promote", f"less than {margin:.3g} times as bad ({sure} sure)"
+    return "continue", f"no harm seen yet, but {wording.percent(bound)} and {margin:.3g} times as bad are still possible"
 
 
 def _over_hard_limit(rows: t.Sequence[t.Sequence[int]], limit: float, alone: bool) -> t.Optional[str]:
-    """"treatment" when its share was over the limit in two blocks in a row while the control's was not; "both" when the latest blocks
+    """ "treatment" when its share was over the limit in two blocks in a row while the control's was not; "both" when the latest blocks
     have the control over it too. A block is as many intervals in a row as it takes to have enough requests in the treatment."""
     blocks: t.List[t.Tuple[bool, bool]] = []
     sums = [0, 0, 0, 0]
@@ -228,7 +237,7 @@ def _usable(rows: t.Any) -> t.Tuple[t.List[t.List[int]], int]:
     """(rows that make sense, how many do not): five finite numbers, none negative, no more bad ones than requests."""
     good: t.List[t.List[int]] = []
     broken = 0
-    for row in rows if isinstance(rows, list) else []:
+    for row in _list(rows):
         if isinstance(row, (list, tuple)) and len(row) == 5 and all(_is_count(value) for value in row[1:]) and _is_number(row[0]):
             whole = [row[0], *(int(value) for value in row[1:])]
             if whole[2] <= whole[1] and whole[4] <= whole[3]:
@@ -236,6 +245,10 @@ def _usable(rows: t.Any) -> t.Tuple[t.List[t.List[int]], int]:
                 continue
         broken += 1
     return good, broken
+
+
+def _list(value: t.Any) -> t.Sequence[t.Any]:
+    return value if isinstance(value, (list, tuple)) else []
 
 
 def _is_number(value: t.Any) -> bool:

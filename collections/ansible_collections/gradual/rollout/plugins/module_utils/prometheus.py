@@ -1,6 +1,5 @@
-# Copyright (c) 2026, The Gradual project
+# Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-# SPDX-License-Identifier: BSD-2-Clause
 """Ask Prometheus for raw samples, and turn counters into increases per interval. That there is no data is always visible, never 0."""
 
 from __future__ import annotations

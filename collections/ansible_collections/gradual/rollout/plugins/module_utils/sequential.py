@@ -1,6 +1,5 @@
-# Copyright (c) 2026, The Gradual project
+# Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-# SPDX-License-Identifier: BSD-2-Clause
 """Tests that may be looked at whenever one likes: each yields an e-value, which exceeds 1/alpha with a chance of at most alpha when its
 null hypothesis holds, over all looks together (Ville's inequality). Counts in, logarithms of e-values out; only the standard library.
 

@@ -1,6 +1,5 @@
-# Copyright (c) 2026, The Gradual project
+# Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-# SPDX-License-Identifier: BSD-2-Clause
 """Measure which users have a feature, by asking as those users through the front door; compare with an earlier measurement."""
 
 from __future__ import annotations
@@ -89,9 +88,7 @@ class _Client:
         self.connection.close()
 
 
-def measure(
-    base_url: str, flags: t.Sequence[str], users: int, rate: float, ca_path: t.Optional[str] = None, timeout: float = 5.0
-) -> Measurement:
+def measure(base_url: str, flags: t.Sequence[str], users: int, rate: float, ca_path: t.Optional[str] = None, timeout: float = 5.0) -> Measurement:
     """Ask as the users 1 to `users`, at most `rate` a second; users who got no answer are missing from `answered`, and told in `mistakes`."""
     context = None
     if base_url.startswith("https:"):

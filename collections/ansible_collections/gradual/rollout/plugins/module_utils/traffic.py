@@ -1,6 +1,5 @@
-# Copyright (c) 2026, The Gradual project
+# Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-# SPDX-License-Identifier: BSD-2-Clause
 """What users got during a rollout: requests and failures as the balancer counts them, times and features as the application does.
 
 A figure that nothing was measured for is None and has a sentence in `not_measured`; it is never 0.
@@ -161,8 +160,8 @@ def _grown(found: t.Sequence[Series], window: Window) -> Bins:
     anew = {host: resets(each for each in found if each.labels.get("instance", "") == host) for host in hosts}
     for each in found:
         for index, increase in binned(steps(each.samples, anew[each.labels.get("instance", "")]), window.since, window.step).items():
-            index = min(index, int((window.until - window.since) // window.step))
-            sums[index] = sums.get(index, 0.0) + increase
+            last = min(index, int((window.until - window.since) // window.step))
+            sums[last] = sums.get(last, 0.0) + increase
     return sums
 
 

@@ -1,7 +1,6 @@
 #!/usr/bin/python
-# Copyright (c) 2026, The Gradual project
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Count what still evaluates flags."""
 
 from __future__ import annotations
@@ -9,12 +8,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: evaluations_info
 short_description: Count how often flags were evaluated for users
-version_added: "0.1.0"
+version_added: 0.1.0
 description:
   - Reads C(feature_evaluations_total) of every host from Prometheus. A flag may be removed only when nothing evaluates it.
   - A flag is left out of RV(evaluations) when nothing is known about it, since silence of a host that is not scraped proves nothing.
-author:
-  - The Gradual project (@gradual)
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
 options:
   prometheus:
     description: Address of Prometheus.
@@ -37,13 +36,6 @@ options:
     description: Seconds to wait for one answer of Prometheus.
     type: float
     default: 30
-attributes:
-  check_mode:
-    description: This module changes nothing.
-    support: full
-  diff_mode:
-    description: This module changes nothing.
-    support: N/A
 """
 
 EXAMPLES = r"""
@@ -65,10 +57,10 @@ sentence:
   returned: success
 """
 
-import time  # noqa: E402
+import time
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.gradual.rollout.plugins.module_utils import prometheus, silence  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils import prometheus, silence
 
 ARGUMENTS = {
     "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},

@@ -1,7 +1,6 @@
 #!/usr/bin/python
-# Copyright (c) 2026, The Gradual project
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Set the share of users who get each feature on one host, and verify it as the application evaluates it."""
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: feature_flags
 short_description: Set shares of users in a flag file and verify them in every process
-version_added: "0.1.0"
+version_added: 0.1.0
 description:
   - Writes the definitions of boolean flags into a file in flagd's format, leaving other flags in it as they are.
   - A share that still bakes is written with its own end, so that the host falls back to the certified share by itself.
@@ -17,8 +16,8 @@ description:
   - The document is checked for mistakes that flagd's JSON Schema does not see before anything is written.
   - With O(verify_url) the task succeeds only when every living process reports the new revision and a fitting share.
     A release that does not know a flag agrees with 0 %.
-author:
-  - The Gradual project (@gradual)
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.attributes]
 options:
   path:
     description: The flag file.
@@ -67,11 +66,11 @@ options:
     default: 15
 attributes:
   check_mode:
-    description: Says what would change, writes nothing, verifies nothing.
     support: full
+    details: [Says what would change, writes nothing, verifies nothing.]
   diff_mode:
-    description: Shows the file before and after.
     support: full
+    details: [Shows the file before and after.]
 """
 
 EXAMPLES = r"""
@@ -122,10 +121,10 @@ document:
   returned: always
 """
 
-import time  # noqa: E402
+import time
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.gradual.rollout.plugins.module_utils import flagd, flagfile  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils import flagd, flagfile
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},

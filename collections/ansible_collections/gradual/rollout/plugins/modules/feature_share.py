@@ -1,7 +1,6 @@
 #!/usr/bin/python
-# Copyright (c) 2026, The Gradual project
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Measure the share of users who have each feature, through the front door."""
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: feature_share
 short_description: Measure the share of users who have each feature
-version_added: "0.1.0"
+version_added: 0.1.0
 description:
   - Asks C(/api/features) of the application as many users, over TLS and kept-alive connections, at a steady rate.
   - The users are the same in every measurement, so that a user who loses a feature from one stage to the next is seen.
   - Fails when a user gets no answer, since a share of those who answered is not the share of all.
-author:
-  - The Gradual project (@gradual)
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.attributes]
 options:
   base_url:
     description: Public address of the application, for example V(https://shop.example.org).
@@ -49,11 +48,11 @@ options:
     type: path
 attributes:
   check_mode:
-    description: Measures, and writes no record.
     support: full
+    details: [Measures, and writes no record.]
   diff_mode:
-    description: There is nothing to compare.
-    support: none
+    support: N/A
+    details: [There is nothing to compare.]
 """
 
 EXAMPLES = r"""
@@ -98,10 +97,10 @@ repeated:
   returned: success
 """
 
-import time  # noqa: E402
+import time
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.gradual.rollout.plugins.module_utils import sharing  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils import sharing
 
 ARGUMENTS = {
     "base_url": {"type": "str", "required": True},

@@ -1,7 +1,6 @@
 #!/usr/bin/python
-# Copyright (c) 2026, The Gradual project
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Take one look at a stage: fetch the counters since it began, and decide."""
 
 from __future__ import annotations
@@ -9,14 +8,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: gate_look
 short_description: Take one look at a baking stage and say promote, continue, hold or abort
-version_added: "0.1.0"
+version_added: 0.1.0
 description:
   - Fetches the raw counters of the features since the stage began from Prometheus, and compares users with and without each feature.
   - A look may be taken as often as one likes, the chance of stopping a harmless release over all looks stays under C(gate.alpha).
   - No data is never a pass. Whatever is missing gives V(hold) with a sentence that says what.
   - Everything that was seen is returned in RV(look.counts); the verdict is a pure function of it and RV(look.settings).
-author:
-  - The Gradual project (@gradual)
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
 options:
   prometheus:
     description: Address of Prometheus.
@@ -67,13 +66,6 @@ options:
     description: Seconds to wait for one answer of Prometheus.
     type: float
     default: 10
-attributes:
-  check_mode:
-    description: Looks and decides, as it changes nothing.
-    support: full
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
 """
 
 EXAMPLES = r"""
@@ -145,11 +137,11 @@ look:
       returned: success
 """
 
-import dataclasses  # noqa: E402
-import time  # noqa: E402
+import dataclasses
+import time
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.gradual.rollout.plugins.module_utils import arms, gate, prometheus  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils import arms, gate, prometheus
 
 ARGUMENTS = {
     "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},

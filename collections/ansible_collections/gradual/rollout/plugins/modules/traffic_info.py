@@ -1,7 +1,6 @@
 #!/usr/bin/python
-# Copyright (c) 2026, The Gradual project
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What users got during a time: requests, failures, times, and figures of each feature by variant."""
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: traffic_info
 short_description: Requests, failures and times of a rollout, and its features by variant
-version_added: "0.1.0"
+version_added: 0.1.0
 description:
   - Counts requests and failed answers (5xx) as HAProxy's exporter tells them, so that a request that never reached a host is counted.
   - Takes times of answers, errors, slow answers, feedback and orders by feature and variant from the application's metrics.
   - A figure that nothing was measured for is null, with a sentence in RV(traffic.not_measured).
-author:
-  - The Gradual project (@gradual)
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
 options:
   prometheus:
     description: Address of Prometheus.
@@ -50,13 +49,6 @@ options:
     description: Seconds to wait for one answer of Prometheus.
     type: float
     default: 30
-attributes:
-  check_mode:
-    description: This module changes nothing.
-    support: full
-  diff_mode:
-    description: This module changes nothing.
-    support: N/A
 """
 
 EXAMPLES = r"""
@@ -110,10 +102,10 @@ traffic:
       returned: success
 """
 
-import time  # noqa: E402
+import time
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.gradual.rollout.plugins.module_utils import prometheus, traffic  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils import prometheus, traffic
 
 ARGUMENTS = {
     "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
