@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+"""Asks the front door as a user would, and each application host directly; leaves the answers to the node exporter.
+
+The file is put in place by rename, so that a scrape never reads half of it. It is written whatever was found: a failed
+check is a value of 0. A check that did not run leaves an old time in it, and that is what HealthCheckStale looks at.
+"""
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """target: front_door or a host. reason: empty when it passed."""
+
+    target: str
+    check: str
+    seconds: float
+    reason: str
+
+
+def ask(url: str, context: ssl.SSLContext | None, timeout: float, contains: str = "") -> tuple[float, str]:
+    """Seconds and the reason why the answer is not good, or an empty one."""
+    began = time.monotonic()
+    try:
+        with urllib.request.urlopen(url, timeout=timeout, context=context) as answer:
+            body = answer.read(1_000_000).decode(errors="replace")
+        reason = "" if contains in body else f"{contains!r} is not in the answer"
+    except urllib.error.HTTPError as error:
+        reason = f"status {error.code}"
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = str(getattr(error, "reason", error)) or type(error).__name__
+    return time.monotonic() - began, reason
+
+
+def check(settings: dict[str, Any]) -> list[Result]:
+    """Every check once, one after the other."""
+    slow = float(settings["slow_seconds"])
+    door = settings["front_door"]
+    context = ssl.create_default_context(cafile=door["ca_path"])
+    asked = [("front_door", probe["name"], door["url"] + probe["path"], context, probe.get("contains", "")) for probe in door["probes"]]
+    asked += [(host, path.strip("/"), url + path, None, "") for host, url in settings["hosts"].items() for path in settings["host_paths"]]
+    results = []
+    for target, name, url, tls, contains in asked:
+        seconds, reason = ask(url, tls, slow + 3, contains)
+        if not reason and seconds > slow:
+            reason = f"took {seconds:.1f} s, more than {slow} s"
+        results.append(Result(target, name, seconds, reason))
+    return results
+
+
+def exposition(results: list[Result], now: float) -> str:
+    """The results in Prometheus' text format."""
+    def labels(result: Result) -> str:
+        return "{" + ",".join(f'{key}="{escape(value)}"' for key, value in (("target", result.target), ("check", result.check))) + "}"
+
+    text = ["# HELP gradual_health_check_passed Whether the check passed when it last ran.", "# TYPE gradual_health_check_passed gauge"]
+    text += [f"gradual_health_check_passed{labels(result)} {int(not result.reason)}" for result in results]
+    text += ["# HELP gradual_health_check_seconds How long the answer took.", "# TYPE gradual_health_check_seconds gauge"]
+    text += [f"gradual_health_check_seconds{labels(result)} {result.seconds:.6f}" for result in results]
+    text += ["# HELP gradual_health_check_last_run_timestamp_seconds When the check last ran to its end.",
+             "# TYPE gradual_health_check_last_run_timestamp_seconds gauge",
+             f"gradual_health_check_last_run_timestamp_seconds {now:.3f}"]
+    return "\n".join(text) + "\n"
+
+
+def escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    results = check(json.loads(options.settings.read_text(encoding="utf-8")))
+    beside = options.output.with_suffix(".new")
+    beside.write_text(exposition(results, time.time()), encoding="utf-8")
+    os.chmod(beside, 0o644)
+    beside.replace(options.output)
+    for result in results:
+        print(f"{result.target} {result.check}: {result.reason or 'good'} ({result.seconds * 1000:.0f} ms)", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
