@@ -8,11 +8,10 @@ import copy
 import os
 from typing import Any, Iterable
 
-from ansible import constants as C
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
-
 from ansible_collections.gradual.rollout.plugins.module_utils.hashchain import digest
 from ansible_collections.gradual.rollout.plugins.module_utils.manifest import check, message, unknown
 from ansible_collections.gradual.rollout.plugins.module_utils.manifest_spec import SPEC
@@ -73,13 +72,13 @@ class ActionModule(ActionBase):
         known |= self._role_defaults()
         if not unknown(extra, known):
             return known
-        hosts = variables.get("hostvars")
+        hosts: Any = variables.get("hostvars")
         manager = copy.copy(getattr(hosts, "_variable_manager", None))
         if manager is None:
             return known
         manager._extra_vars = {}
         play = getattr(getattr(self._task, "_parent", None), "_play", None)
-        for name in hosts or ():
+        for name in hosts:
             host = hosts._inventory.get_host(name)
             known |= set(manager.get_vars(play=play, host=host, include_hostvars=False))
         return known
@@ -87,7 +86,7 @@ class ActionModule(ActionBase):
     def _role_defaults(self) -> set[str]:
         """What the roles of this project let anybody set."""
         known: set[str] = set()
-        for base in [*C.DEFAULT_ROLES_PATH, os.path.join(self._loader.get_basedir(), "roles")]:
+        for base in [*constants.DEFAULT_ROLES_PATH, os.path.join(self._loader.get_basedir(), "roles")]:
             if not os.path.isdir(base):
                 continue
             for role in sorted(os.listdir(base)):

@@ -9,6 +9,7 @@ For `ledger` it also says who writes, and finds out whether the holder of the le
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import multiprocessing
@@ -32,13 +33,12 @@ def _place() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    seen = []
-    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
-        try:
-            seen.append(os.readlink(path) if "/ns/" in path else open(path, encoding="ascii").read())
-        except OSError:
-            seen.append("?")
-    mark = hashlib.sha256("\n".join(seen).encode()).hexdigest()[:6]
+    seen = ""
+    with contextlib.suppress(OSError):
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+            seen = stream.read()
+        seen += os.readlink("/proc/self/ns/pid")
+    mark = hashlib.sha256(seen.encode()).hexdigest()[:6]
     return f"{user}@{socket.gethostname()}/{mark}"
 
 
@@ -68,6 +68,11 @@ def is_dead(name: str) -> bool:
     return bool(command) and b"ansible" not in command
 
 
+def clock_off(clock: float, began: float, ended: float) -> float:
+    """By how many seconds, at the least, a host's clock is off, read between these two times of the controller's."""
+    return round(clock - min(max(clock, began), ended), 1)
+
+
 class ActionModule(ActionBase):
     """Run the module of the task's name on the task's host."""
 
@@ -79,7 +84,7 @@ class ActionModule(ActionBase):
         """The module's result, or a failure that names the lost host."""
         variables = task_vars or {}
         try:
-            result = super().run(tmp, variables)
+            result: dict[str, Any] = super().run(tmp, variables)
             result.update(self._module(variables))
         except AnsibleConnectionFailure as error:
             result = self._failure(str(error), variables)
@@ -97,6 +102,7 @@ class ActionModule(ActionBase):
             display.vvv(f"temporary files are left behind: {error}")
 
     def _module(self, variables: dict[str, Any]) -> dict[str, Any]:
+        began = time.time()
         arguments = dict(self._task.args)
         is_ledger = self._task.action.rpartition(".")[2] == "ledger"
         if is_ledger:
@@ -109,6 +115,8 @@ class ActionModule(ActionBase):
         if other and is_dead(other):
             display.vvv(f"{other}, who holds the lease, is dead: taking over")
             result = self._execute_module(module_args={**arguments, "dead_holder": other}, task_vars=variables)
+        if "clock" in result:
+            result["clock_off"] = clock_off(float(result["clock"]), began, time.time())
         return result
 
     def _failure(self, reason: str, variables: dict[str, Any]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def _list(where: str, value: Any, field: Field, mistakes: list[str]) -> list[Any
     value = _unpacked(value, list, "a list")
     result: list[Any] = []
     for number, entry in enumerate(value):
-        element = {key: field[key] for key in ("options", "least", "most") if key in field}
+        element: Field = {key: field[key] for key in ("options", "least", "most") if key in field}
         try:
             result.append(_value(f"{where}[{number}]", entry, {"type": field["elements"], **element}, mistakes))
         except Mistake as error:
@@ -187,10 +187,10 @@ def _string(value: Any, field: Field) -> str:
         raise Mistake(f"a number and not text (zeros may be lost already), seen {shown(value)}; write it in quotes")
     if not isinstance(value, str):
         raise Mistake(f"not text, seen {shown(value)}; write {field.get('example', 'text')}")
-    value = value.strip()
-    if "pattern" in field and not re.fullmatch(field["pattern"], value):
-        raise Mistake(f"not of the right form, seen {shown(value)}; write {field.get('example', field['pattern'])}")
-    return value
+    text = value.strip()
+    if "pattern" in field and not re.fullmatch(field["pattern"], text):
+        raise Mistake(f"not of the right form, seen {shown(text)}; write {field.get('example', field['pattern'])}")
+    return text
 
 
 def _number(value: Any, _field: Field) -> float:
@@ -243,7 +243,9 @@ def _across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes
     for where, probe in _probes(manifest):
         for header in probe.get("headers", {}):
             if header.lower() in SECRET_HEADERS:
-                mistakes.append(f"{where}.headers.{header}: would be kept in the record, seen {shown(header)}; write user: NAME, or probe a path that needs no secret")
+                mistakes.append(
+                    f"{where}.headers.{header}: would be kept in the record, seen {shown(header)}; write user: NAME, or probe a path that needs no secret"
+                )
     for role, group in manifest.get("hosts", {}).items() if groups is not None else ():
         if not (groups or {}).get(group):
             state = "has no hosts" if group in (groups or {}) else "is not in the inventory"

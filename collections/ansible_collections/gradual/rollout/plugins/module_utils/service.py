@@ -8,10 +8,10 @@ nothing for a command that fails.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Callable
 
 Run = Callable[..., tuple[int, str, str]]
-SHOWN = ("ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus", "ConditionResult")
+SHOWN = ("ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus", "ConditionResult", "Job", "LoadState")
 
 
 def properties(run: Run, unit: str) -> dict[str, str]:
@@ -30,30 +30,31 @@ def active_state(run: Run, unit: str) -> str | None:
     return properties(run, unit).get("ActiveState")
 
 
-def trouble(before: dict[str, str], now: dict[str, str]) -> str | None:
-    """Why the unit is not going to be active by waiting longer; None while it may be."""
-    state = now.get("ActiveState", "")
-    if now.get("ConditionResult") == "no" and state == "inactive":
-        return "a condition of the unit does not hold, so systemd did not start it"
-    if state in ("failed", "inactive", "deactivating"):
-        return f"the unit is {state} ({now.get('Result', '?')}, exit status {now.get('ExecMainStatus', '?')})"
-    if _number(now, "NRestarts") > _number(before, "NRestarts"):
-        return f"the unit ended by itself and systemd started it again ({now.get('Result', '?')}, exit status {now.get('ExecMainStatus', '?')})"
+def trouble(shown: dict[str, str]) -> str | None:
+    """Why a unit that was just restarted is not going to be active by waiting longer; None while it may be."""
+    state, ended = shown.get("ActiveState", ""), f"{shown.get('Result', '?')}, exit status {shown.get('ExecMainStatus', '?')}"
+    if shown.get("LoadState") == "not-found":
+        return "there is no such unit on this host"
+    if _number(shown, "NRestarts") > 0 or shown.get("SubState") == "auto-restart":
+        return f"the unit ended by itself while it started ({ended}), and systemd tries it again and again"
+    if state == "failed":
+        return f"the unit failed ({ended})"
+    if state == "inactive" and not _number(shown, "Job"):
+        if shown.get("ConditionResult") == "no":
+            return "a condition of the unit does not hold, so systemd does not start it"
+        return f"the unit ended ({ended})"
     return None
 
 
-def _number(shown: dict[str, Any], key: str) -> int:
-    try:
-        return int(shown.get(key, 0))
-    except ValueError:
-        return 0
+def _number(shown: dict[str, str], key: str) -> int:
+    text = shown.get(key, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def restart(run: Run, unit: str) -> None:
-    """Stop the unit, forget earlier failures, and begin to start it, without waiting until it is up.
+    """Stop the unit, forget earlier failures (and with them the count of restarts), and begin to start it.
 
-    A unit of Type=notify that dies while starting is restarted by systemd over and over, and a plain
-    `systemctl restart` would wait for that: so only the stop is waited for."""
+    Only the stop is waited for: the start is watched, so that a unit that dies again and again is seen at once."""
     run(["systemctl", "stop", "--", unit])
     run(["systemctl", "reset-failed", "--", unit])
     run(["systemctl", "start", "--no-block", "--", unit])

@@ -56,12 +56,11 @@ seconds:
   type: float
 """
 
-import time  # noqa: E402
-from typing import Any  # noqa: E402
+import time
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-
-from ansible_collections.gradual.rollout.plugins.module_utils.artifact import ArtifactError, fetch  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.artifact import ArtifactError, fetch
 
 ARGUMENTS: dict[str, Any] = {
     "url": {"type": "str", "required": True},

@@ -99,18 +99,17 @@ unit:
   type: str
 """
 
-import functools  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import platform  # noqa: E402
-import time  # noqa: E402
-from typing import Any  # noqa: E402
+import functools
+import json
+import os
+import platform
+import time
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-
-from ansible_collections.gradual.rollout.plugins.module_utils import release_store  # noqa: E402
-from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session, fetch_json  # noqa: E402
-from ansible_collections.gradual.rollout.plugins.module_utils.service import active_state  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils import release_store
+from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session, fetch_json
+from ansible_collections.gradual.rollout.plugins.module_utils.service import active_state
 
 ARGUMENTS: dict[str, Any] = {
     "application": {"type": "str", "required": True},

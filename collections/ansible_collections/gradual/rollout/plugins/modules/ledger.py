@@ -126,13 +126,13 @@ lease:
   type: dict
 """
 
-import time  # noqa: E402
-from typing import Any  # noqa: E402
+import time
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-
-from ansible_collections.gradual.rollout.plugins.module_utils import lease, rollout as replay  # noqa: E402
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import LedgerError, locked, read, stamp  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils import lease
+from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import LedgerError, locked, read, stamp
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},

@@ -1,0 +1,109 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Make a host run another release, and know that it does: switch the link, restart the unit, wait until it is ready
+and says itself that it is this release. A unit that fails is noticed at once, not when the time is up."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.gradual.rollout.plugins.module_utils import release_store, service
+from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session
+
+STEP = 0.2
+
+
+class SwitchError(Exception):
+    """Why the release does not run; `journal` holds the unit's last lines."""
+
+    def __init__(self, message: str, journal: list[str]) -> None:
+        super().__init__(message)
+        self.journal = journal
+
+
+@dataclass
+class Aim:
+    """How to run a release and how to see that it runs: unit (None: nothing is restarted), ready_url and version_url
+    (None: not asked), and the seconds it may take to become ready."""
+
+    root: str
+    unit: str | None = None
+    ready_url: str | None = None
+    version_url: str | None = None
+    timeout: float = 40.0
+
+
+def runs(release: dict[str, Any], aim: Aim, run: service.Run) -> bool:
+    """Whether the host is switched to the release and, as far as can be seen, really runs it."""
+    now = release_store.linked(aim.root, "current")
+    if now is None or now["directory"] != release["directory"]:
+        return False
+    if aim.unit and service.active_state(run, aim.unit) != "active":
+        return False
+    return _wrong(release, aim) is None
+
+
+def switch(release: dict[str, Any], aim: Aim, run: service.Run) -> None:
+    """Switch, restart, wait. SwitchError when it does not become what it should; nothing is taken back then."""
+    now = release_store.linked(aim.root, "current")
+    if now is None or now["directory"] != release["directory"]:
+        if now is not None:
+            release_store.switch(aim.root, "previous", now["directory"])
+        release_store.switch(aim.root, "current", release["directory"])
+        os.utime(os.path.join(release["directory"], release_store.NOTE))
+    began = time.time()
+    if aim.unit:
+        service.restart(run, aim.unit)
+    _wait(release, aim, run, began)
+
+
+def _wait(release: dict[str, Any], aim: Aim, run: service.Run, began: float) -> None:
+    until = time.monotonic() + aim.timeout
+    while True:
+        shown = service.properties(run, aim.unit) if aim.unit else {}
+        failure = service.trouble(shown) if aim.unit else None
+        up = not aim.unit or shown.get("ActiveState") == "active"
+        wrong = _wrong(release, aim) if up else f"the unit is {shown.get('ActiveState', 'unknown')} still"
+        if wrong is None:
+            return
+        if failure is None and time.monotonic() > until:
+            failure = f"not in time, {aim.timeout:g} s: {wrong}"
+        if failure is not None:
+            lines = service.journal(run, aim.unit, began) if aim.unit else []
+            said = "\nIts journal says last:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
+            raise SwitchError(f"Release {release['version']} does not run: {failure}.{said}", lines)
+        time.sleep(STEP)
+
+
+def _wrong(release: dict[str, Any], aim: Aim) -> str | None:
+    """What the application says that it should not say; None when all is well."""
+    if aim.ready_url:
+        status, text, _content = _ask(aim.ready_url)
+        if status != 200:
+            return f"{aim.ready_url} answers {status or 'nothing'}{': ' + text if text else ''}"
+    if aim.version_url:
+        status, text, content = _ask(aim.version_url)
+        if not isinstance(content, dict) or "digest" not in content:
+            return f"{aim.version_url} answers {status or 'nothing'}{': ' + text if text else ''}"
+        if content["digest"] != release["digest"]:
+            return f"{aim.version_url} says that it is {content.get('release')} ({str(content['digest'])[:12]}) and not {release['version']} ({release['digest'][:12]})"
+    return None
+
+
+def _ask(url: str) -> tuple[int | None, str, Any]:
+    """Status (None: no answer), an excerpt of the text, and the JSON if it is some."""
+    parts = urlsplit(url)
+    try:
+        with Session(f"{parts.scheme}://{parts.netloc}", timeout=3) as session:
+            answer = session.get((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+    except HttpError as error:
+        return None, str(error), None
+    try:
+        content: Any = answer.json()
+    except ValueError:
+        content = None
+    return answer.status, " ".join(answer.text.split())[:200], content

@@ -1,0 +1,89 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Read the servers of an HAProxy backend."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: haproxy_server_info
+short_description: See which servers of a backend get traffic
+version_added: 0.1.0
+description:
+  - Speaks to HAProxy's runtime socket on the balancer itself.
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module]
+options:
+  socket:
+    description: The runtime socket.
+    type: path
+    default: /run/haproxy/admin.sock
+  backend:
+    description: The backend.
+    type: str
+    required: true
+seealso:
+  - module: gradual.rollout.haproxy_server
+"""
+
+EXAMPLES = r"""
+- name: See who serves
+  gradual.rollout.haproxy_server_info:
+    backend: application
+  register: balancer
+"""
+
+RETURN = r"""
+servers:
+  description: The servers.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the server.
+      type: str
+    state:
+      description: One of ready, down (its checks fail), drained and maintenance.
+      type: str
+    status:
+      description: HAProxy's own word for it, such as C(UP 1/2).
+      type: str
+    check:
+      description: What the last health check said, such as C(L7OK).
+      type: str
+    sessions:
+      description: Requests that are under way, or queued for it.
+      type: int
+    connections:
+      description: Connections that HAProxy holds open to it, the idle ones included.
+      type: int
+    address:
+      description: Its address and port.
+      type: str
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Socket
+
+ARGUMENTS: dict[str, Any] = {
+    "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
+    "backend": {"type": "str", "required": True},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        found = Socket(module.params["socket"]).servers(module.params["backend"])
+    except HaproxyError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, servers=[asdict(server) for server in found])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Smoke tests over HTTP."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: http_probe
+short_description: Ask an application and compare what comes back
+version_added: 0.1.0
+description:
+  - Runs a list of probes over one kept-alive connection.
+  - Fails when any of them failed, and says for each what was wanted and what was seen, unless O(report_only) is set.
+  - Redirects are answers like any other; a probe may want one.
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module]
+options:
+  base_url:
+    description: The origin that is asked, such as V(https://storefront.example.org).
+    type: str
+    required: true
+  probes:
+    description: What is asked, and what must come back.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: What is probed, for people.
+        type: str
+      path:
+        description: Path with query.
+        type: str
+        required: true
+      method:
+        description: How to ask.
+        type: str
+        default: GET
+      headers:
+        description: Headers to send.
+        type: dict
+        default: {}
+      body:
+        description: What to send. A string goes as it is, anything else as JSON.
+        type: raw
+      user:
+        description: Who asks, sent as the cookie C(visitor), for which flags are evaluated.
+        type: str
+      status:
+        description: The status wanted.
+        type: int
+        default: 200
+      contains:
+        description: Text that the answer must hold.
+        type: str
+      json:
+        description: Values that the JSON answer must have, by dotted path.
+        type: dict
+      flag:
+        description: Under which variant of its feature this is expected. Returned as it is.
+        type: str
+        choices: ["on", "off"]
+  headers:
+    description: Headers to send with every probe.
+    type: dict
+    default: {}
+  address:
+    description: Connect to this address instead of the URL's host, which is still asked for and must be in the certificate.
+    type: str
+  ca_path:
+    description: PEM file of the authorities to trust for https. Default are the host's.
+    type: path
+  attempts:
+    description: How often a probe is tried until it passes.
+    type: int
+    default: 1
+  pause:
+    description: Seconds between two attempts.
+    type: float
+    default: 1
+  timeout:
+    description: Seconds to wait for an answer.
+    type: float
+    default: 5
+  report_only:
+    description: Return failed probes without failing.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Probe the front door
+  gradual.rollout.http_probe:
+    base_url: https://storefront.example.org
+    probes:
+      - {name: page, path: /, contains: Storefront}
+      - {name: search, path: "/api/search?q=tea", user: smoke, json: {found_by: words}}
+"""
+
+RETURN = r"""
+results:
+  description:
+    - "For each probe C({name, passed, seen, wanted, seconds, status, attempts})."
+    - seen and wanted hold the same keys, status first; seen has only C(error) when there was no answer, and status is null then.
+  returned: always
+  type: list
+  elements: dict
+passed:
+  description: How many passed.
+  returned: always
+  type: int
+failed_probes:
+  description: How many failed.
+  returned: always
+  type: int
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session
+from ansible_collections.gradual.rollout.plugins.module_utils.probing import probe_all, sentence
+
+PROBE: dict[str, Any] = {
+    "name": {"type": "str"},
+    "path": {"type": "str", "required": True},
+    "method": {"type": "str", "default": "GET"},
+    "headers": {"type": "dict", "default": {}},
+    "body": {"type": "raw"},
+    "user": {"type": "str"},
+    "status": {"type": "int", "default": 200},
+    "contains": {"type": "str"},
+    "json": {"type": "dict"},
+    "flag": {"type": "str", "choices": ["on", "off"]},
+}
+ARGUMENTS: dict[str, Any] = {
+    "base_url": {"type": "str", "required": True},
+    "probes": {"type": "list", "elements": "dict", "required": True, "options": PROBE},
+    "headers": {"type": "dict", "default": {}},
+    "address": {"type": "str"},
+    "ca_path": {"type": "path"},
+    "attempts": {"type": "int", "default": 1},
+    "pause": {"type": "float", "default": 1},
+    "timeout": {"type": "float", "default": 5},
+    "report_only": {"type": "bool", "default": False},
+}
+
+
+def work(given: dict[str, Any]) -> dict[str, Any]:
+    """Run the probes and count."""
+    headers = {str(key): str(value) for key, value in given["headers"].items()}
+    probes = [{key: value for key, value in probe.items() if value is not None} for probe in given["probes"]]
+    with Session(given["base_url"], given["timeout"], given["ca_path"], given["address"]) as session:
+        results = probe_all(session, probes, headers, given["attempts"], given["pause"])
+    passed = sum(result["passed"] for result in results)
+    return {"changed": False, "results": results, "passed": passed, "failed_probes": len(results) - passed}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        found = work(module.params)
+    except HttpError as error:
+        module.fail_json(msg=str(error), results=[], passed=0, failed_probes=len(module.params["probes"]))
+    if found["failed_probes"] and not module.params["report_only"]:
+        wrong = "; ".join(sentence(result) for result in found["results"] if not result["passed"])
+        module.fail_json(msg=f"{found['failed_probes']} of {len(found['results'])} probes of {module.params['base_url']} failed: {wrong}", **found)
+    module.exit_json(**found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Stage a release on a host, switch to it, remove it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Stage a release on a host, switch to it, remove it
+version_added: 0.1.0
+description:
+  - V(staged) fetches the artifact over http or https, verifies it, unpacks it below C(ROOT/releases), runs its C(prepare) and writes
+    C(.release.json) last, all beside what is running. When anything fails, nothing half-made stays.
+  - V(current) switches the link C(ROOT/current), restarts the unit, and waits until the application is ready and says itself that it is
+    this release. A unit that fails is noticed at once. What failed is not taken back, so that the caller decides.
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.attributes]
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+options:
+  application:
+    description: Name of the application.
+    type: str
+    required: true
+  root:
+    description: Where its releases lie. Default is C(/opt/) and the application's name.
+    type: path
+  version:
+    description: Version of the release. Needed where the artifact is fetched.
+    type: str
+  url:
+    description: Where the artifact is. Needed where the release does not lie on the host yet.
+    type: str
+  sha256:
+    description: Digest of the artifact, as 64 hex digits.
+    type: str
+  directory:
+    description: A release that lies on the host already, by its directory instead of its digest.
+    type: path
+  state:
+    description: What is wanted.
+    type: str
+    choices: [staged, current, absent]
+    default: staged
+  keep:
+    description: How many releases stay on the host when one is staged. What runs and what ran before always do.
+    type: int
+    default: 3
+  prepare:
+    description: Run the executable C(prepare) at the artifact's top.
+    type: bool
+    default: true
+  unit:
+    description: The systemd unit to restart for V(current). Nothing is restarted without it.
+    type: str
+  ready_url:
+    description: Answers 200 once the application may take traffic.
+    type: str
+  version_url:
+    description: "Answers C({application, release, digest}). Default is C(/version) of the origin of O(ready_url)."
+    type: str
+  timeout:
+    description: Seconds that the application may take to become ready.
+    type: float
+    default: 40
+  ca_path:
+    description: PEM file of the authorities to trust for an https O(url). Default are the host's.
+    type: path
+seealso:
+  - module: gradual.rollout.host_info
+"""
+
+EXAMPLES = r"""
+- name: Deliver the files
+  gradual.rollout.release:
+    application: storefront
+    version: 2.0.0
+    url: https://artifacts.example.org/storefront-2.0.0.tar.gz
+    sha256: 8826d3e7d2271de7b0745ab1eca458cf39fb4ae6de792a71cb174d87252701b4
+
+- name: Switch
+  gradual.rollout.release:
+    application: storefront
+    sha256: 8826d3e7d2271de7b0745ab1eca458cf39fb4ae6de792a71cb174d87252701b4
+    state: current
+    unit: storefront.service
+    ready_url: http://127.0.0.1:8080/readyz
+"""
+
+RETURN = r"""
+directory:
+  description: Where the release lies.
+  returned: success
+  type: str
+before:
+  description: "What the host was switched to before, C({version, digest, directory}); else null."
+  returned: always
+  type: dict
+after:
+  description: What it is switched to now (in check mode, would be).
+  returned: always
+  type: dict
+removed:
+  description: Directories of older releases that were removed.
+  returned: success
+  type: list
+  elements: str
+journal:
+  description: The unit's last lines.
+  returned: when the release does not run
+  type: list
+  elements: str
+seconds:
+  description: How long it took.
+  returned: always
+  type: float
+"""
+
+import functools
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils import release_store
+from ansible_collections.gradual.rollout.plugins.module_utils.service import Run
+from ansible_collections.gradual.rollout.plugins.module_utils.staging import Artifact, StagingError, alone, prune, stage
+from ansible_collections.gradual.rollout.plugins.module_utils.switching import Aim, SwitchError, runs, switch
+
+ARGUMENTS: dict[str, Any] = {
+    "application": {"type": "str", "required": True},
+    "root": {"type": "path"},
+    "version": {"type": "str"},
+    "url": {"type": "str"},
+    "sha256": {"type": "str"},
+    "directory": {"type": "path"},
+    "state": {"type": "str", "choices": ["staged", "current", "absent"], "default": "staged"},
+    "keep": {"type": "int", "default": 3},
+    "prepare": {"type": "bool", "default": True},
+    "unit": {"type": "str"},
+    "ready_url": {"type": "str"},
+    "version_url": {"type": "str"},
+    "timeout": {"type": "float", "default": 40},
+    "ca_path": {"type": "path"},
+}
+
+
+def found(given: dict[str, Any], root: str) -> dict[str, Any] | None:
+    """The release that is meant, if it lies on the host."""
+    if given["directory"]:
+        return release_store.describe(given["directory"].rstrip("/"))
+    return release_store.find(root, given["sha256"].lower())
+
+
+def staged(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dict[str, Any]:
+    """Bring the release to the host."""
+    if not given["version"] or not given["sha256"]:
+        raise StagingError("version and sha256 are needed to stage a release; write both, and url where it does not lie on the host yet")
+    digest = given["sha256"].lower()
+    if check_mode:
+        there = release_store.find(root, digest)
+        directory = release_store.path_of(root, given["version"], digest)
+        return {"changed": there is None, "directory": directory, "removed": []}
+    artifact = Artifact(given["application"], given["version"], digest, given["url"], given["ca_path"], prepare=given["prepare"])
+    release, changed = stage(root, artifact, run)
+    return {"changed": changed, "directory": release["directory"], "removed": prune(root, given["keep"]) if changed else []}
+
+
+def current(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dict[str, Any]:
+    """Make the host run the release."""
+    release, fetched = found(given, root), False
+    if release is None and given["url"]:
+        fetched = bool(staged(given, root, check_mode, run)["changed"])
+        release = found(given, root)
+        if release is None and check_mode:
+            directory = release_store.path_of(root, given["version"], given["sha256"].lower())
+            release = {"version": given["version"], "digest": given["sha256"].lower(), "directory": directory}
+    if release is None:
+        lying = ", ".join(f"{there['version']} ({there['digest'][:12]})" for there in release_store.kept(root)) or "none"
+        wanted = given["directory"] or f"{given['version'] or ''} ({given['sha256'][:12]})".strip()
+        raise StagingError(f"release {wanted} does not lie on this host, where there are: {lying}; stage it first (state: staged), or write its url")
+    ready = given["ready_url"]
+    version_url = given["version_url"] or (f"{urlsplit(ready).scheme}://{urlsplit(ready).netloc}/version" if ready else None)
+    aim = Aim(root, given["unit"], ready, version_url, given["timeout"])
+    done = runs(release, aim, run)
+    if not done and not check_mode:
+        switch(release, aim, run)
+    return {"changed": fetched or not done, "directory": release["directory"], "removed": [], "after": release}
+
+
+def absent(given: dict[str, Any], root: str, check_mode: bool, _run: Run) -> dict[str, Any]:
+    """Remove the release from the host."""
+    release = found(given, root)
+    if release is None:
+        return {"changed": False, "directory": given["directory"], "removed": []}
+    if release == release_store.linked(root, "current"):
+        raise StagingError(f"release {release['version']} is what this host runs ({release['directory']}); switch to another one first")
+    if not check_mode:
+        with alone(root):
+            release_store.remove(release["directory"])
+    return {"changed": True, "directory": release["directory"], "removed": [release["directory"]]}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, required_one_of=[("sha256", "directory")], supports_check_mode=True)
+    given, began = module.params, time.monotonic()
+    root = (given["root"] or f"/opt/{given['application']}").rstrip("/")
+    before = release_store.linked(root, "current")
+    known: dict[str, Any] = {"before": before, "after": before}
+    run = functools.partial(module.run_command, handle_exceptions=False)
+    try:
+        known.update({"staged": staged, "current": current, "absent": absent}[given["state"]](given, root, module.check_mode, run))
+    except (StagingError, SwitchError) as error:
+        known.update(after=release_store.linked(root, "current"), seconds=round(time.monotonic() - began, 3))
+        module.fail_json(msg=str(error), journal=getattr(error, "journal", []), **known)
+    lines = {when: f"{root}/current -> {(known[when] or {}).get('directory')}\n" for when in ("before", "after")}
+    module.exit_json(diff=lines, seconds=round(time.monotonic() - began, 3), **known)
+
+
+if __name__ == "__main__":
+    main()
