@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from tests.support.seen import Seen
+
+
+def test_it_stopped_at_the_canary_and_came_back(story: Seen) -> None:
+    story.went_back("release", hosts=["app1"])
+    failed = story.happened("step.failed")[0]["data"]
+    assert failed["host"] == "app1"
+    assert "app1" in failed["error"]
+    assert story.happened("stage.set") == []
+
+
+def test_no_user_saw_it(story: Seen) -> None:
+    story.nobody_was_hurt()
+    story.load_covers_everything()
+
+
+def test_no_user_was_sent_to_the_canary_while_it_was_broken(story: Seen) -> None:
+    names = [(line["event"], line["data"].get("host")) for line in story.events]
+    assert names.index(("host.drained", "app1")) < names.index(("step.failed", "app1"))
+    assert ("host.admitted", "app1") not in names[: names.index(("step.failed", "app1"))]
+
+
+def test_the_other_hosts_were_not_touched(story: Seen) -> None:
+    story.nothing_was_touched("app2", "app3")
+
+
+def test_every_host_runs_what_it_ran_before(story: Seen) -> None:
+    story.every_host_runs("1.0.0", story.before["hosts"]["app1"]["version"]["digest"])
+    story.flags_are_off()
+
+
+def test_every_order_was_written_once(story: Seen) -> None:
+    story.orders_are_there_once()
+
+
+def test_the_report_times_the_return(story: Seen) -> None:
+    story.report_agrees("returned")
+    story.report_times_the_return(first_bad=False)
+
+
+def test_the_record_is_intact(story: Seen) -> None:
+    story.record_is_intact()
+
+
+def test_no_warning_in_any_event(story: Seen) -> None:
+    story.no_warning()

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from tests.support import fleet
+from tests.support.seen import Seen
+
+
+def test_the_gate_stopped_it_at_25_percent_and_it_came_back(story: Seen) -> None:
+    story.went_back("ramp", hosts=fleet.HOSTS)
+    assert [line["data"]["percent"] for line in story.happened("stage.set")] == [25]
+    assert story.happened("stage.certified") == []
+    verdict = story.happened("gate.looked")[-1]["data"]
+    assert verdict["verdict"] == "abort"
+    assert "recommendations" in verdict["reason"]
+
+
+def test_flags_went_off_before_any_host_went_back(story: Seen) -> None:
+    names = [line["event"] for line in story.events]
+    assert names.index("flags.off") < names.index("host.returned")
+    story.flags_are_off()
+
+
+def test_every_host_runs_what_it_ran_before(story: Seen) -> None:
+    story.every_host_runs("1.0.0", story.before["hosts"]["app1"]["version"]["digest"])
+    assert story.before["revision"] in (fleet.revision(), "0001")
+
+
+def test_only_users_with_the_feature_were_hurt(story: Seen) -> None:
+    story.load_was_heavy()
+    failures = story.load["failures"]
+    assert failures, "the defect was not even seen, so stopping it proves nothing"
+    assert {one["route"] for one in failures} == {"product"}
+    assert {one["status"] for one in failures} == {500}
+    users = {one["visitor"] for one in failures}
+    assert len(users) < 0.25 * 2000
+
+
+def test_nobody_was_hurt_after_the_flags_were_off(story: Seen) -> None:
+    off = story.happened("flags.off")[0]["time"]
+    late = [one for one in story.load["failures"] if one["time"].replace("+00:00", "Z") > off]
+    assert late == []
+
+
+def test_every_order_was_written_once(story: Seen) -> None:
+    story.orders_are_there_once()
+
+
+def test_the_report_says_when_users_were_hurt_and_when_they_were_safe(story: Seen) -> None:
+    story.report_agrees("returned")
+    story.report_times_the_return(first_bad=True)
+
+
+def test_the_record_is_intact(story: Seen) -> None:
+    story.record_is_intact()
+
+
+def test_no_warning_in_any_event(story: Seen) -> None:
+    story.no_warning()

@@ -1,0 +1,15 @@
+"""app2 loses its power in the middle of its switch; later it starts again and rollback.yml brings it in line."""
+
+from tests.support.manifests import GOOD
+from tests.support.story import Story
+
+with Story("host-lost-in-release") as story:
+    story.begin_load()
+    play = story.launch("deploy.yml", *GOOD)
+    story.wait_for(play, "host.drained", host="app2")
+    story.fault("kill", "app2")
+    story.finish(play)
+    story.snapshot("without app2")
+    story.fault("start", "app2")
+    story.play("rollback.yml")
+    story.end_load()

@@ -1,0 +1,29 @@
+"""The run dies in mid-bake. Every host falls back by itself, and the next run resumes."""
+
+from tests.support import fleet, shares
+from tests.support.manifests import GOOD
+from tests.support.story import Story
+from tests.support.waiting import until
+
+
+def certified_everywhere() -> bool:
+    """Whether every process of every host gives the features to about a quarter of its fixed ids again."""
+    return all(share < 0.4 for host in fleet.HOSTS for _, share in fleet.look(host)["shares"])
+
+
+with Story("stage-expires") as story:
+    story.begin_load()
+    play = story.launch("deploy.yml", *GOOD)
+    story.wait_for(play, "stage.certified", percent=25)
+    quarter = shares.measure(shares.USERS[:1000])
+    story.wait_for(play, "stage.measured", percent=50)
+    play.kill()
+    story.finish(play)
+    half = shares.measure(shares.USERS[:1000])
+    with story.measured("expired_after_seconds"):
+        until(certified_everywhere, "every host has fallen back to 25 %", 90, every=1)
+    after = shares.measure(shares.USERS[:1000])
+    story.note("shares", {name: {flag: sorted(users) for flag, users in seen.items()}
+                          for name, seen in (("quarter", quarter), ("half", half), ("after", after))})
+    story.play("deploy.yml", *GOOD)
+    story.end_load()

@@ -1,0 +1,1 @@
+"""What the failure stories and the runner tests share."""

@@ -1,0 +1,18 @@
+"""The arguments with which the stories deploy: the releases of the sandbox, with short bakes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+# Long enough for a verdict at the stories' load, short enough for a test. A stage lasts longer than the longest
+# pause between two looks on a busy machine.
+BAKE = {"min": 15, "max": 90, "look": 5, "expiry": 45}
+
+
+def release(name: str, **changes: Any) -> list[str]:
+    """Arguments of ansible-playbook that deploy releases/<name>.yml; `changes` replace keys of the manifest."""
+    return ["-e", f"@releases/{name}.yml", "-e", json.dumps({"bake": BAKE, **changes})]
+
+
+FIRST, GOOD = release("first"), release("epic21")

@@ -1,0 +1,92 @@
+"""Brings the fleet to where a story begins, whatever the story before it left.
+
+Two beginnings: "1.0.0" runs on every host, freshly deployed; "2.0.0" has been rolled out to all users on top of that.
+The first is deployed once and kept (sandbox/fleet save), so that every later story starts from it within seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+
+from . import fleet
+from .manifests import FIRST, GOOD
+
+Deploy = Callable[[list[str]], None]
+
+
+def saved() -> bool:
+    """Whether the state "1.0.0" has been kept."""
+    image = f"localhost/gradual-saved-{fleet.NAME}:app1"
+    return subprocess.run(fleet.podman("image", "exists", image), check=False).returncode == 0
+
+
+def up() -> None:
+    """See to it that the fleet is there and provisioned; nothing is done when it is."""
+    states = {line.split()[-1] for line in fleet.fleet("status").splitlines()}
+    if states != {"running"} or not fleet.execute("mon1", "sh", "-c", "ls /srv/gradual/artifacts/*.tar.gz 2>/dev/null || true"):
+        made = subprocess.run(["make", "fleet", f"GRADUAL_FLEET={fleet.NAME}"], cwd=fleet.HOME, env=fleet.clean_environment(),
+                              capture_output=True, text=True, check=False)
+        assert made.returncode == 0, f"make fleet GRADUAL_FLEET={fleet.NAME} failed: {(made.stdout + made.stderr)[-2000:]}"
+
+
+def finished() -> bool:
+    """Whether 2.0.0 has been rolled out to all users and nothing came after it."""
+    try:
+        ends = [line["data"]["outcome"] for line in fleet.events(fleet.ledger()) if line["event"] == "rollout.finished"]
+        return ends[-1:] == ["completed"] and not wrong("2.0.0")
+    except fleet.Missing:
+        return False
+
+
+def to(begins: str, deploy: Deploy) -> None:
+    """Bring the fleet there; `deploy` runs deploy.yml with the arguments it is given, and insists on its success."""
+    if begins == "2.0.0" and finished():
+        return
+    if saved():
+        fleet.fleet("restore")
+    else:
+        up()
+        wait_for_monitoring()
+        deploy(FIRST)
+        fleet.fleet("save")
+    wait_until_right("1.0.0")
+    if begins == "2.0.0":
+        deploy(GOOD)
+        wait_until_right("2.0.0")
+
+
+def wait_until_right(begins: str, timeout: float = 60) -> None:
+    """Return once the fleet is there and watched by Prometheus; hosts that have just booted take a few seconds."""
+    wait_for_monitoring()
+    until = time.monotonic() + timeout
+    while found := wrong(begins):
+        assert time.monotonic() < until, f"the fleet is not where the story begins: {found}"
+        time.sleep(0.5)
+
+
+def wait_for_monitoring(timeout: float = 60) -> None:
+    """Return once Prometheus answers and has scraped the balancer."""
+    until = time.monotonic() + timeout
+    while True:
+        said = fleet.execute("mon1", "curl", "-s", "http://127.0.0.1:9090/api/v1/query?query=up%7Bjob%3D%22haproxy%22%7D", check=False)
+        try:
+            if any(series["value"][1] == "1" for series in json.loads(said)["data"]["result"]):
+                return
+        except (ValueError, KeyError):
+            pass
+        assert time.monotonic() < until, f"Prometheus sees no balancer: {said[:300]}"
+        time.sleep(0.5)
+
+
+def wrong(begins: str) -> list[str]:
+    """What is not as a story wants it at its beginning."""
+    try:
+        running = {host: fleet.running(host) for host in fleet.HOSTS}
+        states = fleet.balancer()
+    except fleet.Missing as missing:
+        return [str(missing)]
+    found = [f"{host} runs {release}, wanted is {begins}" for host, release in running.items() if release != begins]
+    return found + [f"the balancer says {host} is {state}" for host, state in states.items() if state != "UP"]
