@@ -2,7 +2,7 @@
 # BSD-2-Clause license (see LICENSES/BSD-2-Clause.txt)
 """What a rollout makes of the hosts it finds. Pure functions.
 
-A *host* is the result of the module host_info, a dictionary with clock, free_bytes, current, running, flags.
+A *host* is the result of the module host_info, a dictionary with clock_off, free_bytes, current, running, flags.
 A *manifest* is the normalised release manifest.
 """
 
@@ -21,7 +21,6 @@ def fleet_problems(
     hosts: Mapping[str, Host],
     balancers: Mapping[str, Sequence[Mapping[str, Any]]],
     application: Sequence[str],
-    now: float,
     free_megabytes: int = 500,
     skew_seconds: float = 5,
     artifact_bytes: int = 0,
@@ -29,13 +28,13 @@ def fleet_problems(
     """Say why this fleet cannot carry a rollout; an empty list when it can.
 
     hosts: every host of the fleet by name; balancers: the servers that each balancer knows; application: the
-    names of the application hosts; now: the controller's clock in epoch seconds; artifact_bytes: size of the
-    packed artifact, of which a host must hold three times as much.
+    names of the application hosts; artifact_bytes: size of the packed artifact, of which a host must hold three
+    times as much.
     """
     problems = []
     needed = max(free_megabytes, 3 * artifact_bytes // MEBIBYTE)
     for name, host in sorted(hosts.items()):
-        skew = float(host["clock"]) - now
+        skew = float(host["clock_off"])
         if abs(skew) > skew_seconds:
             problems.append(
                 f"{name}: its clock is {skew:+.0f} s off the controller's, at most {skew_seconds:.0f} s are allowed, "
