@@ -55,9 +55,9 @@ class Request:
 
 @dataclass
 class Decision:
-    """The rollout to write to (None: nothing to write to) and the events to add."""
+    """The rollout to write to, and the events to add."""
 
-    rollout: str | None
+    rollout: str
     events: list[Event] = field(default_factory=list)
 
 

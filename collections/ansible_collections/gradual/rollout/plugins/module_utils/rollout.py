@@ -122,7 +122,8 @@ def _apply(state_: dict[str, Any], line: Line) -> None:
 
 def _rollout(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
     if event == "rollout.started":
-        state_.update(started=line["time"], started_epoch=_moment(line), open=True, **{key: data.get(key) for key in ("manifest", "digest", "plan", "revision")})
+        told = {key: data.get(key) for key in ("manifest", "digest", "plan", "revision")}
+        state_.update(started=line["time"], started_epoch=_moment(line), open=True, **told)
         hosts = data.get("hosts")
         for name, before in (hosts if isinstance(hosts, dict) else {}).items():
             state_["hosts"][name] = {"before": before, "to": None, "now": "untouched", "drained": False, "since": line["time"]}

@@ -21,6 +21,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.artifact import Ar
 from ansible_collections.gradual.rollout.plugins.module_utils.service import Run
 from ansible_collections.gradual.rollout.plugins.module_utils.unpacking import UnpackError, unpack
 
+OPEN = 0o755  # the application's user reads what root unpacks, whatever root's umask
+
 
 class StagingError(Exception):
     """Why the release is not on the host; nothing half-made is left."""
@@ -90,8 +92,8 @@ def _fetch_and_unpack(root: str, directory: str, artifact: Artifact) -> None:
                 raise StagingError(str(error)) from error
             packed.seek(0)
             unpacked = os.path.join(work, "unpacked")
-            os.mkdir(unpacked, 0o755)
-            os.chmod(unpacked, 0o755)
+            os.mkdir(unpacked)
+            os.chmod(unpacked, OPEN)
             try:
                 unpack(packed, unpacked)
             except UnpackError as error:

@@ -90,7 +90,8 @@ def _wrong(release: dict[str, Any], aim: Aim) -> str | None:
         if not isinstance(content, dict) or "digest" not in content:
             return f"{aim.version_url} answers {status or 'nothing'}{': ' + text if text else ''}"
         if content["digest"] != release["digest"]:
-            return f"{aim.version_url} says that it is {content.get('release')} ({str(content['digest'])[:12]}) and not {release['version']} ({release['digest'][:12]})"
+            said = f"{content.get('release')} ({str(content['digest'])[:12]})"
+            return f"{aim.version_url} says that it is {said} and not {release['version']} ({release['digest'][:12]})"
     return None
 
 

@@ -12,6 +12,7 @@ import tarfile
 import zlib
 from typing import IO
 
+OPEN = 0o755  # the application's user reads what root unpacks, whatever root's umask
 MOST_BYTES = 8 << 30
 MOST_MEMBERS = 500_000
 
@@ -48,15 +49,15 @@ def _parent(root: str, name: str) -> None:
         if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
             raise UnpackError(f"{name!r} goes through {os.path.relpath(path, root)!r}, which is no directory")
         if not os.path.isdir(path):
-            os.mkdir(path, 0o755)
-            os.chmod(path, 0o755)
+            os.mkdir(path)
+            os.chmod(path, OPEN)
 
 
 def _file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
     source = archive.extractfile(member)
     if source is None:
         raise UnpackError(f"{member.name!r} has no content")
-    mode = 0o755 if member.mode & 0o100 else 0o644
+    mode = OPEN if member.mode & 0o100 else 0o644
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with open(descriptor, "wb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
@@ -71,8 +72,8 @@ def _member(archive: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> Non
     _parent(root, name)
     if member.isdir():
         if not os.path.isdir(path) or os.path.islink(path):
-            os.mkdir(path, 0o755)
-        os.chmod(path, 0o755)
+            os.mkdir(path)
+        os.chmod(path, OPEN)
     elif member.issym():
         link_target(name, member.linkname)
         os.symlink(member.linkname, path)

@@ -57,7 +57,9 @@ clock:
   returned: success
   type: float
 skew_seconds:
-  description: By how much that is ahead of the controller's clock at the least, given that asking takes time; 0 when they may be the same. Set by the action plugin.
+  description:
+    - By how much that is ahead of the controller's clock at the least, given that asking takes time; 0 when they may be the same.
+    - Set by the action plugin.
   returned: success
   type: float
 python:
