@@ -105,7 +105,7 @@ class Cluster:
 @dataclass
 class Answer:
     status: int
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
     body: bytes
     cookies: dict[str, str]
 
@@ -180,6 +180,8 @@ class Releases:
     def ready(self, version: str) -> Path:
         if version not in self._there:
             directory = self.unpack(version)
+            if self._there:  # the same wheels: linked, `prepare` finds it done
+                shutil.copytree(next(iter(self._there.values())) / ".venv", directory / ".venv", symlinks=True, copy_function=os.link)
             subprocess.run([python311(), directory / "prepare"], check=True)
             self._there[version] = directory
         return self._there[version]
@@ -262,7 +264,7 @@ def flagd(revision: int, certified: int = 0, baking: int | None = None, expiry: 
         flag["targeting"] = {"if": [{"<": [{"var": "$flagd.timestamp"}, expiry]}, dealt(baking), dealt(certified)]}
     elif certified:
         flag["targeting"] = dealt(certified)
-    return json.dumps({"flags": {name: flag for name in features}, "metadata": {"revision": revision, "application": "storefront"}})
+    return json.dumps({"flags": dict.fromkeys(features, flag), "metadata": {"revision": revision, "application": "storefront"}})
 
 
 def put(path: Path, text: str) -> None:

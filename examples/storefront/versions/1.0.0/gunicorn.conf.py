@@ -1,14 +1,17 @@
 """gunicorn: threads that serve, a provider and connections made after the fork, connections kept longer than the balancer keeps them."""
 
+from __future__ import annotations
+
 import os
 
+from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 from prometheus_client import multiprocess
 
 bind = f"0.0.0.0:{os.environ.get('PORT') or 8080}"
 workers = int(os.environ.get("WORKERS") or 2)
 threads = int(os.environ.get("THREADS") or 8)
 worker_class = "gthread"
-worker_tmp_dir = "/dev/shm"
+worker_tmp_dir = os.environ.get("RUNTIME_DIRECTORY")  # in memory; gunicorn's workers touch a file to show that they live
 wsgi_app = "app.main:application"
 preload_app = False
 
@@ -24,11 +27,13 @@ proc_name = "storefront"
 control_socket_disable = True
 
 
-def post_worker_init(worker):
+def post_worker_init(_worker: object) -> None:
+    """In each worker, after the fork."""
     from app import main
 
     main.start(main.application)
 
 
-def child_exit(server, worker):
-    multiprocess.mark_process_dead(worker.pid)
+def child_exit(_server: object, worker: Worker) -> None:
+    """In the master: the gauges of a dead worker go with it."""
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

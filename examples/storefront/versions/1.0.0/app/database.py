@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
+from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -24,7 +25,7 @@ UNAVAILABLE = (
 
 class Database:
     def __init__(self, url: str, size: int) -> None:
-        self.pool = ConnectionPool(
+        self.pool: ConnectionPool[Connection[Row]] = ConnectionPool(
             url,
             min_size=1,
             max_size=size,
@@ -57,8 +58,8 @@ class Database:
         """
         try:
             return self._rows(statement, values, timeout)
-        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
-            raise
+        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, PoolTimeout):
+            raise  # it has waited long enough
         except psycopg.OperationalError:
             self.pool.check()
             return self._rows(statement, values, timeout)

@@ -62,5 +62,5 @@ def born(features: Iterable[str], routes: Iterable[tuple[str, Iterable[str], Ite
 
 def text() -> bytes:
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException
@@ -81,11 +81,11 @@ def refuse(status: int, sentence: str) -> NoReturn:
 
 
 def parts() -> Parts:
-    return current_app.extensions["storefront"]
+    return cast(Parts, current_app.extensions["storefront"])
 
 
 def account() -> Account:
-    return g.account
+    return cast(Account, g.account)
 
 
 def body() -> dict[str, Any]:
@@ -113,7 +113,7 @@ def on(feature: str) -> bool:
     """Whether the user of this request has the feature; evaluated once a request."""
     if feature not in g.variants:
         g.variants[feature] = parts().flags.on(feature, g.visitor)
-    return g.variants[feature]
+    return bool(g.variants[feature])
 
 
 def set_cookie(response: Response, name: str, value: str, seconds: int) -> None:
@@ -127,6 +127,7 @@ def session_cookie(response: Response, value: str) -> None:
 def register(app: Flask, routes: Iterable[Route]) -> None:
     """Put the routes into the application and give birth to their series."""
     routes = tuple(routes)
+    app_parts: Parts = app.extensions["storefront"]
     by_endpoint = {f"{route.method} {route.rule}": route for route in routes}
     for endpoint, route in by_endpoint.items():
         app.add_url_rule(
@@ -166,12 +167,8 @@ def register(app: Flask, routes: Iterable[Route]) -> None:
     app.register_error_handler(Exception, failed)
     unmatched = ("unmatched", OTHER_METHODS, (400, 404, 405, 500))
     metrics.born(
-        parts_features(app), [(rule_label(route.rule), route.methods, route.all_statuses) for route in routes] + [unmatched]
+        app_parts.flags.features, [(rule_label(route.rule), route.methods, route.all_statuses) for route in routes] + [unmatched]
     )
-
-
-def parts_features(app: Flask) -> tuple[str, ...]:
-    return app.extensions["storefront"].flags.features
 
 
 @functools.cache

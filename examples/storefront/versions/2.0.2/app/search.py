@@ -6,7 +6,6 @@ from queue import Empty, SimpleQueue
 
 from .database import Database, Row
 
-
 SPELLING: SimpleQueue[str] = SimpleQueue()
 """Answers of the spelling service."""
 PATIENCE = 1.0

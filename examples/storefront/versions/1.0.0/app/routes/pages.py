@@ -14,13 +14,17 @@ from ..settings import ROOT
 from ..web import Route, refuse
 
 ASSET = re.compile(r"[a-z][a-z-]*\.[0-9a-f]{12}\.(css|js|svg)")
-PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 
 
 @cache
 def names() -> dict[str, str]:
     """storefront.js -> storefront.<digest>.js, as the build wrote it."""
-    return json.loads((ROOT / "static" / "assets.json").read_text())
+    named: dict[str, str] = json.loads((ROOT / "static" / "assets.json").read_text())
+    return named
 
 
 @cache
@@ -58,7 +62,8 @@ def asset(name: str) -> Response:
         refuse(404, "there is no such asset")
     response = Response(content(path), content_type=mimetypes.guess_type(name)[0] or "application/octet-stream")
     response.set_etag(name.split(".")[1])
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 ROUTES = (

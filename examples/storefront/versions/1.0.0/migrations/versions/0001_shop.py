@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-
 from migrations.catalogue import PRODUCTS
 from migrations.grants import grant
 
