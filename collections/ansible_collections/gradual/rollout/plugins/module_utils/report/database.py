@@ -1,0 +1,114 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Claims about the database: the backup that was proven, the migrations that came after it."""
+
+from __future__ import annotations
+
+from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Claim, Events, claim, count, items, mapping, number, plural
+
+
+def claims(events: Events) -> list[Claim]:
+    """All claims of this file."""
+    return [backup(events), migrations(events), order(events), lock_waits(events)]
+
+
+def backup(events: Events) -> Claim:
+    """Was a backup proven, and how far?"""
+    line = events.last("backup.proven")
+    receipt = mapping(line["data"].get("receipt") if line else None)
+    tables = mapping(receipt.get("tables"))
+    rows = sum(count(mapping(table).get("rows")) or 0 for table in tables.values())
+    level = receipt.get("level")
+    wanted = mapping(events.manifest.get("backup")).get("level") or "restored"
+    compared = f", {plural(len(tables), 'table')} with {rows:,} rows compared" if tables and level == "restored" else ""
+    size = count(receipt.get("size"))
+    return claim(
+        "backup",
+        f"backup {receipt.get('id')} of database {receipt.get('database')} was proven: {level}{compared}" + (f"; {size:,} bytes" if size else ""),
+        {
+            "id": receipt.get("id"),
+            "level": level,
+            "database": receipt.get("database"),
+            "tables": len(tables),
+            "rows": rows,
+            "size": size,
+            "revision": receipt.get("revision"),
+            "schema_fingerprint": receipt.get("schema_fingerprint"),
+            "taken_at": receipt.get("taken_at"),
+        }
+        if receipt and level
+        else None,
+        [line],
+        f"backup.proven: receipt.level is {wanted}",
+        good=level == wanted or level == "restored",
+        criteria=(5,),
+        qualities=("reliability",),
+        otherwise="no backup was proven in this rollout",
+    )
+
+
+def migrations(events: Events) -> Claim:
+    """From which revision to which was the schema brought?"""
+    if not events.manifest.get("migrations"):
+        return claim("migrations", "this release has no migrations", None, [], "manifest.migrations is empty", good=None, criteria=(5,))
+    lines = events.of("migration.applied")
+    last = lines[-1]["data"] if lines else {}
+    target = mapping(events.manifest.get("migrations")).get("target")
+    before, after = (lines[0]["data"].get("from"), last.get("to")) if lines else (None, None)
+    applied = [mapping(revision).get("revision") for line in lines for revision in items(line["data"].get("revisions"))]
+    text = f"the schema went from revision {before} to {after} by {', '.join(map(str, applied))}" if applied else f"the schema was at revision {after} already"
+    return claim(
+        "migrations",
+        text,
+        {"from": before, "to": after, "applied": applied} if lines and after is not None else None,
+        lines,
+        "migration.applied: from of the first, to of the last, which is the target of the manifest",
+        good=target in (None, "head", "heads", after),
+        criteria=(5,),
+        qualities=("reliability",),
+        otherwise="no migration was applied",
+    )
+
+
+def order(events: Events) -> Claim:
+    """Did every migration come after a proven backup?"""
+    proven, applied = events.first("backup.proven"), events.of("migration.applied")
+    if not applied:
+        return claim("backup-first", "nothing changed the schema in this rollout", None, [], "there is no migration.applied", good=None, criteria=(5,))
+    good = proven is not None and all(line["seq"] > proven["seq"] for line in applied)
+    return claim(
+        "backup-first",
+        "the backup was proven before the schema was changed" if good else "the schema was changed before a backup had been proven",
+        good,
+        [proven, *applied],
+        "backup.proven stands before every migration.applied",
+        good=good,
+        criteria=(5,),
+        qualities=("reliability",),
+    )
+
+
+def lock_waits(events: Events) -> Claim:
+    """How often did migrations have to wait for a lock, and give way?"""
+    applied = events.of("migration.applied")
+    rows = [mapping(revision) for line in applied for revision in items(line["data"].get("revisions"))]
+    if applied and not rows:
+        return claim("lock-waits", "no revision had to be applied", None, [], "migration.applied: revisions is empty", good=None, criteria=(5,))
+    waits = [_waits(row.get("lock_waits")) for row in rows]
+    known = bool(rows) and all(wait is not None for wait in waits)
+    attempts = sum(count(row.get("attempts")) or 0 for row in rows)
+    seconds = sum(number(row.get("seconds")) or 0 for row in rows)
+    return claim(
+        "lock-waits",
+        f"{plural(len(rows), 'revision')} in {attempts} attempts and {seconds:.1f} s; gave way to others {plural(sum(wait or 0 for wait in waits), 'time')}",
+        {"revisions": len(rows), "attempts": attempts, "seconds": round(seconds, 3), "lock_waits": sum(wait or 0 for wait in waits)} if known else None,
+        applied,
+        "sums over migration.applied: revisions",
+        criteria=(5,),
+        qualities=("performance",),
+        otherwise="no migration was applied, or its lock waits were not counted",
+    )
+
+
+def _waits(value: object) -> int | None:
+    return len(value) if isinstance(value, list) else count(value)

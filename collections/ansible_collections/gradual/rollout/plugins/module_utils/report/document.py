@@ -1,0 +1,193 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""The whole report as plain data: claims, the ten criteria, the assessment, the gate and the next steps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
+from ansible_collections.gradual.rollout.plugins.module_utils.report import advice, database, observed, users, way
+from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
+    FAILED,
+    NOT_MEASURED,
+    NOT_NEEDED,
+    SHOWN,
+    Claim,
+    Events,
+    Line,
+    ReportError,
+    count,
+    items,
+    mapping,
+    number,
+)
+
+SCHEMA = 1
+CRITERIA = {
+    1: "a deployment plan, with a timeline and a rollback procedure for every step",
+    2: "gradual rollout by feature flags, share measured at each stage, same users kept",
+    3: "real-time monitoring of every new feature, by flag variant",
+    4: "automated alerts on performance and error thresholds",
+    5: "production migrations, after a verified backup",
+    6: "every feature verified in production, flag on and off, through the public address",
+    7: "user impact monitored and kept small",
+    8: "rollback possible at every moment",
+    9: "post-deployment validation, on every host and through the public address",
+    10: "dashboard updated, every panel query answered",
+}
+QUALITIES = ("security", "performance", "reliability", "maintainability")
+
+
+def newest(lines: list[Line]) -> str:
+    """The rollout that the ledger speaks of last; ReportError when it knows none."""
+    known = replay.identifiers(lines)
+    if not known:
+        raise ReportError("The ledger holds no rollout yet. Begin one: ansible-playbook deploy.yml -e @releases/YOUR_RELEASE.yml")
+    return known[-1]
+
+
+def build(lines: list[Line], rollout: str | None = None) -> dict[str, Any]:
+    """The report of a rollout (default: the newest) from the lines of its ledger. Same lines, same report."""
+    events = Events(lines, rollout or newest(lines))
+    state = replay.state(events.all, events.rollout)
+    if state is None:
+        raise ReportError(f"The ledger knows no rollout {events.rollout!r}")
+    claims = [*way.claims(events), *database.claims(events), *users.claims(events), *observed.claims(events)]
+    by_id = {claim["id"]: claim for claim in claims}
+    criteria = [_criterion(position, text, claims) for position, text in CRITERIA.items()]
+    outcome = "open" if state["open"] and state["outcome"] != "incomplete" else str(state["outcome"])
+    manifest = events.manifest
+    finished = events.last("rollout.finished")
+    return {
+        "schema": SCHEMA,
+        "rollout": events.rollout,
+        "application": manifest.get("application"),
+        "version": manifest.get("version"),
+        "artifact": mapping(manifest.get("artifact")).get("sha256"),
+        "outcome": outcome,
+        "headline": headline(events, outcome, by_id),
+        "gate": gate_status(outcome, claims, criteria),
+        "started": events.lines[0]["time"],
+        "finished": finished["time"] if finished else None,
+        "ledger": {"through": events.lines[-1]["seq"], "hash": events.lines[-1]["hash"]},
+        "times": way.moments(events),
+        "stages": users.stage_rows(events),
+        "steps": way.steps(events),
+        "hosts": _hosts(events, state),
+        "spans": way.spans(events),
+        "features": observed.variants(events),
+        "traffic": _series(events),
+        "plan": [mapping(row) for row in items(mapping(events.lines[0]["data"]).get("plan"))],
+        "claims": claims,
+        "criteria": criteria,
+        "assessment": {quality: _assessment(quality, claims) for quality in QUALITIES},
+        "next_steps": advice.next_steps(events, state, claims),
+    }
+
+
+def headline(events: Events, outcome: str, by_id: dict[str, Claim]) -> str:
+    """What was rolled out and how it ended, in one sentence."""
+    manifest = events.manifest
+    release = f"{manifest.get('application')} {manifest.get('version')}"
+    failed = way.failure(events)
+    if outcome == "completed":
+        certified = by_id.get("certified")
+        if events.features and not (certified and certified["status"] == SHOWN):
+            return f"{release} was closed as completed, but the record does not show its features at 100 %"
+        return f"{release} is with all users"
+    why = f": {failed['data'].get('step')} failed on {failed['data'].get('host')}" if failed is not None else ""
+    if outcome == "returned":
+        asked = "" if failed is not None else ", as asked"
+        return f"{release} was taken back{asked}{why}"
+    if outcome == "incomplete":
+        return f"{release} is neither out nor wholly back{why}"
+    return f"{release} is under way{why}"
+
+
+def gate_status(outcome: str, claims: list[Claim], criteria: list[dict[str, Any]]) -> dict[str, Any]:
+    """PASS only when the rollout has finished and every criterion was shown; FAIL when something was shown to be wrong."""
+    reasons = [f"the rollout is {outcome}, not completed"] if outcome != "completed" else []
+    reasons += [f"{claim['id']}: {claim['statement']}" for claim in claims if claim["status"] == FAILED]
+    if reasons:
+        return {"status": "FAIL", "reasons": reasons}
+    reasons = [f"criterion {row['number']} ({row['criterion']}): {row['status']}" for row in criteria if row["status"] != SHOWN]
+    reasons += [f"{claim['id']}: {claim['statement']}" for claim in claims if claim["status"] == NOT_MEASURED]
+    return {"status": "CONCERNS" if reasons else "PASS", "reasons": reasons}
+
+
+def _criterion(position: int, text: str, claims: list[Claim]) -> dict[str, Any]:
+    mine = [claim for claim in claims if position in claim["criteria"]]
+    return {"number": position, "criterion": text, "status": _together(mine), "claims": [claim["id"] for claim in mine]}
+
+
+def _together(claims: list[Claim]) -> str:
+    """Failed if one failed, not measured if one was not or none was shown, else shown; not needed if none was needed."""
+    statuses = {claim["status"] for claim in claims}
+    if FAILED in statuses:
+        return FAILED
+    if NOT_MEASURED in statuses or not statuses:
+        return NOT_MEASURED
+    return SHOWN if SHOWN in statuses else NOT_NEEDED
+
+
+def _assessment(quality: str, claims: list[Claim]) -> dict[str, Any]:
+    mine = [claim for claim in claims if quality in claim["qualities"]]
+    measured = [claim for claim in mine if claim["status"] in (SHOWN, FAILED)]
+    if not measured:
+        return {"status": NOT_MEASURED, "claims": [claim["id"] for claim in mine], "text": "not measured in this rollout"}
+    wrong = [claim["statement"] for claim in measured if claim["status"] == FAILED]
+    text = "; ".join(wrong) if wrong else "; ".join(claim["statement"] for claim in measured[:4])
+    return {"status": _together(mine), "claims": [claim["id"] for claim in mine], "text": text}
+
+
+def _hosts(events: Events, state: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for name, host in sorted(state["hosts"].items()):
+        switched = events.last("host.released", host=name)
+        rows.append(
+            {
+                "host": name,
+                "before": mapping(host.get("before")).get("version"),
+                "after": mapping(host.get("to")).get("version"),
+                "now": host.get("now"),
+                "in_traffic": not host.get("drained"),
+                "seconds": number(switched["data"].get("seconds")) if switched else None,
+                "evidence": [line["seq"] for line in events.lines if line["data"].get("host") == name and line["event"].startswith("host.")],
+            }
+        )
+    return rows
+
+
+def _series(events: Events) -> list[dict[str, float | None]]:
+    """The traffic of the rollout over time: {time (epoch s), seconds, requests, failed, p50, p95}."""
+    line = events.last("traffic.observed")
+    rows = []
+    for row in items(line["data"].get("series") if line else None):
+        time = observed.moment(mapping(row).get("time"))
+        if time is not None:
+            rows.append({"time": time, **{key: number(mapping(row).get(key)) for key in ("seconds", "requests", "failed", "p50", "p95")}})
+    rows.sort(key=lambda row: row["time"] or 0)
+    for row, after in zip(rows, rows[1:]):
+        if row["seconds"] is None and row["time"] is not None and after["time"] is not None:
+            row["seconds"] = after["time"] - row["time"]
+    return rows
+
+
+def summary(report: dict[str, Any]) -> list[str]:
+    """The report in a few lines for the screen."""
+    claims = {claim["id"]: claim for claim in report["claims"]}
+    lines = [report["headline"], f"gate: {report['gate']['status']}"]
+    lines += [users.stage_sentence(row) for row in report["stages"]]
+    lines += [claims[name]["statement"] for name in ("requests-failed", "mean-seconds") if name in claims]
+    lines += [claims[name]["statement"] for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe") if claims[name]["status"] == SHOWN]
+    if claims["duration"]["status"] == SHOWN:
+        lines.append(f"time taken: {span(count(claims['duration']['value']))}")
+    return lines + [f"next: {step}" for step in report["next_steps"][:3]]
+
+
+def render(report: dict[str, Any]) -> str:
+    """report.json: one spelling for each report."""
+    return json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

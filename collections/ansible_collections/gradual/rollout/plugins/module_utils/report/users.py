@@ -1,0 +1,211 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Claims about users: which share of them had the features at each stage, and what the gate said of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.gradual.rollout.plugins.module_utils import gate
+from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
+from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
+    Claim,
+    Events,
+    Line,
+    at,
+    between,
+    claim,
+    count,
+    items,
+    mapping,
+    number,
+    plural,
+)
+
+# A share counts as measured from so many users on, and as right when it is at most so many points off.
+ENOUGH_USERS = 2000
+POINTS = 2.0
+
+
+def claims(events: Events) -> list[Claim]:
+    """All claims of this file, stage by stage."""
+    result: list[Claim] = []
+    if not events.features:
+        return [claim("stages", "this release has no features behind flags", None, [], "manifest.features is empty", good=None, criteria=(2,))]
+    for percent in stages(events):
+        result += [share(events, percent), verified(events, percent), gated(events, percent)]
+    return [*result, kept(events), reached(events)]
+
+
+def stages(events: Events) -> list[int]:
+    """The stages of the manifest."""
+    return [int(stage) for stage in items(events.manifest.get("stages")) if count(stage) is not None]
+
+
+def _went_that_far(events: Events, percent: int) -> bool:
+    return bool(events.of("stage.set", percent=percent))
+
+
+def share(events: Events, percent: int) -> Claim:
+    """Which share of the users had each feature at this stage, as asked through the front door."""
+    line = events.last("stage.measured", percent=percent)
+    seen = {flag: mapping(value) for flag, value in mapping(line["data"].get("features") if line else None).items()}
+    shares = {flag: round(100 * found, 2) for flag, value in seen.items() if (found := number(value.get("share"))) is not None}
+    users = min((count(value.get("users")) or 0 for value in seen.values()), default=0)
+    complete = bool(shares) and set(events.features) <= set(shares)
+    right = complete and users >= ENOUGH_USERS and all(abs(value - percent) <= POINTS for value in shares.values())
+    told = ", ".join(f"{flag} {value:.1f} %" for flag, value in sorted(shares.items()))
+    return claim(
+        f"share-{percent}",
+        f"at {percent} %, {users:,} users asked through the front door had {told}",
+        {"percent": percent, "users": users, "shares": shares} if shares else None,
+        [line],
+        f"stage.measured at {percent}: share of each feature within {POINTS:g} points of {percent} %, of at least {ENOUGH_USERS} users",
+        good=right,
+        criteria=(2,),
+        qualities=("reliability",),
+        otherwise="the share was not measured" if _went_that_far(events, percent) else f"the rollout did not go as far as {percent} %",
+    )
+
+
+def verified(events: Events, percent: int) -> Claim:
+    """Did every live process on every host evaluate the share that was written?"""
+    line = events.last("stage.verified", percent=percent)
+    hosts = mapping(line["data"].get("hosts") if line else None)
+    revision = line["data"].get("revision") if line else None
+    wrong, processes = [], 0
+    for name, found in sorted(hosts.items()):
+        rows = [mapping(row) for row in (mapping(found).get("processes") or found if isinstance(found, dict) else items(found))]
+        processes += len({row.get("pid") for row in rows})
+        fits = bool(rows) and all(_evaluates(number(row.get("share")), percent) for row in rows)
+        same = len({row.get("revision") for row in rows}) == 1
+        if not fits or not same:
+            wrong.append(name)
+    text = f"at {percent} %, {plural(processes, 'process')} on {plural(len(hosts), 'host')} evaluated the share that was written"
+    return claim(
+        f"verified-{percent}",
+        text if not wrong else f"at {percent} %, not every process evaluated the share that was written: {', '.join(wrong)}",
+        {"percent": percent, "hosts": len(hosts), "processes": processes, "revision": revision, "wrong": wrong} if hosts else None,
+        [line],
+        f"stage.verified at {percent}: each process of each host tells a share that fits, one revision a host",
+        good=not wrong,
+        criteria=(2,),
+        otherwise="no process was asked" if _went_that_far(events, percent) else f"the rollout did not go as far as {percent} %",
+    )
+
+
+def _evaluates(seen: float | None, percent: int) -> bool:
+    """Whether a share of 100 fixed ids (0..1) fits: exactly at 0 and 100 %, else within 17 points, as feature_flags has it."""
+    if seen is None:
+        return False
+    return seen == percent / 100 if percent in (0, 100) else abs(seen - percent / 100) <= 0.17
+
+
+def recomputed(line: Line) -> str | None:
+    """The verdict that the gate gives on the counts and settings recorded with a look; None if they are not there."""
+    counts, settings = line["data"].get("counts"), line["data"].get("settings")
+    if not isinstance(counts, dict) or not isinstance(settings, dict):
+        return None
+    try:
+        return str(gate.judge(counts, gate.settings_from(settings, {}))["verdict"])
+    except (gate.GateError, ArithmeticError, TypeError, ValueError, LookupError):
+        return None
+
+
+def gated(events: Events, percent: int) -> Claim:
+    """What the gate said at this stage, and whether its recorded counts give the same verdicts again."""
+    looks = events.of("gate.looked", percent=percent)
+    certified = events.last("stage.certified", percent=percent)
+    said = [str(line["data"].get("verdict")) for line in looks]
+    again = [recomputed(line) for line in looks]
+    differ = [line["seq"] for line, old, new in zip(looks, said, again) if old != new]
+    last = looks[-1] if looks else None
+    good = not differ and (certified is None or (bool(said) and said[-1] == "promote"))
+    text = f"at {percent} %, the gate looked {plural(len(looks), 'time')} and said {said[-1] if said else 'nothing'}"
+    text += f": {last['data'].get('reason')}" if last is not None and last["data"].get("reason") else ""
+    if differ:
+        text += f". Its recorded counts do NOT give the recorded verdict (lines {', '.join(map(str, differ))})"
+    elif certified is not None and not good:
+        text += ". The stage was certified all the same"
+    return claim(
+        f"gate-{percent}",
+        text,
+        {"percent": percent, "looks": len(looks), "verdict": said[-1], "recomputed": again[-1], "certified": certified is not None} if looks else None,
+        [*looks, certified],
+        f"gate.looked at {percent}: counts and settings judged again give the verdict of each look; certified only after promote",
+        good=good,
+        criteria=(3, 7),
+        qualities=("performance", "reliability"),
+        otherwise="the gate did not look" if _went_that_far(events, percent) else f"the rollout did not go as far as {percent} %",
+    )
+
+
+def kept(events: Events) -> Claim:
+    """Did anybody lose a feature between two stages?"""
+    measured = events.of("stage.measured")
+    lost = [count(line["data"].get("lost")) for line in measured]
+    known = len(measured) > 1 and all(value is not None for value in lost)
+    total = sum(value or 0 for value in lost)
+    return claim(
+        "kept",
+        f"of the users asked at {plural(len(measured), 'stage')}, {total or 'none'} lost a feature from one stage to the next",
+        total if known else None,
+        measured,
+        "sum of lost over stage.measured, at least two of them",
+        good=total == 0,
+        criteria=(2,),
+        qualities=("reliability",),
+        otherwise="fewer than two stages were measured",
+    )
+
+
+def reached(events: Events) -> Claim:
+    """How far the features were certified, and what users have in the end."""
+    certified = events.of("stage.certified")
+    off = events.last("flags.off")
+    highest = max((count(line["data"].get("percent")) or 0 for line in certified), default=0)
+    last = certified[-1] if certified else None
+    taken_back = off is not None and (last is None or off["seq"] > last["seq"])
+    text = f"the features were certified at {highest} % of the users" if highest else "no stage was certified"
+    text += "; the features were turned off for all" if taken_back else ""
+    return claim(
+        "certified",
+        text,
+        {"certified": highest, "off_again": taken_back} if certified or off else None,
+        [*certified, off],
+        "highest percent of stage.certified; flags.off after the last one",
+        good=highest == 100 and not taken_back,
+        criteria=(2,),
+        otherwise="no stage was certified and no flag was turned off",
+    )
+
+
+def stage_rows(events: Events) -> list[dict[str, Any]]:
+    """Each stage as it went: {percent, set, certified, off (epoch seconds or None), seconds, looks, verdict, reason, shares}."""
+    rows = []
+    for percent in stages(events):
+        set_, certified = events.first("stage.set", percent=percent), events.last("stage.certified", percent=percent)
+        looks = events.of("gate.looked", percent=percent)
+        off = next((line for line in events.of("flags.off") if set_ is not None and line["seq"] > set_["seq"]), None)
+        rows.append(
+            {
+                "percent": percent,
+                "set": at(set_),
+                "certified": at(certified),
+                "seconds": between(at(set_), at(certified) or at(off)),
+                "looks": len(looks),
+                "verdict": looks[-1]["data"].get("verdict") if looks else None,
+                "reason": looks[-1]["data"].get("reason") if looks else None,
+                "shares": (share(events, percent)["value"] or {}).get("shares", {}),
+            }
+        )
+    return rows
+
+
+def stage_sentence(row: dict[str, Any]) -> str:
+    """A stage in one line."""
+    if row["set"] is None:
+        return f"{row['percent']} %: not reached"
+    shares = ", ".join(f"{flag} {value:.1f} %" for flag, value in sorted(row["shares"].items())) or "share not measured"
+    ended = "certified" if row["certified"] is not None else "not certified"
+    return f"{row['percent']} %: {shares}; {ended}" + (f" after {span(row['seconds'])}" if row["seconds"] is not None else "")

@@ -1,0 +1,302 @@
+"""The report: claims out of ledgers, never one without evidence, and a check that finds one changed byte."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils import hashchain
+from ansible_collections.gradual.rollout.plugins.module_utils.report import charts, check, document, events, files, page, text, way, words
+from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
+
+SCHEMA = Path(__file__).parents[2] / "schemas" / "report.schema.json"
+ALL: dict[str, Callable[[], sample.Ledger]] = {
+    "opened": sample.opened,
+    "prepared": sample.prepared,
+    "completed": sample.completed,
+    "unmonitored": lambda: sample.completed(monitored=False),
+    "failing": lambda: sample.completed(failed=3),
+    "rehearsed": lambda: sample.rehearsed(sample.completed()),
+    "taken back": sample.taken_back,
+    "never ready": sample.never_ready,
+    "host lost": sample.host_lost,
+}
+
+
+@pytest.fixture(scope="module")
+def ledgers() -> dict[str, sample.Ledger]:
+    return {name: make() for name, make in ALL.items()}
+
+
+@pytest.fixture(scope="module")
+def reports(ledgers: dict[str, sample.Ledger]) -> dict[str, dict[str, Any]]:
+    return {name: document.build(ledger.lines) for name, ledger in ledgers.items()}
+
+
+def claims(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {claim["id"]: claim for claim in report["claims"]}
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_every_report_fits_the_schema(reports: dict[str, dict[str, Any]], name: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(json.loads(document.render(reports[name])))
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_no_claim_stands_without_evidence(reports: dict[str, dict[str, Any]], ledgers: dict[str, sample.Ledger], name: str) -> None:
+    known = {line["seq"] for line in ledgers[name].lines}
+    assert len(claims(reports[name])) == len(reports[name]["claims"]), "ids are unique"
+    for claim in reports[name]["claims"]:
+        if claim["status"] in ("shown", "failed"):
+            assert claim["evidence"], claim
+            assert set(claim["evidence"]) <= known
+            assert claim["value"] is not None
+        else:
+            assert claim["value"] is None
+            assert not claim["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "status", "reason"),
+    [
+        ("rehearsed", "completed", "PASS", None),
+        ("completed", "completed", "CONCERNS", "criterion 8 (rollback possible at every moment): not measured"),
+        ("unmonitored", "completed", "CONCERNS", "criterion 10 (dashboard updated, every panel query answered): not measured"),
+        ("failing", "completed", "FAIL", "requests-failed: 3 of 9,719 requests at the front door failed during the rollout"),
+        ("taken back", "returned", "FAIL", "the rollout is returned, not completed"),
+        ("never ready", "returned", "FAIL", "the rollout is returned, not completed"),
+        ("host lost", "incomplete", "FAIL", "hosts-lost: lost on the way: app2"),
+        ("opened", "open", "FAIL", "the rollout is open, not completed"),
+    ],
+)
+def test_gate(reports: dict[str, dict[str, Any]], name: str, outcome: str, status: str, reason: str | None) -> None:
+    report = reports[name]
+    assert (report["outcome"], report["gate"]["status"]) == (outcome, status)
+    assert reason is None or reason in report["gate"]["reasons"]
+    assert bool(report["gate"]["reasons"]) is (status != "PASS")
+
+
+def test_pass_means_that_every_criterion_was_shown(reports: dict[str, dict[str, Any]]) -> None:
+    assert {row["status"] for row in reports["rehearsed"]["criteria"]} == {"shown"}
+
+
+@pytest.mark.parametrize("event", ["backup.proven", "stage.measured", "smoke.finished", "traffic.observed", "monitoring.observed", "gate.looked"])
+def test_leaving_an_event_out_never_passes(event: str) -> None:
+    """The negative control of "no data is never a pass": the same rollout without what it measured."""
+    whole = sample.rehearsed(sample.completed())
+    poorer = sample.Ledger()
+    for line in whole.lines:
+        if line["event"] != event:
+            poorer.rollout, poorer.now = line["rollout"], sample.epoch(line["time"])
+            poorer.add(line["event"], 0, **line["data"])
+    assert document.build(poorer.lines)["gate"]["status"] != "PASS"
+
+
+def test_times_of_a_rollout_that_was_taken_back(reports: dict[str, dict[str, Any]]) -> None:
+    report = reports["taken back"]
+    times, found = report["times"], claims(report)
+    assert times["first_bad_at"] < times["noticed_at"] < times["flags_off_at"] < times["hosts_back_at"]
+    assert found["bad-to-flags-off"]["value"] == pytest.approx(times["flags_off_at"] - times["first_bad_at"], abs=0.01)
+    assert found["noticed-to-safe"]["value"] == pytest.approx(1.8, abs=0.2)
+    assert found["rehearsal"]["status"] == "shown"
+
+
+def test_a_canary_that_never_came_up_gave_nobody_a_bad_answer(reports: dict[str, dict[str, Any]]) -> None:
+    found = claims(reports["never ready"])
+    assert found["bad-to-flags-off"]["status"] == "not measured"
+    assert "no user was given a bad answer" in found["bad-to-flags-off"]["statement"]
+    assert found["noticed-to-safe"]["value"] == pytest.approx(5.2, abs=0.1)
+    assert any("journalctl" in step for step in reports["never ready"]["next_steps"])
+
+
+def test_nothing_to_take_back_is_not_the_same_as_not_measured(reports: dict[str, dict[str, Any]]) -> None:
+    assert claims(reports["completed"])["bad-to-flags-off"]["status"] == "not needed"
+
+
+def test_the_verdict_of_the_gate_is_judged_again() -> None:
+    """A ledger that says promote over counts that say abort is well chained and still wrong."""
+    ledger = sample.taken_back()
+    forged = sample.Ledger()
+    for line in ledger.lines:
+        data = {**line["data"], "verdict": "promote"} if line["event"] == "gate.looked" else line["data"]
+        forged.now = sample.epoch(line["time"])
+        forged.add(line["event"], 0, **data)
+    claim = claims(document.build(forged.lines))["gate-25"]
+    assert claim["status"] == "failed"
+    assert "do NOT give the recorded verdict" in claim["statement"]
+    assert (claim["value"]["verdict"], claim["value"]["recomputed"]) == ("promote", "abort")
+
+
+def test_a_look_without_counts_is_no_evidence() -> None:
+    ledger = sample.opened()
+    ledger.add("stage.set", percent=25)
+    ledger.add("gate.looked", percent=25, verdict="promote", reason="all is well")
+    assert claims(document.build(ledger.lines))["gate-25"]["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("share", "users", "lost", "status"),
+    [(0.2535, 2000, 0, "shown"), (0.2535, 1999, 0, "failed"), (0.2701, 2000, 0, "failed"), (0.2299, 2000, 0, "failed"), (None, 2000, 0, "not measured")],
+)
+def test_shares(share: float | None, users: int, lost: int, status: str) -> None:
+    ledger = sample.opened({"features": [{"flag": "search"}]})
+    ledger.add("stage.set", percent=25)
+    ledger.add("stage.measured", percent=25, features={"search": {"users": users, "share": share}}, lost=lost)
+    assert claims(document.build(ledger.lines))["share-25"]["status"] == status
+
+
+def test_a_user_who_lost_a_feature_is_a_failure() -> None:
+    ledger = sample.opened({"features": [{"flag": "search"}]})
+    for percent, lost in ((25, 0), (50, 1)):
+        ledger.add("stage.measured", percent=percent, features={}, lost=lost)
+    assert claims(document.build(ledger.lines))["kept"]["status"] == "failed"
+
+
+def test_a_migration_before_the_backup_is_a_failure() -> None:
+    ledger = sample.opened()
+    ledger.add("migration.applied", **{"from": "0001", "to": "0003", "revisions": []})
+    ledger.add("backup.proven", receipt=sample.RECEIPT)
+    assert claims(document.build(ledger.lines))["backup-first"]["status"] == "failed"
+
+
+def test_a_release_without_features_and_migrations_needs_less() -> None:
+    ledger = sample.opened({"features": [], "migrations": None})
+    found = claims(document.build(ledger.lines))
+    assert {found[name]["status"] for name in ("stages", "migrations", "backup-first", "watched", "features-smoked")} == {"not needed"}
+
+
+@pytest.mark.parametrize("data", [{}, {"plan": 3, "manifest": "x", "hosts": [1]}, {"manifest": {"features": [None, 3, {}], "stages": "x", "artifact": 1}}])
+def test_strange_data_make_a_poor_report_and_no_crash(data: dict[str, Any]) -> None:
+    ledger = sample.Ledger()
+    ledger.add("rollout.started", **data)
+    for event in ("stage.measured", "stage.verified", "gate.looked", "traffic.observed", "smoke.finished", "backup.proven", "migration.applied"):
+        ledger.add(event, features=[1], hosts="x", receipt=[], revisions="x", series=[None], by_variant=[], results=[3], percent="x")
+    report = document.build(ledger.lines)
+    assert report["gate"]["status"] == "FAIL"
+    text.render(report)
+
+
+def test_an_unknown_rollout_is_named() -> None:
+    with pytest.raises(events.ReportError, match=re.escape("knows no rollout 'x'. It knows: storefront-2.0.0-20261123T120000Z")):
+        document.build(sample.opened().lines, "x")
+    with pytest.raises(events.ReportError, match="holds no rollout yet"):
+        document.build([])
+
+
+def test_steps_that_were_tried_twice_have_two_rows() -> None:
+    ledger = sample.opened()
+    for state in ("failed", "finished"):
+        ledger.add("step.started", step="backup")
+        ledger.add(f"step.{state}", 4, step="backup", error="x")
+    rows = [row for row in way.steps(events.Events(ledger.lines, ledger.rollout)) if row["step"] == "backup"]
+    assert [(row["state"], row["seconds"]) for row in rows] == [("failed", 4.0), ("finished", 4.0)]
+
+
+@pytest.mark.parametrize(("seqs", "wanted"), [([], "-"), ([3], "3"), ([3, 1, 2, 7], "1-3, 7")])
+def test_lines(seqs: list[int], wanted: str) -> None:
+    assert words.lines(seqs) == wanted
+
+
+# The files.
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[Path, Path, dict[str, Any]]:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    (tmp_path / "ledger.jsonl").write_bytes(sample.never_ready().content)
+    result = files.write(str(tmp_path), None, None, check_mode=False)
+    return tmp_path / "ledger.jsonl", Path(result["directory"]), result
+
+
+def test_writing_again_changes_nothing(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    ledger, directory, result = written
+    before = ledger.read_bytes()
+    again = files.write(str(ledger.parent), None, None, check_mode=False)
+    assert (result["changed"], again["changed"]) == (True, False)
+    assert ledger.read_bytes() == before
+    assert sorted(path.name for path in directory.iterdir()) == ["report.html", "report.json", "report.md"]
+
+
+def test_check_mode_writes_nothing_and_says_what_it_would(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "ledger.jsonl").write_bytes(sample.never_ready().content)
+    result = files.write(str(tmp_path), None, None, check_mode=True)
+    assert result["changed"]
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.jsonl"]
+
+
+def test_an_untouched_report_holds(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    ledger, directory, _result = written
+    assert check.check(ledger.read_bytes(), check.read_report(str(directory))) == []
+    assert check.main([str(ledger), str(directory)]) == 0
+
+
+@pytest.mark.parametrize("name", ["ledger.jsonl", "report.json", "report.md", "report.html"])
+@pytest.mark.parametrize("where", [0.0, 0.1, 0.37, 0.5, 0.81, 0.99, 1.0])
+def test_one_changed_byte_is_found(written: tuple[Path, Path, dict[str, Any]], name: str, where: float) -> None:
+    ledger, directory, _result = written
+    path = ledger if name == "ledger.jsonl" else directory / name
+    content = bytearray(path.read_bytes())
+    content[int(where * (len(content) - 1))] ^= 0x01
+    path.write_bytes(content)
+    problems = check.check(ledger.read_bytes(), check.read_report(str(directory)))
+    assert problems
+    assert check.main([str(ledger), str(directory)]) == 1
+
+
+def test_a_changed_claim_is_named_even_when_the_ledger_was_told_its_digest(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    ledger, directory, _result = written
+    report = json.loads((directory / "report.json").read_text())
+    claims(report)["noticed-to-safe"]["value"] = 0.1
+    content = document.render(report).encode()
+    (directory / "report.json").write_bytes(content)
+    lines = [json.loads(line) for line in ledger.read_bytes().splitlines()]
+    digests = {**lines[-1]["data"]["files"], "report.json": check.sha256(content)}
+    line = hashchain.link(len(lines) + 1, lines[-1]["time"], lines[-1]["rollout"], "report.written", {"files": digests}, lines[-1]["hash"])
+    forged = ledger.read_bytes() + hashchain.canonical(line) + b"\n"
+    problems = check.check(forged, check.read_report(str(directory)))
+    assert problems == ["claim noticed-to-safe: value is 0.1 in the report, the record gives 5.2"]
+
+
+def test_a_missing_file_and_an_unrecorded_report_are_named(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    ledger, directory, _result = written
+    (directory / "report.md").unlink()
+    assert check.check(ledger.read_bytes(), check.read_report(str(directory))) == ["report.md is missing"]
+    without = b"".join(line + b"\n" for line in ledger.read_bytes().splitlines()[:-1])
+    assert any("no report of" in problem for problem in check.check(without, check.read_report(str(directory))))
+
+
+def test_the_page_stands_alone(reports: dict[str, dict[str, Any]]) -> None:
+    pytest.importorskip("matplotlib")
+    drawn = charts.draw(reports["completed"])
+    assert set(drawn) == {"share", "traffic", "latency", "variants", "timeline"}
+    html = page.render(reports["completed"], drawn)
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#)[^"']+""", html), "no asset from elsewhere"
+    assert "<script" not in html
+    assert html == page.render(reports["completed"], charts.draw(reports["completed"])), "same report, same bytes"
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    shared = {name for name in ids if ids.count(name) > 1}
+    assert not shared
+
+
+def test_the_page_shows_texts_of_others_as_texts() -> None:
+    pytest.importorskip("jinja2")
+    ledger = sample.opened()
+    ledger.add("step.failed", step="release", host="app1", task="t", error="<script>alert(1)</script> | pipe")
+    report = document.build(ledger.lines)
+    assert "<script>alert" not in page.render(report, {})
+    assert "\\| pipe" in text.render(report)
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_both_texts_can_be_made_of_every_ledger(reports: dict[str, dict[str, Any]], name: str) -> None:
+    pytest.importorskip("jinja2")
+    for content in (text.render(reports[name]), page.render(reports[name], {})):
+        assert reports[name]["headline"] in content
+        assert "None" not in content
