@@ -29,11 +29,10 @@ def share_sentence(measured: t.Mapping[str, t.Any], percent: t.Optional[int] = N
         share = f"{wording.percent(seen['share'])} of {wording.number(seen['users'])} users" if seen.get("users") else "not measured"
         parts.append(f"{flag} {share}")
     lost = int(measured["lost"])
+    end = f"{lost} users lost a feature" if lost else "nobody lost a feature"
     if measured.get("compared") is False:
-        parts.append("first measurement")
-    else:
-        parts.append(f"{lost} users lost a feature" if lost else "nobody lost a feature")
-    return (f"{percent} %: " if percent is not None else "") + ", ".join(parts[:-1]) + "; " + parts[-1]
+        end = "first measurement"
+    return (f"{percent} %: " if percent is not None else "") + "; ".join([*([", ".join(parts)] if parts else []), end])
 
 
 def _expect(value: t.Any, name: str, what: str, *keys: str) -> None:

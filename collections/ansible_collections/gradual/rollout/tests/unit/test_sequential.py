@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 def exact_generating(n_c: int, n_b: int, bad: int, ratio: float) -> float:
     psi = Fraction(ratio)
     ways = sum(math.comb(n_c, j) * math.comb(n_b, bad - j) * psi**j for j in range(max(0, bad - n_b), min(bad, n_c) + 1))
-    exact = ways / math.comb(n_c + n_b, bad)
+    exact = Fraction(ways) / math.comb(n_c + n_b, bad)
     return math.log(exact.numerator) - math.log(exact.denominator)
 
 

@@ -1,0 +1,1 @@
+"""Parts of Gradual against the real services they talk to, started here and thrown away."""
