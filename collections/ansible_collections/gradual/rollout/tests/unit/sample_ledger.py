@@ -154,10 +154,11 @@ def traffic(ledger: Ledger, failed: int = 0) -> None:
         series.append({"time": START + 5 * index, "requests": 300 + dice.randint(-15, 15), "failed": 0, **latencies})
     if failed:
         series[-4]["failed"] = failed
-    arm = {"requests": 4200, "errors": 4, "slow": 3, "mean_seconds": 0.012, "p95_seconds": 0.05, "good": 91, "bad": 9, "orders": 120}
+    arm = {"requests": 4200, "errors": 4, "slow": 3, "mean_seconds": 0.012, "good": 91, "bad": 9, "orders": 120}
     ledger.add(
         "traffic.observed", since=START, until=ledger.now, requests=sum(int(row["requests"]) for row in series), failed=failed, slow=6,
-        mean_seconds=0.0142, series=series, by_variant={flag: {"on": arm, "off": {**arm, "requests": 6100}} for flag in FEATURES},
+        mean_seconds=0.0142, series=series, step=5.0, not_measured=[],
+        by_variant=[{"feature": flag, "variant": variant, **arm} for flag in FEATURES for variant in ("on", "off")],
     )  # fmt: skip
 
 

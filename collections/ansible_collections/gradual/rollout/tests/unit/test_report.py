@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import hashchain
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch
 from ansible_collections.gradual.rollout.plugins.module_utils.report import charts, check, document, events, files, page, text, way, words
 from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
 
@@ -92,7 +93,7 @@ def test_leaving_an_event_out_never_passes(event: str) -> None:
     poorer = sample.Ledger()
     for line in whole.lines:
         if line["event"] != event:
-            poorer.rollout, poorer.now = line["rollout"], sample.epoch(line["time"])
+            poorer.rollout, poorer.now = line["rollout"], epoch(line["time"])
             poorer.add(line["event"], 0, **line["data"])
     assert document.build(poorer.lines)["gate"]["status"] != "PASS"
 
@@ -124,7 +125,7 @@ def test_the_verdict_of_the_gate_is_judged_again() -> None:
     forged = sample.Ledger()
     for line in ledger.lines:
         data = {**line["data"], "verdict": "promote"} if line["event"] == "gate.looked" else line["data"]
-        forged.now = sample.epoch(line["time"])
+        forged.now = epoch(line["time"])
         forged.add(line["event"], 0, **data)
     claim = claims(document.build(forged.lines))["gate-25"]
     assert claim["status"] == "failed"
@@ -159,7 +160,8 @@ def test_a_user_who_lost_a_feature_is_a_failure() -> None:
 
 def test_a_migration_before_the_backup_is_a_failure() -> None:
     ledger = sample.opened()
-    ledger.add("migration.applied", **{"from": "0001", "to": "0003", "revisions": []})
+    migrated: dict[str, Any] = {"from": "0001", "to": "0003", "revisions": []}
+    ledger.add("migration.applied", **migrated)
     ledger.add("backup.proven", receipt=sample.RECEIPT)
     assert claims(document.build(ledger.lines))["backup-first"]["status"] == "failed"
 

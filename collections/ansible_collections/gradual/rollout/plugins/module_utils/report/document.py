@@ -162,18 +162,15 @@ def _hosts(events: Events, state: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _series(events: Events) -> list[dict[str, float | None]]:
-    """The traffic of the rollout over time: {time (epoch s), seconds, requests, failed, p50, p95}."""
+    """The traffic of the rollout over time: {time (epoch s, end of the interval), seconds (its length), requests, failed, p50, p95}."""
     line = events.last("traffic.observed")
     rows = []
+    step = number(line["data"].get("step")) if line else None
     for row in items(line["data"].get("series") if line else None):
         time = observed.moment(mapping(row).get("time"))
         if time is not None:
-            rows.append({"time": time, **{key: number(mapping(row).get(key)) for key in ("seconds", "requests", "failed", "p50", "p95")}})
-    rows.sort(key=lambda row: row["time"] or 0)
-    for row, after in zip(rows, rows[1:]):
-        if row["seconds"] is None and row["time"] is not None and after["time"] is not None:
-            row["seconds"] = after["time"] - row["time"]
-    return rows
+            rows.append({"time": time, "seconds": step, **{key: number(mapping(row).get(key)) for key in ("requests", "failed", "p50", "p95")}})
+    return sorted(rows, key=lambda row: row["time"] or 0)
 
 
 def summary(report: dict[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
 MEAN_SECONDS = 0.5
 HEALTH_CHECK_SECONDS = 600
 FRONT_DOOR = "front door"
-VARIANT_FIGURES = ("requests", "errors", "slow", "mean_seconds", "p95_seconds", "good", "bad", "orders")
+VARIANT_FIGURES = ("requests", "errors", "slow", "mean_seconds", "good", "bad", "orders")
 
 
 def claims(events: Events) -> list[Claim]:
@@ -86,13 +86,12 @@ def traffic(events: Events) -> list[Claim]:
 def variants(events: Events) -> dict[str, dict[str, dict[str, float | None]]]:
     """Figures by feature and variant: {feature: {"on": {requests, errors, slow, …}, "off": …}}; what was not observed is None."""
     line = events.last("traffic.observed")
-    found = mapping(line["data"].get("by_variant") if line else None)
+    rows = [mapping(row) for row in items(line["data"].get("by_variant") if line else None)]
+    found = {(row.get("feature"), row.get("variant")): row for row in rows}
     return {
-        feature: {
-            variant: {key: number(mapping(mapping(found.get(feature)).get(variant)).get(key)) for key in VARIANT_FIGURES} for variant in ("on", "off")
-        }
+        feature: {variant: {key: number(found.get((feature, variant), {}).get(key)) for key in VARIANT_FIGURES} for variant in ("on", "off")}
         for feature in events.features
-        if mapping(found.get(feature))
+        if (feature, "on") in found or (feature, "off") in found
     }
 
 
