@@ -19,12 +19,12 @@ fleet: environment ## a fleet that waits for its first release (GRADUAL_FLEET=â€
 environment: ## .venv with exactly what requirements/lock.txt names
 	@requirements/install .venv $(PYTHON)
 
-test: lint unit rules-test storefront-test fleet-test ## every test
+test: lint unit rules-test database-test storefront-test fleet-test ## every test
 
 lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull
 	ruff check .
 	mypy
-	ansible-lint --offline --profile production
+	ansible-lint
 	yamllint --strict .
 	antsibull-docs lint-collection-docs --plugin-docs $(COLLECTION)
 	cd $(COLLECTION) && antsibull-changelog lint
@@ -35,10 +35,16 @@ unit: environment ## the thinking, as tables; on the other Python and ansible-co
 	    requirements/install .venv-3.12 "$$other" && .venv-3.12/bin/python -m pytest $(COLLECTION)/tests/unit; \
 	else echo "unit: no second Python here, so the other ansible-core was not tested"; fi
 
-rules-test: environment ## alert rules with promtool, routes with amtool, the dashboard as generated
-	$(PYTEST) tests/monitoring
+rules-test: environment ## alert rules, routes, the gate and the dashboard, on a Prometheus of the tests' own
+	@sandbox/packages haproxy prometheus prometheus-alertmanager
+	$(PYTEST) tests/rules tests/services
 
-storefront-test: environment ## the reference application on a real PostgreSQL
+database-test: environment ## backups and migrations on a PostgreSQL of the tests' own
+	@sandbox/packages postgresql-15
+	$(PYTEST) tests/database
+
+storefront-test: environment ## the reference application on a PostgreSQL of the tests' own
+	@sandbox/packages postgresql-15
 	$(PYTEST) examples/storefront/tests
 
 fleet-test: export GRADUAL_FLEET := test
@@ -60,4 +66,4 @@ clean: ## remove all that was made: fleets demo and test, images, environments, 
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet environment test lint unit rules-test storefront-test fleet-test check-report lock clean
+.PHONY: help demo fleet environment test lint unit rules-test database-test storefront-test fleet-test check-report lock clean
