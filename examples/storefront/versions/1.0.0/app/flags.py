@@ -71,8 +71,8 @@ class Flags:
         provider = FlagdProvider(resolver_type=ResolverType.FILE, offline_flag_source_path=self.path, deadline_ms=POLL_MS)
         try:
             api.set_provider_and_wait(provider)
-        except OpenFeatureError as error:
-            log.warning("no flags from %s yet (%s): every feature is off", self.path, error)
+        except OpenFeatureError:
+            log.warning("no flags from %s yet: every feature is off until there are", self.path)
 
     def on(self, feature: str, visitor: str) -> bool:
         """Whether this visitor has the feature. Whatever is wrong with the file, the answer is the code's default: off."""
