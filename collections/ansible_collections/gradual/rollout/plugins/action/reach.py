@@ -123,7 +123,7 @@ class ActionModule(ActionBase):
         self._lost = True
         self._connection._shell.tmpdir = None
         host = self._task.delegate_to or variables.get("inventory_hostname") or self._connection.host
-        said = " ".join(reason.split())
+        said = " ".join(reason.split()).rstrip(":")
         return {
             "failed": True,
             "changed": False,
