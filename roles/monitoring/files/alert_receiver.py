@@ -65,7 +65,7 @@ def handler(record: Record, token: str) -> type[BaseHTTPRequestHandler]:
                 if not 0 < length <= LARGEST:
                     return self.answer(413)
                 body = json.loads(self.rfile.read(length))
-                text = lines(self.path.strip("/"), body, datetime.datetime.now(datetime.timezone.utc))
+                text = lines(self.path.strip("/"), body, datetime.datetime.now(datetime.UTC))
             except (KeyError, TypeError, ValueError):
                 return self.answer(400)
             try:
