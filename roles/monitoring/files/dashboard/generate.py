@@ -238,10 +238,13 @@ def make() -> str:
             .icon_color("blue")
         )
     )
+    number = 0
     for title, panels in ROWS:
-        made = made.with_row(dashboard.Row(title))
+        number += 1
+        made = made.with_row(dashboard.Row(title).id(number))
         for wanted in panels:
-            made = made.with_panel(built(wanted))
+            number += 1
+            made = made.with_panel(built(wanted).id(number))
     return json.dumps(json.loads(JSONEncoder(sort_keys=True, indent=2).encode(made.build())), indent=2, sort_keys=True) + "\n"
 
 
