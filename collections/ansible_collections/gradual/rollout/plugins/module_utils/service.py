@@ -8,7 +8,10 @@ nothing for a command that fails.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import Callable
+from urllib.parse import unquote, urlsplit
 
 Run = Callable[..., tuple[int, str, str]]
 SHOWN = ("ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus", "ConditionResult", "Job", "LoadState")
@@ -69,3 +72,38 @@ def journal(run: Run, unit: str, since: float, lines: int = 15) -> list[str]:
     except OSError:
         return []
     return [line for line in output.splitlines() if line.strip()] if code == 0 else []
+
+
+SECRET_KEY = re.compile(r"PASS|SECRET|KEY|TOKEN|DSN|URL|CREDENTIAL", re.IGNORECASE)
+SHORTEST_SECRET = 6
+
+
+def secrets(run: Run, unit: str) -> set[str]:
+    """Values of the unit's environment files that must not be shown, should its journal hold one of them."""
+    try:
+        code, output, _errors = run(["systemctl", "show", "--property", "EnvironmentFiles", "--value", "--", unit])
+    except OSError:
+        return set()
+    found: set[str] = set()
+    for path in re.findall(r"(/\S+) \(", output) if code == 0 else []:
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as stream:
+            found |= secret_values(stream.read())
+    return found
+
+
+def secret_values(environment: str) -> set[str]:
+    """The values of KEY=value lines whose key sounds secret, and the passwords inside URLs among them."""
+    found: set[str] = set()
+    for line in environment.splitlines():
+        key, _equals, value = line.partition("=")
+        value = value.strip().strip("\"'")
+        if not value or not SECRET_KEY.search(key):
+            continue
+        with contextlib.suppress(ValueError):
+            password = urlsplit(value).password
+            if "://" in value:
+                # An address without a password is no secret, and worth seeing.
+                found |= {value, password, unquote(password)} if password else set()
+                continue
+        found.add(value)
+    return {value for value in found if len(value) >= SHORTEST_SECRET}

@@ -127,7 +127,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils import release_store
-from ansible_collections.gradual.rollout.plugins.module_utils.service import Run
+from ansible_collections.gradual.rollout.plugins.module_utils.service import Run, secrets
 from ansible_collections.gradual.rollout.plugins.module_utils.staging import Artifact, StagingError, alone, prune, stage
 from ansible_collections.gradual.rollout.plugins.module_utils.switching import Aim, SwitchError, runs, switch
 
@@ -205,6 +205,17 @@ def absent(given: dict[str, Any], root: str, check_mode: bool, _run: Run) -> dic
     return {"changed": True, "directory": release["directory"], "removed": [release["directory"]]}
 
 
+def difference(known: dict[str, Any], root: str) -> dict[str, str]:
+    """What changes, as text: the directories of releases, and where `current` leads."""
+    if not known["changed"]:
+        return {"before": "", "after": ""}
+    texts = {}
+    for when, gone in (("before", known["removed"]), ("after", [known["directory"]] if known["directory"] not in known["removed"] else [])):
+        link = f"{root}/current -> {known[when]['directory']}\n" if known[when] else ""
+        texts[when] = "".join(f"{directory}\n" for directory in gone) + link
+    return texts
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, required_one_of=[("sha256", "directory")], supports_check_mode=True)
@@ -216,10 +227,10 @@ def main() -> None:
     try:
         known.update({"staged": staged, "current": current, "absent": absent}[given["state"]](given, root, module.check_mode, run))
     except (StagingError, SwitchError) as error:
+        module.no_log_values.update(secrets(run, given["unit"]) if given["unit"] else ())
         known.update(after=release_store.linked(root, "current"), seconds=round(time.monotonic() - began, 3))
         module.fail_json(msg=str(error), journal=getattr(error, "journal", []), **known)
-    lines = {when: f"{root}/current -> {(known[when] or {}).get('directory')}\n" for when in ("before", "after")}
-    module.exit_json(diff=lines, seconds=round(time.monotonic() - began, 3), **known)
+    module.exit_json(diff=difference(known, root), seconds=round(time.monotonic() - began, 3), **known)
 
 
 if __name__ == "__main__":
