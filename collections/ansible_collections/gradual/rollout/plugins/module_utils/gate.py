@@ -23,7 +23,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils import sequential,
 
 VERDICTS = ("abort", "hold", "continue", "promote")
 # Requests that an interval, or several in a row, must have before its share is held against a hard limit.
-ENOUGH = 10
+ENOUGH = 20
 # Intervals that a stage may go on without a single full one before that is "no data".
 GRACE = 3
 CAP = 1e12
