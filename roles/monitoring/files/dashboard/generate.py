@@ -48,7 +48,8 @@ P95 = f"histogram_quantile(0.95, sum by (feature, variant, le) (rate({FEATURE_DU
 SLOW = (
     f'1 - sum by (feature, variant) (rate({FEATURE_DURATION}_bucket{{le="0.5"}}[1m])) / sum by (feature, variant) (rate({FEATURE_DURATION}_count[1m]))'
 )
-DISK = '1 - node_filesystem_avail_bytes{mountpoint="/"} / node_filesystem_size_bytes{mountpoint="/"}'
+STORED = 'fstype!~"tmpfs|ramfs"'
+DISK = f"max by (host) (1 - node_filesystem_avail_bytes{{{STORED}}} / node_filesystem_size_bytes{{{STORED}}})"
 ANSWERS = "http_request_duration_seconds"
 
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
@@ -176,7 +177,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             panel("Targets that cannot be read", "short", ("count(up == 0) or vector(0)", "targets"), kind="figure", width=6, height=5, limit=1),
             panel("Processor", "percentunit", ('1 - avg by (host) (rate(node_cpu_seconds_total{mode="idle"}[1m]))', "{{host}}"), most=1),
             panel("Memory in use", "percentunit", ("1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes", "{{host}}"), most=1),
-            panel("Disk in use", "percentunit", (DISK, "{{host}}"), most=1),
+            panel("Disk in use, the fullest", "percentunit", (DISK, "{{host}}"), most=1),
         ),
     ),
 )

@@ -155,7 +155,8 @@ def _step(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) 
     elif event == "step.failed":
         why = {key: data.get(key) for key in ("host", "task", "error")}
         step.update(state="failed", finished=line["time"], **why)
-        state_["failed"] = {"step": name, "at": line["time"], **why}
+        # The first failure is the cause; what fails on the way back is told by its own step.
+        state_["failed"] = state_["failed"] or {"step": name, "at": line["time"], **why}
 
 
 def _returned(state_: dict[str, Any], data: dict[str, Any]) -> None:
