@@ -17,6 +17,7 @@ function element(name, text, action) {
 }
 
 function list(products) {
+  $("product").hidden = true;
   $("products").replaceChildren(...products.map((product) => {
     const item = element("li", "");
     const price = element("span", product.price);
@@ -37,10 +38,12 @@ async function show(sku) {
 }
 
 function signedIn({ account }) {
+  localStorage.setItem("signed-in", "yes");
+  $("session").reset();
   $("session").hidden = true;
   $("account").hidden = false;
   $("account").replaceChildren(element("span", `${account.name} `),
-    element("button", "Sign out", () => call("DELETE", "/api/session").then(() => location.reload())));
+    element("button", "Sign out", () => call("DELETE", "/api/session").then(() => { localStorage.clear(); location.reload(); })));
 }
 
 function onSubmit(form, action) {
@@ -53,4 +56,5 @@ function onSubmit(form, action) {
 onSubmit($("search"), async ({ q }) => list((await call("GET", q ? `/api/search?q=${encodeURIComponent(q)}` : "/api/products")).products));
 onSubmit($("session"), async (fields) => signedIn(await call("POST", "/api/session", fields)));
 call("GET", "/api/products").then((told) => list(told.products)).catch((error) => say(error.message));
-call("GET", "/api/account").then(signedIn).catch(() => {});
+// Only who signed in here is asked for: a stranger would be told 401 with each page.
+if (localStorage.getItem("signed-in")) call("GET", "/api/account").then(signedIn).catch(() => localStorage.clear());
