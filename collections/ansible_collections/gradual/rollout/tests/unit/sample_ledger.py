@@ -18,7 +18,7 @@ MANIFEST: dict[str, Any] = {
     "version": "2.0.0",
     "artifact": {"url": "http://controller:8000/storefront-2.0.0.tar.gz", "sha256": NEW},
     "features": [{"flag": flag, "smoke": SMOKE[flag]} for flag in FEATURES],
-    "smoke": [{"name": "page", "path": "/"}],
+    "smoke": [{"name": "page", "path": "/"}, {"name": "orders of others", "path": "/api/orders", "status": 401}],
     "stages": [25, 50, 100],
     "bake": {"min": 30, "max": 120, "look": 10, "expiry": 60},
     "gate": {},
@@ -97,7 +97,7 @@ def released(ledger: Ledger) -> Ledger:
 
 
 def smoke(ledger: Ledger, phase: str) -> None:
-    names = ["page", *(f"{flag} {phase}" for flag in FEATURES)]
+    names = ["page", "orders of others", *(f"{flag} {phase}" for flag in FEATURES)]
     for where in ["front door", *HOSTS]:
         results = [{"name": name, "passed": True, "status": 200, "seconds": 0.01} for name in names]
         ledger.add("smoke.finished", phase=phase, where=where, results=results, passed=True, failed=0)
@@ -164,7 +164,11 @@ def traffic(ledger: Ledger, failed: int = 0) -> None:
 
 def monitoring(ledger: Ledger) -> None:
     ledger.add(
-        "monitoring.observed", rules=31, alertmanagers=1, watchdog=True, firing=[], health_check_age_seconds=143.0,
+        "monitoring.observed", rules=31, alertmanagers=1, watchdog=True, firing=[], delivered=6.0, health_check_age_seconds=143.0,
+        front_door={
+            "headers": ["content-security-policy", "strict-transport-security"], "headers_missing": [],
+            "internal_closed": ["/metrics", "/version"], "internal_open": [],
+        },
         dashboard={"panels": 18, "queries": 24, "answered": 24, "silent": []},
     )  # fmt: skip
 

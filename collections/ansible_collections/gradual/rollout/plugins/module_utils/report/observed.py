@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Claims about what was seen from outside: traffic, features by variant, smoke tests, alerts and the dashboard."""
+"""Claims about traffic: what users got, with and without the features, and which hosts were lost on the way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoc
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
     Claim,
     Events,
-    Line,
     claim,
     count,
     items,
@@ -19,10 +18,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
     plural,
 )
 
-# The mission's figure for an average answer, in seconds, and how old the 5-minute health check may be.
+# What an answer may take on average, in seconds.
 MEAN_SECONDS = 0.5
-HEALTH_CHECK_SECONDS = 600
-FRONT_DOOR = "front door"
 VARIANT_FIGURES = ("requests", "errors", "slow", "mean_seconds", "good", "bad", "orders")
 
 
@@ -32,11 +29,6 @@ def claims(events: Events) -> list[Claim]:
         *traffic(events),
         by_variant(events),
         feedback(events),
-        features_smoked(events),
-        validated(events),
-        alerts(events),
-        dashboard(events),
-        health_check(events),
         disturbed_hosts(events),
     ]
 
@@ -151,138 +143,6 @@ def _opinions(arm: dict[str, float | None]) -> str:
     good, bad, orders = (arm[key] for key in ("good", "bad", "orders"))
     share = f"{100 * good / (good + bad):.0f} % of {good + bad:,.0f} content" if good is not None and bad is not None and good + bad else "no feedback"
     return share + ("" if orders is None else f", {orders:,.0f} orders")
-
-
-def smoke_places(events: Events) -> list[dict[str, Any]]:
-    """The last smoke test of each phase and place: {phase, where, passed, failed, names, seq}."""
-    last: dict[tuple[str, str], Line] = {}
-    for line in events.of("smoke.finished"):
-        last[str(line["data"].get("phase")), str(line["data"].get("where"))] = line
-    rows = []
-    for (phase, where), line in sorted(last.items()):
-        results = [mapping(result) for result in items(line["data"].get("results"))]
-        good = [str(result.get("name")) for result in results if result.get("passed") is True]
-        bad = [str(result.get("name")) for result in results if result.get("passed") is not True]
-        rows.append({"phase": phase, "where": where, "passed": good, "failed": bad, "seq": line["seq"], "line": line})
-    return rows
-
-
-def features_smoked(events: Events) -> Claim:
-    """Was each feature tried through the front door, with its flag on and off?"""
-    wanted = {
-        (flag, state): {str(mapping(probe).get("name")) for probe in items(mapping(feature).get("smoke")) if mapping(probe).get("flag", state) == state}
-        for feature in items(events.manifest.get("features"))
-        for flag in [str(mapping(feature).get("flag"))]
-        for state in ("on", "off")
-    }
-    if not wanted:
-        return claim("features-smoked", "this release has no features to try", None, [], "manifest.features is empty", good=None, criteria=(6,))
-    places = [place for place in smoke_places(events) if place["where"] == FRONT_DOOR]
-    passed = {(place["phase"], name) for place in places for name in place["passed"]}
-    failed = {(place["phase"], name) for place in places for name in place["failed"]}
-    done = sorted(f"{flag} {state}" for (flag, state), names in wanted.items() if names and all((state, name) in passed for name in names))
-    missing = sorted(f"{flag} {state}" for flag, state in wanted if f"{flag} {state}" not in done)
-    text = f"tried through the front door and right: {', '.join(done) or 'none'}"
-    text += f"; not tried or wrong: {', '.join(missing)}" if missing else ""
-    return claim(
-        "features-smoked",
-        text,
-        {"right": done, "missing": missing, "failed": sorted(name for _phase, name in failed)} if failed or not missing else None,
-        [place["line"] for place in places],
-        "smoke.finished at the front door: each smoke test of each feature passed in the phase of its flag",
-        good=not missing,
-        criteria=(6,),
-        qualities=("reliability",),
-        otherwise=f"not tried through the front door: {', '.join(missing)}",
-    )
-
-
-def validated(events: Events) -> Claim:
-    """Did all smoke tests pass after the last stage, on every host and through the front door?"""
-    certified = events.last("stage.certified")
-    since = certified["seq"] if certified else (events.of("host.admitted") or [{"seq": 0}])[-1]["seq"]
-    places = [place for place in smoke_places(events) if place["seq"] > since]
-    where = {place["where"] for place in places}
-    released = {str(line["data"].get("host")) for line in events.of("host.released")}
-    failed = sorted(f"{place['where']}: {name}" for place in places for name in place["failed"])
-    missing = sorted((released | {FRONT_DOOR}) - where)
-    tests = sum(len(place["passed"]) + len(place["failed"]) for place in places)
-    text = f"{tests} smoke tests at {plural(len(where), 'place')} after the last stage, {len(failed)} failed"
-    text += f" ({'; '.join(failed)})" if failed else ""
-    text += f"; nothing was tried at {', '.join(missing)}" if missing else ""
-    return claim(
-        "validated",
-        text,
-        {"places": sorted(where), "tests": tests, "failed": failed, "missing": missing} if tests else None,
-        [place["line"] for place in places],
-        "smoke.finished after the last stage.certified: every host of host.released and the front door, none failed",
-        good=bool(tests) and not failed and not missing,
-        criteria=(9,),
-        qualities=("reliability",),
-        otherwise="no smoke test ran after the last stage",
-    )
-
-
-def _monitoring(events: Events) -> tuple[Line | None, dict[str, Any]]:
-    line = events.last("monitoring.observed")
-    return line, mapping(line["data"]) if line else {}
-
-
-def alerts(events: Events) -> Claim:
-    """Were alert rules loaded, and did the chain from Prometheus to Alertmanager live?"""
-    line, data = _monitoring(events)
-    rules, managers = count(data.get("rules")), count(data.get("alertmanagers"))
-    live = data.get("watchdog") is True
-    firing = [str(name) for name in items(data.get("firing"))]
-    text = f"{rules} alert rules are evaluated, {plural(managers or 0, 'Alertmanager')} connected, the watchdog alert "
-    text += ("fires" if live else "does NOT fire") + (f"; firing at the end: {', '.join(firing)}" if firing else "; no other alert fires")
-    return claim(
-        "alerts",
-        text,
-        {"rules": rules, "alertmanagers": managers, "watchdog": live, "firing": firing} if rules is not None else None,
-        [line],
-        "monitoring.observed: rules and alertmanagers above 0, watchdog is true",
-        good=bool(rules) and bool(managers) and live,
-        criteria=(4,),
-        qualities=("reliability", "maintainability"),
-        otherwise="alerts were not looked at in this rollout",
-    )
-
-
-def dashboard(events: Events) -> Claim:
-    """Did every query of the dashboard return data from the live Prometheus?"""
-    line, data = _monitoring(events)
-    seen = mapping(data.get("dashboard"))
-    queries, answered = count(seen.get("queries")), count(seen.get("answered"))
-    silent = [str(title) for title in items(seen.get("silent"))]
-    return claim(
-        "dashboard",
-        f"{answered} of {queries} queries of the dashboard return data" + (f"; silent: {', '.join(silent)}" if silent else ""),
-        {"queries": queries, "answered": answered, "silent": silent} if queries and answered is not None else None,
-        [line],
-        "monitoring.observed: dashboard.answered equals dashboard.queries",
-        good=queries == answered,
-        criteria=(10,),
-        qualities=("maintainability",),
-        otherwise="the dashboard was not looked at in this rollout",
-    )
-
-
-def health_check(events: Events) -> Claim:
-    """Has the 5-minute health check run lately?"""
-    line, data = _monitoring(events)
-    age = number(data.get("health_check_age_seconds"))
-    return claim(
-        "health-check",
-        f"the 5-minute health check ran {age or 0:.0f} s before the end of the rollout",
-        age,
-        [line],
-        f"monitoring.observed: health_check_age_seconds is below {HEALTH_CHECK_SECONDS}",
-        good=age is not None and 0 <= age < HEALTH_CHECK_SECONDS,
-        criteria=(4,),
-        qualities=("reliability",),
-        otherwise="the age of the health check was not looked at",
-    )
 
 
 def disturbed_hosts(events: Events) -> Claim:

@@ -110,8 +110,8 @@ TEMPLATE = """\
 {% for name in ("backup", "backup-first", "migrations", "lock-waits") %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | lines }})</small></li>
 {% endfor %}</ul></section>
 
-<section><h2>Smoke tests, alerts, dashboard</h2><ul>
-{% for name in ("features-smoked", "validated", "alerts", "health-check", "dashboard") %}<li>{{ badge(claims[name].status) }} {{ claims[name].statement }} <small>({{ claims[name].evidence | lines }})</small></li>
+<section><h2>Smoke tests, alerts, dashboard, doors</h2><ul>
+{% for name in ("features-smoked", "validated", "alerts", "health-check", "dashboard", "headers", "closed", "strangers") %}<li>{{ badge(claims[name].status) }} {{ claims[name].statement }} <small>({{ claims[name].evidence | lines }})</small></li>
 {% endfor %}</ul></section>
 
 <section><h2>Assessment</h2><div class="wide"><table><tr><th>quality</th><th>status</th><th>from what was measured</th></tr>

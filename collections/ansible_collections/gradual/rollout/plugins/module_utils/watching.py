@@ -1,0 +1,104 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Is anybody watching? Alert rules, Alertmanager, dashboard, health check, and what the front door shows to strangers.
+
+A figure that could not be read is None or left out, and has a sentence in `not_measured`; it is never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus, PrometheusError
+
+WATCHDOG = "Watchdog"
+HEALTH_CHECK = "gradual_health_check_last_run_timestamp_seconds"
+HEADERS = ("content-security-policy", "strict-transport-security", "x-content-type-options", "x-frame-options", "referrer-policy")
+INTERNAL = ("/healthz", "/readyz", "/version", "/metrics")
+
+
+def queries(dashboard: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(title of the panel, expression) of every query of a dashboard in Grafana's classic form, panels of closed rows included."""
+    found: list[tuple[str, str]] = []
+    for panel in dashboard.get("panels") or []:
+        found += queries(panel)
+        title = str(panel.get("title") or "without a title")
+        found += [(title, str(target["expr"])) for target in panel.get("targets") or [] if target.get("expr")]
+    return found
+
+
+def answered(prometheus: Prometheus, dashboard: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Run every query: {"panels", "queries", "answered", "silent": ["title: expression" …]}; a query answers with at least one series."""
+    wanted = queries(dashboard)
+    silent = []
+    for title, expression in wanted:
+        try:
+            seen = prometheus.query(expression, now)
+        except PrometheusError as error:
+            silent.append(f"{title}: {expression}: {error}")
+            continue
+        if not seen:
+            silent.append(f"{title}: {expression}")
+    return {"panels": len({title for title, _expression in wanted}), "queries": len(wanted), "answered": len(wanted) - len(silent), "silent": silent}
+
+
+def watch(prometheus: Prometheus, dashboard: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
+    """The data of the event monitoring.observed, without the front door."""
+    missing: list[str] = []
+    result: dict[str, Any] = {
+        "rules": _count(prometheus, "rules", missing),
+        "alertmanagers": _count(prometheus, "alertmanagers", missing),
+        "watchdog": None,
+        "firing": [],
+        "delivered": None,
+        "health_check_age_seconds": None,
+        "dashboard": None,
+        "not_measured": missing,
+    }
+    try:
+        firing = sorted({labels.get("alertname", "?") for labels, _value in prometheus.values('ALERTS{alertstate="firing"}', now)})
+        result.update(watchdog=WATCHDOG in firing, firing=[name for name in firing if name != WATCHDOG])
+        result["delivered"] = _number(prometheus, "sum(alertmanager_notifications_total) - sum(alertmanager_notifications_failed_total)", now)
+        result["health_check_age_seconds"] = _number(prometheus, f"{now:.3f} - min({HEALTH_CHECK})", now)
+    except PrometheusError as error:
+        missing.append(str(error))
+        return result
+    if result["health_check_age_seconds"] is None:
+        missing.append(f"health check: Prometheus has no {HEALTH_CHECK}")
+    if dashboard is None:
+        missing.append("dashboard: there is none to look at")
+    else:
+        result["dashboard"] = answered(prometheus, dashboard, now)
+    return result
+
+
+def front_door(url: str, ca_path: str | None, internal: Sequence[str] = INTERNAL) -> dict[str, Any]:
+    """What a stranger sees: {"headers": [names], "headers_missing": [names], "internal_closed": [paths], "internal_open": [paths]}; HttpError when shut."""
+    with Session(url, ca_path=ca_path) as session:
+        seen = session.request("GET", "/").headers
+        statuses = {path: session.request("GET", path).status for path in internal}
+    return {
+        "headers": [name for name in HEADERS if name in seen],
+        "headers_missing": [name for name in HEADERS if name not in seen],
+        "internal_closed": [path for path, status in statuses.items() if status in (401, 403, 404)],
+        "internal_open": [path for path, status in statuses.items() if status not in (401, 403, 404)],
+    }
+
+
+def _number(prometheus: Prometheus, expression: str, now: float) -> float | None:
+    values = [value for _labels, value in prometheus.values(expression, now) if value is not None]
+    return round(values[0], 3) if values else None
+
+
+def _count(prometheus: Prometheus, what: str, missing: list[str]) -> int | None:
+    """How many alert rules Prometheus evaluates, or how many Alertmanagers it is connected to."""
+    try:
+        with Session(prometheus.url, timeout=prometheus.timeout) as session:
+            data = session.request("GET", f"/api/v1/{what}").json()["data"]
+        if what == "alertmanagers":
+            return len(data["activeAlertmanagers"])
+        return len([rule for group in data["groups"] for rule in group["rules"] if rule.get("type") == "alerting"])
+    except (HttpError, ValueError, KeyError, TypeError) as error:
+        missing.append(f"{what}: {error}")
+        return None

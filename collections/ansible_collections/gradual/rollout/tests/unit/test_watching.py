@@ -1,0 +1,116 @@
+"""Whether anybody is watching, against a small Prometheus and a front door of the test's own."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils import watching
+from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus
+
+NOW = 1_700_000_000.0
+SERIES: dict[str, list[dict[str, Any]]] = {
+    'ALERTS{alertstate="firing"}': [
+        {"metric": {"alertname": "Watchdog"}, "value": [NOW, "1"]},
+        {"metric": {"alertname": "HostDown"}, "value": [NOW, "1"]},
+    ],
+    "sum(alertmanager_notifications_total) - sum(alertmanager_notifications_failed_total)": [{"metric": {}, "value": [NOW, "6"]}],
+    f"{NOW:.3f} - min(gradual_health_check_last_run_timestamp_seconds)": [{"metric": {}, "value": [NOW, "143"]}],
+    "up": [{"metric": {}, "value": [NOW, "1"]}],
+}
+PAGES: dict[str, Any] = {
+    "/api/v1/rules": {"groups": [{"rules": [{"type": "alerting"}, {"type": "recording"}]}, {"rules": [{"type": "alerting"}]}]},
+    "/api/v1/alertmanagers": {"activeAlertmanagers": [{"url": "x"}]},
+}
+DASHBOARD = {
+    "panels": [
+        {"title": "Row", "panels": [{"title": "Inside", "targets": [{"expr": "up"}]}]},
+        {"title": "Up", "targets": [{"expr": "up"}, {"expr": "nothing_of_that_name"}]},
+    ]
+}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """A Prometheus that knows SERIES, and a front door that hides all but /version."""
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if path in PAGES:
+            self.answer(200, {"status": "success", "data": PAGES[path]})
+        else:
+            self.answer(200 if path in ("/", "/version") else 404, {})
+
+    def do_POST(self) -> None:
+        query = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())["query"][0]
+        self.answer(200, {"status": "success", "data": {"result": SERIES.get(query, [])}})
+
+    def answer(self, status: int, body: Any) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Frame-Options", "DENY")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_what_is_watched_is_counted(url: str) -> None:
+    seen = watching.watch(Prometheus(url), DASHBOARD, NOW)
+    assert seen == {
+        "rules": 2,
+        "alertmanagers": 1,
+        "watchdog": True,
+        "firing": ["HostDown"],
+        "delivered": 6.0,
+        "health_check_age_seconds": 143.0,
+        "dashboard": {"panels": 2, "queries": 3, "answered": 2, "silent": ["Up: nothing_of_that_name"]},
+        "not_measured": [],
+    }
+
+
+def test_what_is_not_there_is_not_measured_and_never_zero() -> None:
+    seen = watching.watch(Prometheus("http://127.0.0.1:9", timeout=1), DASHBOARD, NOW)
+    assert {seen[key] for key in ("rules", "alertmanagers", "watchdog", "delivered", "health_check_age_seconds")} == {None}
+    assert seen["dashboard"] is None
+    assert len(seen["not_measured"]) == 3
+
+
+def test_without_a_dashboard_that_is_said(url: str) -> None:
+    seen = watching.watch(Prometheus(url), None, NOW)
+    assert seen["dashboard"] is None
+    assert seen["not_measured"] == ["dashboard: there is none to look at"]
+
+
+def test_what_strangers_see(url: str) -> None:
+    seen = watching.front_door(url, None)
+    assert seen["headers"] == ["x-frame-options"]
+    assert "content-security-policy" in seen["headers_missing"]
+    assert seen["internal_open"] == ["/version"]
+    assert seen["internal_closed"] == ["/healthz", "/readyz", "/metrics"]
+
+
+def test_a_shut_front_door_is_an_error() -> None:
+    with pytest.raises(HttpError):
+        watching.front_door("http://127.0.0.1:9", None)
+
+
+@pytest.mark.parametrize("dashboard", [{}, {"panels": None}, {"panels": [{}]}, {"panels": [{"targets": [{}]}]}])
+def test_a_dashboard_without_queries_has_none(dashboard: dict[str, Any]) -> None:
+    assert watching.queries(dashboard) == []
