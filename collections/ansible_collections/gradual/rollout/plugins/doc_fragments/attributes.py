@@ -21,11 +21,11 @@ attributes:
 options: {}
 attributes:
   check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: full
-    details:
-      - This module changes nothing.
+    details: [This module changes nothing.]
   diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: N/A
-    details:
-      - This module changes nothing.
+    details: [This module changes nothing.]
 """
