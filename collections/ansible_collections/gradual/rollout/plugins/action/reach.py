@@ -102,21 +102,18 @@ class ActionModule(ActionBase):
             display.vvv(f"temporary files are left behind: {error}")
 
     def _module(self, variables: dict[str, Any]) -> dict[str, Any]:
-        began = time.time()
         arguments = dict(self._task.args)
         is_ledger = self._task.action.rpartition(".")[2] == "ledger"
         if is_ledger:
             arguments.setdefault("holder", holder())
-        before = time.time()
+        began = time.time()
         result: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=variables)
         if "clock" in result:
-            result["skew_seconds"] = round(min(max(0.0, result["clock"] - time.time()), result["clock"] - before), 3)
+            result["clock_off"] = clock_off(float(result["clock"]), began, time.time())
         other = (result.get("lease") or {}).get("holder") if is_ledger and result.get("failed") else None
         if other and is_dead(other):
             display.vvv(f"{other}, who holds the lease, is dead: taking over")
             result = self._execute_module(module_args={**arguments, "dead_holder": other}, task_vars=variables)
-        if "clock" in result:
-            result["clock_off"] = clock_off(float(result["clock"]), began, time.time())
         return result
 
     def _failure(self, reason: str, variables: dict[str, Any]) -> dict[str, Any]:

@@ -56,9 +56,9 @@ clock:
   description: The host's clock, in seconds since 1970.
   returned: success
   type: float
-skew_seconds:
+clock_off:
   description:
-    - By how much that is ahead of the controller's clock at the least, given that asking takes time; 0 when they may be the same.
+    - By how many seconds it is ahead of the controller's clock at the least (behind it when negative), given that asking takes time.
     - Set by the action plugin.
   returned: success
   type: float
