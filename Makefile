@@ -52,8 +52,11 @@ fleet-test: environment ## every story on a fleet of its own (test), Molecule an
 	@sandbox/ready --fresh
 	$(PYTEST) tests/fleet tests/runner; result=$$?; sandbox/fleet down; exit $$result
 
-check-report: environment ## recompute every claim of the newest report from the record
-	@ansible-playbook playbooks/report.yml -e report_check=true
+LEDGER ?= .sandbox/demo/record/ledger.jsonl
+REPORT ?= $(shell ls -td .sandbox/demo/record/reports/*/ 2> /dev/null | head -1)
+check-report: environment ## recompute every claim of a report from its ledger (LEDGER=file REPORT=folder; default: the demo's newest)
+	@test -f "$(LEDGER)" -a -d "$(REPORT)" || { echo "check-report: no record of a demo here; give LEDGER=file REPORT=folder" >&2; exit 2; }
+	@PYTHONPATH=collections python -m ansible_collections.gradual.rollout.plugins.module_utils.report.check $(LEDGER) $(REPORT)
 
 lock: environment ## resolve requirements.in again
 	cd requirements && ../.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
