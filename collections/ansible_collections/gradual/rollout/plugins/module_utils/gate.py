@@ -26,6 +26,7 @@ VERDICTS = ("abort", "hold", "continue", "promote")
 ENOUGH = 20
 # Intervals that a stage may go on without a single full one before that is "no data".
 GRACE = 3
+NO_DATA = "no data"
 CAP = 1e12
 
 Json = t.Dict[str, t.Any]
@@ -118,6 +119,7 @@ def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
     since = _number(counts.get("since"))
     for each in judged:
         offset = each.pop("first_bad")
+        del each["why"], each["distance"]
         each["first_bad_at"] = None if offset is None else round(since + offset, 3)
     return {
         "verdict": verdict,
@@ -139,19 +141,24 @@ def judge_again(look: t.Mapping[str, t.Any]) -> Json:
 
 
 def _together(judged: t.Sequence[Json], problems: t.Sequence[str], settings: Settings, elapsed: float) -> t.Tuple[str, str]:
+    """Verdict and sentence of the whole look: the worst metric decides, and the one that has farthest to go explains."""
     by_verdict = {name: [each for each in judged if each["verdict"] == name] for name in VERDICTS}
     if by_verdict["abort"]:
         return "abort", "; ".join(each["reason"] for each in by_verdict["abort"])
     if problems or by_verdict["hold"]:
-        return "hold", "; ".join([*problems, *(each["reason"] for each in by_verdict["hold"])])
-    waiting = by_verdict["continue"]
+        # Where a problem of all is told, that a metric has no data is no news.
+        telling = [each for each in by_verdict["hold"] if not (problems and each["why"] == NO_DATA)]
+        return "hold", "; ".join([*problems, *wording.grouped(telling)])
+    waiting, seen = by_verdict["continue"], wording.summary(judged)
+    farthest = max(waiting or judged, key=lambda each: float(each["distance"]))
+    named = f"{wording.name(farthest)}: {farthest['why']}" if len(judged) > 1 else farthest["why"]
     if not waiting and elapsed >= settings.min:
-        return "promote", "; ".join(each["reason"] for each in judged)
+        return "promote", f"{seen}: harm is excluded, {named}"
     if elapsed >= settings.max:
-        return "hold", f"no decision after {settings.max:g} s: " + "; ".join(each["reason"] for each in waiting)
+        return "hold", f"no decision after {settings.max:g} s; {seen}: {named}"
     if not waiting:
-        return "continue", f"nothing speaks against it, {settings.min - elapsed:.0f} s of the shortest bake are left"
-    return "continue", "; ".join(each["reason"] for each in waiting)
+        return "continue", f"{seen}: nothing speaks against it, {settings.min - elapsed:.0f} s of the shortest bake are left"
+    return "continue", f"{seen}: {named}"
 
 
 def _judge_metric(metric: Json, settings: Settings, alpha: float, alone: bool, young: bool) -> Json:
@@ -165,9 +172,8 @@ def _judge_metric(metric: Json, settings: Settings, alpha: float, alone: bool, y
         offset, broken = 1.0, broken + 1
     tolerated = settings.tolerated_ratio * offset
     against = 0.0 if alone else sequential.log_odds_e_value(strata, tolerated, harmful=True)
-    told = wording.arms(str(metric.get("feature")), name, treatment, None if alone else control)
     result: Json = {
-        "feature": metric.get("feature"),
+        "feature": str(metric.get("feature")),
         "metric": name,
         "treatment": treatment.as_dict(),
         "control": None if alone else control.as_dict(),
@@ -176,8 +182,8 @@ def _judge_metric(metric: Json, settings: Settings, alpha: float, alone: bool, y
         "first_bad": next((row[0] for row in rows if row[2] > 0), None),
     }
 
-    def verdict(word: str, why: str) -> Json:
-        return {**result, "verdict": word, "reason": f"{told}: {why}"}
+    def verdict(word: str, why: str, distance: float = 0.0) -> Json:
+        return {**result, "verdict": word, "reason": f"{wording.arms(result)}: {why}", "why": why, "distance": distance}
 
     limit = settings.hard_share(name)
     if against >= math.log(1 / alpha):
@@ -194,26 +200,31 @@ def _judge_metric(metric: Json, settings: Settings, alpha: float, alone: bool, y
     if over == "both":
         return verdict("hold", f"both with and without the feature over the hard limit of {wording.percent(limit)}, so something else is wrong")
     if not rows:
-        return verdict("continue", "no full interval yet") if young else verdict("hold", "no data")
+        return verdict("continue", "no full interval yet") if young else verdict("hold", NO_DATA)
     return verdict(*_certify(treatment, control, strata, settings, settings.margin * offset, alone))
 
 
-def _certify(treatment: Arm, control: Arm, strata: t.Sequence[sequential.Stratum], settings: Settings, margin: float, alone: bool) -> t.Tuple[str, str]:
-    """("promote", why) when harm is excluded, else ("continue", what is missing)."""
+def _certify(treatment: Arm, control: Arm, strata: t.Sequence[sequential.Stratum], settings: Settings, margin: float, alone: bool) -> t.Tuple[str, str, float]:
+    """("promote", why, how far) when harm is excluded, else ("continue", what is missing, how far); farther means less is known."""
     fewest = treatment.events if alone else min(treatment.events, control.events)
     if fewest < settings.min_requests:
-        return "continue", f"{settings.min_requests} requests are needed{'' if alone else ' on each side'}"
+        there = f"{treatment.events}" if alone else f"{treatment.events} and {control.events}"
+        return (
+            "continue",
+            f"{settings.min_requests} requests are needed{'' if alone else ' on each side'}, there are {there}",
+            2.0 - fewest / settings.min_requests,
+        )
     harmless = wording.percent(settings.harmless_share)
     sure = wording.percent(1 - settings.certify_alpha)
     bound = sequential.share_at_most(treatment.events, treatment.bad, settings.certify_alpha)
     nobody = "; there is nobody without the feature left to compare with" if alone else ""
     if bound < settings.harmless_share:
-        return "promote", f"under {wording.percent(bound)} ({sure} sure), where under {harmless} is harmless{nobody}"
+        return "promote", f"under {wording.percent(bound)} ({sure} sure), where under {harmless} is harmless{nobody}", bound
     if alone:
-        return "continue", f"it may still be {wording.percent(bound)}, where under {harmless} is harmless{nobody}"
+        return "continue", f"it may still be {wording.percent(bound)}, where under {harmless} is harmless{nobody}", bound
     if sequential.log_odds_e_value(strata, margin, harmful=False) >= math.log(1 / settings.certify_alpha):
-        return "promote", f"less than {margin:.3g} times as bad ({sure} sure)"
-    return "continue", f"no harm seen yet, but {wording.percent(bound)} and {margin:.3g} times as bad are still possible"
+        return "promote", f"less than {margin:.3g} times as bad ({sure} sure)", bound
+    return "continue", f"no harm seen, but {wording.percent(bound)} and {margin:.3g} times as bad are still possible", bound
 
 
 def _over_hard_limit(rows: t.Sequence[t.Sequence[int]], limit: float, alone: bool) -> t.Optional[str]:

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
+Judged = t.Mapping[str, t.Any]
+"""One metric: feature, metric, treatment {events, bad}, control {events, bad} or None, and why it was judged so."""
 
-class Counted(t.Protocol):
-    """Anything with events and bad ones."""
-
-    events: int
-    bad: int
+METRICS = {"errors": "errors", "slow": "slow answers"}
 
 
 def percent(share: float) -> str:
@@ -27,13 +25,39 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def share_of(arm: Counted) -> str:
+def name(metric: Judged) -> str:
+    """ "search slow answers"."""
+    return f"{metric['feature']} {METRICS.get(metric['metric'], metric['metric'])}"
+
+
+def share_of(arm: t.Mapping[str, int], of: bool = True) -> str:
     """ "2.9 % of 4,210", or that there were none."""
-    return f"{percent(arm.bad / arm.events)} of {number(arm.events)}" if arm.events else "no requests"
+    if not arm["events"]:
+        return "no requests"
+    return percent(arm["bad"] / arm["events"]) + (f" of {number(arm['events'])}" if of else "")
 
 
-def arms(feature: str, metric: str, treatment: Counted, control: t.Optional[Counted]) -> str:
-    """ "search errors with the feature 2.9 % of 4,210, without it 1 % of 12,640"; the second part is left out without a control."""
-    what = {"errors": "errors", "slow": "slow answers"}.get(metric, metric)
-    without = f", without it {share_of(control)}" if control is not None else ""
-    return f"{feature} {what} with the feature {share_of(treatment)}{without}"
+def arms(metric: Judged) -> str:
+    """ "search errors with the feature 2.9 % of 4,210, without it 1.0 % of 12,640"; the second part is left out without a control."""
+    without = f", without it {share_of(metric['control'])}" if metric["control"] is not None else ""
+    return f"{name(metric)} with the feature {share_of(metric['treatment'])}{without}"
+
+
+def summary(metrics: t.Sequence[Judged]) -> str:
+    """All metrics, those of one feature together: "search errors with the feature 0 % of 15, without it 0 % of 53, slow answers 0 % and 0 %"."""
+    told: t.Dict[str, str] = {}
+    for metric in metrics:
+        if metric["feature"] not in told:
+            told[metric["feature"]] = arms(metric)
+            continue
+        both = [share_of(arm, of=False) for arm in (metric["treatment"], metric["control"]) if arm is not None]
+        told[metric["feature"]] += f", {METRICS.get(metric['metric'], metric['metric'])} {' and '.join(both)}"
+    return "; ".join(told.values())
+
+
+def grouped(metrics: t.Sequence[Judged]) -> t.List[str]:
+    """One sentence a reason: with its figures where it is that of one metric, with the names where several share it."""
+    by_why: t.Dict[str, t.List[Judged]] = {}
+    for metric in metrics:
+        by_why.setdefault(metric["why"], []).append(metric)
+    return [each[0]["reason"] if len(each) == 1 else f"{', '.join(map(name, each))}: {why}" for why, each in by_why.items()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 import pytest
@@ -14,10 +13,9 @@ LOOK = {"percent": 25, "elapsed": 30.2, "verdict": "continue", "reason": "search
 MEASURED = {"features": {"search": {"users": 2000, "on": 507, "share": 0.2535, "lost": 0}}, "lost": 0}
 
 
-@dataclasses.dataclass
-class Arm:
-    events: int
-    bad: int
+def metric(name: str, treatment: tuple[int, int], control: tuple[int, int] | None, feature: str = "search", why: str = "no data") -> dict[str, t.Any]:
+    arms = [None if arm is None else {"events": arm[0], "bad": arm[1]} for arm in (treatment, control)]
+    return {"feature": feature, "metric": name, "treatment": arms[0], "control": arms[1], "why": why, "reason": f"{name}: {why}"}
 
 
 @pytest.mark.parametrize(
@@ -29,9 +27,22 @@ def test_percent(share: float, text: str) -> None:
 
 
 def test_arms() -> None:
-    told = wording.arms("search", "errors", Arm(4210, 122), Arm(12640, 126))
+    told = wording.arms(metric("errors", (4210, 122), (12640, 126)))
     assert told == "search errors with the feature 2.9 % of 4,210, without it 1.0 % of 12,640"
-    assert wording.arms("search", "slow", Arm(0, 0), None) == "search slow answers with the feature no requests"
+    assert wording.arms(metric("slow", (0, 0), None)) == "search slow answers with the feature no requests"
+
+
+def test_a_summary_tells_each_feature_once() -> None:
+    told = wording.summary(
+        [metric("errors", (15, 0), (53, 1)), metric("slow", (15, 3), (53, 0)), metric("errors", (9, 0), None, "cart"), metric("slow", (9, 9), None, "cart")]
+    )
+    search = "search errors with the feature 0 % of 15, without it 1.9 % of 53, slow answers 20 % and 0 %"
+    assert told == f"{search}; cart errors with the feature 0 % of 9, slow answers 100 %"
+
+
+def test_reasons_that_are_shared_are_told_once() -> None:
+    told = wording.grouped([metric("errors", (0, 0), None), metric("slow", (0, 0), None), metric("slow", (1, 0), None, "cart", "no series")])
+    assert told == ["search errors, search slow answers: no data", "slow: no series"]
 
 
 @pytest.mark.parametrize(
