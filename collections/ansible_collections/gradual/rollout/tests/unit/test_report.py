@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import hashchain
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch, locked
 from ansible_collections.gradual.rollout.plugins.module_utils.report import charts, check, document, events, files, page, text, way, words
 from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
 
@@ -264,6 +264,19 @@ def test_a_changed_claim_is_named_even_when_the_ledger_was_told_its_digest(writt
     forged = ledger.read_bytes() + hashchain.canonical(line) + b"\n"
     problems = check.check(forged, check.read_report(str(directory)))
     assert problems == ["claim noticed-to-safe: value is 0.1 in the report, the record gives 5.2"]
+
+
+def test_a_report_holds_though_the_rollout_has_gone_on_since(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    ledger, directory, _result = written
+    with locked(str(ledger.parent)) as opened:
+        opened.append("storefront-2.0.0-20261123T120000Z", [("rollout.resumed", {}), ("report.written", {"files": {"report.json": "0" * 64}})])
+    assert check.check(ledger.read_bytes(), check.read_report(str(directory))) == []
+
+
+def test_a_first_release_has_nothing_to_go_back_to() -> None:
+    ledger = sample.Ledger()
+    ledger.add("rollout.started", manifest=sample.MANIFEST, hosts={"app1": None, "app2": None})
+    assert claims(document.build(ledger.lines))["way-back"]["status"] == "not needed"
 
 
 def test_a_missing_file_and_an_unrecorded_report_are_named(written: tuple[Path, Path, dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.report import way
-from ansible_collections.gradual.rollout.plugins.module_utils.report.events import FAILED, NOT_MEASURED, Claim, Events, items
+from ansible_collections.gradual.rollout.plugins.module_utils.report.events import FAILED, NOT_MEASURED, Claim, Events
 
 BY_STEP = {
     "preflight": "Nothing has changed. Mend what the message names, then deploy again.",
@@ -38,8 +38,8 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
     lost = sorted({str(line["data"].get("host")) for line in events.of("host.lost")})
     if state["open"] and outcome != "incomplete":
         steps.append("The rollout is open. To go on: ansible-playbook deploy.yml with the same manifest; to go back: ansible-playbook rollback.yml.")
-    if outcome == "incomplete" or _left(events):
-        left = ", ".join(_left(events) or lost) or "see the table of hosts"
+    if outcome == "incomplete" or way.left(events):
+        left = ", ".join(way.left(events) or lost) or "see the table of hosts"
         steps.append(f"Not every host is back ({left}); those get no traffic. When they can be reached again: ansible-playbook rollback.yml.")
     elif lost and outcome == "completed":
         steps.append(f"Look why {', '.join(lost)} was lost. To bring it in line when it is back: ansible-playbook deploy.yml with the same manifest.")
@@ -66,11 +66,6 @@ def _after_success(events: Events) -> list[str]:
     if events.manifest.get("migrations") and not events.of("contract.applied"):
         steps.append("When nobody will want to go back any more: ansible-playbook contract.yml. That is the point of no return.")
     return steps
-
-
-def _left(events: Events) -> list[str]:
-    last = events.last("return.finished")
-    return [str(host) for host in items(last["data"].get("left"))] if last is not None else []
 
 
 def _short(text: Any) -> str:

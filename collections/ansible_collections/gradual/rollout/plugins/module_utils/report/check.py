@@ -29,9 +29,13 @@ def check(ledger: bytes, files: dict[str, bytes]) -> list[str]:
     if stored is None:
         return problems
     rollout = str(stored.get("rollout"))
-    problems += _written(reading.lines, rollout, files)
+    written = _written(reading.lines, rollout, sha256(files["report.json"]))
+    if written is None:
+        return [*problems, f"ledger: no report of {rollout} was ever recorded"]
+    problems += _digests(written, files)
     try:
-        again = document.build(reading.lines, rollout)
+        # The rollout may have gone on since: the report is of what stood before the line that recorded it.
+        again = document.build([line for line in reading.lines if line["seq"] < written["seq"]], rollout)
     except ReportError as error:
         return [*problems, str(error)]
     problems += _claims(stored, again)
@@ -64,18 +68,23 @@ def _json(content: bytes | None, problems: list[str]) -> dict[str, Any] | None:
     return stored
 
 
-def _written(lines: list[Line], rollout: str, files: dict[str, bytes]) -> list[str]:
+def _written(lines: list[Line], rollout: str, digest: str) -> Line | None:
+    """The line that recorded this very report.json, else the newest that recorded one of the rollout."""
+    found = [line for line in lines if line["event"] == "report.written" and line["rollout"] == rollout]
+    same = [line for line in found if mapping(line["data"].get("files")).get("report.json") == digest]
+    chosen = same or found
+    return chosen[-1] if chosen else None
+
+
+def _digests(written: Line, files: dict[str, bytes]) -> list[str]:
     """Hold the files against the digests that were recorded when they were written."""
-    written = [line for line in lines if line["event"] == "report.written" and line["rollout"] == rollout]
-    if not written:
-        return [f"ledger: no report of {rollout} was ever recorded"]
-    digests = mapping(written[-1]["data"].get("files"))
-    problems = [f"report.written (line {written[-1]['seq']}) names no files"] if not digests else []
+    digests = mapping(written["data"].get("files"))
+    problems = [f"report.written (line {written['seq']}) does not name {name}" for name in FILES if name not in digests]
     for name, digest in sorted(digests.items()):
         if name not in files:
             problems.append(f"{name} is missing")
         elif sha256(files[name]) != digest:
-            problems.append(f"{name} was changed after it was written (line {written[-1]['seq']} has another digest)")
+            problems.append(f"{name} was changed after it was written (line {written['seq']} has another digest)")
     return problems
 
 

@@ -119,8 +119,22 @@ def spans(events: Events) -> list[dict[str, Any]]:
 
 
 def failure(events: Events) -> Line | None:
-    """The first step.failed since the last return or finish of an earlier try: why the rollout went back."""
-    return events.first("step.failed")
+    """The first step.failed of the newest try that had one: why the rollout went back."""
+    tries: list[Line | None] = [None]
+    for line in events.lines:
+        if line["event"] == "rollout.resumed":
+            tries.append(None)
+        elif line["event"] == "step.failed" and tries[-1] is None:
+            tries[-1] = line
+    return next((line for line in reversed(tries) if line is not None), None)
+
+
+def left(events: Events) -> list[str]:
+    """The hosts that the last return left where they were, unless the rollout was taken up again since."""
+    last, again = events.last("return.finished"), events.last("rollout.resumed")
+    if last is None or (again is not None and again["seq"] > last["seq"]):
+        return []
+    return [str(host) for host in items(last["data"].get("left"))]
 
 
 def hosts(events: Events) -> Claim:
@@ -155,7 +169,7 @@ def way_back(events: Events) -> Claim:
     started = events.first("rollout.started")
     before = mapping(started["data"].get("hosts")) if started else {}
     without = [str(line["data"].get("host")) for line in released if not mapping(line["data"].get("from")).get("digest")]
-    without += [name for name, was in before.items() if not mapping(was).get("digest") and name not in without and not released]
+    without += [name for name, was in before.items() if not mapping(was).get("digest") and name not in without]
     contracted = events.last("contract.applied")
     if contracted is not None:
         text = "the schema was contracted: the release before cannot run on it, and code does not go back past this point"
@@ -164,6 +178,9 @@ def way_back(events: Events) -> Claim:
     else:
         text = "each host kept the release it came from, and the schema is one that it runs on"
     known = bool(before) or bool(released)
+    if before and len(set(without)) == len(before) and contracted is None:
+        why = "nothing ran before on any host: there is nothing to go back to"
+        return claim("way-back", why, None, [], "rollout.started: hosts, all without a digest", good=None, criteria=(8,), qualities=("reliability",))
     return claim(
         "way-back",
         text,
@@ -179,7 +196,7 @@ def way_back(events: Events) -> Claim:
 
 def moments(events: Events) -> dict[str, float | None]:
     """When things turned, in seconds since 1970: first bad answer, noticed, flags off, last host back."""
-    noticed = events.first("step.failed")
+    noticed = failure(events)
     aborts = events.of("gate.looked", verdict="abort")
     bad = [number(line["data"].get("first_bad_at")) for line in aborts]
     rollback = events.of("step.started", step="rollback")
@@ -199,7 +216,7 @@ def moments(events: Events) -> dict[str, float | None]:
 def times(events: Events) -> list[Claim]:
     """From the first bad answer to flags off, to the last host back, and to the state in which users were safe."""
     turn = moments(events)
-    aborts, failed = events.of("gate.looked", verdict="abort"), events.first("step.failed")
+    aborts, failed = events.of("gate.looked", verdict="abort"), failure(events)
     off, back, ended = events.last("flags.off"), events.last("host.returned"), events.last("return.finished")
     if turn["noticed_at"] is None:
         return [_not_needed(name) for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe")]
