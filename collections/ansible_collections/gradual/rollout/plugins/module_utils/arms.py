@@ -105,31 +105,39 @@ def _host(labels: Labels) -> str:
 
 
 def _unseen(prometheus: Prometheus, stage: Stage, everything: t.Sequence[Series], interval: t.Optional[float]) -> t.List[str]:
-    """One sentence for each host whose figures are missing or old."""
-    latest: t.Dict[str, float] = dict.fromkeys(stage.hosts, 0.0)
-    for series in everything:
-        if series.samples:
-            latest[_host(series.labels)] = max(latest.get(_host(series.labels), 0.0), series.samples[-1][0])
-    patience = max(STALE_SECONDS, STALE_SCRAPES * (interval or 0.0))
+    """One sentence for each host whose figures are missing or old. A single scrape that failed is neither."""
+    latest = {**dict.fromkeys(stage.hosts, 0.0), **_latest(everything)}
+    patience = _patience(interval)
     told = {}
     for host, at in latest.items():
         if stage.until - max(at, stage.since) > patience:
             told[host] = f"{host} has not been scraped for {stage.until - at:.0f} s" if at else f"there are no figures from {host}"
     scope = {"job": [stage.job], **({"host": list(stage.hosts)} if stage.hosts else {})}
     for labels, value in prometheus.values("up" + matching(scope), stage.until):
-        if value != 1:
-            told.setdefault(_host(labels), f"Prometheus cannot scrape {_host(labels)}")
+        host = _host(labels)
+        if value != 1 and not latest.get(host):
+            told.setdefault(host, f"Prometheus cannot scrape {host}")
     return [told[host] for host in sorted(told)]
 
 
-def _complete(everything: t.Sequence[Series], stage: Stage, interval: float) -> int:
-    """How many intervals since the stage began are over on every host that is still scraped."""
+def _latest(everything: t.Sequence[Series]) -> t.Dict[str, float]:
+    """{host: time of its newest sample}."""
     latest: t.Dict[str, float] = {}
     for series in everything:
         if series.samples:
             latest[_host(series.labels)] = max(latest.get(_host(series.labels), 0.0), series.samples[-1][0])
-    patience = max(STALE_SECONDS, STALE_SCRAPES * interval)
-    fresh = [at for at in latest.values() if stage.until - at <= patience] or list(latest.values())
+    return latest
+
+
+def _patience(interval: t.Optional[float]) -> float:
+    """Seconds that a host may go without a sample."""
+    return max(STALE_SECONDS, STALE_SCRAPES * (interval or 0.0))
+
+
+def _complete(everything: t.Sequence[Series], stage: Stage, interval: float) -> int:
+    """How many intervals since the stage began are over on every host that is still scraped."""
+    latest = list(_latest(everything).values())
+    fresh = [at for at in latest if stage.until - at <= _patience(interval)] or latest
     return int((min(fresh) - stage.since) // interval) if fresh else 0
 
 
