@@ -47,7 +47,9 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
     if failed is not None and outcome != "completed":
         step = str(failed["data"].get("step"))
         steps.append(f"{step} failed on {failed['data'].get('host')}: {_short(failed['data'].get('error'))}")
-        if step in BY_STEP:
+        if step == "ramp" and not events.of("gate.looked", verdict="abort"):
+            steps.append("The gate did not stop it, so the features need not be at fault: mend what the message names, then deploy the same release again.")
+        elif step in BY_STEP:
             steps.append(BY_STEP[step].replace("APPLICATION", application))
     if outcome == "completed":
         steps += _after_success(events)

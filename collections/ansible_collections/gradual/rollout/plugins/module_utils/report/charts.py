@@ -110,14 +110,9 @@ def _share(report: dict[str, Any]) -> Any:
     if not reached:
         return None
     figure, axes = _axes(report)
-    start, off = _start(report), report["times"]["flags_off_at"]
-    times, shares = [0.0], [0.0]
-    for row in reached:
-        times.append(row["set"] - start)
-        shares.append(row["percent"])
-    if off is not None:
-        times.append(off - start)
-        shares.append(0.0)
+    start = _start(report)
+    times = [0.0, *(row["time"] - start for row in report["shares_set"])]
+    shares = [0, *(row["percent"] for row in report["shares_set"])]
     times.append(max(_span(report), times[-1]))
     shares.append(shares[-1])
     axes.step(times, shares, where="post", color=INK, linewidth=1.6, label="share set")
@@ -171,7 +166,7 @@ def _latency(report: dict[str, Any]) -> Any:
     axes.set_ylim(bottom=0)
     axes.set_ylabel("milliseconds")
     _turns(axes, report)
-    axes.legend(loc="center left", fontsize=8, ncols=3)
+    axes.legend(loc="upper right", fontsize=8, ncols=3)
     return figure
 
 

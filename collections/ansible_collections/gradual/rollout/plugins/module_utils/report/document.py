@@ -74,6 +74,7 @@ def build(lines: list[Line], rollout: str | None = None) -> dict[str, Any]:
         "finished": finished["time"] if finished else None,
         "ledger": {"through": events.lines[-1]["seq"], "hash": events.lines[-1]["hash"]},
         "times": way.moments(events),
+        "shares_set": way.shares_set(events),
         "stages": users.stage_rows(events),
         "steps": way.steps(events),
         "hosts": _hosts(events, state),

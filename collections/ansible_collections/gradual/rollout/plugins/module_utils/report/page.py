@@ -23,6 +23,7 @@ section, header { background: #fff; border: 1px solid var(--line); border-radius
 .figures div { border: 1px solid var(--line); border-radius: 8px; padding: 8px 12px; } .figures b { display: block; font-size: 21px; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; } th { text-align: left; color: var(--soft); font-weight: 600; }
 th, td { padding: 6px 10px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; } tr:last-child td { border-bottom: 0; }
+td:first-child { white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } td.lines { color: var(--soft); max-width: 150px; }
 figure { margin: 8px 0 16px; } figure svg { width: 100%; height: auto; display: block; } figcaption { color: var(--soft); font-size: 13px; }
 .wide { overflow-x: auto; } ol, ul { margin: 6px 0; padding-left: 22px; } code { background: #eef1f4; padding: 1px 5px; border-radius: 4px; font-size: 13px; overflow-wrap: anywhere; }

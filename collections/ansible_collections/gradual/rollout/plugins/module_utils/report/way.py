@@ -14,6 +14,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
     at,
     between,
     claim,
+    count,
     items,
     mapping,
     number,
@@ -95,6 +96,12 @@ def _step(name: Any, state: str, started: float | None) -> dict[str, Any]:
     return {
         "step": str(name), "state": state, "started": started, "finished": None, "seconds": None, "host": None, "task": None, "error": None,
     }  # fmt: skip
+
+
+def shares_set(events: Events) -> list[dict[str, Any]]:
+    """The share of users that was set, over time: {time (epoch seconds), percent}."""
+    lines = [line for line in events.lines if line["event"] in ("stage.set", "flags.off")]
+    return [{"time": at(line), "percent": count(line["data"].get("percent")) or 0} for line in lines]
 
 
 def spans(events: Events) -> list[dict[str, Any]]:
@@ -194,45 +201,58 @@ def way_back(events: Events) -> Claim:
     )
 
 
+def turn(events: Events) -> tuple[Line | None, Line | None]:
+    """(the line at which the failure is known to have been noticed at the latest, the flags.off that followed it), None for what is not there.
+
+    A role may turn flags off before it records why: then the line before flags.off stands for the noticing, so that a time is never too short.
+    """
+    aborts, failed, rollback = events.of("gate.looked", verdict="abort"), failure(events), events.of("step.started", step="rollback")
+    known = [line for line in (aborts[-1] if aborts else None, failed, rollback[-1] if rollback else None) if line is not None]
+    if not known:
+        return None, None
+    noticed = min(known, key=lambda line: line["seq"])
+    shown = [line["seq"] for line in events.of("stage.set") if line["seq"] < noticed["seq"]]
+    off = next((line for line in events.of("flags.off") if shown and line["seq"] > shown[-1]), None)
+    if off is not None and off["seq"] < noticed["seq"]:
+        noticed = events.lines[events.lines.index(off) - 1]
+    return noticed, off
+
+
 def moments(events: Events) -> dict[str, float | None]:
     """When things turned, in seconds since 1970: first bad answer, noticed, flags off, last host back."""
-    noticed = failure(events)
-    aborts = events.of("gate.looked", verdict="abort")
-    bad = [number(line["data"].get("first_bad_at")) for line in aborts]
-    rollback = events.of("step.started", step="rollback")
-    turned = [moment for moment in (at(aborts[0]) if aborts else None, at(noticed), at(rollback[0]) if rollback else None) if moment is not None]
-    turn = min(turned) if turned else None
-    off = next((line for line in events.of("flags.off") if turn is not None and (at(line) or 0) >= turn), None)
-    back = events.last("host.returned")
+    noticed, off = turn(events)
+    bad = [number(line["data"].get("first_bad_at")) for line in events.of("gate.looked", verdict="abort")]
     return {
         "first_bad_at": min((value for value in bad if value is not None), default=None),
-        "noticed_at": turn,
+        "noticed_at": at(noticed),
         "flags_off_at": at(off),
-        "hosts_back_at": at(back),
-        "return_finished_at": at(events.last("return.finished")),
+        "hosts_back_at": at(events.last("host.returned")) if noticed is not None else None,
+        "return_finished_at": at(events.last("return.finished")) if noticed is not None else None,
     }
 
 
 def times(events: Events) -> list[Claim]:
     """From the first bad answer to flags off, to the last host back, and to the state in which users were safe."""
-    turn = moments(events)
-    aborts, failed = events.of("gate.looked", verdict="abort"), failure(events)
-    off, back, ended = events.last("flags.off"), events.last("host.returned"), events.last("return.finished")
-    if turn["noticed_at"] is None:
+    when = moments(events)
+    noticed, off = turn(events)
+    if noticed is None:
         return [_not_needed(name) for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe")]
+    aborts = events.of("gate.looked", verdict="abort")
+    back, ended = events.last("host.returned"), events.last("return.finished")
     # Users who were shown nothing are safe when the hosts are back; the others when the features are off.
-    bad, safe = turn["first_bad_at"], turn["flags_off_at"] if events.of("stage.set") else turn["return_finished_at"]
+    bad, safe = when["first_bad_at"], when["flags_off_at"] if events.of("stage.set") else when["return_finished_at"]
     rows = (
-        ("bad-to-flags-off", "from the first bad answer that the gate counted to flags off on every host", bad, turn["flags_off_at"], [*aborts, off]),
-        ("bad-to-hosts-back", "from the first bad answer that the gate counted to the last host back", bad, turn["hosts_back_at"], [*aborts, back]),
-        ("noticed-to-safe", "from noticing the failure to users being safe", turn["noticed_at"], safe, [*aborts, failed, off, ended]),
+        ("bad-to-flags-off", "from the first bad answer that the gate counted to flags off on every host", bad, when["flags_off_at"], [*aborts, off]),
+        ("bad-to-hosts-back", "from the first bad answer that the gate counted to the last host back", bad, when["hosts_back_at"], [*aborts, back]),
+        ("noticed-to-safe", "from noticing the failure to users being safe", when["noticed_at"], safe, [noticed, off, ended]),
     )
     result = []
     for name, text, start, end, evidence in rows:
         seconds = between(start, end)
         said = f"{text}: {seconds:.1f} s" if seconds is not None else text
         why = "no user was given a bad answer that the gate counted" if start is None else "it had not come to that when the record ended"
-        rule = f"{'first_bad_at of gate.looked (abort)' if name.startswith('bad') else 'time of the first abort, step.failed or rollback'} to "
+        noticing = "first of the last abort, step.failed and rollback, or the line before a flags.off that came before them"
+        rule = f"{'first_bad_at of gate.looked (abort)' if name.startswith('bad') else noticing} to "
         until = {"bad-to-flags-off": "flags.off", "bad-to-hosts-back": "the last host.returned"}
         rule += until.get(name, "flags.off, or return.finished where no stage was set")
         result.append(claim(name, said, seconds, evidence, rule, criteria=(8,), qualities=("reliability",), otherwise=why))
