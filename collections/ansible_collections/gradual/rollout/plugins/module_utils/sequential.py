@@ -16,6 +16,7 @@ import typing as t
 
 POINTS = 60
 NEAREST, FARTHEST = 1.05, 20.0
+NODES = 20
 # Terms this many standard deviations from the mode are below 1e-30 of the sum.
 REACH = 12.0
 SHORT = 60
@@ -36,10 +37,30 @@ def log_odds_e_value(strata: t.Sequence[Stratum], edge: float, harmful: bool) ->
 
     The mixture over the grid of likelihood ratios L(psi_k) / L(edge); an interval without a bad request, or with one arm only, adds
     nothing. The composite null follows from the monotone likelihood ratio of the distribution.
+
+    log L is computed at NODES points of log psi and interpolated to the grid. It is analytic there: A has only negative real roots in
+    psi, so log A as a function of log psi has no singularity nearer than i pi, and the error shrinks by 4.4 with each point.
     """
-    ratios = [*grid(edge, harmful), edge]
-    likelihoods = log_likelihoods(strata, ratios)
-    return log_mean([each - likelihoods[-1] for each in likelihoods[:-1]])
+    sign = 1.0 if harmful else -1.0
+    nodes = [math.log(edge) + sign * offset for offset in _OFFSETS]
+    at_nodes = log_likelihoods(strata, [math.exp(node) for node in nodes])
+    at_edge, *on_grid = (sum(weight * value for weight, value in zip(row, at_nodes)) for row in _TO_GRID)
+    return log_mean([each - at_edge for each in on_grid])
+
+
+def _interpolation() -> t.Tuple[t.List[float], t.List[t.List[float]]]:
+    """(Chebyshev points between 0 and log FARTHEST, the weights of their values at 0 and at each point of the grid)."""
+    half = math.log(FARTHEST) / 2
+    points = [half - half * math.cos(math.pi * (2 * k + 1) / (2 * NODES)) for k in range(NODES)]
+    barycentric = [(-1) ** k * math.sin(math.pi * (2 * k + 1) / (2 * NODES)) for k in range(NODES)]
+    rows = []
+    for wanted in [0.0, *(math.log(ratio) for ratio in grid(1.0, harmful=True))]:
+        parts = [weight / (wanted - point) for weight, point in zip(barycentric, points)]
+        rows.append([part / sum(parts) for part in parts])
+    return points, rows
+
+
+_OFFSETS, _TO_GRID = _interpolation()
 
 
 def log_likelihoods(strata: t.Sequence[Stratum], ratios: t.Sequence[float]) -> t.List[float]:

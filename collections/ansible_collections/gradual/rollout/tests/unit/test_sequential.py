@@ -55,6 +55,25 @@ def test_expected_share_e_value_is_at_most_one_at_the_limit() -> None:
     assert expected == pytest.approx(1.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("harmful", [True, False])
+@pytest.mark.parametrize(
+    "strata",
+    [
+        [(6, 9, 5, 5)],
+        [(125, 375, 1, 0)] * 50,
+        [(100, 300, 400, 100), (100, 300, 1, 1)],
+        [(5000, 15000, 3000, 900), (5000, 15000, 2000, 700)],
+        [(20, 100_000, 500, 3), (100_000, 20, 500, 498)],
+    ],
+)
+def test_interpolation_is_exact_enough(strata: list[sequential.Stratum], harmful: bool) -> None:
+    edge = 1.25 if harmful else 2.0
+    ratios = [*sequential.grid(edge, harmful), edge]
+    direct = sequential.log_likelihoods(strata, ratios)
+    expected = sequential.log_mean([each - direct[-1] for each in direct[:-1]])
+    assert sequential.log_odds_e_value(strata, edge, harmful) == pytest.approx(expected, abs=1e-7)
+
+
 def test_intervals_without_information_add_nothing() -> None:
     told = [(100, 300, 4, 4)]
     assert sequential.log_odds_e_value([*told, (100, 300, 0, 0), (0, 300, 5, 0), (50, 0, 5, 5)], 1.25, harmful=True) == pytest.approx(
