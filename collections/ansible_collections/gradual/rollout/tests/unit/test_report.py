@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,19 +208,27 @@ def test_lines(seqs: list[int], wanted: str) -> None:
 # The files.
 
 
-@pytest.fixture
-def written(tmp_path: Path) -> tuple[Path, Path, dict[str, Any]]:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A ledger and its report, made once, for drawing takes time."""
     pytest.importorskip("matplotlib")
     pytest.importorskip("jinja2")
-    (tmp_path / "ledger.jsonl").write_bytes(sample.never_ready().content)
-    result = files.write(str(tmp_path), None, None, check_mode=False)
-    return tmp_path / "ledger.jsonl", Path(result["directory"]), result
+    directory = tmp_path_factory.mktemp("made")
+    (directory / "ledger.jsonl").write_bytes(sample.never_ready().content)
+    return directory, files.write(str(directory), None, str(directory / "report"), check_mode=False)
+
+
+@pytest.fixture
+def written(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> tuple[Path, Path, dict[str, Any]]:
+    """(the ledger, the directory of its report, what the module returned), a copy for each test to harm."""
+    shutil.copytree(made[0], tmp_path, dirs_exist_ok=True)
+    return tmp_path / "ledger.jsonl", tmp_path / "report", made[1]
 
 
 def test_writing_again_changes_nothing(written: tuple[Path, Path, dict[str, Any]]) -> None:
     ledger, directory, result = written
     before = ledger.read_bytes()
-    again = files.write(str(ledger.parent), None, None, check_mode=False)
+    again = files.write(str(ledger.parent), None, str(directory), check_mode=False)
     assert (result["changed"], again["changed"]) == (True, False)
     assert ledger.read_bytes() == before
     assert sorted(path.name for path in directory.iterdir()) == ["report.html", "report.json", "report.md"]
@@ -269,7 +278,7 @@ def test_a_changed_claim_is_named_even_when_the_ledger_was_told_its_digest(writt
 def test_a_report_holds_though_the_rollout_has_gone_on_since(written: tuple[Path, Path, dict[str, Any]]) -> None:
     ledger, directory, _result = written
     with locked(str(ledger.parent)) as opened:
-        opened.append("storefront-2.0.0-20261123T120000Z", [("rollout.resumed", {}), ("report.written", {"files": {"report.json": "0" * 64}})])
+        opened.append(str(_result["rollout"]), [("rollout.resumed", {}), ("report.written", {"files": {"report.json": "0" * 64}})])
     assert check.check(ledger.read_bytes(), check.read_report(str(directory))) == []
 
 
