@@ -66,9 +66,7 @@ def _open(url: str, timeout: float, ca_path: str | None) -> Any:
         return _opener(ca_path).open(url, timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
-        raise ArtifactError(
-            f"artifact.url: {url} answered {error.code} {error.reason}; put the artifact there, or write the address that it has"
-        ) from error
+        raise ArtifactError(f"artifact.url: {url} answered {error.code} {error.reason}; put the artifact there, or write the address that it has") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ArtifactError(f"artifact.url: {url} cannot be reached from this host: {reason}; try: curl -I {url}") from error

@@ -86,9 +86,7 @@ class Session:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._context is not None:
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=self._timeout, context=self._context
-            )
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._context)
         else:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
         if self._address:

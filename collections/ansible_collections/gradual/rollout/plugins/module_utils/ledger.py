@@ -91,7 +91,10 @@ class Ledger:
         added: list[dict[str, Any]] = []
         previous = self.reading.last_hash
         for name, data in events:
-            line = hashchain.link(len(self.reading.lines) + len(added) + 1, stamp(), rollout, name, data, previous)
+            try:
+                line = hashchain.link(len(self.reading.lines) + len(added) + 1, stamp(), rollout, name, data, previous)
+            except (ValueError, TypeError, RecursionError) as error:
+                raise LedgerError(f"{name}: its data cannot be written as JSON: {error}. Record text, numbers, lists and mappings only.") from error
             previous = line["hash"]
             added.append(line)
         block = b"".join(hashchain.canonical(line) + b"\n" for line in added)

@@ -43,6 +43,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
+        if value - value != 0:
+            raise TypeError("number that is not finite")
         return float(value)
     if isinstance(value, Mapping):
         return {str(plain(key)): plain(entry) for key, entry in value.items()}
@@ -195,8 +197,8 @@ def _string(value: Any, field: Field) -> str:
 
 def _number(value: Any, _field: Field) -> float:
     try:
-        number = float("nan") if isinstance(value, (bool, list, dict)) else float(value)
-    except ValueError:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not abs(number) < 1e15:
         raise Mistake(f"not a number, seen {shown(value)}; write a number such as 0.5")
@@ -263,11 +265,7 @@ def _probes(manifest: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
 
 
 def _stages(stages: list[int]) -> list[str]:
-    mistakes = [
-        f"stages[{number}]: not a percentage of users, seen {stage}; write 1 to 100"
-        for number, stage in enumerate(stages)
-        if not 1 <= stage <= 100
-    ]
+    mistakes = [f"stages[{number}]: not a percentage of users, seen {stage}; write 1 to 100" for number, stage in enumerate(stages) if not 1 <= stage <= 100]
     if mistakes:
         return mistakes
     if any(later <= earlier for earlier, later in zip(stages, stages[1:])):

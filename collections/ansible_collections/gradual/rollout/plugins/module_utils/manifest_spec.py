@@ -51,6 +51,7 @@ BAKE: dict[str, Field] = {
     "deadline": {"type": "int", "least": 1, "description": "Seconds after which a stage is given up even while the gate holds; half more than max without it."},
 }
 
+
 def _share(default: float, description: str) -> Field:
     return {"type": "float", "default": default, "least": 0.0001, "most": 0.9999, "description": description}
 
@@ -79,6 +80,7 @@ SPEC: dict[str, Field] = {
     "artifact": {
         "type": "dict",
         "required": True,
+        "example": "{url: https://host/storefront-2.0.0.tar.gz, sha256: the 64 hex digits of sha256sum}",
         "options": {
             "url": {"type": "str", "required": True, "example": "https://host/storefront-2.0.0.tar.gz", "description": "Where the tar.gz is, http or https."},
             "sha256": {

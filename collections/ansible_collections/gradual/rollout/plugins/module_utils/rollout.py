@@ -102,7 +102,7 @@ def _text(data: dict[str, Any], key: str) -> str | None:
 def _apply(state_: dict[str, Any], line: Line) -> None:
     event, data = line["event"], line["data"]
     family = event.partition(".")[0]
-    if event in REOPENING or (event == "step.started" and data.get("step") in REOPENING_STEPS):
+    if event in REOPENING or (event == "step.started" and _text(data, "step") in REOPENING_STEPS):
         state_["open"] = True
     handler = {"rollout": _rollout, "step": _step, "host": _host, "stage": _stage, "lease": _lease}.get(family)
     if handler is not None:

@@ -1,0 +1,233 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
+"""The release manifest: each wrong one is named with its path, what was seen, and what to write instead."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.gradual.rollout.plugins.module_utils import manifest
+from ansible_collections.gradual.rollout.plugins.module_utils.manifest_spec import SPEC, argument_spec
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).parents[6]
+DIGEST = "ab" * 32
+GOOD: dict[str, Any] = {
+    "application": "storefront",
+    "version": "2.0.0",
+    "artifact": {"url": "http://mon1:8000/artifacts/storefront-2.0.0.tar.gz", "sha256": DIGEST},
+    "features": [{"flag": "search", "smoke": [{"name": "by words", "path": "/api/search?q=a", "flag": "on", "json": {"found_by": "words"}}]}, {"flag": "cart"}],
+    "smoke": [{"name": "page", "path": "/"}],
+    "stages": [25, 50, 100],
+    "bake": {"min": 30, "max": 120, "look": 10, "expiry": 60},
+    "migrations": {"target": "0003"},
+}
+GROUPS = {"application": ["app1"], "database": ["db1"], "balancer": ["lb1"], "monitoring": ["mon1"], "spare": []}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """GOOD with some keys changed; the value `...` takes one away; a__b reaches inside."""
+    values = copy.deepcopy(GOOD)
+    for path, value in changes.items():
+        *parents, key = path.split("__")
+        place: Any = values
+        for parent in parents:
+            place = place[int(parent)] if parent.isdigit() else place.setdefault(parent, {})
+        if value is ...:
+            del place[key]
+        else:
+            place[key] = value
+    return values
+
+
+def test_a_good_manifest_gets_its_defaults() -> None:
+    checked, mistakes = manifest.check(GOOD, GROUPS)
+    assert mistakes == []
+    assert checked["backup"] == {"method": "dump", "level": "restored"}
+    assert checked["hosts"]["database"] == "database"
+    assert checked["migrations"] == {"adapter": "alembic", "path": "migrations", "target": "0003"}
+    assert (checked["on_abort"], checked["approval"], checked["gate"]["alpha"]) == ("release", False, 0.05)
+    assert checked["smoke"] == [{"name": "page", "path": "/", "method": "GET", "headers": {}, "status": 200}]
+    assert checked["features"][1] == {"flag": "cart", "smoke": []}
+
+
+def test_checking_again_changes_nothing() -> None:
+    checked, _mistakes = manifest.check(GOOD)
+    assert manifest.check(checked) == (checked, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"artifact": ...}, ["artifact: missing, seen nothing; write {url: https://"]),
+        ({"artifact": ""}, ['artifact: missing, seen ""; write {url: https://']),
+        ({"artifact__sha256": ...}, ["artifact.sha256: missing, seen nothing; write the 64 hex digits of: sha256sum FILE"]),
+        ({"artifact__sha256": "abc"}, ['artifact.sha256: not of the right form, seen "abc"; write the 64 hex digits of: sha256sum FILE']),
+        ({"artifact__sha256": DIGEST + "a"}, [f'artifact.sha256: not of the right form, seen "{DIGEST}a"; write the 64 hex digits of: sha256sum FILE']),
+        ({"artifact__url": "file:///etc/passwd"}, ['artifact.url: not an http or https URL, seen "file:///etc/passwd"; write https://host/path.tar.gz']),
+        ({"artifact__url": "http://"}, ['artifact.url: a URL without a host, seen "http://"; write https://host/path.tar.gz']),
+        (
+            {"artifact__url": "http://h:x/"},
+            ["artifact.url: not a URL (Port could not be cast to integer value as 'x'), seen \"http://h:x/\"; write https://host/path.tar.gz"],
+        ),
+        ({"artifact__url": "http://u:p@h/"}, ["artifact.url: a URL with a user or password in it, which would show in records, "]),
+        ({"artifact__nix": 1}, ["artifact.nix: no such key, seen 1; write one of url, sha256"]),
+        ({"featurs": []}, ["featurs: no such key, seen []; write features"]),
+        ({"bake__loook": 3}, ["bake.loook: no such key, seen 3; write look"]),
+        ({"features__0__smoke__0__pth": "/"}, ['features[0].smoke[0].pth: no such key, seen "/"; write path']),
+        ({"stages": [50, 25, 100]}, ["stages: not rising, seen [50, 25, 100]; write [25, 50, 100]"]),
+        ({"stages": [25, 25, 100]}, ["stages: not rising, seen [25, 25, 100]; write [25, 100]"]),
+        ({"stages": [25, 50]}, ["stages: the last one is not 100, seen [25, 50]; write [25, 50, 100]"]),
+        ({"stages": []}, ["stages: the last one is not 100, seen []; write [100]"]),
+        ({"stages": [0, 100]}, ["stages[0]: not a percentage of users, seen 0; write 1 to 100"]),
+        ({"stages": [25, 101]}, ["stages[1]: not a percentage of users, seen 101; write 1 to 100"]),
+        ({"stages": [12.5, 100]}, ["stages[0]: not a whole number, seen 12.5; write a whole number"]),
+        ({"stages": "25;100"}, ['stages[0]: not a whole number, seen "25;100"; write a whole number']),
+        ({"stages": {"a": 1}}, ['stages: not a list, seen {"a": 1}; write a list']),
+        ({"features__1__flag": "search"}, ['features[1].flag: twice in the list, seen "search"; write each flag once']),
+        ({"features": ["search"]}, ['features[0]: not a mapping, seen "search"; write it as YAML, or as JSON after -e']),
+        ({"features__0__smoke__0__flag": "onn"}, ['features[0].smoke[0].flag: not known, seen "onn"; write on']),
+        ({"smoke__0__path": "page"}, ['smoke[0].path: not of the right form, seen "page"; write /api/products']),
+        ({"smoke__0__status": 99}, ["smoke[0].status: too small, seen 99; write 100 or more"]),
+        ({"smoke__0__headers": {"Authorization": "Bearer x"}}, ['smoke[0].headers.Authorization: would be kept in the record, seen "Authorization"; write ']),
+        ({"bake__min": 200}, ["bake.min: longer than bake.max, seen 200 and 120; write 120 or less, or a larger bake.max"]),
+        ({"bake__expiry": 10}, ["bake.expiry: the stage would expire before the next look, seen 10 with looks every 10 s; write 30 or more"]),
+        ({"bake__look": 500, "bake__expiry": 600}, ["bake.look: longer than bake.max, seen 500 and 120; write 120 or less"]),
+        ({"bake__min": "soon"}, ['bake.min: not a whole number, seen "soon"; write a whole number']),
+        ({"gate": {"alpha": 2}}, ["gate.alpha: too large, seen 2; write 0.9999 or less"]),
+        ({"gate": {"margin": 1.2}}, ["gate.margin: not above gate.tolerated_ratio, seen 1.2 and 1.25; write more than 1.25"]),
+        ({"gate": {"on_no_data": "pass"}}, ['gate.on_no_data: not known, seen "pass"; write rollback or manual']),
+        ({"hosts": {"database": "databse"}}, ['hosts.database: a group that is not in the inventory, seen "databse"; write database']),
+        ({"hosts": {"database": "spare"}}, ['hosts.database: a group that has no hosts, seen "spare"; write the group of the database hosts']),
+        ({"version": 2.0}, ["version: a number and not text (zeros may be lost already), seen 2.0; write it in quotes"]),
+        ({"version": "../2"}, ['version: not of the right form, seen "../2"; write 2.0.0']),
+        ({"application": "Store Front"}, ['application: not of the right form, seen "Store Front"; write storefront']),
+        ({"migrations__target": 3}, ["migrations.target: a number and not text (zeros may be lost already), seen 3; write it in quotes"]),
+        ({"migrations": {}}, ['migrations.target: missing, seen nothing; write "0003"']),
+        ({"migrations__path": "../../etc"}, ['migrations.path: not of the right form, seen "../../etc"; write migrations']),
+        ({"migrations__adapter": "alembik"}, ['migrations.adapter: not known, seen "alembik"; write alembic']),
+        ({"on_abort": "panic"}, ['on_abort: not known, seen "panic"; write flags or release']),
+        ({"approval": "maybe"}, ['approval: neither true nor false, seen "maybe"; write true or false']),
+        ({"backup": {"level": "intct"}}, ['backup.level: not known, seen "intct"; write intact']),
+        ({"smoke__0__body": float("nan")}, ["manifest: holds a number that is not finite, which has no meaning here; write text, numbers, lists and mappings"]),
+        ({"application": None, "version": " ", "stages": [50, 25]}, ["application: missing", "version: missing", "stages: not rising"]),
+    ],
+)
+def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> None:
+    _checked, mistakes = manifest.check(changed(**changes), GROUPS)
+    assert len(mistakes) == len(wanted), mistakes
+    for line, start in zip(mistakes, wanted):
+        assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "wanted"),
+    [
+        ({"stages": "25,50,100"}, "stages", [25, 50, 100]),
+        ({"stages": "[25, 50, 100]"}, "stages", [25, 50, 100]),
+        ({"stages": ["25", 50, 100.0]}, "stages", [25, 50, 100]),
+        ({"stages": 100}, "stages", [100]),
+        ({"stages": ""}, "stages", [25, 50, 100]),
+        ({"stages": None}, "stages", [25, 50, 100]),
+        ({"bake": '{"min": "10", "max": 20, "look": 5, "expiry": "30"}'}, "bake", {"min": 10, "max": 20, "look": 5, "expiry": 30}),
+        ({"approval": "yes"}, "approval", True),
+        ({"approval": ""}, "approval", False),
+        ({"migrations": ""}, "migrations", None),
+        ({"migrations": None}, "migrations", None),
+        ({"features": ""}, "features", []),
+        ({"version": " 2.0.0 "}, "version", "2.0.0"),
+        ({"gate": {"alpha": "0.01"}}, "gate", {"alpha": 0.01}),
+        ({"artifact__sha256": DIGEST.upper()}, "artifact", {"sha256": DIGEST}),
+        ({"features__0__smoke__0__flag": False}, "features", None),
+        ({"on_abort": ""}, "on_abort", "release"),
+    ],
+)
+def test_strings_and_blank_answers_are_read_as_what_they_mean(changes: dict[str, Any], key: str, wanted: Any) -> None:
+    checked, mistakes = manifest.check(changed(**changes), GROUPS)
+    assert mistakes == []
+    if isinstance(wanted, dict):
+        assert {name: checked[key][name] for name in wanted} == wanted
+    elif key == "features" and wanted is None:
+        assert checked["features"][0]["smoke"][0]["flag"] == "off"
+    else:
+        assert checked[key] == wanted
+
+
+def test_ansibles_tagged_strings_become_plain() -> None:
+    class Tagged(str):
+        __slots__ = ()
+
+    checked, mistakes = manifest.check({**GOOD, Tagged("version"): Tagged("2.0.0")})
+    assert mistakes == []
+    assert type(checked["version"]) is str
+    assert all(type(key) is str for key in checked)
+
+
+@pytest.mark.parametrize(
+    ("extra", "known", "wanted"),
+    [
+        (["application", "stages"], [], []),
+        (["ansible_user", "awx_job_id", "tower_x", "gradual_fleet"], [], []),
+        (["release_keep"], ["release_keep"], []),
+        (["aplication"], [], ["aplication: no such key in a manifest, and no variable of that name; write application"]),
+        (["release_kep"], ["release_keep"], ["release_kep: no such key in a manifest, and no variable of that name; write release_keep"]),
+        (["zzz"], [], ["zzz: no such key in a manifest, and no variable of that name; leave it out, or write one of application"]),
+    ],
+)
+def test_extra_variables_that_mean_nothing(extra: list[str], known: list[str], wanted: list[str]) -> None:
+    found = manifest.unknown(extra, known)
+    assert len(found) == len(wanted)
+    for line, start in zip(found, wanted):
+        assert line.startswith(start)
+
+
+def test_all_mistakes_come_in_one_message() -> None:
+    assert manifest.message(["a: x", "b: y"]) == "The release manifest has 2 mistakes; nothing has been changed.\n  a: x\n  b: y"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "releases").glob("*.yml")), ids=lambda path: path.stem)
+def test_the_releases_of_this_repository_are_good(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").replace("{{ artifact_host }}", "10.0.0.1")
+    _checked, mistakes = manifest.check(yaml.safe_load(text), GROUPS)
+    assert mistakes == []
+
+
+def test_the_roles_documentation_says_the_same() -> None:
+    specs = yaml.safe_load((ROOT / "roles/preflight/meta/argument_specs.yml").read_text(encoding="utf-8"))
+    assert specs["argument_specs"]["main"]["options"] == argument_spec(), "write argument_spec() into main.options"
+
+
+def test_every_default_is_good_itself() -> None:
+    def walk(fields: dict[str, Any]) -> None:
+        for field in fields.values():
+            if "default" in field and field["type"] in ("str", "int", "float", "bool"):
+                assert manifest._scalar(field["default"], field) == field["default"]
+            walk(field.get("options", {}))
+
+    walk(SPEC)
+
+
+HOSTILE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.sampled_from(["on", "100", "[", "{}", "http://[", "0x1", "1e999"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*SPEC, "flag", "url", "sha256", "path", "min", "body", "smoke", "x"]) | st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*SPEC, "x"]), HOSTILE), st.booleans())
+def test_whatever_is_given_gets_an_answer(values: dict[str, Any], complete: bool) -> None:
+    given_values = {**copy.deepcopy(GOOD), **values} if complete else values
+    checked, mistakes = manifest.check(given_values, GROUPS)
+    assert all(": " in line and "; write" in line for line in mistakes), mistakes
+    if not mistakes:
+        json.dumps(checked, allow_nan=False)
+        assert manifest.check(checked, GROUPS) == (checked, [])
