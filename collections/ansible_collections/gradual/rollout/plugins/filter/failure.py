@@ -13,7 +13,7 @@ short_description: What failed, where and why, as the ledger records it
 version_added: 0.1.0
 author: The Gradual project (@gradual)
 description:
-  - Turns P(ansible_failed_result) into the data of the ledger event C(step.failed).
+  - Turns C(ansible_failed_result) into the data of the ledger event C(step.failed).
 positional: _input
 options:
   _input:

@@ -21,6 +21,7 @@ class FilterModule:
                 fleet.hours_finished,
                 fleet.in_line,
                 fleet.opening_sentence,
+                fleet.probe_failures,
                 fleet.probes,
                 fleet.releases_on_hosts,
                 fleet.smoke_events,

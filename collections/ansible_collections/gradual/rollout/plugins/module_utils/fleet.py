@@ -99,6 +99,11 @@ def probes(manifest: Mapping[str, Any], with_feature: bool) -> list[Mapping[str,
     ]
 
 
+def probe_failures(result: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each probe of an http_probe result that failed."""
+    return [f"{each['name']}: seen {each['seen']}, wanted {each['wanted']}" for each in result["results"] if not each["passed"]]
+
+
 def smoke_events(found: Mapping[str, Mapping[str, Any]], phase: str) -> list[dict[str, Any]]:
     """Return a ledger event smoke.finished for each place, out of the http_probe results by place."""
     return [

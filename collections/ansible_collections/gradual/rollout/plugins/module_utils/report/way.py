@@ -265,25 +265,36 @@ def _not_needed(name: str) -> Claim:
 
 
 def rehearsal(events: Events) -> Claim:
-    """Has this application come back by rollback before, on this fleet, whole, and in what time?"""
-    found = [line for line in events.all if line["event"] == "return.finished" and not line["data"].get("left")]
-    last = found[-1] if found else None
-    begun = None
-    if last is not None:
-        earlier = [line for line in events.all if line["rollout"] == last["rollout"] and line["seq"] < last["seq"]]
-        begun = next((line for line in reversed(earlier) if line["event"] == "step.started" and line["data"].get("step") == "rollback"), None)
-    seconds = between(at(begun), at(last))
-    where = "in this rollout" if last is not None and last["rollout"] == events.rollout else f"in {last['rollout']}" if last else ""
+    """Was the way back walked before users depended on it: by the canary of this rollout, or by the whole fleet before?"""
+    walked = events.last("host.rehearsed")
+    if walked is not None:
+        seconds = walked["data"].get("seconds")
+        said = f"{walked['data'].get('host')} walked the way back on the migrated schema before any user saw the new code: {span(seconds)} to ready"
+        evidence = [walked]
+    else:
+        begun, ended = _last_return(events)
+        seconds, evidence = between(at(begun), at(ended)), [begun, ended]
+        said = f"this application has come back whole, in {ended['rollout']}, in {span(seconds)}" if ended is not None else ""
     return claim(
         "rehearsal",
-        f"this application has come back whole, {where}, in {span(seconds)}",
+        said,
         seconds,
-        [begun, last],
-        "the last return.finished in the ledger that left no host, and the step.started of its rollback",
+        evidence,
+        "host.rehearsed: seconds; without it the last return.finished in the ledger that left no host, from the step.started of its rollback",
         criteria=(8,),
         qualities=("reliability",),
-        otherwise="no return that left no host is in this ledger; rehearse it: ansible-playbook rollback.yml, then deploy again",
+        otherwise="the canary had no release to go back to, and no return that left no host is in this ledger",
     )
+
+
+def _last_return(events: Events) -> tuple[Line | None, Line | None]:
+    """The step.started of the last rollback that left no host, and its return.finished."""
+    found = [line for line in events.all if line["event"] == "return.finished" and not line["data"].get("left")]
+    if not found:
+        return None, None
+    earlier = [line for line in events.all if line["rollout"] == found[-1]["rollout"] and line["seq"] < found[-1]["seq"]]
+    begun = next((line for line in reversed(earlier) if line["event"] == "step.started" and line["data"].get("step") == "rollback"), None)
+    return begun, found[-1]
 
 
 def resumed(events: Events) -> Claim:
