@@ -157,8 +157,20 @@ def test_hosts_that_are_named_are_wanted_and_others_do_not_count(address: str) -
 def test_at_100_percent_only_the_limits_count(address: str) -> None:
     result = look(address, "everybody", 60, percent=100)
     assert result["verdict"] == "promote"
-    assert "nobody without the feature left" in result["reason"]
+    assert "nobody is left without the feature" in result["reason"]
     assert look(address, "everybody", 60, percent=50)["verdict"] == "continue"
+
+
+def test_at_100_percent_all_users_before_the_stage_are_counted(address: str) -> None:
+    """The slow shop's host is slow for a tenth of its requests all the time: no worse at 100 % than before."""
+    stage = arms.Stage(["search"], 100, START + 60.0, START + 110.0, 0.5, "slow", stages=2, lookback=50.0)
+    counts = arms.collect(Prometheus(address, 5), stage)
+    slow = counts["metrics"][1]
+    assert slow["before"] == {"events": pytest.approx(49 * 40, abs=40), "bad": pytest.approx(49 * 2, abs=4)}
+    assert all(row[0] >= 0 for row in slow["rows"])
+    result = gate.judge({**counts, "metrics": [slow]}, SETTINGS)
+    assert result["verdict"] == "continue"
+    assert "before this stage it was 5" in result["reason"]
 
 
 def test_one_of_two_features_without_series_holds(address: str) -> None:

@@ -31,7 +31,10 @@ Counts = t.Dict[str, t.Any]
 
 @dataclasses.dataclass
 class Stage:
-    """What to look at: the application's job and hosts in Prometheus, the features, when the stage began and when this look is."""
+    """What to look at: the application's job and hosts in Prometheus, the features, when the stage began and when this look is.
+
+    `lookback` is how many seconds before a stage without a control are counted as well, to compare it with.
+    """
 
     features: t.Sequence[str]
     percent: int
@@ -41,6 +44,12 @@ class Stage:
     job: str = "application"
     hosts: t.Sequence[str] = ()
     stages: int = 1
+    lookback: float = 0.0
+
+    @property
+    def start(self) -> float:
+        """From when on samples are wanted."""
+        return self.since - (self.lookback if self.percent >= 100 else 0.0)
 
 
 def collect(prometheus: Prometheus, stage: Stage) -> Counts:
@@ -62,13 +71,20 @@ def collect(prometheus: Prometheus, stage: Stage) -> Counts:
     metrics = []
     for feature, name in _wanted(stage):
         sums = {(variant, part): _sum(found, feature, name, variant, part, anew, stage.since, interval) for variant in VARIANTS for part in ("events", "bad")}
-        indexes = sorted({index for each in sums.values() for index in each if index < last})
+        indexes = sorted({index for each in sums.values() for index in each if 0 <= index < last})
         rows = []
         for index in indexes:
             events_on, bad_on, events_off, bad_off = (round(sums[key].get(index, 0.0)) for key in sums)
             rows.append([round(index * interval, 3), events_on, min(max(bad_on, 0), events_on), events_off, min(max(bad_off, 0), events_off)])
         metrics.append({"feature": feature, "metric": name, "problem": _absent(found, feature, name, stage), "rows": rows})
+        if stage.start < stage.since:
+            metrics[-1]["before"] = {part: _before(sums, part) for part in ("events", "bad")}
     return _document(stage, interval, problems, metrics)
+
+
+def _before(sums: t.Mapping[t.Tuple[str, str], t.Mapping[int, float]], part: str) -> int:
+    """Events or bad ones of both arms before the stage began."""
+    return max(0, round(sum(grown for variant in VARIANTS for index, grown in sums[variant, part].items() if index < 0)))
 
 
 def _document(stage: Stage, interval: float, problems: t.List[str], metrics: t.List[t.Dict[str, t.Any]]) -> Counts:
@@ -94,9 +110,9 @@ def _fetch(prometheus: Prometheus, stage: Stage) -> t.Dict[str, t.List[Series]]:
         scope["host"] = stage.hosts
     within = {**scope, "le": sorted({f"{stage.slow_seconds:g}", str(float(stage.slow_seconds))})}
     return {
-        "requests": prometheus.series(REQUESTS + matching(scope), stage.since, stage.until),
-        "answers": prometheus.series(f"{DURATION}_count" + matching(scope), stage.since, stage.until),
-        "fast": prometheus.series(f"{DURATION}_bucket" + matching(within), stage.since, stage.until),
+        "requests": prometheus.series(REQUESTS + matching(scope), stage.start, stage.until),
+        "answers": prometheus.series(f"{DURATION}_count" + matching(scope), stage.start, stage.until),
+        "fast": prometheus.series(f"{DURATION}_bucket" + matching(within), stage.start, stage.until),
     }
 
 

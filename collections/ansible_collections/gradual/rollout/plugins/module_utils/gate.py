@@ -9,7 +9,8 @@ The counts of one look:
   stages    number of stages over which alpha is shared
   problems  sentences on what concerns every metric
   metrics   [{feature, metric: "errors" or "slow", problem: sentence or None, offset: ratio of the two arms when neither had the feature,
-            1 if left out, rows: [[seconds after since, requests and bad ones with the feature, requests and bad ones without it]]}]
+            1 if left out, before: {events, bad} of all users shortly before a stage that has no control,
+            rows: [[seconds after since, requests and bad ones with the feature, requests and bad ones without it]]}]
 A row without numbers (None) is an interval that was not seen.
 """
 
@@ -20,6 +21,9 @@ import math
 import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils import sequential, wording
+from ansible_collections.gradual.rollout.plugins.module_utils.gate_settings import GateError, Settings, settings_from
+
+__all__ = ["VERDICTS", "GateError", "Settings", "judge", "judge_again", "settings_from"]
 
 VERDICTS = ("abort", "hold", "continue", "promote")
 # Requests that an interval, or several in a row, must have before its share is held against a hard limit.
@@ -30,58 +34,6 @@ NO_DATA = "no data"
 CAP = 1e12
 
 Json = t.Dict[str, t.Any]
-
-
-class GateError(Exception):
-    """The settings of a gate cannot be used."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Gate and bake of a manifest, with their defaults; shares and alphas between 0 and 1, times in seconds."""
-
-    alpha: float = 0.05
-    certify_alpha: float = 0.10
-    tolerated_ratio: float = 1.25
-    margin: float = 2.0
-    slow_seconds: float = 0.5
-    hard_error_share: float = 0.2
-    hard_slow_share: float = 0.5
-    harmless_share: float = 0.01
-    min_requests: int = 50
-    on_no_data: str = "rollback"
-    min: float = 30.0
-    max: float = 600.0
-    look: float = 10.0
-    deadline: float = 0.0
-
-    def hard_share(self, metric: str) -> float:
-        return self.hard_error_share if metric == "errors" else self.hard_slow_share
-
-
-def settings_from(gate: t.Optional[t.Mapping[str, t.Any]], bake: t.Optional[t.Mapping[str, t.Any]]) -> Settings:
-    """Settings of a manifest's `gate` and `bake`; raises GateError naming key, value and what to write. A key that is None counts as left out."""
-    known = {field.name for field in dataclasses.fields(Settings)}
-    given = {}
-    for part in (gate or {}, bake or {}):
-        given.update({key: value for key, value in part.items() if key in known and value is not None})
-    policy = given.pop("on_no_data", "rollback")
-    for key, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise GateError(f"gate: {key} is {value!r}; write a number")
-    settings = Settings(**given, on_no_data=policy)
-    for key in ("alpha", "certify_alpha", "hard_error_share", "hard_slow_share", "harmless_share"):
-        if not 0 < getattr(settings, key) < 1:
-            raise GateError(f"gate: {key} is {getattr(settings, key)}; write a number between 0 and 1")
-    if settings.tolerated_ratio < 1:
-        raise GateError(f"gate: tolerated_ratio is {settings.tolerated_ratio}; write 1 or more")
-    if settings.margin <= settings.tolerated_ratio:
-        raise GateError(f"gate: margin is {settings.margin}; write more than tolerated_ratio, which is {settings.tolerated_ratio}")
-    if not 0 < settings.min <= settings.max:
-        raise GateError(f"bake: min is {settings.min} and max {settings.max}; write 0 < min <= max")
-    if not settings.deadline:
-        settings = dataclasses.replace(settings, deadline=1.5 * settings.max)
-    return settings
 
 
 @dataclasses.dataclass
@@ -201,30 +153,60 @@ def _judge_metric(metric: Json, settings: Settings, alpha: float, alone: bool, y
         return verdict("hold", f"both with and without the feature over the hard limit of {wording.percent(limit)}, so something else is wrong")
     if not rows:
         return verdict("continue", "no full interval yet") if young else verdict("hold", NO_DATA)
-    return verdict(*_certify(treatment, control, strata, settings, settings.margin * offset, alone))
+    if alone:
+        return verdict(*_certify_alone(treatment, _arm(metric.get("before")), settings))
+    return verdict(*_certify(treatment, control, strata, settings, settings.margin * offset))
 
 
-def _certify(treatment: Arm, control: Arm, strata: t.Sequence[sequential.Stratum], settings: Settings, margin: float, alone: bool) -> t.Tuple[str, str, float]:
+def _certify(treatment: Arm, control: Arm, strata: t.Sequence[sequential.Stratum], settings: Settings, margin: float) -> t.Tuple[str, str, float]:
     """("promote", why, how far) when harm is excluded, else ("continue", what is missing, how far); farther means less is known."""
-    fewest = treatment.events if alone else min(treatment.events, control.events)
+    fewest = min(treatment.events, control.events)
     if fewest < settings.min_requests:
-        there = f"{treatment.events}" if alone else f"{treatment.events} and {control.events}"
+        there = f"there are {treatment.events} and {control.events}"
+        return "continue", f"{settings.min_requests} requests are needed on each side, {there}", 2.0 - fewest / settings.min_requests
+    bound, harmless = _harmless(treatment, settings)
+    if harmless:
+        return "promote", harmless, bound
+    if _less_bad(strata, margin, settings):
+        return "promote", f"less than {margin:.3g} times as bad ({_sure(settings)})", bound
+    return "continue", f"no harm seen, but {wording.percent(bound)} and {margin:.3g} times as bad are still possible", bound
+
+
+def _certify_alone(treatment: Arm, before: Arm, settings: Settings) -> t.Tuple[str, str, float]:
+    """As _certify, where nobody is left without the feature: by the share alone, or against all users just before this stage.
+
+    A comparison with an earlier time is no test of the feature, since other things change too: it can certify, never abort.
+    """
+    nobody = "nobody is left without the feature to compare with"
+    if treatment.events < settings.min_requests:
         return (
             "continue",
-            f"{settings.min_requests} requests are needed{'' if alone else ' on each side'}, there are {there}",
-            2.0 - fewest / settings.min_requests,
+            f"{settings.min_requests} requests are needed, there are {treatment.events}; {nobody}",
+            2.0 - treatment.events / settings.min_requests,
         )
-    harmless = wording.percent(settings.harmless_share)
-    sure = wording.percent(1 - settings.certify_alpha)
+    bound, harmless = _harmless(treatment, settings)
+    if harmless:
+        return "promote", f"{harmless}; {nobody}", bound
+    stratum = (treatment.events, before.events, treatment.bad + before.bad, treatment.bad)
+    seen = f"before this stage it was {wording.share_of(before.as_dict())}" if before.events else "nothing is known of the time before"
+    if before.events >= settings.min_requests and _less_bad([stratum], settings.margin, settings):
+        return "promote", f"{seen}, so it is less than {settings.margin:.3g} times as bad ({_sure(settings)}); {nobody}", bound
+    return "continue", f"it may still be {wording.percent(bound)}, where under {wording.percent(settings.harmless_share)} is harmless; {seen}; {nobody}", bound
+
+
+def _harmless(treatment: Arm, settings: Settings) -> t.Tuple[float, str]:
+    """(upper bound of the share of bad events, why that is harmless or "")."""
     bound = sequential.share_at_most(treatment.events, treatment.bad, settings.certify_alpha)
-    nobody = "; there is nobody without the feature left to compare with" if alone else ""
-    if bound < settings.harmless_share:
-        return "promote", f"under {wording.percent(bound)} ({sure} sure), where under {harmless} is harmless{nobody}", bound
-    if alone:
-        return "continue", f"it may still be {wording.percent(bound)}, where under {harmless} is harmless{nobody}", bound
-    if sequential.log_odds_e_value(strata, margin, harmful=False) >= math.log(1 / settings.certify_alpha):
-        return "promote", f"less than {margin:.3g} times as bad ({sure} sure)", bound
-    return "continue", f"no harm seen, but {wording.percent(bound)} and {margin:.3g} times as bad are still possible", bound
+    limit = wording.percent(settings.harmless_share)
+    return bound, f"under {wording.percent(bound)} ({_sure(settings)}), where under {limit} is harmless" if bound < settings.harmless_share else ""
+
+
+def _less_bad(strata: t.Sequence[sequential.Stratum], margin: float, settings: Settings) -> bool:
+    return sequential.log_odds_e_value(strata, margin, harmful=False) >= math.log(1 / settings.certify_alpha)
+
+
+def _sure(settings: Settings) -> str:
+    return f"{wording.percent(1 - settings.certify_alpha)} sure"
 
 
 def _over_hard_limit(rows: t.Sequence[t.Sequence[int]], limit: float, alone: bool) -> t.Optional[str]:
@@ -242,6 +224,14 @@ def _over_hard_limit(rows: t.Sequence[t.Sequence[int]], limit: float, alone: boo
         if bad and bad_next and not shared and not shared_next:
             return "treatment"
     return "both" if any(shared for _bad, shared in blocks[-2:]) else None
+
+
+def _arm(value: t.Any) -> Arm:
+    """An arm from a record; an empty one when it makes no sense."""
+    events, bad = (value.get("events"), value.get("bad")) if isinstance(value, dict) else (None, None)
+    if _is_count(events) and _is_count(bad) and int(bad or 0) <= int(events or 0):
+        return Arm(int(events or 0), int(bad or 0))
+    return Arm()
 
 
 def _usable(rows: t.Any) -> t.Tuple[t.List[t.List[int]], int]:

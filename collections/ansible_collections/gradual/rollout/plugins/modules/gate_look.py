@@ -27,7 +27,10 @@ options:
     elements: str
     required: true
   percent:
-    description: The stage's share of the users. At 100 there is nobody left to compare with, only the limits count.
+    description:
+      - The stage's share of the users.
+      - At 100 there is nobody left to compare with. Only the hard limits abort, and the stage is certified by C(gate.harmless_share), or
+        because it is not worse than all users were in the C(bake.max) seconds before it.
     type: int
     required: true
   since:
@@ -173,6 +176,7 @@ def look(options: dict[str, object], now: float) -> dict[str, object]:
         job=options["job"],  # type: ignore[arg-type]
         hosts=options["hosts"],  # type: ignore[arg-type]
         stages=len([percent for percent in options["stages"] if percent < 100]),  # type: ignore[attr-defined]
+        lookback=settings.max,
     )
     client = prometheus.Prometheus(options["prometheus"], options["timeout"])  # type: ignore[arg-type]
     counts = arms.collect(client, stage)

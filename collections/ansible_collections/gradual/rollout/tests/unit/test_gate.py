@@ -50,7 +50,7 @@ LOOKS: list[tuple[str, dict[str, t.Any], str, str]] = [
     ("hard limit at 100 %", counts(rows(3, (100, 30), (0, 0)), rows(3, (100, 0), (0, 0)), percent=100), "abort", "hard limit of 20 % twice in a row"),
     ("hard limit once", counts(rows(1, (100, 30), (0, 0)), rows(3, (100, 0), (0, 0)), percent=100, elapsed=5), "continue", "still be"),
     ("hard limit, few requests an interval", counts(rows(20, (2, 1), (0, 0)), rows(3, (100, 0), (0, 0)), percent=100), "abort", "hard limit"),
-    ("100 % harmless", counts(rows(30, (100, 0), (0, 0)), percent=100), "promote", "nobody without the feature left"),
+    ("100 % harmless", counts(rows(30, (100, 0), (0, 0)), percent=100), "promote", "nobody is left without"),
     ("100 % with some errors", counts(rows(30, (100, 2), (0, 0)), rows(30, (100, 0), (0, 0)), percent=100), "continue", "may still be"),
     ("no rows, young", counts([], elapsed=4), "continue", "no full interval yet"),
     ("no rows", counts([]), "hold", "no data"),
@@ -99,6 +99,23 @@ def test_an_offset_between_the_arms_that_was_there_before_is_no_harm() -> None:
     assert gate.judge(seen, SETTINGS)["verdict"] == "abort"
     seen["metrics"][0]["offset"] = 2.6
     assert gate.judge(seen, SETTINGS)["verdict"] == "promote"
+
+
+@pytest.mark.parametrize(
+    ("before", "verdict", "word"),
+    [
+        ({"events": 3000, "bad": 120}, "promote", "before this stage it was 4 % of 3,000, so it is less than 2 times as bad (90 % sure); nobody is left"),
+        ({"events": 3000, "bad": 30}, "continue", "before this stage it was 1 % of 3,000"),
+        ({"events": 30, "bad": 2}, "continue", "before this stage it was 6.7 % of 30"),
+        ({"events": 30, "bad": 60}, "continue", "nothing is known of the time before"),
+        (None, "continue", "nothing is known of the time before"),
+    ],
+)
+def test_at_100_percent_the_time_before_can_certify_but_never_abort(before: dict[str, int] | None, verdict: str, word: str) -> None:
+    seen = counts(rows(30, (100, 4), (0, 0)), rows(30, (100, 0), (0, 0)), percent=100)
+    seen["metrics"][0]["before"] = before
+    result = gate.judge(seen, SETTINGS)
+    assert (result["verdict"], word in result["reason"]) == (verdict, True), result["reason"]
 
 
 def test_a_recorded_look_gives_its_verdict_again() -> None:
@@ -152,3 +169,19 @@ def test_no_counts_raise_or_pass_without_evidence(errors: Rows, percent: int, el
 @hypothesis_settings(max_examples=200, deadline=None)
 def test_no_document_passes_without_metrics(seen: dict[str, t.Any]) -> None:
     assert gate.judge(seen, SETTINGS)["verdict"] == "hold"
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({}, optional=dict.fromkeys(("feature", "metric", "problem", "offset"), anything))
+        | st.fixed_dictionaries({"before": anything | st.fixed_dictionaries({"events": anything, "bad": anything}), "rows": st.just(GOOD)}),
+        min_size=1,
+        max_size=3,
+    ),
+    st.sampled_from([25, 100]),
+)
+@hypothesis_settings(max_examples=200, deadline=None)
+def test_no_metric_raises_whatever_stands_in_it(metrics: list[t.Any], percent: int) -> None:
+    result = gate.judge(counts([], metrics=metrics, percent=percent), SETTINGS)
+    json.dumps(result, allow_nan=False)
+    assert result["verdict"] == "hold" or all("rows" in metric for metric in metrics)
