@@ -14,7 +14,6 @@ from tests.support.fixtures import Ran
 from tests.support.story import STORIES, Play, Story
 from tests.support.waiting import until
 
-
 TELLS = """
 - hosts: mon1
   gather_facts: false

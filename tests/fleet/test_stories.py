@@ -5,17 +5,16 @@ The order saves time: the stories that begin where the good release ended follow
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 
 import pytest
 
 from tests.support import fleet, prepare
+from tests.support.seen import COLOURS
 
 ORDER = ["good-release", "same-release-again", "rollback", "does-not-start", "never-ready", "failing-migration",
          "erring-feature", "slow-feature", "host-lost-in-release", "host-lost-in-ramp", "stage-expires"]
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def test_every_scenario_is_played() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from . import fleet, prepare
+from .seen import COLOURS
 from .story import Play
 
 RUNS = fleet.HOME / ".gradual" / "runs"
@@ -24,7 +25,7 @@ class Ran:
 
     @property
     def screen(self) -> str:
-        return (self.folder / "screen.txt").read_text()
+        return COLOURS.sub("", (self.folder / "screen.txt").read_text())
 
     def insist(self) -> None:
         """Go on only if the playbook ended well."""

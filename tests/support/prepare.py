@@ -17,19 +17,37 @@ from .manifests import FIRST, GOOD
 Deploy = Callable[[list[str]], None]
 
 
-def saved() -> bool:
-    """Whether the state "1.0.0" has been kept."""
-    image = f"localhost/gradual-saved-{fleet.NAME}:app1"
-    return subprocess.run(fleet.podman("image", "exists", image), check=False).returncode == 0
+SLOT = "1.0.0"
+
+
+def there() -> bool:
+    """Whether all hosts of the fleet are running, with artifacts to deploy."""
+    return ({line.split()[-1] for line in fleet.fleet("status").splitlines()} == {"running"}
+            and bool(fleet.execute("mon1", "sh", "-c", "ls /srv/gradual/artifacts/*.tar.gz 2>/dev/null || true")))
 
 
 def up() -> None:
     """See to it that the fleet is there and provisioned; nothing is done when it is."""
-    states = {line.split()[-1] for line in fleet.fleet("status").splitlines()}
-    if states != {"running"} or not fleet.execute("mon1", "sh", "-c", "ls /srv/gradual/artifacts/*.tar.gz 2>/dev/null || true"):
+    if not there():
         made = subprocess.run(["make", "fleet", f"GRADUAL_FLEET={fleet.NAME}"], cwd=fleet.HOME, env=fleet.clean_environment(),
                               capture_output=True, text=True, check=False)
         assert made.returncode == 0, f"make fleet GRADUAL_FLEET={fleet.NAME} failed: {(made.stdout + made.stderr)[-2000:]}"
+
+
+def untouched() -> bool:
+    """Whether no release has ever run on the fleet: it has just been provisioned, and what was kept before is of another one."""
+    return there() and all(fleet.look(host)["current"] is None for host in fleet.HOSTS)
+
+
+def restored() -> bool:
+    """Bring the state "1.0.0" back; False when it was never kept."""
+    try:
+        fleet.fleet("restore", SLOT)
+    except fleet.Missing:
+        return False
+    # The artifacts that the manifests mean are those of this tree, not those of the day when the state was kept.
+    subprocess.run(fleet.podman("cp", f"{fleet.HOME}/.sandbox/artifacts/.", f"{fleet.container('mon1')}:/srv/gradual/artifacts/"), check=True)
+    return True
 
 
 def finished() -> bool:
@@ -45,13 +63,11 @@ def to(begins: str, deploy: Deploy) -> None:
     """Bring the fleet there; `deploy` runs deploy.yml with the arguments it is given, and insists on its success."""
     if begins == "2.0.0" and finished():
         return
-    if saved():
-        fleet.fleet("restore")
-    else:
+    if untouched() or not restored():
         up()
         wait_for_monitoring()
         deploy(FIRST)
-        fleet.fleet("save")
+        fleet.fleet("save", SLOT)
     wait_until_right("1.0.0")
     if begins == "2.0.0":
         deploy(GOOD)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.load.orders import compare, fetch
 from . import fleet
 from .story import RATE, STORIES
 
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 WARNINGS = {"warning", "deprecated", "system_warning"}
 
 
@@ -34,7 +36,7 @@ def warnings(folder: Path) -> list[str]:
     for event in runner_events(folder):
         result = (event.get("event_data") or {}).get("res") or {}
         texts = [*result.get("warnings", []), *result.get("deprecations", [])] if isinstance(result, dict) else []
-        said = event.get("stdout", "")
+        said = COLOURS.sub("", event.get("stdout", ""))
         if event["event"] in WARNINGS or "[WARNING]" in said or "[DEPRECATION" in said:
             texts.append(said)
         found += [f"{event['event']}: {text}" for text in texts]
@@ -81,7 +83,7 @@ class Seen:
         return fleet.HOME / str(self.play(number)["folder"])
 
     def screen(self, number: int = 0) -> str:
-        return (self.folder(number) / "screen.txt").read_text()
+        return COLOURS.sub("", (self.folder(number) / "screen.txt").read_text())
 
     def happened(self, event: str, **data: Any) -> list[dict[str, Any]]:
         """Ledger lines of this event that carry this data, in their order."""
