@@ -79,7 +79,7 @@ compared:
   description: Whether there was an earlier measurement to compare with.
   type: bool
   returned: success
-finished:
+ended:
   description: When the last user had been asked, in seconds since the epoch.
   type: float
   returned: success
@@ -134,7 +134,7 @@ def share(module: AnsibleModule) -> dict[str, object]:
         "lost": sum(each["lost"] for each in features.values()),
         "compared": before is not None,
         "began": round(began, 3),
-        "finished": round(time.time(), 3),
+        "ended": round(time.time(), 3),
         "seconds": round(measured.seconds, 2),
         "repeated": measured.repeated,
     }
