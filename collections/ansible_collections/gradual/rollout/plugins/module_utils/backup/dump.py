@@ -48,7 +48,9 @@ class Request:
     deadline: float
 
     def parameters(self) -> dict[str, str]:
-        return {"dbname": self.database, "host": self.socket_directory, "port": str(self.port)}
+        # Even asking for a table's size waits for whoever holds the whole table.
+        return {"dbname": self.database, "host": self.socket_directory, "port": str(self.port),
+                "options": f"-c lock_timeout={int(self.deadline * 1000)} -c statement_timeout=0"}
 
 
 def plan(request: Request) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def plan(request: Request) -> dict[str, Any]:
     good, _broken = store.survey(request.destination)
     # The new one counts as one of those that are kept.
     remove = store.removable(good, request.database, request.application, max(0, request.keep - 1))
-    path = os.path.join(request.destination, _identifier(request))
+    path = plan_path(request)
     free = store.need_space(request.destination, estimate, request.reserve_mib, "the backup")
     return {
         "path": path, "estimated_bytes": estimate, "free_bytes": free, "would_remove": remove,
@@ -154,8 +156,9 @@ def _estimate(session: Session) -> int:
         " AND c.oid >= 16384 OR c.relname = 'pg_largeobject'"))
 
 
-def _identifier(request: Request) -> str:
-    return f"{request.application}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+def plan_path(request: Request) -> str:
+    """Where a backup that begins now goes."""
+    return os.path.join(request.destination, f"{request.application}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
 
 
 def _address(request: Request) -> list[str]:

@@ -15,7 +15,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 _TEXT_SETTINGS = {
     "datestyle": "ISO, YMD", "timezone": "UTC", "intervalstyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex",
     "lc_monetary": "C", "xmlbinary": "base64", "search_path": "pg_catalog", "row_security": "off", "statement_timeout": "0",
-    "lock_timeout": "0", "idle_in_transaction_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
 }
 # Tables whose rows pg_dump writes: ordinary ones (partitions too), none that belong to an extension.
 _TABLES = """

@@ -56,7 +56,7 @@ def orphans(parent: str) -> list[str]:
         if not name.startswith(PREFIX) or not os.path.isdir(folder) or os.stat(folder).st_uid != os.geteuid():
             continue
         try:
-            with open(os.path.join(folder, _OWNER), encoding="ascii") as file:
+            with open(os.path.join(folder, _OWNER), encoding="utf-8") as file:
                 os.kill(int(file.read()), 0)
         except (OSError, ValueError):
             found.append(folder)
@@ -74,7 +74,7 @@ def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float =
         raise DatabaseError(f"no throwaway cluster can be made below {parent}: {error.strerror}; name another folder as `scratch`") from None
     server: subprocess.Popen[bytes] | None = None
     try:
-        with open(os.path.join(folder, _OWNER), "w", encoding="ascii") as file:
+        with open(os.path.join(folder, _OWNER), "w", encoding="utf-8") as file:
             file.write(str(os.getpid()))
         data = os.path.join(folder, "data")
         strictly(run([os.path.join(programs, "initdb"), "--pgdata", data, "--username", superuser, "--auth", "trust", "--encoding", "UTF8",

@@ -1,0 +1,287 @@
+"""A backup counts when it was restored and compared; every damage is seen, at the level that promises to see it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import dump, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PREFIX
+
+from .server import OWNER, RUN_AS, Server, Shop, end_now, meanwhile, programs, run_as, until
+
+EVERYTHING = (
+    "CREATE TYPE mood AS ENUM ('good', 'bad')",
+    'CREATE TABLE "odd ""name" ("gradual" int, "whole row" text, mood mood, doubled int GENERATED ALWAYS AS ("gradual" * 2) STORED)',
+    'INSERT INTO "odd ""name" VALUES (1, \'ä\\\\\', \'good\'), (2, NULL, NULL)',
+    "CREATE TABLE nothing ()",
+    "INSERT INTO nothing DEFAULT VALUES",
+    "CREATE TABLE parts (id int, at date) PARTITION BY RANGE (at)",
+    "CREATE TABLE parts_a PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+    "INSERT INTO parts VALUES (1, '2026-05-01'), (1, '2026-05-01')",
+    "CREATE UNLOGGED TABLE cache (a float8, b interval, c bytea, d money)",
+    "INSERT INTO cache VALUES (0.1, '1 day 2 hours', '\\x00ff', 12.3)",
+    "CREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM orders",
+    "CREATE VIEW fresh AS SELECT * FROM orders WHERE status IN ('new', 'paid')",
+    "CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS $$ SELECT a -- a comment\n $$",
+    "CREATE TABLE secret (id int, dropped int)",
+    "ALTER TABLE secret DROP COLUMN dropped",
+    "INSERT INTO secret VALUES (1)",
+    "ALTER TABLE secret ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE secret FORCE ROW LEVEL SECURITY",
+    "CREATE TABLE self (id int PRIMARY KEY, parent int REFERENCES self)",
+    "SELECT lo_from_bytea(0, 'a large object')",
+    "CREATE SEQUENCE unused",
+)
+
+
+@pytest.mark.parametrize("format", ["custom", "directory"])
+def test_everything_that_postgresql_holds_comes_back_the_same(shop: Shop, format: str) -> None:  # noqa: A002
+    shop.as_owner(*EVERYTHING)
+    shop.run(f"ALTER DATABASE {shop.name} SET timezone = 'Asia/Kolkata'", f"ALTER DATABASE {shop.name} SET datestyle = 'German'",
+             "CREATE EXTENSION pg_trgm", f"ALTER ROLE {OWNER} SET extra_float_digits = -3")
+    taken = shop.back_up(format=format)
+    assert taken["receipt"]["level"] == "taken"
+    receipt = shop.prove(taken["path"])
+    assert receipt["level"] == "restored"
+    assert list(receipt["levels"]) == ["taken", "intact", "readable", "restored"]
+    assert receipt["revision"] == "0001"
+    assert receipt["tables"]["public.parts_a"] == {"rows": 2, "digest": receipt["tables"]["public.parts_a"]["digest"]}
+    assert "public.parts" not in receipt["tables"]
+    assert receipt["tables"]["large objects"]["rows"] == 1
+    assert receipt["database"] == shop.name
+    assert receipt["system_identifier"] == shop.value("SELECT system_identifier::text FROM pg_control_system()")
+    assert receipts.read(taken["path"]) == receipt
+
+
+def test_an_empty_database_is_backed_up_and_proven_in_seconds(empty: Shop) -> None:
+    begun = time.monotonic()
+    receipt = empty.proven()
+    assert time.monotonic() - begun < 8
+    assert (receipt["level"], receipt["revision"], receipt["tables"]) == ("restored", None, {})
+
+
+def test_rows_that_are_written_during_the_dump_are_no_difference(shop: Shop) -> None:
+    shop.as_owner("INSERT INTO orders (status, extra) SELECT 'new', jsonb_build_object('n', repeat(md5(i::text), 20)) FROM generate_series(1, 30000) i")
+    ended: list[bool] = []
+
+    def write() -> None:
+        with shop.session() as session:
+            while not ended:
+                session.run("INSERT INTO orders (status) VALUES ('new')")
+                session.run("UPDATE orders SET total = total + 1 WHERE id = 1")
+
+    with meanwhile(write):
+        until(lambda: shop.value("SELECT count(*) > 32050 FROM orders"))
+        try:
+            taken = shop.back_up()
+        finally:
+            ended.append(True)
+    receipt = shop.prove(taken["path"])
+    assert receipt["level"] == "restored"
+    assert receipt["tables"]["public.orders"]["rows"] < shop.value("SELECT count(*) FROM orders")
+
+
+def flip(path: Path, share: float = 0.6) -> None:
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * share)] ^= 0x10
+    path.write_bytes(bytes(data))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "one bit flipped": lambda folder: flip(folder / "database.dump"),
+    "cut in half": lambda folder: os.truncate(folder / "database.dump", (folder / "database.dump").stat().st_size // 2),
+    "emptied": lambda folder: os.truncate(folder / "database.dump", 0),
+    "dump missing": lambda folder: (folder / "database.dump").unlink(),
+    "roles missing": lambda folder: (folder / "roles.sql").unlink(),
+    "schema edited": lambda folder: (folder / "schema.sql").write_text("SELECT 1;\n"),
+    "foreign file": lambda folder: (folder / "more").write_text("x"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_no_damage_is_ever_accepted(shop: Shop, damage: str) -> None:
+    path = shop.back_up()["path"]
+    assert shop.prove(path)["level"] == "restored"
+    DAMAGE[damage](Path(path))
+    with pytest.raises(DatabaseError, match=r"is not intact: .*Take a new one"):
+        shop.prove(path)
+    assert receipts.read(path)["level"] == "taken"
+    assert "not intact" in receipts.read(path)["problem"]
+    good, _broken = store.survey(shop.backups)
+    assert store.newest_proven(good) is None
+
+
+def reseal(folder: str) -> None:
+    """What somebody does who wants to be believed: checksums and seal fit again."""
+    receipts.write(folder, {**receipts.read(folder), "files": store.summed(folder)})
+
+
+def test_damage_that_fits_its_checksum_is_seen_by_decoding(shop: Shop) -> None:
+    path = shop.back_up()["path"]
+    os.truncate(f"{path}/database.dump", os.path.getsize(f"{path}/database.dump") - 3000)
+    reseal(path)
+    with pytest.raises(DatabaseError, match="is not readable"):
+        shop.prove(path)
+    assert receipts.read(path)["level"] == "intact"
+
+
+@pytest.mark.parametrize(("change", "difference"), [
+    ("UPDATE orders SET total = total + 0.01 WHERE id = 7", r"public.orders has the right number of rows \(2000\) but other contents"),
+    ("DELETE FROM orders WHERE id = 7", "public.orders has 1999 rows, the snapshot had 2000"),
+    ("DROP TABLE orders", "public.orders is missing"),
+    ("UPDATE alembic_version SET version_num = '0002'", "is at revision 0002, the snapshot was at 0001"),
+    ("ALTER TABLE orders ADD CHECK (total > -1)", "the schema is another one: .*orders_total_check"),
+    ("REVOKE SELECT ON orders FROM shop_app", "the schema is another one: .*GRANT SELECT"),
+    ("SELECT setval('orders_id_seq', 1)", "sequence public.orders_id_seq stands at 1 in the restored copy, outside 2000 to 2000"),
+])
+def test_a_readable_dump_of_other_contents_is_seen_by_the_restore_only(shop: Shop, change: str, difference: str) -> None:
+    path = shop.back_up()["path"]
+    shop.as_owner(change)
+    other = shop.back_up()["path"]
+    os.replace(f"{other}/database.dump", f"{path}/database.dump")
+    reseal(path)
+    assert shop.prove(path, "readable")["level"] == "readable"
+    with pytest.raises(DatabaseError, match=difference):
+        shop.prove(path)
+    assert receipts.read(path)["level"] == "readable"
+
+
+def test_a_flip_in_a_table_of_a_directory_dump_is_seen_even_if_it_decodes(shop: Shop) -> None:
+    path = shop.back_up(format="directory")["path"]
+    table = max(Path(path, "database").glob("*.dat.gz"), key=lambda file: file.stat().st_size)
+    table.write_bytes(gzip.compress(gzip.decompress(table.read_bytes()).replace(b"\tpaid\t1.00", b"\tpaid\t1.01", 1)))
+    reseal(path)
+    assert shop.prove(path, "readable")["level"] == "readable"
+    with pytest.raises(DatabaseError, match="other contents"):
+        shop.prove(path)
+
+
+def test_a_receipt_that_was_edited_proves_nothing(shop: Shop) -> None:
+    path = Path(shop.back_up()["path"])
+    told = json.loads((path / "receipt.json").read_text())
+    (path / "receipt.json").write_text(json.dumps({**told, "level": "restored"}))
+    with pytest.raises(DatabaseError, match="changed after it was sealed"):
+        shop.prove(str(path))
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    tmp_path.chmod(0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=0777", "none", str(disk)], check=True)
+    for parent in disk.parents:
+        if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("format", ["custom", "directory"])
+def test_a_disk_that_fills_up_leaves_an_error_and_no_backup(shop: Shop, full_disk: Path, monkeypatch: pytest.MonkeyPatch, format: str) -> None:  # noqa: A002
+    shop.as_owner("CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b, gen_random_uuid() c FROM generate_series(1, 100000)")
+    with pytest.raises(DatabaseError, match="only 3 MiB are free"):
+        shop.back_up(destination=str(full_disk / "backups"), reserve_mib=0, format=format)
+    # As when somebody else fills it while the dump runs.
+    monkeypatch.setattr(dump, "_estimate", lambda session: 0)
+    with pytest.raises(DatabaseError):
+        shop.back_up(destination=str(full_disk / "backups"), reserve_mib=0, format=format)
+    assert [name for name in os.listdir(full_disk / "backups") if name != ".lock"] == []
+
+
+def test_the_drill_leaves_room_on_the_disk(shop: Shop, full_disk: Path) -> None:
+    path = shop.back_up()["path"]
+    with pytest.raises(DatabaseError, match=r"the restored copy needs about 4\d\d MiB"):
+        shop.prove(path, scratch=str(full_disk))
+
+
+def test_nothing_is_left_of_a_drill_nor_of_one_that_was_killed(shop: Shop) -> None:
+    path = shop.back_up()["path"]
+    shop.prove(path)
+    assert list(shop.server.folder.glob(PREFIX + "*")) == []
+    code = (
+        "import sys, time\n"
+        f"sys.path[:0] = {sys.path!r}\n"
+        "from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import scratch_cluster\n"
+        f"with scratch_cluster({str(shop.server.folder)!r}, {str(programs())!r}, 'postgres') as scratch:\n"
+        "    print(scratch.folder, flush=True)\n    time.sleep(60)\n"
+    )
+    demotion: dict[str, Any] = {}
+    python = sys.executable
+    if os.geteuid() == 0:
+        demotion = {"user": RUN_AS, "group": RUN_AS, "extra_groups": []}
+        python = "/usr/bin/python3"
+    process = subprocess.Popen([python, "-c", code], stdout=subprocess.PIPE, text=True, **demotion)
+    assert process.stdout is not None
+    folder = process.stdout.readline().strip()
+    if not folder:
+        pytest.skip("the system's Python has no psycopg")
+    postmaster = int(Path(folder, "data", "postmaster.pid").read_text().splitlines()[0])
+    end_now(process)
+    until(lambda: not Path(f"/proc/{postmaster}").exists() or "Z" in Path(f"/proc/{postmaster}/stat").read_text().split()[2])
+    assert Path(folder).exists()
+    shop.prove(path)
+    assert not Path(folder).exists()
+
+
+def test_retention_keeps_the_newest_and_the_newest_proven(shop: Shop) -> None:
+    first = shop.back_up()["path"]
+    shop.prove(first)
+    second = shop.back_up(keep=2)["path"]
+    third = shop.back_up(keep=2)
+    assert third["removed"] == []
+    fourth = shop.back_up(keep=2)
+    assert fourth["removed"] == [second]
+    shop.prove(fourth["path"])
+    fifth = shop.back_up(keep=2)
+    assert fifth["removed"] == [first, third["path"]]
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next_one(shop: Shop) -> None:
+    shop.back_up()
+    partial = Path(shop.backups, store.PARTIAL + "shop-1")
+    run_as(["mkdir", str(partial)])
+    run_as(["touch", str(partial / "database.dump")])
+    shop.back_up()
+    assert not partial.exists()
+
+
+def test_a_backup_does_not_begin_while_a_migration_runs(shop: Shop) -> None:
+    with shop.session() as migrator:
+        assert live.try_lock(migrator, shared=False)
+        with pytest.raises(DatabaseError, match=r"exclude each other, and test, pid \d+, since .* did not end within 1 s"):
+            shop.back_up(deadline=1)
+    assert shop.back_up()["receipt"]["level"] == "taken"
+
+
+def test_a_table_that_stays_locked_ends_the_dump_in_time(shop: Shop) -> None:
+    with shop.session() as other:
+        other.run("BEGIN")
+        other.run("LOCK TABLE orders")
+        with pytest.raises(DatabaseError, match="canceling statement due to lock timeout"):
+            shop.back_up(deadline=1)
+    assert store.leftovers(shop.backups) == []
+
+
+@pytest.mark.parametrize(("changes", "complaint"), [
+    ({"database": "nosuch"}, 'database "nosuch" does not exist'), ({"application": "../etc"}, "cannot be part of a folder's name"),
+    ({"port": 1}, "No such file or directory"),
+])
+def test_what_cannot_be_backed_up_is_told_plainly(shop: Shop, server: Server, changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(DatabaseError, match=complaint):
+        shop.back_up(**changes)
