@@ -80,6 +80,7 @@ def test_plain_http_is_sent_on() -> None:
     assert (answer.status, answer.getheader("Location")) == (301, f"https://{NAME}/api/products?page=2")
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_old_protocols_are_refused() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
