@@ -1,0 +1,192 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
+"""The action plugins and the callback, as Ansible calls them; real lost hosts are in the fleet's tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible_collections.gradual.rollout.plugins.action import reach
+from ansible_collections.gradual.rollout.plugins.callback import run_log
+
+COLLECTIONS = Path(__file__).parents[5]
+
+
+def plugin(action: str = "gradual.rollout.ledger", delegate_to: str | None = None, **arguments: Any) -> reach.ActionModule:
+    """The plugin for a task, without a connection."""
+    task = types.SimpleNamespace(action=action, args=arguments, async_val=0, check_mode=False, delegate_to=delegate_to, environment=[], _role=None)
+    connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp/x-tmp-1", CHECK=1), host="10.0.0.1", become=None)
+    made = reach.ActionModule.__new__(reach.ActionModule)
+    made._task, made._connection = task, connection  # type: ignore[assignment]
+    made._cleanup_remote_tmp = True
+    return made
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[dict[str, Any]]:
+    """The module answers these one after the other; the arguments that it was called with."""
+    called: list[dict[str, Any]] = []
+    left = list(answers)
+
+    def execute(_self: Any, module_args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        called.append(module_args)
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return dict(answer)
+
+    monkeypatch.setattr(ActionBase, "_execute_module", execute)
+    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
+    return called
+
+
+@pytest.mark.parametrize("lost", [AnsibleConnectionFailure("Failed to connect to the host via ssh:\n timed out"), {"unreachable": True, "msg": "gone"}])
+@pytest.mark.parametrize(("delegate", "named"), [(None, "app1"), ("lb1", "lb1")])
+def test_a_lost_host_is_a_failure_that_names_it(monkeypatch: pytest.MonkeyPatch, lost: Any, delegate: str | None, named: str) -> None:
+    answering(monkeypatch, lost)
+    action = plugin("gradual.rollout.release", delegate)
+    result = action.run(task_vars={"inventory_hostname": "app1"})
+    assert (result["failed"], result["lost_host"], result.get("unreachable")) == (True, named, None)
+    assert result["msg"].startswith(f"Host {named} was lost while release ran")
+    action.cleanup()
+    assert action._connection._shell.tmpdir is None
+
+
+def test_losing_the_host_while_tidying_up_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, {"changed": True})
+
+    def lose(*_arguments: Any) -> None:
+        raise AnsibleConnectionFailure("gone")
+
+    monkeypatch.setattr(ActionBase, "cleanup", lose)
+    action = plugin("gradual.rollout.release")
+    assert action.run(task_vars={}) == {"changed": True}
+    action.cleanup()
+
+
+def test_only_the_ledger_is_told_who_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = answering(monkeypatch, {}, {}, {})
+    plugin("gradual.rollout.ledger", path="/x").run()
+    plugin("gradual.rollout.ledger", path="/x", holder="me").run()
+    plugin("gradual.rollout.ledger_info", path="/x").run()
+    assert called == [{"path": "/x", "holder": reach.holder()}, {"path": "/x", "holder": "me"}, {"path": "/x"}]
+
+
+def test_a_lease_of_a_dead_run_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = reach.holder().rpartition(":")[0] + ":" + str(_dead_pid())
+    held = {"failed": True, "msg": "held", "lease": {"holder": dead}}
+    called = answering(monkeypatch, held, {"changed": True})
+    assert plugin(path="/x").run() == {"changed": True}
+    assert [arguments.get("dead_holder") for arguments in called] == [None, dead]
+
+
+def test_a_lease_of_a_living_run_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = {"failed": True, "msg": "held", "lease": {"holder": "ann@elsewhere/abc:10"}}
+    called = answering(monkeypatch, held)
+    assert plugin(path="/x").run() == held
+    assert len(called) == 1
+
+
+def _dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_who_is_dead() -> None:
+    place = reach.holder().rpartition(":")[0]
+    other = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    try:
+        assert reach.is_dead(f"{place}:{_dead_pid()}")
+        assert reach.is_dead(f"{place}:{other.pid}"), "the number was given to another program meanwhile"
+    finally:
+        other.communicate()
+    assert not reach.is_dead(f"{place}x:{_dead_pid()}"), "another controller's runs cannot be known"
+    assert not reach.is_dead(f"{place}:{10**30}")
+    for name in ("", "x", f"{place}:", f"{place}:-1", f"{place}:1:2x"):
+        assert not reach.is_dead(name)
+
+
+@pytest.mark.parametrize(("clock", "off"), [(10.0, 0), (12.0, 0), (11.0, 0), (15.2, 3.2), (3.5, -6.5)])
+def test_a_clock_is_off_by_no_more_than_is_certain(clock: float, off: float) -> None:
+    assert reach.clock_off(clock, 10.0, 12.0) == off
+
+
+@pytest.mark.parametrize(
+    ("host", "outcome", "result", "item", "wanted"),
+    [
+        ("app1", "ok", {"msg": "fine"}, None, "ok          app1         Probe: fine"),
+        ("app1", "ok", {"secret": "x"}, None, "ok          app1         Probe"),
+        ("app1", "failed", {"msg": "a\nb\x1b[31m"}, "one", "failed      app1         Probe (one): a b [31m"),
+        ("app1", "failed", {"msg": "hunter2", "_ansible_no_log": True}, "hunter2", "failed      app1         Probe"),
+        ("app1", "failed", {"msg": "hunter2", "censored": "hidden"}, None, "failed      app1         Probe"),
+        ("app1", "ok", {"msg": ["a", "b"]}, None, "ok          app1         Probe: a | b"),
+        ("app1", "ok", {"msg": "All items completed"}, None, "ok          app1         Probe"),
+    ],
+)
+def test_a_line_of_the_log(host: str, outcome: str, result: dict[str, Any], item: Any, wanted: str) -> None:
+    assert run_log.line(host, outcome, "Probe", result, item) == wanted
+
+
+PLAYBOOK = """
+- name: Try
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Open
+      gradual.rollout.ledger: {path: "{{ place }}", state: opened, release: {application: shop, version: "1.0"}}
+      register: opened
+    - name: Open it in check mode again
+      gradual.rollout.ledger: {path: "{{ place }}", state: opened, release: {application: shop, version: "1.0"}}
+      check_mode: true
+      register: again
+    - name: Hidden
+      ansible.builtin.debug: {msg: hunter2}
+      no_log: true
+    - name: Check the manifest
+      gradual.rollout.manifest: {known: [place, wanted]}
+      register: checked
+      ignore_errors: true
+    - name: Compare
+      ansible.builtin.assert:
+        that: [opened is changed, again is not changed, wanted in checked.msg | default(checked.digest)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "wanted"),
+    [
+        (["-e", "application=shop", "-e", "version=1.0", "-e", "stages=50,100", "-e", '{"artifact": {"url": "http://h/x", "sha256": "%s"}}' % ("a" * 64)], ""),
+        (["-e", "aplication=shop"], "aplication: no such key in a manifest, and no variable of that name; write application"),
+        (["-e", "application=shop", "-e", '{"artifact": "{{ nowhere }}"}'], "artifact: holds a template that cannot be resolved"),
+        (["-e", "known=1", "-e", "of_play=2", "-e", "version=1"], "2 mistakes"),
+    ],
+)
+def test_in_a_playbook(tmp_path: Path, extra: list[str], wanted: str) -> None:
+    (tmp_path / "play.yml").write_text(PLAYBOOK.replace("  tasks:", "  vars: {of_play: 1}\n  tasks:", 1))
+    groups = "".join(f"[{name}]\nhere\n" for name in ("application", "database", "balancer", "monitoring"))
+    (tmp_path / "ansible.cfg").touch()
+    (tmp_path / "hosts").write_text(f"here ansible_connection=local ansible_python_interpreter={sys.executable} known=0\n{groups}")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+        "ANSIBLE_CALLBACKS_ENABLED": "gradual.rollout.run_log",
+        "GRADUAL_RUN_LOG_DIRECTORY": str(tmp_path / "logs"),
+        "LC_ALL": "C.UTF-8",
+    }
+    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "hosts", "play.yml", "-e", f"place={tmp_path}/ledger", "-e", f"wanted='{wanted}'"]
+    done = subprocess.run([*command, *extra], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (log,) = (tmp_path / "logs").iterdir()
+    assert "hunter2" not in log.read_text()
+    assert "changed     here         Open" in log.read_text()
+    assert "WARNING" not in done.stdout + done.stderr
