@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import hashchain
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch, locked
 from ansible_collections.gradual.rollout.plugins.module_utils.report import charts, check, document, events, files, page, text, way, words
+from ansible_collections.gradual.rollout.plugins.module_utils.report import users as users_module
 from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "report.schema.json"
@@ -143,13 +144,29 @@ def test_a_look_without_counts_is_no_evidence() -> None:
 
 @pytest.mark.parametrize(
     ("share", "users", "lost", "status"),
-    [(0.2535, 2000, 0, "shown"), (0.2535, 1999, 0, "failed"), (0.2701, 2000, 0, "failed"), (0.2299, 2000, 0, "failed"), (None, 2000, 0, "not measured")],
+    [(0.2535, 2000, 0, "shown"), (0.2535, 1999, 0, "failed")]
+    + [(0.2785, 2000, 0, "shown"), (0.2795, 2000, 0, "failed"), (0.2299, 9000, 0, "failed"), (None, 2000, 0, "not measured")],
 )
 def test_shares(share: float | None, users: int, lost: int, status: str) -> None:
     ledger = sample.opened({"features": [{"flag": "search"}]})
     ledger.add("stage.set", percent=25)
     ledger.add("stage.measured", percent=25, features={"search": {"users": users, "share": share}}, lost=lost)
     assert claims(document.build(ledger.lines))["share-25"]["status"] == status
+
+
+@pytest.mark.parametrize(("percent", "users", "points"), [(25, 2000, 2.905), (50, 4000, 2.372), (50, 9000, 2.0), (100, 2000, 0.0), (0, 2000, 0.0)])
+def test_tolerance(percent: int, users: int, points: float) -> None:
+    assert users_module.tolerance(percent, users) == pytest.approx(points, abs=0.001)
+
+
+def test_the_canary_that_went_back_is_the_rehearsal() -> None:
+    ledger = sample.prepared()
+    rehearsed: dict[str, Any] = {"host": "app1", "seconds": 3.2, "from": sample.AFTER, "to": sample.BEFORE}
+    ledger.add("host.rehearsed", **rehearsed)
+    claim = claims(document.build(ledger.lines))["rehearsal"]
+    assert claim["status"] == "shown"
+    assert claim["statement"] == "app1 went back to 1.0.0 and was ready in 3 s, before any user saw the new code"
+    assert claim["evidence"] == [len(ledger.lines)]
 
 
 def test_a_user_who_lost_a_feature_is_a_failure() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 INK, FAINT, GOOD, BAD, FIRST, SECOND = "#1f2933", "#c3ccd5", "#2f9e6e", "#c92a2a", "#2563b0", "#d9822b"
 SIZE = (9.6, 2.7)
 SLOW = 0.5
+# Legends stand above the axes, where no line runs through them.
+ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.06), "ncols": 4, "fontsize": 8, "borderaxespad": 0.0}
 
 
 def draw(report: dict[str, Any]) -> dict[str, str]:
@@ -98,11 +100,11 @@ def _turns(axes: Any, report: dict[str, Any]) -> None:
     for row in report["stages"]:
         if row["set"] is not None:
             axes.axvline(row["set"] - start, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-            axes.annotate(f" {row['percent']} %", (row["set"] - start, 1), xycoords=("data", "axes fraction"), va="top", fontsize=8, color="#667788")
+            axes.annotate(f"{row['percent']} %", (row["set"] - start, 1.01), xycoords=("data", "axes fraction"), ha="center", fontsize=8, color="#667788")
     off = report["times"]["flags_off_at"]
     if off is not None:
         axes.axvline(off - start, color=BAD, linewidth=1.2)
-        axes.annotate(" flags off", (off - start, 0.88), xycoords=("data", "axes fraction"), va="top", fontsize=8, color=BAD)
+        axes.annotate("flags off", (off - start, 1.01), xycoords=("data", "axes fraction"), ha="center", fontsize=8, color=BAD)
 
 
 def _share(report: dict[str, Any]) -> Any:
@@ -127,7 +129,7 @@ def _share(report: dict[str, Any]) -> Any:
             _note(axes, "certified", row["certified"] - start, row["percent"], (-4, 6), ha="right", color=GOOD)
     axes.set_ylim(0, 112)
     axes.set_ylabel("% of the users")
-    axes.legend(loc="upper left", fontsize=8, ncols=2)
+    axes.legend(**ABOVE)
     return figure
 
 
@@ -148,7 +150,7 @@ def _traffic(report: dict[str, Any]) -> Any:
     axes.margins(y=0.15)
     axes.set_ylabel("requests a second")
     _turns(axes, report)
-    axes.legend(loc="lower left", fontsize=8, ncols=2)
+    axes.legend(**ABOVE)
     return figure
 
 
@@ -166,7 +168,7 @@ def _latency(report: dict[str, Any]) -> Any:
     axes.set_ylim(bottom=0)
     axes.set_ylabel("milliseconds")
     _turns(axes, report)
-    axes.legend(loc="upper right", fontsize=8, ncols=3)
+    axes.legend(**ABOVE)
     return figure
 
 

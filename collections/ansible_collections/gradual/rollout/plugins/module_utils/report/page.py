@@ -26,7 +26,7 @@ th, td { padding: 6px 10px 6px 0; border-bottom: 1px solid var(--line); vertical
 td:first-child { white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } td.lines { color: var(--soft); max-width: 150px; }
 figure { margin: 8px 0 16px; } figure svg { width: 100%; height: auto; display: block; } figcaption { color: var(--soft); font-size: 13px; }
-.wide { overflow-x: auto; } ol, ul { margin: 6px 0; padding-left: 22px; } code { background: #eef1f4; padding: 1px 5px; border-radius: 4px; font-size: 13px; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; } .wide + .wide { margin-top: 16px; } ol, ul { margin: 6px 0; padding-left: 22px; } code { background: #eef1f4; padding: 1px 5px; border-radius: 4px; font-size: 13px; overflow-wrap: anywhere; }
 details summary { cursor: pointer; font-weight: 600; }
 @media print { body { background: #fff; } section, header { break-inside: avoid; border: 0; padding: 8px 0; } }
 """  # noqa: E501
@@ -104,7 +104,8 @@ TEMPLATE = """\
 {% endfor %}</table></div></section>
 
 <section><h2>Times, and the way back</h2><ul>
-{% for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe", "duration", "way-back", "rehearsal") %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | lines }})</small></li>
+{% for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe", "duration", "way-back", "rehearsal")
+if claims[name].status != "not needed" or name in ("bad-to-flags-off", "way-back") %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | lines }})</small></li>
 {% endfor %}</ul></section>
 
 <section><h2>Database</h2><ul>

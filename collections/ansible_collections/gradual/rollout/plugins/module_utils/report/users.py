@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils import gate
@@ -22,9 +23,11 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
     plural,
 )
 
-# A share counts as measured from so many users on, and as right when it is at most so many points off.
+# A share counts as measured from so many users on, and as right when it is at most so many points off, or so many
+# standard errors of a sample of that size where that is more: no measurement can be finer than its sample.
 ENOUGH_USERS = 2000
 POINTS = 2.0
+STANDARD_ERRORS = 3.0
 
 
 def claims(events: Events) -> list[Claim]:
@@ -53,19 +56,26 @@ def share(events: Events, percent: int) -> Claim:
     shares = {flag: round(100 * found, 2) for flag, value in seen.items() if (found := number(value.get("share"))) is not None}
     users = min((count(value.get("users")) or 0 for value in seen.values()), default=0)
     complete = bool(shares) and set(events.features) <= set(shares)
-    right = complete and users >= ENOUGH_USERS and all(abs(value - percent) <= POINTS for value in shares.values())
+    right = complete and users >= ENOUGH_USERS and all(abs(value - percent) <= tolerance(percent, users) for value in shares.values())
     told = ", ".join(f"{flag} {value:.1f} %" for flag, value in sorted(shares.items()))
     return claim(
         f"share-{percent}",
         f"at {percent} %, {users:,} users asked through the front door had {told}",
         {"percent": percent, "users": users, "shares": shares} if shares else None,
         [line],
-        f"stage.measured at {percent}: share of each feature within {POINTS:g} points of {percent} %, of at least {ENOUGH_USERS} users",
+        f"stage.measured at {percent}: share of each feature within {tolerance(percent, users):.2g} points of {percent} %, "
+        f"of at least {ENOUGH_USERS} users",
         good=right,
         criteria=(2,),
         qualities=("reliability",),
         otherwise="the share was not measured" if _went_that_far(events, percent) else f"the rollout did not go as far as {percent} %",
     )
+
+
+def tolerance(percent: int, users: int) -> float:
+    """Points by which a share measured on so many users may be off: sqrt(p (1 - p) / n) is the standard error of a share."""
+    part = percent / 100
+    return max(POINTS if 0 < part < 1 else 0.0, 100 * STANDARD_ERRORS * math.sqrt(part * (1 - part) / max(users, 1)))
 
 
 def verified(events: Events, percent: int) -> Claim:

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Claims about the way of the rollout: plan, steps, hosts, and the way back."""
+"""Claims about the way of the rollout: plan, steps and hosts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEPS = ("preflight", "backup", "migrate", "release", "ramp", "verify", "rollbac
 
 def claims(events: Events) -> list[Claim]:
     """All claims of this file."""
-    return [plan(events), duration(events), hosts(events), way_back(events), *times(events), rehearsal(events), resumed(events)]
+    return [plan(events), duration(events), hosts(events), resumed(events)]
 
 
 def plan(events: Events) -> Claim:
@@ -168,133 +168,6 @@ def hosts(events: Events) -> Claim:
         qualities=("reliability", "security"),
         otherwise="no host was switched",
     )
-
-
-def way_back(events: Events) -> Claim:
-    """Did every switched host keep what it came from, and is the schema one that the old code runs on?"""
-    released = events.of("host.released")
-    started = events.first("rollout.started")
-    before = mapping(started["data"].get("hosts")) if started else {}
-    without = [str(line["data"].get("host")) for line in released if not mapping(line["data"].get("from")).get("digest")]
-    without += [name for name, was in before.items() if not mapping(was).get("digest") and name not in without]
-    contracted = events.last("contract.applied")
-    if contracted is not None:
-        text = "the schema was contracted: the release before cannot run on it, and code does not go back past this point"
-    elif without:
-        text = f"nothing ran before on {', '.join(sorted(set(without)))}: there is no release to go back to"
-    else:
-        text = "each host kept the release it came from, and the schema is one that it runs on"
-    known = bool(before) or bool(released)
-    if before and len(set(without)) == len(before) and contracted is None:
-        why = "nothing ran before on any host: there is nothing to go back to"
-        return claim("way-back", why, None, [], "rollout.started: hosts, all without a digest", good=None, criteria=(8,), qualities=("reliability",))
-    return claim(
-        "way-back",
-        text,
-        {"hosts_without_previous": sorted(set(without)), "contracted": contracted is not None} if known else None,
-        [started, *released, contracted],
-        "host.released: from.digest is there for each host; no contract.applied",
-        good=not without,
-        criteria=(8,),
-        qualities=("reliability",),
-        otherwise="the record does not say what ran on the hosts before",
-    )
-
-
-def turn(events: Events) -> tuple[Line | None, Line | None]:
-    """(the line at which the failure is known to have been noticed at the latest, the flags.off that followed it), None for what is not there.
-
-    A role may turn flags off before it records why: then the line before flags.off stands for the noticing, so that a time is never too short.
-    """
-    aborts, failed, rollback = events.of("gate.looked", verdict="abort"), failure(events), events.of("step.started", step="rollback")
-    known = [line for line in (aborts[-1] if aborts else None, failed, rollback[-1] if rollback else None) if line is not None]
-    if not known:
-        return None, None
-    noticed = min(known, key=lambda line: line["seq"])
-    shown = [line["seq"] for line in events.of("stage.set") if line["seq"] < noticed["seq"]]
-    off = next((line for line in events.of("flags.off") if shown and line["seq"] > shown[-1]), None)
-    if off is not None and off["seq"] < noticed["seq"]:
-        noticed = events.lines[events.lines.index(off) - 1]
-    return noticed, off
-
-
-def moments(events: Events) -> dict[str, float | None]:
-    """When things turned, in seconds since 1970: first bad answer, noticed, flags off, last host back."""
-    noticed, off = turn(events)
-    bad = [number(line["data"].get("first_bad_at")) for line in events.of("gate.looked", verdict="abort")]
-    return {
-        "first_bad_at": min((value for value in bad if value is not None), default=None),
-        "noticed_at": at(noticed),
-        "flags_off_at": at(off),
-        "hosts_back_at": at(events.last("host.returned")) if noticed is not None else None,
-        "return_finished_at": at(events.last("return.finished")) if noticed is not None else None,
-    }
-
-
-def times(events: Events) -> list[Claim]:
-    """From the first bad answer to flags off, to the last host back, and to the state in which users were safe."""
-    when = moments(events)
-    noticed, off = turn(events)
-    if noticed is None:
-        return [_not_needed(name) for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe")]
-    aborts = events.of("gate.looked", verdict="abort")
-    back, ended = events.last("host.returned"), events.last("return.finished")
-    # Users who were shown nothing are safe when the hosts are back; the others when the features are off.
-    bad, safe = when["first_bad_at"], when["flags_off_at"] if events.of("stage.set") else when["return_finished_at"]
-    rows = (
-        ("bad-to-flags-off", "from the first bad answer that the gate counted to flags off on every host", bad, when["flags_off_at"], [*aborts, off]),
-        ("bad-to-hosts-back", "from the first bad answer that the gate counted to the last host back", bad, when["hosts_back_at"], [*aborts, back]),
-        ("noticed-to-safe", "from noticing the failure to users being safe", when["noticed_at"], safe, [noticed, off, ended]),
-    )
-    result = []
-    for name, text, start, end, evidence in rows:
-        seconds = between(start, end)
-        said = f"{text}: {seconds:.1f} s" if seconds is not None else text
-        why = "no user was given a bad answer that the gate counted" if start is None else "it had not come to that when the record ended"
-        noticing = "first of the last abort, step.failed and rollback, or the line before a flags.off that came before them"
-        rule = f"{'first_bad_at of gate.looked (abort)' if name.startswith('bad') else noticing} to "
-        until = {"bad-to-flags-off": "flags.off", "bad-to-hosts-back": "the last host.returned"}
-        rule += until.get(name, "flags.off, or return.finished where no stage was set")
-        result.append(claim(name, said, seconds, evidence, rule, criteria=(8,), qualities=("reliability",), otherwise=why))
-    return result
-
-
-def _not_needed(name: str) -> Claim:
-    rule = "there is no step.failed, no gate.looked with abort and no rollback"
-    return claim(name, "nothing had to be taken back", None, [], rule, good=None, criteria=(8,), qualities=("reliability",))
-
-
-def rehearsal(events: Events) -> Claim:
-    """Was the way back walked before users depended on it: by the canary of this rollout, or by the whole fleet before?"""
-    walked = events.last("host.rehearsed")
-    if walked is not None:
-        seconds = walked["data"].get("seconds")
-        said = f"{walked['data'].get('host')} walked the way back on the migrated schema before any user saw the new code: {span(seconds)} to ready"
-        evidence = [walked]
-    else:
-        begun, ended = _last_return(events)
-        seconds, evidence = between(at(begun), at(ended)), [begun, ended]
-        said = f"this application has come back whole, in {ended['rollout']}, in {span(seconds)}" if ended is not None else ""
-    return claim(
-        "rehearsal",
-        said,
-        seconds,
-        evidence,
-        "host.rehearsed: seconds; without it the last return.finished in the ledger that left no host, from the step.started of its rollback",
-        criteria=(8,),
-        qualities=("reliability",),
-        otherwise="the canary had no release to go back to, and no return that left no host is in this ledger",
-    )
-
-
-def _last_return(events: Events) -> tuple[Line | None, Line | None]:
-    """The step.started of the last rollback that left no host, and its return.finished."""
-    found = [line for line in events.all if line["event"] == "return.finished" and not line["data"].get("left")]
-    if not found:
-        return None, None
-    earlier = [line for line in events.all if line["rollout"] == found[-1]["rollout"] and line["seq"] < found[-1]["seq"]]
-    begun = next((line for line in reversed(earlier) if line["event"] == "step.started" and line["data"].get("step") == "rollback"), None)
-    return begun, found[-1]
 
 
 def resumed(events: Events) -> Claim:
