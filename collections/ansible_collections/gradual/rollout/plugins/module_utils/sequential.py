@@ -16,6 +16,8 @@ import typing as t
 
 POINTS = 60
 NEAREST, FARTHEST = 1.05, 20.0
+# Whoever asks whether a release is less than twice as bad expects it to be about as bad, not twenty times better.
+FARTHEST_HARMLESS = 5.0
 NODES = 20
 # Terms this many standard deviations from the mode are below 1e-30 of the sum.
 REACH = 12.0
@@ -25,9 +27,10 @@ Stratum = t.Tuple[int, int, int, int]
 """(requests of the treatment, requests of the control, bad ones in both, bad ones in the treatment)"""
 
 
-def grid(edge: float, harmful: bool) -> t.List[float]:
-    """Alternatives to a ratio, evenly spaced on a logarithmic scale: 1.05 to 20 times above it (harmful) or below it."""
-    low, high = math.log(NEAREST), math.log(FARTHEST)
+def grid(edge: float, harmful: bool, farthest: t.Optional[float] = None) -> t.List[float]:
+    """Alternatives to a ratio, evenly spaced on a logarithmic scale: 1.05 to 20 times above it (harmful) or 1.05 to 5 times below it."""
+    far = farthest or (FARTHEST if harmful else FARTHEST_HARMLESS)
+    low, high = math.log(NEAREST), math.log(far)
     steps = [math.exp(low + (high - low) * k / (POINTS - 1)) for k in range(POINTS)]
     return [edge * step if harmful else edge / step for step in steps]
 
@@ -42,25 +45,26 @@ def log_odds_e_value(strata: t.Sequence[Stratum], edge: float, harmful: bool) ->
     psi, so log A as a function of log psi has no singularity nearer than i pi, and the error shrinks by 4.4 with each point.
     """
     sign = 1.0 if harmful else -1.0
-    nodes = [math.log(edge) + sign * offset for offset in _OFFSETS]
+    offsets, to_grid = _INTERPOLATION[harmful]
+    nodes = [math.log(edge) + sign * offset for offset in offsets]
     at_nodes = log_likelihoods(strata, [math.exp(node) for node in nodes])
-    at_edge, *on_grid = (sum(weight * value for weight, value in zip(row, at_nodes)) for row in _TO_GRID)
+    at_edge, *on_grid = (sum(weight * value for weight, value in zip(row, at_nodes)) for row in to_grid)
     return log_mean([each - at_edge for each in on_grid])
 
 
-def _interpolation() -> t.Tuple[t.List[float], t.List[t.List[float]]]:
-    """(Chebyshev points between 0 and log FARTHEST, the weights of their values at 0 and at each point of the grid)."""
-    half = math.log(FARTHEST) / 2
+def _interpolation(farthest: float) -> t.Tuple[t.List[float], t.List[t.List[float]]]:
+    """(Chebyshev points between 0 and log farthest, the weights of their values at 0 and at each point of the grid)."""
+    half = math.log(farthest) / 2
     points = [half - half * math.cos(math.pi * (2 * k + 1) / (2 * NODES)) for k in range(NODES)]
     barycentric = [(-1) ** k * math.sin(math.pi * (2 * k + 1) / (2 * NODES)) for k in range(NODES)]
     rows = []
-    for wanted in [0.0, *(math.log(ratio) for ratio in grid(1.0, harmful=True))]:
+    for wanted in [0.0, *(math.log(ratio) for ratio in grid(1.0, True, farthest))]:
         parts = [weight / (wanted - point) for weight, point in zip(barycentric, points)]
         rows.append([part / sum(parts) for part in parts])
     return points, rows
 
 
-_OFFSETS, _TO_GRID = _interpolation()
+_INTERPOLATION = {True: _interpolation(FARTHEST), False: _interpolation(FARTHEST_HARMLESS)}
 
 
 def log_likelihoods(strata: t.Sequence[Stratum], ratios: t.Sequence[float]) -> t.List[float]:
@@ -128,7 +132,7 @@ def _log_choose(n: int, k: int) -> float:
 
 def log_share_e_value(events: int, bad: int, limit: float) -> float:
     """log of the e-value against "the share of bad events is `limit` or more", 0 < limit < 1: half the weight on no bad event at all."""
-    below = grid(limit, harmful=False)
+    below = grid(limit, harmful=False, farthest=FARTHEST)
     good = events - bad
     null = bad * math.log(limit) + good * math.log1p(-limit)
     parts = [bad * math.log(share) + good * math.log1p(-share) - null - math.log(2 * len(below)) for share in below]
@@ -144,6 +148,8 @@ def share_at_most(events: int, bad: int, alpha: float) -> float:
     low, high, wanted = bad / events, 1.0, math.log(1 / alpha)
     for _step in range(40):
         middle = (low + high) / 2
+        if not low < middle < high:
+            break
         if log_share_e_value(events, bad, middle) >= wanted:
             high = middle
         else:

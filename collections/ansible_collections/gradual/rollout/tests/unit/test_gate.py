@@ -31,7 +31,7 @@ def counts(errors: Rows, slow: Rows | None = None, percent: int = 25, elapsed: f
 GOOD = rows(30, (25, 0), (75, 0))
 ERRING = rows(10, (25, 3), (75, 0))
 BOTH_BAD = rows(10, (25, 10), (75, 30))
-BASE = rows(6, (250, 3), (750, 9))
+BASE = rows(3, (250, 3), (750, 9))
 
 
 LOOKS: list[tuple[str, dict[str, t.Any], str, str]] = [

@@ -100,6 +100,10 @@ def test_the_bound_of_a_share_lies_above_the_share(events: int, share: float, al
     assert bound >= bad / events if events else bound == 1
 
 
+def test_the_bound_is_found_next_to_one() -> None:
+    assert 12288 / 12289 < sequential.share_at_most(12289, 12288, 0.5) <= 1
+
+
 def test_the_bound_without_a_bad_event_is_near_the_exact_one() -> None:
     exact = 1 - 0.1 ** (1 / 500)
     assert exact < sequential.share_at_most(500, 0, 0.1) < 1.35 * exact
