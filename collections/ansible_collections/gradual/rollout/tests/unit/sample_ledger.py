@@ -268,3 +268,33 @@ def host_lost() -> Ledger:
     ledger.add("host.lost", host="app2", error="app2 cannot be reached")
     back(ledger, left=("app2",))
     return ledger
+
+
+def asked_back() -> Ledger:
+    """A rollout that had finished and that a person took back later."""
+    ledger = completed()
+    ledger.now += 600
+    ledger.add("lease.taken", holder="ops@controller:4712", seconds=90)
+    ledger.add("step.started", step="rollback")
+    ledger.add("flags.off", 3, hosts=HOSTS, lost=[])
+    for host in HOSTS:
+        ledger.add("host.drained", 1, host=host)
+        ledger.add("host.admitted", 5, host=host)
+        ledger.add("host.returned", 0.2, host=host, **{"from": AFTER, "to": BEFORE})
+    ledger.add("return.finished", left=[])
+    traffic(ledger)
+    ledger.add("rollout.finished", outcome="returned")
+    return ledger
+
+
+def resumed() -> Ledger:
+    """A rollout that was killed in the middle of its release, taken up again by another controller, and finished."""
+    ledger = prepared()
+    ledger.add("step.started", step="release")
+    ledger.add("host.drained", 1, host="app1")
+    ledger.now += 200
+    ledger.add("lease.taken", holder="ops@other:17", seconds=90)
+    ledger.add("rollout.resumed", holder="ops@other:17")
+    for line in completed().lines[len(prepared().lines) :]:
+        ledger.add(line["event"], **line["data"])
+    return ledger

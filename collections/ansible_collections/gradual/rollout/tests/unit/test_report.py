@@ -27,6 +27,8 @@ ALL: dict[str, Callable[[], sample.Ledger]] = {
     "taken back": sample.taken_back,
     "never ready": sample.never_ready,
     "host lost": sample.host_lost,
+    "asked back": sample.asked_back,
+    "resumed": sample.resumed,
 }
 
 
@@ -75,6 +77,8 @@ def test_no_claim_stands_without_evidence(reports: dict[str, dict[str, Any]], le
         ("never ready", "returned", "FAIL", "the rollout is returned, not completed"),
         ("host lost", "incomplete", "FAIL", "hosts-lost: lost on the way: app2"),
         ("opened", "open", "FAIL", "the rollout is open, not completed"),
+        ("asked back", "returned", "FAIL", "the rollout is returned, not completed"),
+        ("resumed", "completed", "CONCERNS", "criterion 8 (rollback possible at every moment): not measured"),
     ],
 )
 def test_gate(reports: dict[str, dict[str, Any]], name: str, outcome: str, status: str, reason: str | None) -> None:
@@ -115,6 +119,19 @@ def test_a_canary_that_never_came_up_gave_nobody_a_bad_answer(reports: dict[str,
     assert "no user was given a bad answer" in found["bad-to-flags-off"]["statement"]
     assert found["noticed-to-safe"]["value"] == pytest.approx(5.2, abs=0.1)
     assert any("journalctl" in step for step in reports["never ready"]["next_steps"])
+
+
+def test_a_return_that_was_asked_for_is_told_as_such(reports: dict[str, dict[str, Any]]) -> None:
+    report = reports["asked back"]
+    assert report["headline"] == "storefront 2.0.0 was taken back, as asked"
+    assert claims(report)["noticed-to-safe"]["value"] == pytest.approx(3.0, abs=0.1)
+    assert report["shares_set"][-1]["percent"] == 0
+    assert {row["after"] for row in report["hosts"]} == {"1.0.0"}
+
+
+def test_a_rollout_that_was_taken_up_again_says_so(reports: dict[str, dict[str, Any]]) -> None:
+    assert claims(reports["resumed"])["resumed"]["statement"] == "taken up again 1 time"
+    assert reports["resumed"]["headline"] == "storefront 2.0.0 is with all users"
 
 
 def test_nothing_to_take_back_is_not_the_same_as_not_measured(reports: dict[str, dict[str, Any]]) -> None:

@@ -88,7 +88,7 @@ def times(events: Events) -> list[Claim]:
     rows = (
         ("bad-to-flags-off", "from the first bad answer that the gate counted to flags off on every host", bad, when["flags_off_at"], [*aborts, off]),
         ("bad-to-hosts-back", "from the first bad answer that the gate counted to the last host back", bad, when["hosts_back_at"], [*aborts, back]),
-        ("noticed-to-safe", "from noticing the failure to users being safe", when["noticed_at"], safe, [noticed, off, ended]),
+        ("noticed-to-safe", f"from {'noticing the failure' if aborts or failure(events) else 'beginning to go back, as asked,'} to users being safe", when["noticed_at"], safe, [noticed, off, ended]),
     )
     result = []
     for name, text, start, end, evidence in rows:
