@@ -85,10 +85,11 @@ def times(events: Events) -> list[Claim]:
     back, ended = events.last("host.returned"), events.last("return.finished")
     # Users who were shown nothing are safe when the hosts are back; the others when the features are off.
     bad, safe = when["first_bad_at"], when["flags_off_at"] if events.of("stage.set") else when["return_finished_at"]
+    beginning = "from noticing the failure" if aborts or failure(events) else "from beginning to go back, as asked,"
     rows = (
         ("bad-to-flags-off", "from the first bad answer that the gate counted to flags off on every host", bad, when["flags_off_at"], [*aborts, off]),
         ("bad-to-hosts-back", "from the first bad answer that the gate counted to the last host back", bad, when["hosts_back_at"], [*aborts, back]),
-        ("noticed-to-safe", f"from {'noticing the failure' if aborts or failure(events) else 'beginning to go back, as asked,'} to users being safe", when["noticed_at"], safe, [noticed, off, ended]),
+        ("noticed-to-safe", f"{beginning} to users being safe", when["noticed_at"], safe, [noticed, off, ended]),
     )
     result = []
     for name, text, start, end, evidence in rows:
