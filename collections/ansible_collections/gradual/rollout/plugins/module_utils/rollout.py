@@ -162,8 +162,9 @@ def _step(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) 
 def _returned(state_: dict[str, Any], data: dict[str, Any]) -> None:
     """Users are back: what a later run would have to do again is not done any more."""
     left = data.get("left")
-    state_["returned"] = {"left": left if isinstance(left, list) else []}
-    for step in ("release", "ramp", "verify", "rollback"):
+    kept = data.get("hosts_kept") is True
+    state_["returned"] = {"left": left if isinstance(left, list) else [], "hosts_kept": kept}
+    for step in ("ramp", "verify", "rollback") if kept else ("release", "ramp", "verify", "rollback"):
         state_["steps"].pop(step, None)
 
 
