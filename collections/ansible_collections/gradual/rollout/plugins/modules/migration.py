@@ -163,6 +163,14 @@ applied:
       description: What else was done, such as rebuilding an index.
       type: list
       elements: str
+failed_step:
+  description: The step that failed, like one of RV(applied), or null.
+  returned: on failure
+  type: dict
+message:
+  description: Why nothing can be told yet, because the release is not staged in O(directory).
+  returned: in check mode, where that is so
+  type: str
 left:
   description: Revisions of a later phase that stay pending.
   returned: always
@@ -235,6 +243,10 @@ def request(module: AnsibleModule) -> Request:
 
 def migrate(module: AnsibleModule) -> dict[str, object]:
     """Look or apply, as asked."""
+    if module.check_mode and not os.path.isdir(module.params["directory"]):
+        nothing: dict[str, object] = {key: [] for key in ("pending", "would_apply", "applied", "left", "invalid_indexes")}
+        told = f"the release is not staged in {module.params['directory']} yet; what is pending can be told only then"
+        return {"changed": True, "message": told, "from": None, "to": None, "current": None, "identity": {}, **nothing}
     adapter = ADAPTERS[module.params["adapter"]](os.path.realpath(module.params["directory"]), module.params["path"])
     with Migrator(request(module), adapter) as migrator:
         if module.params["state"] == "info":
