@@ -196,17 +196,17 @@ def _certify_alone(treatment: Arm, before: Arm, settings: Settings) -> t.Tuple[s
 
 def _harmless(treatment: Arm, settings: Settings) -> t.Tuple[float, str]:
     """(upper bound of the share of bad events, why that is harmless or "")."""
-    bound = sequential.share_at_most(treatment.events, treatment.bad, settings.certify_alpha)
+    bound = sequential.share_at_most(treatment.events, treatment.bad, settings.certify_each)
     limit = wording.percent(settings.harmless_share)
     return bound, f"under {wording.percent(bound)} ({_sure(settings)}), where under {limit} is harmless" if bound < settings.harmless_share else ""
 
 
 def _less_bad(strata: t.Sequence[sequential.Stratum], margin: float, settings: Settings) -> bool:
-    return sequential.log_odds_e_value(strata, margin, harmful=False) >= math.log(1 / settings.certify_alpha)
+    return sequential.log_odds_e_value(strata, margin, harmful=False) >= math.log(1 / settings.certify_each)
 
 
 def _sure(settings: Settings) -> str:
-    return f"{wording.percent(1 - settings.certify_alpha)} sure"
+    return f"{wording.percent(1 - settings.certify_each)} sure"
 
 
 def _over_hard_limit(rows: t.Sequence[t.Sequence[int]], limit: float, alone: bool) -> t.Optional[str]:

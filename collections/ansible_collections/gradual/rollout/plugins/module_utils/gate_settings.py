@@ -32,6 +32,11 @@ class Settings:
     look: float = 10.0
     deadline: float = 0.0
 
+    @property
+    def certify_each(self) -> float:
+        """The chance of error of each of the two ways to certify a metric, so that both together keep certify_alpha."""
+        return self.certify_alpha / 2
+
     def hard_share(self, metric: str) -> float:
         return self.hard_error_share if metric == "errors" else self.hard_slow_share
 
