@@ -9,63 +9,16 @@ For `ledger` it also says who writes, and finds out whether the holder of the le
 
 from __future__ import annotations
 
-import contextlib
-import getpass
-import hashlib
-import multiprocessing
-import os
-import re
-import socket
 import time
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.gradual.rollout.plugins.plugin_utils.holder import at_work, has_stopped, holder, is_dead
 
 display = Display()
-HOLDER = re.compile(r"(?P<place>.+):(?P<pid>\d+)\Z", re.DOTALL)
-
-
-def _place() -> str:
-    """user@controller/mark: the mark tells this boot and this container from others of the same name."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    seen = ""
-    with contextlib.suppress(OSError):
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-            seen = stream.read()
-        seen += os.readlink("/proc/self/ns/pid")
-    mark = hashlib.sha256(seen.encode()).hexdigest()[:6]
-    return f"{user}@{socket.gethostname()}/{mark}"
-
-
-def holder() -> str:
-    """Name of this run of ansible-playbook, whichever of its workers asks."""
-    parent = multiprocessing.parent_process()
-    return f"{_place()}:{parent.pid if parent else os.getpid()}"
-
-
-def is_dead(name: str) -> bool:
-    """Whether the run of that name was on this controller and is certainly no more."""
-    match = HOLDER.match(name)
-    if match is None or match["place"] != _place():
-        return False
-    pid = int(match["pid"])
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            command = stream.read()
-    except OSError:
-        return False
-    return bool(command) and b"ansible" not in command
 
 
 def clock_off(clock: float, began: float, ended: float) -> float:
@@ -85,7 +38,8 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         try:
             result: dict[str, Any] = super().run(tmp, variables)
-            result.update(self._module(variables))
+            with at_work(constants.DEFAULT_LOCAL_TMP):
+                result.update(self._module(variables))
         except AnsibleConnectionFailure as error:
             result = self._failure(str(error), variables)
         if result.get("unreachable"):
@@ -111,7 +65,7 @@ class ActionModule(ActionBase):
         if "clock" in result:
             result["clock_off"] = clock_off(float(result["clock"]), began, time.time())
         other = (result.get("lease") or {}).get("holder") if is_ledger and result.get("failed") else None
-        if other and is_dead(other):
+        if other and is_dead(other) and has_stopped(other, constants.DEFAULT_LOCAL_TMP):
             display.vvv(f"{other}, who holds the lease, is dead: taking over")
             result = self._execute_module(module_args={**arguments, "dead_holder": other}, task_vars=variables)
         return result

@@ -16,6 +16,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.gradual.rollout.plugins.action import reach
 from ansible_collections.gradual.rollout.plugins.callback import run_log
+from ansible_collections.gradual.rollout.plugins.plugin_utils import holder
 
 COLLECTIONS = Path(__file__).parents[5]
 
@@ -76,11 +77,11 @@ def test_only_the_ledger_is_told_who_writes(monkeypatch: pytest.MonkeyPatch) -> 
     plugin("gradual.rollout.ledger", path="/x").run()
     plugin("gradual.rollout.ledger", path="/x", holder="me").run()
     plugin("gradual.rollout.ledger_info", path="/x").run()
-    assert called == [{"path": "/x", "holder": reach.holder()}, {"path": "/x", "holder": "me"}, {"path": "/x"}]
+    assert called == [{"path": "/x", "holder": holder.holder()}, {"path": "/x", "holder": "me"}, {"path": "/x"}]
 
 
 def test_a_lease_of_a_dead_run_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    dead = reach.holder().rpartition(":")[0] + ":" + str(_dead_pid())
+    dead = holder.holder().rpartition(":")[0] + ":" + str(_dead_pid())
     held = {"failed": True, "msg": "held", "lease": {"holder": dead}}
     called = answering(monkeypatch, held, {"changed": True})
     assert plugin(path="/x").run() == {"changed": True}
@@ -101,17 +102,30 @@ def _dead_pid() -> int:
 
 
 def test_who_is_dead() -> None:
-    place = reach.holder().rpartition(":")[0]
+    place = holder.holder().rpartition(":")[0]
     other = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     try:
-        assert reach.is_dead(f"{place}:{_dead_pid()}")
-        assert reach.is_dead(f"{place}:{other.pid}"), "the number was given to another program meanwhile"
+        assert holder.is_dead(f"{place}:{_dead_pid()}")
+        assert holder.is_dead(f"{place}:{other.pid}"), "the number was given to another program meanwhile"
     finally:
         other.communicate()
-    assert not reach.is_dead(f"{place}x:{_dead_pid()}"), "another controller's runs cannot be known"
-    assert not reach.is_dead(f"{place}:{10**30}")
+    assert not holder.is_dead(f"{place}x:{_dead_pid()}"), "another controller's runs cannot be known"
+    assert not holder.is_dead(f"{place}:{10**30}")
     for name in ("", "x", f"{place}:", f"{place}:-1", f"{place}:1:2x"):
-        assert not reach.is_dead(name)
+        assert not holder.is_dead(name)
+
+
+def test_a_step_that_a_killed_run_left_is_waited_for(tmp_path: Path) -> None:
+    mine, other = tmp_path / "ansible-local-10abcdefgh", tmp_path / "ansible-local-9abcdefgh"
+    for directory in (mine, other):
+        directory.mkdir()
+    assert holder.has_stopped("ann@here/1:9", str(mine)), "it never began a step"
+    with holder.at_work(str(other)), holder.at_work(str(other)):
+        assert not holder.has_stopped("ann@here/1:9", str(mine), patience=0.05)
+        assert holder.has_stopped("ann@here/1:10", str(mine), patience=0.05)
+    assert holder.has_stopped("ann@here/1:9", str(mine))
+    with holder.at_work(str(tmp_path / "nowhere")):
+        assert holder.has_stopped("ann@here/1:9", str(mine))
 
 
 @pytest.mark.parametrize(("clock", "off"), [(10.0, 0), (12.0, 0), (11.0, 0), (15.2, 3.2), (3.5, -6.5)])
