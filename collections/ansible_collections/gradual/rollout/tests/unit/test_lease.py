@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,6 +198,14 @@ def test_hosts_and_stages_are_told_as_they_are(book: Book) -> None:
 def test_events_are_checked(event: dict[str, Any], wrong: str) -> None:
     with pytest.raises(LedgerError, match=wrong):
         lease.checked([event])
+
+
+def test_every_event_that_the_roles_record_is_known() -> None:
+    root = Path(__file__).parents[6]
+    text = "".join(path.read_text(encoding="utf-8") for path in [*root.glob("roles/*/tasks/*.yml"), *root.glob("roles/*/vars/*.yml")])
+    recorded = set(re.findall(r"event: ['\"]?([a-z]+\.[a-z_]+)", text))
+    assert recorded - set(lease.EVENTS) == set()
+    assert len(recorded) > 10, "the search itself"
 
 
 def test_a_percentage_out_of_a_template_is_a_number() -> None:
