@@ -23,9 +23,11 @@ Event = tuple[str, dict[str, Any]]
 EVENTS: dict[str, tuple[str, ...]] = {
     "step.started": ("step",), "step.finished": ("step",), "step.failed": ("step",),
     "backup.proven": ("receipt",), "migration.applied": ("from", "to"), "contract.applied": ("from", "to"),
-    "host.drained": ("host",), "host.released": ("host",), "host.admitted": ("host",), "host.returned": ("host",), "host.lost": ("host",), "host.rehearsed": ("host",),
+    "host.drained": ("host",), "host.released": ("host",), "host.admitted": ("host",), "host.returned": ("host",), "host.lost": ("host",),
+    "host.rehearsed": ("host",),
     "stage.set": ("percent",), "stage.verified": ("percent",), "stage.measured": ("percent",), "stage.certified": ("percent",),
-    "stage.approved": ("percent",), "gate.looked": ("percent",), "smoke.finished": ("phase",), "flags.off": (), "traffic.observed": (), "monitoring.observed": (),
+    "stage.approved": ("percent",), "gate.looked": ("percent",), "smoke.finished": ("phase",), "flags.off": (), "traffic.observed": (),
+    "monitoring.observed": (),
     "return.finished": (), "flag.retired": ("flag",), "report.written": ("files",), "rollout.resumed": (),
 }  # fmt: skip
 # What anybody may record without the lease: the run that holds it waits for just that.
