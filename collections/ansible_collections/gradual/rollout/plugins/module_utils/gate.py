@@ -31,6 +31,8 @@ ENOUGH = 20
 # Intervals that a stage may go on without a single full one before that is "no data".
 GRACE = 3
 NO_DATA = "no data"
+# An e-value from which on nothing is certified: little harm is no reason to go on while it looks like harm.
+SUSPICIOUS = 3.0
 CAP = 1e12
 
 Json = t.Dict[str, t.Any]
@@ -155,7 +157,10 @@ def _judge_metric(metric: Json, settings: Settings, alpha: float, alone: bool, y
         return verdict("continue", "no full interval yet") if young else verdict("hold", NO_DATA)
     if alone:
         return verdict(*_certify_alone(treatment, _arm(metric.get("before")), settings))
-    return verdict(*_certify(treatment, control, strata, settings, settings.margin * offset))
+    word, why, distance = _certify(treatment, control, strata, settings, settings.margin * offset)
+    if word == "promote" and against > math.log(SUSPICIOUS):
+        return verdict("continue", f"{why}, but the figures speak for harm {math.exp(against):.1f} to 1", 1.0)
+    return verdict(word, why, distance)
 
 
 def _certify(treatment: Arm, control: Arm, strata: t.Sequence[sequential.Stratum], settings: Settings, margin: float) -> t.Tuple[str, str, float]:

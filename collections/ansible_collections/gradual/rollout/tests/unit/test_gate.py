@@ -31,6 +31,7 @@ def counts(errors: Rows, slow: Rows | None = None, percent: int = 25, elapsed: f
 
 GOOD = rows(30, (25, 0), (75, 0))
 ERRING = rows(10, (25, 3), (75, 0))
+LITTLE = rows(5, (100, 1), (300, 0)) + rows(2, (100, 0), (300, 1), 5) + rows(13, (100, 0), (300, 0), 7)
 BOTH_BAD = rows(10, (25, 10), (75, 30))
 BASE = rows(3, (250, 3), (750, 9))
 
@@ -46,6 +47,7 @@ LOOKS: list[tuple[str, dict[str, t.Any], str, str]] = [
     ("errors while others have no data", counts(ERRING, None, problems=["app3 has not been scraped for 30 s"]), "abort", "times worse"),
     ("the same errors in both arms", counts(BASE, GOOD), "continue", "still possible"),
     ("the same errors in both arms for long", counts(rows(400, (250, 3), (750, 9)), GOOD), "promote", "less than 2 times as bad"),
+    ("little harm that looks like harm", counts(LITTLE, GOOD), "continue", "but the figures speak for harm"),
     ("both arms broken", counts(BOTH_BAD, GOOD), "hold", "something else is wrong"),
     ("both arms broken once, then mended", counts(BOTH_BAD + rows(60, (250, 0), (750, 0), 10), GOOD), "promote", "sure"),
     ("hard limit at 100 %", counts(rows(3, (100, 30), (0, 0)), rows(3, (100, 0), (0, 0)), percent=100), "abort", "hard limit of 20 % twice in a row"),
