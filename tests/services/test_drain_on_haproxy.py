@@ -1,0 +1,237 @@
+"""Hosts leave and enter traffic at a real HAProxy, under requests that leave on schedule whether or not answers came."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import http.client
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import typing as t
+
+import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils import draining
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Socket
+
+from tests.services.history import free_port, needs
+
+RATE = 80
+"""Requests a second."""
+
+# An application that takes a moment for each request, and drops everything when it is told to end.
+APPLICATION = """
+import http.server, signal, sys, os, time
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        time.sleep(0 if self.path == "/readyz" else 0.08)
+        self.send_response(200)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(sys.argv[2].encode())
+    def log_message(self, *_): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+
+# What roles/balancer writes, as far as servers go.
+CONFIGURATION = """
+global
+    stats socket {folder}/admin.sock mode 600 level admin expose-fd listeners
+    server-state-file {folder}/server-state
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 30s
+    timeout server 30s
+    timeout http-keep-alive 15s
+frontend front_door
+    bind 127.0.0.1:{front_door}
+    default_backend application
+backend application
+    balance roundrobin
+    load-server-state-from-file global
+    retries 3
+    retry-on conn-failure
+    option redispatch 1
+    http-reuse safe
+    option httpchk
+    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host test
+    default-server check inter 500ms fall 2 rise 2
+    server app1 127.0.0.1:{app1}
+    server app2 127.0.0.1:{app2}
+"""
+
+
+@dataclasses.dataclass
+class Fleet:
+    """Two applications behind a balancer."""
+
+    folder: pathlib.Path
+    ports: dict[str, int]
+    processes: dict[str, subprocess.Popen[bytes]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def socket(self) -> Socket:
+        return Socket(str(self.folder / "admin.sock"))
+
+    def start(self, name: str) -> None:
+        self.processes[name] = subprocess.Popen([sys.executable, "-c", APPLICATION, str(self.ports[name]), name])
+
+    def stop(self, name: str) -> None:
+        self.processes[name].send_signal(signal.SIGTERM)
+        self.processes[name].wait(10)
+
+    def balance(self) -> None:
+        """Start HAProxy, or reload it as systemd would: the new process takes the listening sockets over."""
+        before = self.processes.get("haproxy")
+        command = ["haproxy", "-W", "-f", str(self.folder / "haproxy.cfg")]
+        if before is not None:
+            before.send_signal(signal.SIGUSR2)
+            time.sleep(1.5)
+        else:
+            self.processes["haproxy"] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def move(self, name: str, state: str, timeout: float = 20) -> dict[str, t.Any]:
+        (result,) = draining.move(self.socket, [name], draining.Wish("application", state, timeout))
+        self.socket.save(str(self.folder / "server-state"))
+        return result
+
+    def states(self) -> dict[str, str]:
+        return {server.name: server.state for server in self.socket.servers("application")}
+
+    def wait_up(self) -> None:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with contextlib.suppress(HaproxyError):
+                if all(server.settled for server in self.socket.servers("application")):
+                    return
+            time.sleep(0.1)
+        pytest.fail(f"the servers are not up: {self.socket.servers('application')}")
+
+
+@pytest.fixture
+def fleet(tmp_path: pathlib.Path) -> t.Iterator[Fleet]:
+    needs("haproxy")
+    made = Fleet(tmp_path, {name: free_port() for name in ("front_door", "app1", "app2")})
+    (tmp_path / "haproxy.cfg").write_text(CONFIGURATION.format(folder=tmp_path, **made.ports))
+    made.start("app1")
+    made.start("app2")
+    made.balance()
+    try:
+        made.wait_up()
+        yield made
+    finally:
+        for process in made.processes.values():
+            process.terminate()
+        for process in made.processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            process.kill()
+
+
+class Load:
+    """Requests on schedule; every second one over a connection that is kept, the others over a new one each."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._ended = port, threading.Event()
+        self._kept = threading.local()
+        self.answers: collections.Counter[str] = collections.Counter()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with concurrent.futures.ThreadPoolExecutor(60) as pool:
+            began, number = time.monotonic(), 0
+            while not self._ended.is_set():
+                number += 1
+                pool.submit(self._ask, number % 2 == 0)
+                time.sleep(max(0.0, began + number / RATE - time.monotonic()))
+
+    def _ask(self, keep: bool) -> None:
+        connection = getattr(self._kept, "connection", None) if keep else None
+        connection = connection or http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            said = answer.read().decode() if answer.status == 200 else "failed"
+        except (OSError, http.client.HTTPException):
+            said = "failed"
+        if keep and said != "failed":
+            self._kept.connection = connection
+        else:
+            connection.close()
+        with self._lock:
+            self.answers[said] += 1
+
+
+def test_every_host_is_replaced_and_no_request_fails(fleet: Fleet) -> None:
+    with Load(fleet.ports["front_door"]) as load:
+        time.sleep(1)
+        for name in ("app1", "app2"):
+            drained = fleet.move(name, "drained")
+            assert (drained["after"], drained["sessions"]) == ("maintenance", 0)
+            fleet.stop(name)
+            seen = load.answers[name]
+            time.sleep(1)
+            assert load.answers[name] == seen, "a host in maintenance was asked"
+            fleet.start(name)
+            assert fleet.move(name, "ready")["after"] == "ready"
+            time.sleep(1)
+            assert load.answers[name] > seen, "an admitted host was not asked"
+    assert load.answers["failed"] == 0, load.answers
+    assert load.answers.total() > 4 * RATE
+
+
+def test_without_a_drain_requests_fail(fleet: Fleet) -> None:
+    """The negative control of the test above."""
+    with Load(fleet.ports["front_door"]) as load:
+        time.sleep(1)
+        fleet.stop("app1")
+        time.sleep(1)
+    assert load.answers["failed"] > 0, load.answers
+
+
+def test_a_reload_forgets_nothing(fleet: Fleet) -> None:
+    fleet.move("app1", "drained")
+    fleet.balance()
+    assert fleet.states() == {"app1": "maintenance", "app2": "ready"}
+    fleet.move("app1", "ready")
+    fleet.balance()
+    fleet.wait_up()
+
+
+def test_a_reload_forgets_what_was_not_saved(fleet: Fleet) -> None:
+    """The negative control of the test above."""
+    fleet.move("app1", "drained")
+    (fleet.folder / "server-state").unlink()
+    fleet.balance()
+    assert fleet.states()["app1"] == "ready"
+
+
+def test_a_host_that_does_not_come_up_is_told(fleet: Fleet) -> None:
+    fleet.move("app1", "drained")
+    fleet.stop("app1")
+    with pytest.raises(draining.NotInTime, match=r"application/app1 is not up after 3 s: .*its check says L4CON"):
+        fleet.move("app1", "ready", timeout=3)
+
+
+def test_the_socket_is_where_it_should_be(fleet: Fleet) -> None:
+    shutil.move(fleet.folder / "admin.sock", fleet.folder / "elsewhere.sock")
+    with pytest.raises(HaproxyError, match="is not there; start haproxy"):
+        fleet.move("app1", "ready")
