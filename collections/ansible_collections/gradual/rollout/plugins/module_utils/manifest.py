@@ -248,12 +248,20 @@ def _across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes
                 mistakes.append(
                     f"{where}.headers.{header}: would be kept in the record, seen {shown(header)}; write user: NAME, or probe a path that needs no secret"
                 )
-    for role, group in manifest.get("hosts", {}).items() if groups is not None else ():
-        if not (groups or {}).get(group):
-            state = "has no hosts" if group in (groups or {}) else "is not in the inventory"
-            near = difflib.get_close_matches(group, [name for name, hosts in (groups or {}).items() if hosts], 1, 0.6)
+    if groups is not None:
+        mistakes.extend(_hosts(manifest, groups))
+
+
+def _hosts(manifest: dict[str, Any], groups: Mapping[str, Any]) -> Iterable[str]:
+    for role, group in manifest.get("hosts", {}).items():
+        if not groups.get(group):
+            state = "has no hosts" if group in groups else "is not in the inventory"
+            near = difflib.get_close_matches(group, [name for name, hosts in groups.items() if hosts], 1, 0.6)
             advice = f"write {near[0]}" if near else f"write the group of the {role} hosts, or add it to the inventory"
-            mistakes.append(f"hosts.{role}: a group that {state}, seen {shown(group)}; {advice}")
+            yield f"hosts.{role}: a group that {state}, seen {shown(group)}; {advice}"
+    hosts = groups.get(manifest.get("hosts", {}).get("application")) or []
+    if manifest.get("canary") and hosts and manifest["canary"] not in hosts:
+        yield f"canary: not one of the application hosts, seen {shown(manifest['canary'])}; write {' or '.join(hosts)}"
 
 
 def _probes(manifest: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

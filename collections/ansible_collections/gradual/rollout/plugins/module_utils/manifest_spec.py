@@ -139,6 +139,7 @@ SPEC: dict[str, Field] = {
         "choices": ["flags", "release"],
         "description": "What goes back when a stage is aborted: the flags, or the hosts as well.",
     },
+    "canary": {"type": "str", "description": "The application host that goes first; the first one of the inventory without it."},
     "hosts": {
         "type": "dict",
         "fill": True,

@@ -105,6 +105,8 @@ def test_checking_again_changes_nothing() -> None:
         ({"gate": {"on_no_data": "pass"}}, ['gate.on_no_data: not known, seen "pass"; write rollback or manual']),
         ({"hosts": {"database": "databse"}}, ['hosts.database: a group that is not in the inventory, seen "databse"; write database']),
         ({"hosts": {"database": "spare"}}, ['hosts.database: a group that has no hosts, seen "spare"; write the group of the database hosts']),
+        ({"canary": "app9"}, ['canary: not one of the application hosts, seen "app9"; write app1']),
+        ({"canary": "database"}, ['canary: not one of the application hosts, seen "database"; write app1']),
         ({"version": 2.0}, ["version: a number and not text (zeros may be lost already), seen 2.0; write it in quotes"]),
         ({"version": "../2"}, ['version: not of the right form, seen "../2"; write 2.0.0']),
         ({"application": "Store Front"}, ['application: not of the right form, seen "Store Front"; write storefront']),
@@ -146,6 +148,8 @@ def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> N
         ({"artifact__sha256": DIGEST.upper()}, "artifact", {"sha256": DIGEST}),
         ({"features__0__smoke__0__flag": False}, "features", None),
         ({"on_abort": ""}, "on_abort", "release"),
+        ({"canary": "app1"}, "canary", "app1"),
+        ({"canary": ""}, "canary", None),
     ],
 )
 def test_strings_and_blank_answers_are_read_as_what_they_mean(changes: dict[str, Any], key: str, wanted: Any) -> None:
