@@ -17,4 +17,4 @@ with Story("good-release") as story:
     story.end_load()
     story.note("shares", measured)
     story.note("commands", len(processes.commands))
-    story.note("leaked", [secrets.leaks_in(command, secrets.planted()) for command in processes.commands if secrets.leaks_in(command, secrets.planted())])
+    story.note("leaked", processes.leaked())

@@ -1,7 +1,7 @@
 """app3 is cut off in the middle of a bake; later it is connected again and a second deploy.yml finishes the rollout."""
 
 from tests.support import fleet
-from tests.support.manifests import release
+from tests.support.manifests import GOOD
 from tests.support.story import Story
 from tests.support.waiting import until
 
@@ -12,7 +12,7 @@ def shares_of_app3() -> list[float]:
 
 with Story("host-lost-in-ramp") as story:
     story.begin_load()
-    play = story.launch("deploy.yml", *release("epic21", on_abort="flags"))
+    play = story.launch("deploy.yml", *GOOD)
     story.wait_for(play, "stage.measured", percent=25)
     story.fault("disconnect", "app3")
     with story.measured("alone_until_off_seconds"):
@@ -20,5 +20,5 @@ with Story("host-lost-in-ramp") as story:
     story.finish(play)
     story.snapshot("without app3")
     story.fault("connect", "app3")
-    story.play("deploy.yml", *release("epic21", on_abort="flags", stages=[100]))
+    story.play("deploy.yml", *GOOD)
     story.end_load()

@@ -66,6 +66,11 @@ class Processes:
         self._stop.set()
         self._thread.join()
 
+    def leaked(self) -> list[str]:
+        """Secrets that stood on a command line, with what the line began with."""
+        secrets = planted()
+        return [f"{command[:60]!r}: {name}" for command in self.commands for name in leaks_in(command, secrets)]
+
     def _watch(self) -> None:
         young: dict[str, int] = {}
         known: set[str] = set()
