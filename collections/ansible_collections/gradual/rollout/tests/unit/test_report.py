@@ -322,6 +322,16 @@ def test_a_first_release_has_nothing_to_go_back_to() -> None:
     assert claims(document.build(ledger.lines))["way-back"]["status"] == "not needed"
 
 
+def test_a_report_of_another_version_is_named() -> None:
+    galaxy = (SCHEMA.parents[1] / "galaxy.yml").read_text()
+    assert f"version: {document.VERSION}\n" in galaxy
+    ledger = sample.never_ready()
+    content = document.render({**document.build(ledger.lines), "made_by": "gradual.rollout 0.0.9"}).encode()
+    ledger.add("report.written", files={"report.json": check.sha256(content)})
+    problems = check.check(ledger.content, {"report.json": content})
+    assert "it was made by 'gradual.rollout 0.0.9', and this is gradual.rollout 0.1.0: check it with the version that made it" in problems
+
+
 def test_a_missing_file_and_an_unrecorded_report_are_named(written: tuple[Path, Path, dict[str, Any]]) -> None:
     ledger, directory, _result = written
     (directory / "report.md").unlink()

@@ -38,6 +38,8 @@ def check(ledger: bytes, files: dict[str, bytes]) -> list[str]:
         again = document.build([line for line in reading.lines if line["seq"] < written["seq"]], rollout)
     except ReportError as error:
         return [*problems, str(error)]
+    if stored.get("made_by") != again["made_by"]:
+        problems.append(f"it was made by {stored.get('made_by')!r}, and this is {again['made_by']}: check it with the version that made it")
     problems += _claims(stored, again)
     if not problems and document.render(again).encode("utf-8") != files["report.json"]:
         problems.append(f"report.json differs from what its ledger gives in: {', '.join(_different(stored, again)) or 'its spelling'}")

@@ -26,6 +26,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
 )
 
 SCHEMA = 1
+# Of galaxy.yml: other versions may say the same things in other words, so a report is checked with the version that made it.
+VERSION = "0.1.0"
 CRITERIA = {
     1: "a deployment plan, with a timeline and a rollback procedure for every step",
     2: "gradual rollout by feature flags, share measured at each stage, same users kept",
@@ -63,6 +65,7 @@ def build(lines: list[Line], rollout: str | None = None) -> dict[str, Any]:
     finished = events.last("rollout.finished")
     return {
         "schema": SCHEMA,
+        "made_by": f"gradual.rollout {VERSION}",
         "rollout": events.rollout,
         "application": manifest.get("application"),
         "version": manifest.get("version"),
