@@ -60,6 +60,8 @@ class ActionModule(ActionBase):
         is_ledger = self._task.action.rpartition(".")[2] == "ledger"
         if is_ledger:
             arguments.setdefault("holder", holder())
+            if variables.get("gradual_dead_holder"):
+                arguments.setdefault("dead_holder", str(variables["gradual_dead_holder"]))
         began = time.time()
         result: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=variables)
         if "clock" in result:

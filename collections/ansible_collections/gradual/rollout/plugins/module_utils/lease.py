@@ -145,7 +145,8 @@ def take(newest: dict[str, Any] | None, request: Request) -> list[Event]:
     if newest and lease and lease["held"] and lease["holder"] != request.dead_holder:
         raise LeaseHeld(
             f"Rollout {newest['id']} is in the hands of {lease['holder']} since {lease['since']}; unless it goes on, its lease ends "
-            f"at {lease['until']} (it is {stamp(request.now)} now). Wait for it to end, or stop that run and try again after this time.",
+            f"at {lease['until']} (it is {stamp(request.now)} now). Wait for it to end. "
+            f"Only if you know for certain that it is dead: the same command with -e gradual_dead_holder={lease['holder']}",
             lease,
         )
     return [_taken(request, lease["holder"] if lease else None)]

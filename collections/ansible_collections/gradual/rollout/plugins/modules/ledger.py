@@ -80,7 +80,10 @@ options:
     description: Who writes. Set by the action plugin to user@controller:pid of ansible-playbook.
     type: str
   dead_holder:
-    description: A holder that is known to be dead, whose lease may be taken over. Set by the action plugin.
+    description:
+      - A holder that is known to be dead, whose lease may be taken over.
+      - Set by the action plugin when it finds that the holder was a run on this very controller, and is no more; or from the variable
+        C(gradual_dead_holder), by which a person says so of another controller.
     type: str
 seealso:
   - module: gradual.rollout.ledger_info

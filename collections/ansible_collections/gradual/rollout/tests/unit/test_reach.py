@@ -88,6 +88,13 @@ def test_a_lease_of_a_dead_run_is_taken_over(monkeypatch: pytest.MonkeyPatch) ->
     assert [arguments.get("dead_holder") for arguments in called] == [None, dead]
 
 
+def test_a_person_may_say_that_a_holder_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = answering(monkeypatch, {}, {})
+    plugin(path="/x").run(task_vars={"gradual_dead_holder": "ann@elsewhere/abc:10"})
+    plugin("gradual.rollout.ledger_info", path="/x").run(task_vars={"gradual_dead_holder": "ann@elsewhere/abc:10"})
+    assert [arguments.get("dead_holder") for arguments in called] == ["ann@elsewhere/abc:10", None]
+
+
 def test_a_lease_of_a_living_run_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     held = {"failed": True, "msg": "held", "lease": {"holder": "ann@elsewhere/abc:10"}}
     called = answering(monkeypatch, held)
