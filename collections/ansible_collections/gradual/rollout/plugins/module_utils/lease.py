@@ -137,6 +137,13 @@ def closed(lines: list[dict[str, Any]], outcome: str, request: Request, identifi
     return Decision(newest["id"], take(newest, request) + last + finish)
 
 
+def released(lines: list[dict[str, Any]], request: Request, identifier: str | None = None) -> Decision:
+    """Give the lease back and leave the rollout open, for the next playbook to go on from wherever it runs."""
+    newest = _newest(lines, request, identifier)
+    own = newest["lease"]["holder"] == request.holder
+    return Decision(newest["id"], [("lease.released", {"holder": request.holder})] if own else [])
+
+
 def take(newest: dict[str, Any] | None, request: Request) -> list[Event]:
     """The event that takes the lease; none when this holder has it. LeaseHeld when somebody else has."""
     lease = newest["lease"] if newest else None

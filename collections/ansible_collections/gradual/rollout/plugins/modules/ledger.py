@@ -31,9 +31,10 @@ options:
       - V(opened) starts a rollout of O(release), or resumes the open one of the same manifest. A completed one of the same manifest,
         with nothing after it, is found and left alone.
       - V(recorded) adds O(events) to the newest rollout.
+      - V(released) gives the lease back and leaves the rollout open, for the next playbook to go on from wherever it runs.
       - V(closed) adds O(events), then finishes the newest rollout with O(outcome) and gives the lease back.
     type: str
-    choices: [opened, recorded, closed]
+    choices: [opened, recorded, released, closed]
     default: recorded
   release:
     description: The manifest, as M(gradual.rollout.manifest) returns it. Needed with O(state=opened).
@@ -139,7 +140,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger import Ledg
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
-    "state": {"type": "str", "choices": ["opened", "recorded", "closed"], "default": "recorded"},
+    "state": {"type": "str", "choices": ["opened", "recorded", "released", "closed"], "default": "recorded"},
     "release": {"type": "dict"},
     "plan": {"type": "list", "elements": "raw"},
     "hosts": {"type": "dict"},
@@ -168,6 +169,8 @@ def decide(lines: list[dict[str, Any]], given: dict[str, Any]) -> lease.Decision
         return lease.opened(lines, given["release"], facts, request, given["force"])
     if given["state"] == "closed":
         return lease.closed(lines, given["outcome"], request, given["rollout"], events)
+    if given["state"] == "released":
+        return lease.released(lines, request, given["rollout"])
     return lease.recorded(lines, events, request, given["rollout"])
 
 

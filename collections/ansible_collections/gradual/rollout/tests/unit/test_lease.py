@@ -120,6 +120,15 @@ def test_a_dead_holder_is_followed_at_once(book: Book) -> None:
     assert book.lines[-2]["data"] == {"holder": BOB, "seconds": 90, "after": ANN}
 
 
+def test_a_lease_that_was_given_back_is_free_for_anybody(book: Book) -> None:
+    book.open()
+    assert book.take(lease.released(book.lines, book.ask(BOB))) == [], "it is not his"
+    assert book.take(lease.released(book.lines, book.ask(ANN))) == ["lease.released"]
+    assert book.take(lease.released(book.lines, book.ask(ANN))) == []
+    assert book.state["open"]
+    assert book.record(("step.started", {"step": "backup"}), holder=BOB) == ["lease.taken", "step.started"]
+
+
 def test_another_release_must_wait_for_this_one(book: Book) -> None:
     book.open()
     book.record(("step.failed", {"step": "ramp", "error": "too slow"}))
