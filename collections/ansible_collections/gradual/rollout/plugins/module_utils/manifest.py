@@ -259,6 +259,8 @@ def _hosts(manifest: dict[str, Any], groups: Mapping[str, Any]) -> Iterable[str]
             near = difflib.get_close_matches(group, [name for name, hosts in groups.items() if hosts], 1, 0.6)
             advice = f"write {near[0]}" if near else f"write the group of the {role} hosts, or add it to the inventory"
             yield f"hosts.{role}: a group that {state}, seen {shown(group)}; {advice}"
+        elif set(groups[group]) != set(groups.get(role) or groups[group]):
+            yield f"hosts.{role}: not the hosts that the playbooks run on, seen {shown(group)}; write {role}, and make {group} its only child in the inventory"
     hosts = groups.get(manifest.get("hosts", {}).get("application")) or []
     if manifest.get("canary") and hosts and manifest["canary"] not in hosts:
         yield f"canary: not one of the application hosts, seen {shown(manifest['canary'])}; write {' or '.join(hosts)}"

@@ -102,7 +102,7 @@ SPEC: dict[str, Field] = {
         "description": "Percentages of users, rising, the last one 100.",
     },
     "bake": {"type": "dict", "fill": True, "options": BAKE, "description": "How long a stage is watched."},
-    "approval": {"type": "bool", "default": False, "description": "Whether a person must approve each stage after the first."},
+    "approval": {"type": "bool", "default": False, "description": "Whether the rollout waits for a person after each stage but the last."},
     "gate": {"type": "dict", "fill": True, "options": GATE, "description": "What counts as harm."},
     "migrations": {
         "type": "dict",
@@ -144,10 +144,10 @@ SPEC: dict[str, Field] = {
         "type": "dict",
         "fill": True,
         "options": {
-            name: {"type": "str", "default": name, "description": f"Group of the {name} hosts."}
+            name: {"type": "str", "default": name, "description": f"Group of the {name} hosts, {name} or one with the same hosts."}
             for name in ("application", "database", "balancer", "monitoring")
         },
-        "description": "Groups of the inventory.",
+        "description": "Groups of the inventory; each must have hosts.",
     },
 }
 

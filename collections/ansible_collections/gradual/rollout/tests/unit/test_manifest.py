@@ -28,7 +28,7 @@ GOOD: dict[str, Any] = {
     "bake": {"min": 30, "max": 120, "look": 10, "expiry": 60},
     "migrations": {"target": "0003"},
 }
-GROUPS = {"application": ["app1"], "database": ["db1"], "balancer": ["lb1"], "monitoring": ["mon1"], "spare": []}
+GROUPS = {"application": ["app1"], "database": ["db1"], "balancer": ["lb1"], "monitoring": ["mon1"], "spare": [], "postgres": ["db1"]}
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -105,6 +105,7 @@ def test_checking_again_changes_nothing() -> None:
         ({"gate": {"on_no_data": "pass"}}, ['gate.on_no_data: not known, seen "pass"; write rollback or manual']),
         ({"hosts": {"database": "databse"}}, ['hosts.database: a group that is not in the inventory, seen "databse"; write database']),
         ({"hosts": {"database": "spare"}}, ['hosts.database: a group that has no hosts, seen "spare"; write the group of the database hosts']),
+        ({"hosts": {"database": "balancer"}}, ['hosts.database: not the hosts that the playbooks run on, seen "balancer"; write database, and make ']),
         ({"canary": "app9"}, ['canary: not one of the application hosts, seen "app9"; write app1']),
         ({"canary": "database"}, ['canary: not one of the application hosts, seen "database"; write app1']),
         ({"version": 2.0}, ["version: a number and not text (zeros may be lost already), seen 2.0; write it in quotes"]),
@@ -148,6 +149,7 @@ def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> N
         ({"artifact__sha256": DIGEST.upper()}, "artifact", {"sha256": DIGEST}),
         ({"features__0__smoke__0__flag": False}, "features", None),
         ({"on_abort": ""}, "on_abort", "release"),
+        ({"hosts": {"database": "postgres"}}, "hosts", {"database": "postgres"}),
         ({"canary": "app1"}, "canary", "app1"),
         ({"canary": ""}, "canary", None),
     ],
@@ -205,6 +207,27 @@ def test_the_releases_of_this_repository_are_good(path: Path) -> None:
 def test_the_roles_documentation_says_the_same() -> None:
     specs = yaml.safe_load((ROOT / "roles/preflight/meta/argument_specs.yml").read_text(encoding="utf-8"))
     assert specs["argument_specs"]["main"]["options"] == argument_spec(), "write argument_spec() into main.options"
+
+
+def page(fields: dict[str, Any], path: str = "") -> list[str]:
+    """The rows of the table in docs/manifest.md."""
+    rows = []
+    for name, field in fields.items():
+        place = f"{path}{name}"
+        default = "**needed**" if field.get("required") else f"`{json.dumps(field['default'])}`" if "default" in field and field["default"] != [] else ""
+        choices = f" One of {', '.join(f'`{choice}`' for choice in field['choices'])}." if "choices" in field else ""
+        rows.append(f"| `{place}` | {default} | {field['description']}{choices} |")
+        if name == "smoke" and path:
+            rows.append(f"| `{place}[].flag` | | {field['options']['flag']['description']} One of `on`, `off`. |")
+        elif "options" in field:
+            rows += page(field["options"], f"{place}{'[]' if field['type'] == 'list' else ''}.")
+    return rows
+
+
+def test_the_page_for_users_says_the_same() -> None:
+    text = (ROOT / "docs/manifest.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert rows == page(SPEC), "write these rows:\n" + "\n".join(page(SPEC))
 
 
 def test_every_default_is_good_itself() -> None:
