@@ -7,20 +7,25 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import dump, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PREFIX
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-from .server import OWNER, RUN_AS, Server, Shop, end_now, meanwhile, programs, run_as, until
+from .server import OWNER, RUN_AS, Server, Shop, end_now, meanwhile, programs, run_as, throwaway, until
 
+SCHEMA = json.loads((Path(__file__).parents[2] / "collections/ansible_collections/gradual/rollout/schemas/receipt.schema.json").read_text())
 EVERYTHING = (
     "CREATE TYPE mood AS ENUM ('good', 'bad')",
     'CREATE TABLE "odd ""name" ("gradual" int, "whole row" text, mood mood, doubled int GENERATED ALWAYS AS ("gradual" * 2) STORED)',
@@ -63,6 +68,39 @@ def test_everything_that_postgresql_holds_comes_back_the_same(shop: Shop, format
     assert receipt["database"] == shop.name
     assert receipt["system_identifier"] == shop.value("SELECT system_identifier::text FROM pg_control_system()")
     assert receipts.read(taken["path"]) == receipt
+    jsonschema.validate(receipt, SCHEMA)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_of_another_encoding_comes_back_the_same(shop: Shop, encoding: str) -> None:
+    name = f"{shop.name}_other"
+    shop.run(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
+    other = Shop(shop.server, name, shop.environment)
+    other.run("SET client_encoding = 'UTF8'", "CREATE TABLE caf\u00e9 (t text)" if encoding == "LATIN1" else "CREATE TABLE cafe (t text)",
+              "INSERT INTO caf\u00e9 VALUES ('\u00e4')" if encoding == "LATIN1" else "INSERT INTO cafe VALUES (convert_from('\\xe4', 'SQL_ASCII'))")
+    try:
+        assert other.proven()["level"] == "restored"
+    finally:
+        shop.run(f"DROP DATABASE {name}")
+
+
+def test_who_wants_a_whole_table_during_the_dump_is_let_pass(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    truncating: list[threading.Thread] = []
+    export = contents.sequences
+
+    def and_truncate(session: Session) -> dict[str, int | None]:
+        """Somebody empties the table just after the snapshot was taken."""
+        if not truncating:
+            truncating.append(threading.Thread(target=shop.run, args=["TRUNCATE orders"]))
+            truncating[0].start()
+            time.sleep(0.3)
+        return export(session)
+
+    monkeypatch.setattr(contents, "sequences", and_truncate)
+    taken = shop.back_up()
+    assert shop.value("SELECT count(*) FROM orders") == 0
+    assert taken["receipt"]["tables"]["public.orders"]["rows"] == 0
+    assert shop.prove(taken["path"])["level"] == "restored"
 
 
 def test_an_empty_database_is_backed_up_and_proven_in_seconds(empty: Shop) -> None:
@@ -285,3 +323,19 @@ def test_a_table_that_stays_locked_ends_the_dump_in_time(shop: Shop) -> None:
 def test_what_cannot_be_backed_up_is_told_plainly(shop: Shop, server: Server, changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         shop.back_up(**changes)
+
+
+def test_the_docs_restore_by_hand_with_nothing_but_the_folder(shop: Shop) -> None:
+    taken = shop.back_up()
+    words = [line[4:].partition("     #")[0] for line in (Path(__file__).parents[2] / "docs/database.md").read_text().splitlines() if line.startswith("    ")]
+    commands = [line.replace(" --port 5433", "") for line in words if not line.startswith(("cd ", "pg_createcluster"))]
+    assert [line.split()[0] for line in commands] == ["python3", "grep", "pg_restore"]
+    with throwaway() as rescue:
+        rescue.run(f"DROP ROLE {OWNER}", "DROP ROLE shop_app", "DROP ROLE IF EXISTS tester_two")
+        environment = {"PGHOST": str(rescue.folder), "PGPORT": str(rescue.port), "PATH": f"{programs()}:/usr/bin:/bin"}
+        # The test's own superuser is in the backup as well as in the new cluster.
+        commands[1] = commands[1].replace(f"'^CREATE ROLE {'postgres'};'", f"'^CREATE ROLE \\({RUN_AS}\\|tester\\);'")
+        for command in commands:
+            run_as(["bash", "-c", f"set -euo pipefail; cd {taken['path']}; {command}"], env=environment)
+        assert rescue.value("SELECT count(*) FROM orders", shop.name) == 2000
+        assert rescue.value("SELECT tableowner::text FROM pg_tables WHERE tablename = 'orders'", shop.name) == OWNER

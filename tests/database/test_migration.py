@@ -179,7 +179,7 @@ def test_a_lock_that_is_never_free_ends_with_the_name_of_who_holds_it(shop: Shop
         with pytest.raises(MigrationFailed, match=said) as seen:
             shop.migrate(release, receipt, deadline=3)
     assert seen.value.result["to"] == "0001"
-    assert seen.value.result["failed_step"]["lock_waits"] >= 2
+    assert seen.value.result["failed_step"]["lock_waits"] >= 1
     # Nothing of it stays in the way, and the same command does it now.
     assert shop.migrate(release, receipt)["to"] == "0002"
 

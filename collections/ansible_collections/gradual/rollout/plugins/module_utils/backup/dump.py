@@ -16,7 +16,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import Finished, run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import beside, finished, run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 APPLICATION_NAME = "gradual-backup"
@@ -29,6 +29,10 @@ HARMLESS = (
     "pg_dump: detail: ", "pg_dump: hint: You might not be able to restore the dump without using --disable-triggers",
     "pg_dump: hint: Consider using a full dump instead of a --data-only dump",
 )
+PATIENCE_MS = 2000
+_LOCK_NOT_AVAILABLE = "55P03"
+# pg_dump's --lock-wait-timeout is a statement_timeout while it takes its locks.
+_LOCK_MESSAGES = ("due to statement timeout", "due to lock timeout", "could not obtain lock")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 
@@ -113,24 +117,11 @@ def _fill(request: Request, folder: str, planned: dict[str, Any]) -> dict[str, A
         wait_for_lock(session, shared=True, deadline=request.deadline)
         programs = server.binaries(session)
         contents.fix_text(session)
-        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        taken_at = receipts.now()
-        snapshot = str(session.value("SELECT pg_export_snapshot()"))
-        before = contents.sequences(session)
-        identity = server.identity(session)
-        found = server.revisions(session)
-        clock.lap("prepare")
-        schema = _dump_schema(request, programs, folder, snapshot)
-        warnings = strictly(_dump(request, programs, folder, snapshot), HARMLESS)
-        clock.lap("dump")
-        tables = contents.tables(session)
-        clock.lap("digest")
-        after = contents.sequences(session)
-        session.run("COMMIT")
+        session.run("SELECT set_config('lock_timeout', %s, false)", (str(PATIENCE_MS),))
+        held = _patiently(lambda: _snapshot(request, session, programs, folder, clock), session, folder, request.deadline)
     strictly(run([os.path.join(programs, "pg_dumpall"), "--globals-only", "--no-role-passwords", "--no-tablespaces", "--no-password",
                   *_address(request), "--file", os.path.join(folder, ROLES)]))
-    listed = run([os.path.join(programs, "pg_restore"), "--list", os.path.join(folder, DUMP[request.format])])
-    strictly(listed)
+    strictly(run([os.path.join(programs, "pg_restore"), "--list", os.path.join(folder, DUMP[request.format])]))
     clock.lap("roles")
     store.sync(folder)
     files = store.summed(folder)
@@ -138,15 +129,55 @@ def _fill(request: Request, folder: str, planned: dict[str, Any]) -> dict[str, A
     clock.lap("checksum")
     return {
         "schema": receipts.SCHEMA, "id": os.path.basename(planned["path"]), "path": planned["path"], "application": request.application,
-        "host": socket.gethostname(), "method": "dump", "format": request.format,
-        "size": sum(one["bytes"] for one in files.values()), "database": request.database, "database_bytes": identity["bytes"],
-        "system_identifier": identity["system_identifier"], "timeline": identity["timeline"], "lsn": identity["lsn"],
-        "server_version": identity["server_version"], "encoding": identity["encoding"], "bootstrap_role": identity["bootstrap_role"],
-        "revision": ",".join(found) or None, "schema_fingerprint": contents.fingerprint(schema), "tables": tables,
-        "sequences": {name: [before[name], after[name]] for name in before if name in after},
-        "files": files, "level": "taken", "levels": {"taken": receipts.now()}, "taken_at": taken_at, "durations": clock.laps,
-        "tools": {"pg_dump": run([os.path.join(programs, "pg_dump"), "--version"]).output.strip(), "folder": programs}, "warnings": warnings,
+        "host": socket.gethostname(), "method": "dump", "format": request.format, "size": sum(one["bytes"] for one in files.values()), **held,
+        "files": files, "level": "taken", "levels": {"taken": receipts.now()}, "durations": clock.laps,
+        "tools": {"pg_dump": run([os.path.join(programs, "pg_dump"), "--version"]).output.strip(), "folder": programs},
     }
+
+
+def _snapshot(request: Request, session: Session, programs: str, folder: str, clock: _Clock) -> dict[str, Any]:
+    """Dump and digest one snapshot, side by side; what the receipt says of it."""
+    contents.hold(session)
+    taken_at = receipts.now()
+    snapshot = str(session.value("SELECT pg_export_snapshot()"))
+    before = contents.sequences(session)
+    identity = server.identity(session)
+    found = server.revisions(session)
+    clock.lap("prepare")
+    schema = _dump_schema(request, programs, folder, snapshot)
+    command = _dump(request, programs, folder, snapshot)
+    with beside(command) as dumping:
+        tables = contents.tables(session)
+        clock.lap("digest")
+        warnings = strictly(finished(dumping, command), HARMLESS)
+    clock.lap("dump")
+    after = contents.sequences(session)
+    session.run("COMMIT")
+    return {
+        **{key: identity[key] for key in ("database", "system_identifier", "timeline", "lsn", "server_version", "encoding", "bootstrap_role")},
+        "database_bytes": identity["bytes"], "revision": ",".join(found) or None, "schema_fingerprint": contents.fingerprint(schema),
+        "tables": tables, "sequences": {name: [before[name], after[name]] for name in before if name in after}, "taken_at": taken_at,
+        "warnings": warnings,
+    }
+
+
+def _patiently(work: Callable[[], dict[str, Any]], session: Session, folder: str, deadline: float) -> dict[str, Any]:
+    """Try again, from a new snapshot, while a table's lock is not to be had.
+
+    Whoever wants a whole table waits for us, and everybody else for them; so we wait a short while only, and let them pass.
+    """
+    until = time.monotonic() + deadline
+    while True:
+        try:
+            return work()
+        except DatabaseError as error:
+            session.run("ROLLBACK")
+            if time.monotonic() > until or not (error.sqlstate == _LOCK_NOT_AVAILABLE or any(one in str(error) for one in _LOCK_MESSAGES)):
+                raise
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+        time.sleep(0.5)
 
 
 def _estimate(session: Session) -> int:
@@ -165,20 +196,20 @@ def _address(request: Request) -> list[str]:
     return ["--host", request.socket_directory, "--port", str(request.port)]
 
 
-def _dump(request: Request, programs: str, folder: str, snapshot: str) -> Finished:
+def _dump(request: Request, programs: str, folder: str, snapshot: str) -> list[str]:
     parallel = ["--jobs", str(request.jobs)] if request.format == "directory" else []
-    return run([
+    return [
         os.path.join(programs, "pg_dump"), "--format", request.format, "--compress", "1", *parallel, "--snapshot", snapshot,
-        "--lock-wait-timeout", str(int(request.deadline * 1000)), "--no-password", "--no-tablespaces", *_address(request),
+        "--lock-wait-timeout", str(PATIENCE_MS), "--no-password", "--no-tablespaces", *_address(request),
         "--file", os.path.join(folder, DUMP[request.format]), request.database,
-    ])
+    ]
 
 
 def _dump_schema(request: Request, programs: str, folder: str, snapshot: str) -> str:
     """The schema as SQL, for people and for the fingerprint; its text."""
     path = os.path.join(folder, SCHEMA)
     strictly(run([os.path.join(programs, "pg_dump"), "--schema-only", "--snapshot", snapshot,
-                  "--lock-wait-timeout", str(int(request.deadline * 1000)), "--no-password", "--no-tablespaces", *_address(request),
+                  "--lock-wait-timeout", str(PATIENCE_MS), "--no-password", "--no-tablespaces", *_address(request),
                   "--file", path, request.database]), HARMLESS)
     return schema_text(path)
 

@@ -20,9 +20,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 
 APPLICATION_NAME = "gradual-migration"
 _PAUSE = 0.02
+# Who waits for whom is asked for only while somebody waits: the answer takes the lock manager's own locks for a moment.
 _SESSIONS = """
-SELECT a.pid, coalesce(a.wait_event_type, '')::text, pg_blocking_pids(a.pid),
-       EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'),
+SELECT a.pid, coalesce(a.wait_event_type, '')::text,
+       CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END,
+       CASE WHEN a.wait_event_type = 'Lock' THEN EXISTS (
+         SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock') ELSE false END,
        coalesce((SELECT p.phase FROM pg_stat_progress_create_index p WHERE p.pid = a.pid), '')::text
   FROM pg_stat_activity a
  WHERE a.datname = current_database() AND a.application_name = %s AND a.pid <> pg_backend_pid()

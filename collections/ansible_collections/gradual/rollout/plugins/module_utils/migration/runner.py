@@ -102,6 +102,8 @@ class Migrator:
         if not self.plan():
             return self.info()
         try:
+            if self.identity["standby"]:
+                raise DatabaseError("this server is a standby (in recovery), so nothing can be migrated here; run on the primary. Nothing was changed.")
             self._check_receipt()
             self._check_connection()
             wait_for_lock(self.session, shared=False, deadline=self.request.deadline)

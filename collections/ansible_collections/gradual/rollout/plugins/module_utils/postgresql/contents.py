@@ -36,6 +36,17 @@ def fix_text(session: Session) -> None:
         session.run("SELECT set_config(%s, %s, false)", (name, value))
 
 
+def hold(session: Session) -> None:
+    """Begin a transaction that keeps every table from being rewritten or dropped until it ends; its snapshot is still to be taken.
+
+    A snapshot alone does not protect from that: a table that is truncated or rewritten meanwhile looks empty in it.
+    """
+    names = [quote(schema, name) for schema, name in session.rows(_TABLES)]
+    session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    if names:
+        session.run(f"LOCK TABLE ONLY {', ONLY '.join(names)} IN ACCESS SHARE MODE")
+
+
 def _digest(expression: str) -> str:
     # Sum of the first 64 bits of each row's MD5: the order of the rows does not matter, a row that is there twice counts twice.
     return f"count(*), coalesce(sum(('x' || left(md5({expression}), 16))::bit(64)::bigint), 0)::text"

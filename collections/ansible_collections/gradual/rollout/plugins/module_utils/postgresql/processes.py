@@ -44,16 +44,34 @@ class Finished:
 def run(argv: Sequence[str], environment: Mapping[str, str] | None = None, timeout: float | None = None,
         send: bytes | None = None) -> Finished:
     """Run to the end. Messages in English, no terminal, nothing left behind after the timeout."""
+    with beside(argv, environment) as process:
+        return finished(process, argv, timeout, send)
+
+
+@contextlib.contextmanager
+def beside(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Start it, to be waited for by `finished`; killed if the block is left before."""
     try:
-        done = subprocess.run(
-            list(argv), env={**clean_environment(), **(environment or {})}, input=send if send is not None else b"",
-            capture_output=True, timeout=timeout, check=False, preexec_fn=die_with_parent, cwd="/",
-        )
-    except subprocess.TimeoutExpired:
-        raise DatabaseError(f"{os.path.basename(argv[0])} was ended after {timeout:.0f} s; raise `timeout` if this database needs longer") from None
+        process = subprocess.Popen(
+            list(argv), env={**clean_environment(), **(environment or {})}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=die_with_parent, cwd="/")  # noqa: PLW1509 (a module has no threads)
     except OSError as error:
         raise DatabaseError(f"{argv[0]} cannot be run: {error.strerror}") from None
-    return Finished(tuple(argv), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def finished(process: subprocess.Popen[bytes], argv: Sequence[str], timeout: float | None = None, send: bytes | None = None) -> Finished:
+    """Wait for its end. timeout in seconds."""
+    try:
+        output, errors = process.communicate(send, timeout)
+    except subprocess.TimeoutExpired:
+        raise DatabaseError(f"{os.path.basename(argv[0])} was ended after {timeout:.0f} s; raise `timeout` if this database needs longer") from None
+    return Finished(tuple(argv), process.returncode, output.decode(errors="replace"), errors.decode(errors="replace"))
 
 
 def clean_environment() -> dict[str, str]:

@@ -22,14 +22,15 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()),
        current_setting('server_version_num')::int,
        pg_encoding_to_char(encoding)::text,
        pg_database_size(oid)::text,
-       (SELECT rolname::text FROM pg_roles WHERE oid = 10)
+       (SELECT rolname::text FROM pg_roles WHERE oid = 10),
+       pg_is_in_recovery()
   FROM pg_database WHERE datname = current_database()
 """
-_KEYS = ("system_identifier", "timeline", "lsn", "database", "server_version", "encoding", "bytes", "bootstrap_role")
+_KEYS = ("system_identifier", "timeline", "lsn", "database", "server_version", "encoding", "bytes", "bootstrap_role", "standby")
 
 
 def identity(session: Session) -> dict[str, Any]:
-    """{system_identifier: str, timeline: int, lsn, database, server_version: 150018, encoding, bytes: int, bootstrap_role}."""
+    """{system_identifier: str, timeline: int, lsn, database, server_version: 150018, encoding, bytes: int, bootstrap_role, standby}."""
     found: dict[str, Any] = dict(zip(_KEYS, session.rows(_IDENTITY)[0]))
     found["bytes"] = int(found["bytes"])
     return found

@@ -51,7 +51,7 @@ class Session:
                 "neither psycopg nor psycopg2 is there for the Python that runs this module; "
                 "install it on the database host: apt-get install python3-psycopg"
             )
-        keywords: dict[str, Any] = {"connect_timeout": 10, **parameters, "application_name": application_name}
+        keywords: dict[str, Any] = {"connect_timeout": 10, "client_encoding": "UTF8", **parameters, "application_name": application_name}
         dsn = keywords.pop("dsn", "")
         try:
             self._connection = driver.connect(dsn, **keywords)
