@@ -1,0 +1,123 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
+"""The replay: stories as lists of events in, what became of the rollout out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import stamp
+
+Event = tuple[str, dict[str, Any]]
+NOON = 1_790_000_000.0
+STEPS = ("backup", "migrate", "release", "ramp", "verify")
+STARTED: Event = ("rollout.started", {"manifest": {"version": "2"}, "digest": "d", "hosts": {"app1": {"version": "1"}, "app2": {"version": "1"}}})
+
+
+def done(*steps: str) -> list[Event]:
+    return [(f"step.{did}", {"step": step}) for step in steps for did in ("started", "finished")]
+
+
+def failed(step: str, error: str = "slow") -> list[Event]:
+    return [("step.started", {"step": step}), ("step.failed", {"step": step, "host": "app1", "task": "Start", "error": error})]
+
+
+def state(*events: Event | list[Event], rollout: str = "r1") -> dict[str, Any]:
+    """What a ledger of these events says, an event every ten seconds."""
+    flat = [event for part in events for event in (part if isinstance(part, list) else [part])]
+    lines = [{"time": stamp(NOON + 10 * at), "rollout": rollout, "event": name, "data": data} for at, (name, data) in enumerate(flat)]
+    found = replay.state(lines, now=NOON)
+    assert found is not None
+    return found
+
+
+def test_no_ledger_no_rollout() -> None:
+    assert replay.state([]) is None
+
+
+def test_a_rollout_that_is_not_known() -> None:
+    assert replay.state([{"time": stamp(NOON), "rollout": "r1", "event": "flags.off", "data": {}}], "r2") is None
+
+
+STORIES: dict[str, tuple[list[Event], str, bool, str | None]] = {
+    # what happened → how it would end now, whether it is open, the step that failed
+    "nothing yet": ([], "incomplete", True, None),
+    "all steps": (done(*STEPS), "completed", True, None),
+    "verify is missing": (done(*STEPS[:-1]), "incomplete", True, None),
+    "a step failed": ([*done("backup"), *failed("migrate")], "incomplete", True, "migrate"),
+    "a step failed, then went well": ([*failed("backup"), *done(*STEPS)], "completed", True, None),
+    "it went back by itself": (
+        [*done("backup", "migrate", "release"), *failed("ramp"), ("flags.off", {}), ("return.finished", {"left": []})],
+        "returned",
+        True,
+        "ramp",
+    ),
+    "a host was left behind": ([*failed("release"), ("host.lost", {"host": "app2"}), ("return.finished", {"left": ["app2"]})], "incomplete", True, "release"),
+    "the way back failed too": ([*failed("ramp"), *failed("rollback", "no balancer")], "incomplete", True, "ramp"),
+    "completed": ([*done(*STEPS), ("rollout.finished", {"outcome": "completed"})], "completed", False, None),
+    "incomplete is still open": ([*failed("ramp"), ("rollout.finished", {"outcome": "incomplete"})], "incomplete", True, "ramp"),
+    "resumed after it went back": (
+        [*failed("ramp"), ("return.finished", {"left": []}), ("rollout.finished", {"outcome": "returned"}), ("rollout.resumed", {})],
+        "incomplete",
+        True,
+        None,
+    ),
+    "resumed before it went back": ([*failed("ramp"), ("rollout.resumed", {})], "incomplete", True, "ramp"),
+    "killed on the way back": ([("step.started", {"step": "rollback"}), ("rollout.resumed", {})], "incomplete", True, "rollback"),
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_stories(story: str) -> None:
+    events, outcome, is_open, step = STORIES[story]
+    found = state(STARTED, events)
+    assert replay.outcome_of(found) == outcome
+    assert found["open"] is is_open
+    assert (found["failed"] or {}).get("step") == step
+
+
+def test_the_first_failure_is_the_cause() -> None:
+    found = state(STARTED, failed("ramp", "too slow"), failed("rollback", "no balancer"))
+    assert (found["failed"]["step"], found["failed"]["error"], found["steps"]["rollback"]["error"]) == ("ramp", "too slow", "no balancer")
+
+
+def test_what_was_taken_back_is_to_be_done_again() -> None:
+    found = state(STARTED, done("backup", "migrate", "release"), failed("ramp"), ("return.finished", {"left": []}))
+    assert sorted(found["steps"]) == ["backup", "migrate"]
+    kept = state(STARTED, done("backup", "migrate", "release"), failed("ramp"), ("return.finished", {"left": [], "hosts_kept": True}))
+    assert sorted(kept["steps"]) == ["backup", "migrate", "release"]
+
+
+def test_flags_that_are_on_again_are_not_off() -> None:
+    off = state(STARTED, ("stage.set", {"percent": 25}), ("stage.certified", {"percent": 25}), ("flags.off", {}))
+    assert (off["certified"], off["stage"], bool(off["flags_off"])) == (0, 0, True)
+    again = state(STARTED, ("flags.off", {}), ("stage.set", {"percent": 25}))
+    assert (again["certified"], again["stage"], again["flags_off"]) == (0, 25, None)
+
+
+def test_a_host_that_was_not_there_at_the_start_is_known_by_what_it_ran() -> None:
+    found = state(STARTED, ("host.released", {"host": "app9", "from": {"version": "1"}, "to": {"version": "2"}}))
+    assert (found["hosts"]["app9"]["before"], found["hosts"]["app9"]["now"]) == ({"version": "1"}, "released")
+
+
+def test_durations_are_medians_of_completed_rollouts() -> None:
+    lines = []
+    for number, (seconds, outcome) in enumerate([(10, "completed"), (30, "completed"), (20, "completed"), (500, "returned")]):
+        began = NOON + 1000 * number
+        for at, name, data in (
+            (0.0, "step.started", {"step": "backup"}),
+            (seconds, "step.finished", {"step": "backup"}),
+            (seconds, "rollout.finished", {"outcome": outcome}),
+        ):
+            lines.append({"time": stamp(began + at), "rollout": f"r{number}", "event": name, "data": data})
+    assert replay.durations(lines) == {"backup": 20.0}
+
+
+@pytest.mark.parametrize(("now", "held"), [(NOON + 5, True), (NOON + 89, True), (NOON + 91, False), (None, True)])
+def test_a_lease_ends_by_the_clock(now: float | None, held: bool) -> None:
+    lines = [{"time": stamp(NOON), "rollout": "r1", "event": "lease.taken", "data": {"holder": "ann", "seconds": 90}}]
+    found = replay.state(lines, now=now)
+    assert found is not None
+    assert (found["lease"]["held"], found["lease"]["until"]) == (held, stamp(NOON + 90))
