@@ -15,6 +15,7 @@ from urllib.parse import quote
 from ansible_collections.gradual.rollout.plugins.module_utils.http_client import Answer, HttpError, Session
 
 ABSENT = "absent"
+ASCII = "".join(chr(code) for code in range(33, 127))  # a path is sent as it is written, but for what no path can hold
 
 
 def request_of(probe: dict[str, Any], headers: dict[str, str]) -> tuple[str, str, dict[str, str], bytes | None]:
@@ -28,7 +29,7 @@ def request_of(probe: dict[str, Any], headers: dict[str, str]) -> tuple[str, str
             known["Content-Type"] = "application/json"
     if probe.get("user"):
         known["Cookie"] = f"visitor={quote(str(probe['user']), safe='')}"
-    return str(probe.get("method") or "GET").upper(), str(probe["path"]), known, content
+    return str(probe.get("method") or "GET").upper(), quote(str(probe["path"]), safe=ASCII), known, content
 
 
 def lookup(value: Any, path: str) -> Any:

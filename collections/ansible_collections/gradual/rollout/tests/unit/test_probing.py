@@ -88,6 +88,7 @@ def test_any_body_is_judged(body: bytes, path: str) -> None:
     ("probe", "wanted"),
     [
         ({"path": "/"}, ("GET", "/", {"X": "1"}, None)),
+        ({"path": "/a%20b?q=grün&x=[1]"}, ("GET", "/a%20b?q=gr%C3%BCn&x=[1]", {"X": "1"}, None)),
         ({"path": "/", "user": "a;b"}, ("GET", "/", {"X": "1", "Cookie": "visitor=a%3Bb"}, None)),
         ({"path": "/", "method": "post", "body": {"a": 1}}, ("POST", "/", {"X": "1", "Content-Type": "application/json"}, b'{"a": 1}')),
         ({"path": "/", "body": "a=1", "headers": {"X": 2}}, ("GET", "/", {"X": "2"}, b"a=1")),
