@@ -78,7 +78,7 @@ def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float =
             file.write(str(os.getpid()))
         data = os.path.join(folder, "data")
         strictly(run([os.path.join(programs, "initdb"), "--pgdata", data, "--username", superuser, "--auth", "trust", "--encoding", "UTF8",
-                      "--no-locale", "--no-sync", "--no-instructions"], timeout=timeout))
+                      "--no-locale", "--no-sync"], timeout=timeout))
         with open(os.path.join(folder, "log"), "wb") as log:
             server = subprocess.Popen(
                 [os.path.join(programs, "postgres"), "-D", data, "-c", f"unix_socket_directories={folder}",
