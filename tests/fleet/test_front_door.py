@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import http.client
 import json
 import re
 import socket
 import ssl
+import threading
+import time
 
 import pytest
 
@@ -170,6 +173,41 @@ def test_a_drain_survives_reload_and_restart() -> None:
     finally:
         command("set server application/app3 state ready")
     until(lambda: fleet.balancer()["app3"] == "UP", "app3 is back", 20)
+
+
+def test_a_reload_fails_no_request() -> None:
+    """Kept-alive connections that are busy while HAProxy is reloaded; each that it closes is opened again by its client."""
+    stop, statuses, faults = threading.Event(), collections.Counter[int](), []
+
+    def browse() -> None:
+        connection = connect()
+        while not stop.is_set():
+            try:
+                connection.request("GET", "/api/products", headers={"Host": NAME})
+                answer = connection.getresponse()
+                answer.read()
+                statuses[answer.status] += 1
+                if answer.will_close:
+                    connection.close()
+                    connection = connect()
+            except (OSError, http.client.HTTPException) as fault:
+                faults.append(repr(fault))
+                connection = connect()
+            time.sleep(0.02)
+
+    browsers = [threading.Thread(target=browse) for _ in range(6)]
+    for browser in browsers:
+        browser.start()
+    for _ in range(3):
+        time.sleep(1)
+        fleet.execute("lb1", "systemctl", "reload", "haproxy")
+    time.sleep(1)
+    stop.set()
+    for browser in browsers:
+        browser.join()
+    assert faults == []
+    assert set(statuses) == {200}
+    assert statuses[200] > 100
 
 
 def test_answers_of_the_balancer_itself_are_json() -> None:
