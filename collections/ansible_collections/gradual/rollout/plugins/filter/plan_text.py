@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.gradual.rollout.plugins.module_utils import plan
 from ansible_collections.gradual.rollout.plugins.module_utils import plan_text as text
 

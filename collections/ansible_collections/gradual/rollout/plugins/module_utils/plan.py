@@ -182,7 +182,7 @@ def _report(release: str) -> dict[str, Any]:
     )
 
 
-def _retire(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _retire(_: Mapping[str, Any]) -> dict[str, Any]:
     row = _row(
         "retire",
         "later, by retire.yml: remove the flags that no process evaluates any more",
@@ -196,7 +196,7 @@ def _retire(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _contract(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _contract(_: Mapping[str, Any]) -> dict[str, Any]:
     row = _row(
         "contract",
         "later, by contract.yml: destructive migrations, which remove what only the old code reads",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from ansible_collections.gradual.rollout.plugins.module_utils import plan, plan_text
 
 MANIFEST: dict[str, Any] = {
