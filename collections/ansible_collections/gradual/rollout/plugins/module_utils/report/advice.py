@@ -67,9 +67,9 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
 def _after_success(events: Events) -> list[str]:
     steps = ["Watch the burn-rate alerts for a day: they are the net after the ramp."]
     if events.features:
-        steps.append("When the code no longer asks for the flags (feature_evaluations_total stands still): ansible-playbook retire.yml.")
+        steps.append("When the code no longer asks for the flags (feature_evaluations_total stands still): ansible-playbook playbooks/retire.yml.")
     if events.manifest.get("migrations") and not events.of("contract.applied"):
-        steps.append("When nobody will want to go back any more: ansible-playbook contract.yml. That is the point of no return.")
+        steps.append("When nobody will want to go back any more: ansible-playbook playbooks/contract.yml. That is the point of no return.")
     return steps
 
 
