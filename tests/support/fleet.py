@@ -92,7 +92,7 @@ print(json.dumps({
     "ready": get("/readyz")[0],
     "current": target("current"), "previous": target("previous"),
     "releases": sorted(name for name in os.listdir(root + "/releases") if not name.startswith(".")) if os.path.isdir(root + "/releases") else [],
-    "half": sorted(name for name in os.listdir(root + "/releases") if name.startswith(".")) if os.path.isdir(root + "/releases") else [],
+    "half": sorted(name for name in os.listdir(root + "/releases") if name.startswith(".") and name != ".lock") if os.path.isdir(root + "/releases") else [],
     "flags": json.load(open(flags)) if os.path.exists(flags) else None,
     "shares": sorted({line for line in metrics.splitlines() if line.startswith("feature_flag_share{")}),
     "unit": subprocess.run(["systemctl", "is-active", "storefront"], capture_output=True, text=True).stdout.strip(),
