@@ -54,6 +54,11 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
             steps.append("The gate did not stop it, so the features need not be at fault: mend what the message names, then deploy the same release again.")
         elif step in BY_STEP:
             steps.append(BY_STEP[step].replace("APPLICATION", application))
+    if outcome == "returned" and failed is None:
+        steps.append(
+            "It was taken back because somebody asked for it; every host runs what it ran before, on the expanded schema. "
+            "To roll it out again: ansible-playbook deploy.yml with the same manifest; or mend it and release it as a new version."
+        )
     if outcome == "completed":
         steps += _after_success(events)
     failed_claims = [claim for claim in claims if claim["status"] == FAILED and (outcome == "completed" or claim["id"] not in OF_COURSE)]
