@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import fleet, secrets, seen
+from tests.support import fleet, seen
 from tests.support.fixtures import Run
 from tests.support.manifests import GOOD
 
+# provision.yml is tested in tests/fleet/test_provisioning.py.
 # Playbooks that a person may start at any time; deploy's parts are run by deploy.yml, and alone here in check mode.
 PARTS = ["preflight", "backup", "migrate", "release", "ramp", "verify", "report", "rollback"]
 LATER = ["retire", "contract", "approve"]
@@ -40,13 +41,6 @@ class TestBeforeARollout:
         assert ran.status == 0, ran.screen[-2000:]
         assert fleet.snapshot() == before
         assert seen.warnings(ran.folder) == []
-
-    def test_provisioning_again_changes_nothing(self, run: Run) -> None:
-        ran = run("playbooks/provision.yml", "--diff", verbosity=3)
-        assert ran.status == 0, ran.screen[-2000:]
-        assert seen.changed(ran.folder) == []
-        assert seen.warnings(ran.folder) == []
-        assert secrets.leaks([ran.folder], secrets.planted()) == []
 
 
 def test_the_newer_ansible_says_the_same_in_check_mode(run: Run, baseline: None) -> None:
