@@ -1,7 +1,7 @@
-"""The run dies in mid-bake. Every host falls back by itself, and the next run resumes."""
+"""A rollout that wants approvals dies in mid-bake. Every host falls back by itself, and the next run resumes."""
 
 from tests.support import fleet, shares
-from tests.support.manifests import GOOD
+from tests.support.manifests import release
 from tests.support.story import Story
 from tests.support.waiting import until
 
@@ -11,11 +11,14 @@ def certified_everywhere() -> bool:
     return all(share < 0.4 for host in fleet.HOSTS for _, share in fleet.look(host)["shares"])
 
 
+WITH_APPROVAL = release("epic21", approval=True)
+
 with Story("stage-expires") as story:
     story.begin_load()
-    play = story.launch("deploy.yml", *GOOD)
+    play = story.launch("deploy.yml", *WITH_APPROVAL)
     story.wait_for(play, "stage.certified", percent=25)
     quarter = shares.measure(shares.USERS[:1000])
+    story.play("playbooks/approve.yml")
     story.wait_for(play, "stage.measured", percent=50)
     play.kill()
     story.finish(play)
@@ -25,5 +28,8 @@ with Story("stage-expires") as story:
     after = shares.measure(shares.USERS[:1000])
     story.note("shares", {name: {flag: sorted(users) for flag, users in seen.items()}
                           for name, seen in (("quarter", quarter), ("half", half), ("after", after))})
-    story.play("deploy.yml", *GOOD)
+    play = story.launch("deploy.yml", *WITH_APPROVAL)
+    story.wait_for(play, "stage.certified", percent=50)
+    story.play("playbooks/approve.yml")
+    story.finish(play)
     story.end_load()

@@ -17,13 +17,19 @@ def test_every_host_fell_back_by_itself_to_the_same_users(story: Seen) -> None:
 
 
 def test_the_next_run_resumed_the_rollout_and_finished_it(story: Seen) -> None:
-    assert story.play(1)["status"] == 0, story.screen(1)[-2000:]
+    assert story.play(2)["status"] == 0, story.screen(2)[-2000:]
     assert len(story.rollouts) == 1
     assert len(story.happened("rollout.resumed")) == 1
     assert story.once("rollout.finished")["outcome"] == "completed"
     assert [line["data"]["percent"] for line in story.happened("stage.certified")] == [25, 50, 100]
     assert len(story.happened("backup.proven")) == 1, "what was done already must not be done again"
     story.every_host_runs("2.0.0")
+
+
+def test_no_stage_began_before_the_one_before_was_approved(story: Seen) -> None:
+    way = [(line["event"], line["data"]["percent"]) for line in story.events if line["event"] in ("stage.approved", "stage.set")]
+    assert list(dict.fromkeys(way)) == [("stage.set", 25), ("stage.approved", 25), ("stage.set", 50), ("stage.approved", 50), ("stage.set", 100)]
+    assert [play["status"] for play in story.record["plays"] if "approve" in play["playbook"]] == [0, 0]
 
 
 def test_no_request_failed(story: Seen) -> None:

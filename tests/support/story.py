@@ -226,6 +226,7 @@ class Story:
         """Wait for the end of a playbook and record it; its exit status."""
         done = play.wait()
         self.record["plays"].append(done)
+        self.record["plays"].sort(key=lambda kept: int(Path(kept["folder"]).name.split("-")[0]))  # as they were launched
         return int(done["status"])
 
     def play(self, playbook: str, *arguments: str, verbosity: int = 0, venv: str = ".venv") -> int:
