@@ -19,7 +19,13 @@ fleet: environment ## a fleet that waits for its first release (GRADUAL_FLEET=â€
 environment: ## .venv with exactly what requirements/lock.txt names
 	@requirements/install .venv $(PYTHON)
 
-test: lint unit rules-test database-test storefront-test fleet-test ## every test
+LAYERS := database-test lint storefront-test unit rules-test
+test: environment packages ## every test
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-fleet $(LAYERS) || { sandbox/fleet down --fleet test; exit 1; }
+	@$(MAKE) --no-print-directory stories
+
+packages:
+	@sandbox/packages haproxy postgresql-15 prometheus prometheus-alertmanager
 
 lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull
 	ruff check .
@@ -35,22 +41,24 @@ unit: environment ## the thinking, as tables; on the other Python and ansible-co
 	    requirements/install .venv-3.12 "$$other" && .venv-3.12/bin/python -m pytest $(COLLECTION)/tests/unit; \
 	else echo "unit: no second Python here, so the other ansible-core was not tested"; fi
 
-rules-test: environment ## alert rules, routes, the gate and the dashboard, on a Prometheus of the tests' own
-	@sandbox/packages haproxy prometheus prometheus-alertmanager
+rules-test: environment packages ## alert rules, routes, the gate and the dashboard, on a Prometheus of the tests' own
 	$(PYTEST) tests/rules tests/services
 
-database-test: environment ## backups and migrations on a PostgreSQL of the tests' own
-	@sandbox/packages postgresql-15
+database-test: environment packages ## backups and migrations on a PostgreSQL of the tests' own
 	$(PYTEST) tests/database
 
-storefront-test: environment ## the reference application on a PostgreSQL of the tests' own
-	@sandbox/packages postgresql-15
+storefront-test: environment packages ## the reference application on a PostgreSQL of the tests' own
 	$(PYTEST) examples/storefront/tests
 
-fleet-test: export GRADUAL_FLEET := test
-fleet-test: environment ## every story on a fleet of its own (test), Molecule and ansible-runner
+test-fleet stories: export GRADUAL_FLEET := test
+test-fleet: environment
 	@sandbox/ready --fresh
+
+stories: environment
 	$(PYTEST) tests/fleet tests/runner; result=$$?; sandbox/fleet down; exit $$result
+
+fleet-test: test-fleet ## every story on a fleet of its own (test), by Molecule and ansible-runner
+	@$(MAKE) --no-print-directory stories
 
 LEDGER ?= .sandbox/demo/record/ledger.jsonl
 REPORT ?= $(shell ls -td .sandbox/demo/record/reports/*/ 2> /dev/null | head -1)
@@ -69,4 +77,4 @@ clean: ## remove all that was made: fleets demo and test, images, environments, 
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet environment test lint unit rules-test database-test storefront-test fleet-test check-report lock clean
+.PHONY: help demo fleet environment packages test test-fleet stories lint unit rules-test database-test storefront-test fleet-test check-report lock clean
