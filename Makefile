@@ -71,7 +71,7 @@ lock: environment ## resolve requirements.in again
 	    --no-emit-index-url --no-header --quiet --upgrade --output-file lock.txt requirements.in
 
 clean: ## remove all that was made: fleets demo and test, images, environments, state
-	@for fleet in demo test; do sandbox/fleet down --fleet $$fleet; done
+	@for fleet in demo test; do sandbox/fleet down --fleet $$fleet || true; done
 	@sandbox/fleet remove-images
 	rm -rf .venv .venv-3.12 .sandbox .gradual .cache .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f inventories/sandbox/group_vars/all/vault.yml
