@@ -50,7 +50,7 @@ def run() -> Run:
 
 def _begin(begins: str, run: Run) -> None:
     prepare.up()
-    prepare.to(begins, lambda arguments: run("deploy.yml", *arguments).insist())
+    prepare.to(begins, lambda arguments: run("deploy.yml", *arguments).insist(), RUNS / "prepare")
 
 
 @pytest.fixture(scope="module")

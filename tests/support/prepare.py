@@ -10,9 +10,11 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from . import fleet
 from .manifests import FIRST, GOOD
+from .users import Users
 
 Deploy = Callable[[list[str]], None]
 
@@ -59,7 +61,7 @@ def finished() -> bool:
         return False
 
 
-def to(begins: str, deploy: Deploy) -> None:
+def to(begins: str, deploy: Deploy, directory: Path) -> None:
     """Bring the fleet there; `deploy` runs deploy.yml with the arguments it is given, and insists on its success."""
     if begins == "2.0.0" and finished():
         return
@@ -70,7 +72,8 @@ def to(begins: str, deploy: Deploy) -> None:
         fleet.fleet("save", SLOT)
     wait_until_right("1.0.0")
     if begins == "2.0.0":
-        deploy(GOOD)
+        with Users(directory):  # without users the gate knows nothing, and holds
+            deploy(GOOD)
         wait_until_right("2.0.0")
 
 

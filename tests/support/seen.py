@@ -17,7 +17,8 @@ from typing import Any
 from tests.load.orders import compare, fetch
 
 from . import fleet
-from .story import RATE, STORIES
+from .story import STORIES
+from .users import RATE
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 WARNINGS = {"warning", "deprecated", "system_warning"}

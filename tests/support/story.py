@@ -28,10 +28,9 @@ from types import TracebackType
 from typing import Any
 
 from . import fleet, prepare
-from .waiting import until
+from .users import RATE, Users
 
 STORIES = fleet.HOME / ".gradual" / "stories"
-RATE = 60.0
 
 
 def now() -> str:
@@ -151,7 +150,7 @@ class Story:
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         self.record: dict[str, Any] = {"story": name, "fleet": fleet.NAME, "plays": [], "faults": [], "snapshots": {}}
-        self._load: subprocess.Popen[bytes] | None = None
+        self._load: Users | None = None
         self._plays: list[Play] = []
         self._lost: set[str] = set()
 
@@ -184,34 +183,19 @@ class Story:
             done = play.wait()
             assert done["status"] == 0, f"deploy.yml {' '.join(arguments)} ended with {done['status']}; its screen: {play.folder}/screen.txt"
 
-        prepare.to(self.begins, deploy)
+        prepare.to(self.begins, deploy, self.directory / "prepare")
 
     # --- load ---------------------------------------------------------------------------------------------------
 
     def begin_load(self, rate: float = RATE) -> None:
         """Start the open-model load and return once its first requests are answered."""
-        screen = self.directory / "load.txt"
-        command = [str(fleet.binaries() / "python"), "-m", "tests.load", "--url", f"https://{fleet.FRONT_DOOR}", "--rate", str(rate),
-                   "--resolve", f"{fleet.FRONT_DOOR}={fleet.addresses()['lb1']}", "--ca", str(fleet.AUTHORITY),
-                   "--output", str(self.directory / "load.json")]
-        with screen.open("wb") as out:
-            self._load = subprocess.Popen(command, cwd=fleet.HOME, env=fleet.clean_environment(), stdin=subprocess.DEVNULL,
-                                          stdout=out, stderr=subprocess.STDOUT)
-        until(lambda: "answered" in screen.read_text() or self._load_is_over(), "the load has begun", 60)
-        if self._load_is_over():
-            raise AssertionError(f"the load did not start: {screen.read_text()[-500:]}")
-
-    def _load_is_over(self) -> bool:
-        return self._load is None or self._load.poll() is not None
+        self._load = Users(self.directory, rate)
 
     def end_load(self) -> dict[str, Any]:
         """Stop sending, wait for the answers under way, return the load's record."""
         assert self._load is not None
-        self._load.terminate()
-        self._load.wait(60)
-        self._load = None
-        found: dict[str, Any] = json.loads((self.directory / "load.json").read_text())
-        return found
+        users, self._load = self._load, None
+        return users.stop()
 
     # --- playbooks and faults -----------------------------------------------------------------------------------
 
