@@ -1,7 +1,7 @@
 """A rollout that wants approvals dies in mid-bake. Every host falls back by itself, and the next run resumes."""
 
 from tests.support import fleet, shares
-from tests.support.manifests import release
+from tests.support.manifests import ENOUGH, release
 from tests.support.story import Story
 from tests.support.waiting import until
 
@@ -11,7 +11,7 @@ def certified_everywhere() -> bool:
     return all(share < 0.4 for host in fleet.HOSTS for _, share in fleet.look(host)["shares"])
 
 
-WITH_APPROVAL = release("epic21", approval=True)
+WITH_APPROVAL = [*release("epic21", approval=True), *ENOUGH]
 
 with Story("stage-expires") as story:
     story.begin_load()

@@ -11,7 +11,7 @@ SHORT = {
     "bake": {"min": 10, "max": 90, "look": 5, "expiry": 45},
     "gate": {"harmless_share": 0.1, "slow_seconds": 1.0},
 }
-# Fewer users are asked for their features than a rollout asks; the good release asks all that are wanted.
+# Fewer users are asked for their features than a rollout asks; where the report is held to its word, all that it wants.
 FEW, ENOUGH = ["-e", "ramp_users=600"], ["-e", "ramp_users=4000"]
 
 
