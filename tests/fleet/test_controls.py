@@ -20,7 +20,8 @@ TELLS = """
   tasks:
     - ansible.builtin.debug:
         msg: "{{ vault_database_application_password }}"
-    - ansible.builtin.command: "true {{ vault_session_key }}"
+    - ansible.builtin.command:
+        argv: [sh, -c, sleep 0.3, "{{ vault_session_key }}"]
 """
 WARNS = """
 - hosts: nobody_at_all

@@ -51,7 +51,10 @@ def leaks(places: Iterable[Path], secrets: Mapping[str, str]) -> list[str]:
 
 
 class Processes:
-    """Reads the command line of every new process on this machine, the fleet's containers included, until closed."""
+    """Reads the command line of every new process on this machine, the fleet's containers included, until closed.
+
+    It looks about thirty times a second, so a process that lives for less than a tenth of a second may be missed.
+    """
 
     def __init__(self) -> None:
         self.commands: set[bytes] = set()

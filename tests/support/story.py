@@ -71,7 +71,7 @@ class Play:
             self._close()
         status = self.folder / "events" / "rc"
         return {"playbook": self.playbook, "arguments": self.arguments, "started": self.started, "ended": now(),
-                "seconds": round(time.monotonic() - self.began, 1), "folder": str(self.folder.relative_to(fleet.HOME)),
+                "seconds": round(time.monotonic() - self.began, 1), "folder": os.path.relpath(self.folder, fleet.HOME),
                 # ansible-runner tells ansible-playbook's own status; its command line tells only 0 or not.
                 "status": int(status.read_text()) if status.exists() else self._process.returncode}
 
