@@ -105,18 +105,29 @@ class Events:
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
         self._news = threading.Condition()
-        path = f"{fleet.LEDGER}/ledger.jsonl"
-        self._tail = subprocess.Popen(
-            fleet.podman("exec", fleet.container("mon1"), "tail", "--lines", "0", "--follow=name", "--retry", "--sleep-interval", "0.1", path),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._before = fleet.ledger().count(b"\n")
+        self._closed = False
+        self._tail = self._follow()
         threading.Thread(target=self._read, daemon=True).start()
 
+    def _follow(self) -> subprocess.Popen[str]:
+        """Reads on after the lines that are known; the file may not be there yet."""
+        wanted = f"+{self._before + len(self.seen) + 1}"
+        return subprocess.Popen(
+            fleet.podman("exec", fleet.container("mon1"), "tail", "--lines", wanted, "--follow=name", "--retry", "--sleep-interval", "0.1",
+                         f"{fleet.LEDGER}/ledger.jsonl"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
     def _read(self) -> None:
-        assert self._tail.stdout is not None
-        for line in self._tail.stdout:
-            with contextlib.suppress(ValueError), self._news:
-                self.seen.append(json.loads(line))
-                self._news.notify_all()
+        while not self._closed:
+            assert self._tail.stdout is not None
+            for line in self._tail.stdout:
+                with contextlib.suppress(ValueError), self._news:
+                    self.seen.append(json.loads(line))
+                    self._news.notify_all()
+            if not self._closed:  # the connection into the container ended: take up where it did
+                time.sleep(0.5)
+                self._tail = self._follow()
 
     def last(self, event: str) -> dict[str, Any]:
         """The newest event of this name that was written while the story runs."""
@@ -137,6 +148,7 @@ class Events:
                 self._news.wait(0.5)
 
     def close(self) -> None:
+        self._closed = True
         self._tail.terminate()
         self._tail.wait(10)
 
