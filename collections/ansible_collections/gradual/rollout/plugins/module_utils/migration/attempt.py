@@ -30,10 +30,11 @@ SELECT a.pid, coalesce(a.wait_event_type, '')::text,
   FROM pg_stat_activity a
  WHERE a.datname = current_database() AND a.application_name = %s AND a.pid <> pg_backend_pid()
 """
+# CONCURRENTLY waits for our own short look too, now and then: that is no blocker.
 _WHO = """
 SELECT format('pid %%s (%%s, user %%s, %%s for %%s s)', pid, coalesce(nullif(application_name, ''), backend_type), coalesce(usename, '-'),
               coalesce(state, 'prepared transaction'), round(extract(epoch FROM clock_timestamp() - coalesce(xact_start, backend_start))))
-  FROM pg_stat_activity WHERE pid = ANY(%s) ORDER BY pid
+  FROM pg_stat_activity WHERE pid = ANY(%s) AND pid <> pg_backend_pid() ORDER BY pid
 """
 
 
