@@ -253,7 +253,9 @@ class Service:
         return {pid: (revision, share) for pid, (revision, share) in found.items()}
 
 
-def flagd(revision: int, certified: int = 0, baking: int | None = None, expiry: float | None = None, features: tuple[str, ...] = FEATURES) -> str:
+def flagd(
+    revision: int, certified: int = 0, baking: int | None = None, expiry: float | None = None, features: tuple[str, ...] = FEATURES, labels: tuple[int, ...] = ()
+) -> str:
     """A flagd file as Gradual writes it."""
 
     def dealt(percent: int) -> Any:
@@ -264,6 +266,10 @@ def flagd(revision: int, certified: int = 0, baking: int | None = None, expiry: 
         flag["targeting"] = {"if": [{"<": [{"var": "$flagd.timestamp"}, expiry]}, dealt(baking), dealt(certified)]}
     elif certified:
         flag["targeting"] = dealt(certified)
+    elif labels:
+        flag["variants"] |= {f"aa{percent}": False for percent in labels}
+        buckets = [[f"aa{upper}", upper - lower] for lower, upper in zip((0, *labels), labels)]
+        flag["targeting"] = {"fractional": [*buckets, ["off", 100 - labels[-1]]]}
     return json.dumps({"flags": dict.fromkeys(features, flag), "metadata": {"revision": revision, "application": "storefront"}})
 
 

@@ -124,3 +124,54 @@ def test_watching_costs_next_to_nothing(flagged: Service) -> None:
     before = ticks()
     time.sleep(5)
     assert ticks() - before <= 10, "hundredths of a second of CPU in 5 s by two idle workers"
+
+
+def test_variants_of_the_file_are_born_at_zero_and_counted_as_evaluated(flagged: Service) -> None:
+    """The A/A stage: everybody without the feature, told apart by the stage that will show it."""
+    put(flagged.flags, flagd(80, 50))
+    settled(flagged, 80, 0.33, 0.67)
+    half = have(flagged, "search")
+    put(flagged.flags, flagd(81, labels=(25, 50)))
+    settled(flagged, 81, 0, 0)
+    told = flagged.metrics()
+    for variant in ("aa25", "aa50"):
+        for feature in FEATURES:
+            assert told[f'feature_requests_total{{feature="{feature}",outcome="error",variant="{variant}"}}'] == 0
+            assert told[f'feature_requests_total{{feature="{feature}",outcome="ok",variant="{variant}"}}'] == 0
+            assert told[f'feature_request_duration_seconds_bucket{{feature="{feature}",le="0.5",variant="{variant}"}}'] == 0
+            assert told[f'feature_feedback_total{{feature="{feature}",opinion="bad",variant="{variant}"}}'] == 0
+            assert told[f'feature_orders_total{{feature="{feature}",variant="{variant}"}}'] == 0
+    client = flagged.client()
+    for user in USERS:
+        client.cookies = {"visitor": user}
+        assert client.get("/api/search?q=green").json["found_by"] == "name"
+    seen = flagged.metrics()
+
+    def grown(variant: str) -> float:
+        key = f'feature_requests_total{{feature="search",outcome="ok",variant="{variant}"}}'
+        return seen[key] - told[key]
+
+    assert grown("aa25") + grown("aa50") == len(half)
+    assert grown("aa25") > 50 < grown("aa50")
+    assert grown("off") == len(USERS) - len(half)
+    assert grown("on") == 0
+    client.cookies = {"visitor": min(half)}
+    answer = client.call("POST", "/api/feedback", {"feature": "search", "opinion": "bad"})
+    assert (answer.status, answer.json["feedback"]["variant"]) == (201, "off")
+    again = flagged.metrics()
+    opinions = {variant: again[f'feature_feedback_total{{feature="search",opinion="bad",variant="{variant}"}}'] for variant in ("aa25", "aa50", "off")}
+    assert opinions["aa25"] + opinions["aa50"] == 1
+    assert opinions["off"] == 0
+
+
+def test_a_file_that_names_ever_more_variants_does_not_make_ever_more_series(flagged: Service) -> None:
+    for revision in range(90, 94):
+        put(flagged.flags, flagd(revision, labels=tuple(range(revision - 89, 100, 4))))
+        settled(flagged, revision, 0, 0)
+    counted = [name for name in flagged.metrics() if name.startswith('feature_requests_total{feature="search",outcome="ok"')]
+    # Two processes may have met the variants in another order, never in another number.
+    assert 10 < len(counted) <= 2 * 24
+    client = flagged.client(visitor="late")
+    before = sum(flagged.metrics()[name] for name in counted)
+    assert client.get("/api/search?q=green").status == 200
+    assert sum(flagged.metrics()[name] for name in counted) == before + 1

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from openfeature import api
 from openfeature.contrib.provider.flagd import FlagdProvider
@@ -55,6 +55,13 @@ def expiries(targeting: Any) -> Iterator[float]:
             yield from expiries(value)
 
 
+class Has(NamedTuple):
+    """What a user has of a feature: whether it is on, and the variant to count the user's requests by."""
+
+    on: bool
+    variant: str
+
+
 class Flags:
     def __init__(self, features: tuple[str, ...], path: str) -> None:
         self.features = features
@@ -74,10 +81,11 @@ class Flags:
         except OpenFeatureError:
             log.warning("no flags from %s yet: every feature is off until there are", self.path)
 
-    def on(self, feature: str, visitor: str) -> bool:
-        """Whether this visitor has the feature. Whatever is wrong with the file, the answer is the code's default: off."""
+    def has(self, feature: str, visitor: str) -> Has:
+        """What this visitor has. Whatever is wrong with the file, the answer is the code's default: off."""
         metrics.feature_evaluations.labels(feature).inc()
-        return self._client.get_boolean_value(feature, False, EvaluationContext(targeting_key=visitor))
+        details = self._client.get_boolean_details(feature, False, EvaluationContext(targeting_key=visitor))
+        return Has(details.value, metrics.label(feature, details.variant or None, details.value))
 
     def revision(self, feature: str) -> float:
         details = self._client.get_boolean_details(feature, False, EvaluationContext(targeting_key=PROBES[0]))
@@ -146,6 +154,10 @@ class Watch(threading.Thread):
             with open(self._flags.path, encoding="utf-8") as file:
                 told = json.load(file)
             flags = told["flags"]
+            # Before the revision is told: who sees it knows that these series are there.
+            for feature in self._flags.features:
+                for variant, value in ((flags.get(feature) or {}).get("variants") or {}).items():
+                    metrics.label(feature, variant, value is True)
             common = (told.get("metadata") or {}).get("revision", 0)
             self._wanted = {
                 feature: float((flags[feature].get("metadata") or {}).get("revision", common)) if feature in flags else 0.0

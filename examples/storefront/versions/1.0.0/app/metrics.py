@@ -1,7 +1,8 @@
 """Metrics of all workers of this host (prometheus_client in multiprocess mode).
 
 Every counter is born at 0 for every label value that can occur: the increase of a series that is born at 1 is 0, and
-the first error of a release would be invisible.
+the first error of a release would be invisible. Which variants there are, the flag file says: their series are born when it
+names them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 VARIANTS = ("on", "off")
+# Stages have few variants. A process that has seen more than this counts the rest as on or off, or its series would grow for ever.
+MOST_VARIANTS = 24
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 requests = Counter("http_requests", "Requests answered.", ["method", "route", "status"])
@@ -36,6 +39,7 @@ flag_revision = Gauge(
 flag_share = Gauge(
     "feature_flag_share", "Share of 100 fixed users for whom this process evaluates on.", ["flag"], multiprocess_mode="liveall"
 )
+_known: dict[str, set[str]] = {}
 
 
 def born(features: Iterable[str], routes: Iterable[tuple[str, Iterable[str], Iterable[int]]]) -> None:
@@ -52,12 +56,24 @@ def born(features: Iterable[str], routes: Iterable[tuple[str, Iterable[str], Ite
         flag_revision.labels(feature).set(0)
         flag_share.labels(feature).set(0)
         for variant in VARIANTS:
-            feature_duration.labels(feature, variant)
-            feature_orders.labels(feature, variant)
-            for outcome in ("ok", "error"):
-                feature_requests.labels(feature, variant, outcome)
-            for opinion in ("good", "bad"):
-                feature_feedback.labels(feature, variant, opinion)
+            label(feature, variant, variant == "on")
+
+
+def label(feature: str, variant: str | None, value: bool) -> str:
+    """The label of a variant, whose series are there from then on. Without a variant, or with too many, it is on or off."""
+    plain = VARIANTS[0] if value else VARIANTS[1]
+    known = _known.setdefault(feature, set())
+    if variant is None or (variant not in known and len(known) >= MOST_VARIANTS):
+        return plain
+    if variant not in known:
+        feature_duration.labels(feature, variant)
+        feature_orders.labels(feature, variant)
+        for outcome in ("ok", "error"):
+            feature_requests.labels(feature, variant, outcome)
+        for opinion in ("good", "bad"):
+            feature_feedback.labels(feature, variant, opinion)
+        known.add(variant)
+    return variant
 
 
 def text() -> bytes:

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from . import metrics
 from .accounts import SESSION_SECONDS, Account, Sessions
 from .database import UNAVAILABLE, Database
-from .flags import Flags
+from .flags import Flags, Has
 from .settings import Settings
 
 log = logging.getLogger("storefront")
@@ -110,10 +110,15 @@ def number_field(told: dict[str, Any], name: str, most: int, default: int | None
 
 
 def on(feature: str) -> bool:
-    """Whether the user of this request has the feature; evaluated once a request."""
-    if feature not in g.variants:
-        g.variants[feature] = parts().flags.on(feature, g.visitor)
-    return bool(g.variants[feature])
+    """Whether the user of this request has the feature."""
+    return has(feature).on
+
+
+def has(feature: str) -> Has:
+    """What the user of this request has of the feature; evaluated once a request."""
+    if feature not in g.has:
+        g.has[feature] = parts().flags.has(feature, g.visitor)
+    return cast(Has, g.has[feature])
 
 
 def set_cookie(response: Response, name: str, value: str, seconds: int) -> None:
@@ -136,7 +141,7 @@ def register(app: Flask, routes: Iterable[Route]) -> None:
 
     def begin() -> None:
         g.started = time.perf_counter()
-        g.variants = {}
+        g.has = {}
         g.visitor = g.new_visitor = g.account = None
         g.route = by_endpoint.get(request.endpoint or "")
         metrics.in_flight.inc()
@@ -150,8 +155,8 @@ def register(app: Flask, routes: Iterable[Route]) -> None:
         metrics.request_duration.labels(rule_label(rule)).observe(seconds)
         for feature in g.route.plays if g.route else ():
             # Who was turned away before any flag was looked at belongs to neither arm.
-            if feature in g.variants:
-                variant = "on" if g.variants[feature] else "off"
+            if feature in g.has:
+                variant = g.has[feature].variant
                 metrics.feature_requests.labels(feature, variant, "error" if response.status_code >= 500 else "ok").inc()
                 metrics.feature_duration.labels(feature, variant).observe(seconds)
         for name, value in HEADERS.items():

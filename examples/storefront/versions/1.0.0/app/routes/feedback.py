@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, g
 
 from .. import metrics, release
-from ..web import Route, answer, body, on, parts, refuse, text_field
+from ..web import Route, answer, body, has, on, parts, refuse, text_field
 
 OPINIONS = ("good", "bad")
 
@@ -27,7 +27,7 @@ def feedback() -> Response:
         "INSERT INTO feedback (visitor, feature, variant, opinion, comment) VALUES (%s, %s, %s, %s, %s)",
         (g.visitor, feature, variant, opinion, comment),
     )
-    metrics.feature_feedback.labels(feature, variant, opinion).inc()
+    metrics.feature_feedback.labels(feature, has(feature).variant, opinion).inc()
     return answer({"feedback": {"feature": feature, "variant": variant, "opinion": opinion}}, 201)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, g, request
 
 from .. import metrics, release
-from ..web import Route, account, answer, body, number_field, on, parts, refuse, text_field
+from ..web import Route, account, answer, body, has, number_field, on, parts, refuse, text_field
 
 MOST_REFERENCE = 2**63 - 1
 MOST_QUANTITY = 100
@@ -71,7 +71,7 @@ def insert(wanted: dict[str, object]) -> dict[str, object] | None:
 def count() -> None:
     """One order of a user who has, or has not, each of the features."""
     for feature in release.FEATURES:
-        metrics.feature_orders.labels(feature, "on" if on(feature) else "off").inc()
+        metrics.feature_orders.labels(feature, has(feature).variant).inc()
 
 
 def own() -> Response:
