@@ -75,6 +75,20 @@ def complaints(found: t.Sequence[Process], wanted: t.Mapping[str, t.Tuple[int, i
     return told
 
 
+def unlabelled(text: str, wanted: t.Mapping[str, t.Sequence[str]]) -> t.List[str]:
+    """{flag: variants} that requests must be counted by: a sentence for each flag of which a series is missing. Series are born with the file."""
+    counted: t.Dict[str, t.Set[str]] = {}
+    for _name, labels, _value in samples(text, ("feature_requests_total",)):
+        counted.setdefault(labels.get("feature", ""), set()).add(labels.get("variant", ""))
+    missing = {flag: [variant for variant in variants if variant not in counted.get(flag, ())] for flag, variants in wanted.items()}
+    return [
+        f"feature_requests_total of {flag} has no series with the variant {', '.join(variants)}: the application must count requests "
+        "by the variant as it was evaluated (docs/application-contract.md); without that write bake: {aa: 0}"
+        for flag, variants in missing.items()
+        if variants
+    ]
+
+
 def _agrees(share: t.Optional[float], percent: int) -> bool:
     if share is None:
         return False

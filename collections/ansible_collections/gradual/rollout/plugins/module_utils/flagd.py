@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Flag files in flagd's format: build definitions, find mistakes that the JSON Schema does not see, plan a change.
+"""Flag files in flagd's format: build definitions, plan a change.
 
 Everything here is a pure function over parsed JSON. A share is a whole percentage of the users, 0 to 100.
 """
@@ -12,9 +12,7 @@ import json
 import math
 import typing as t
 
-# The order is part of the contract: swapping it takes the feature from every user who has it.
-ARMS = ("on", "off")
-DEEPEST = 40
+from ansible_collections.gradual.rollout.plugins.module_utils.flaglint import lint
 
 
 class FlagFileError(Exception):
@@ -23,12 +21,16 @@ class FlagFileError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """One flag as it shall be: `certified` % for good, `baking` % until `expiry` (seconds since the epoch)."""
+    """One flag as it shall be: `certified` % for good, `baking` % until `expiry` (seconds since the epoch).
+
+    `labels` are shares under 100, rising: with the feature off for all, each user is labelled by the first share that shall show it.
+    """
 
     flag: str
     certified: int
     baking: t.Optional[int] = None
     expiry: t.Optional[int] = None
+    labels: t.Tuple[int, ...] = ()
 
     def percent_at(self, now: float) -> int:
         """The share that holds at a time in seconds since the epoch."""
@@ -57,8 +59,11 @@ def wanted_from(entry: t.Mapping[str, t.Any]) -> Wanted:
     if not flag:
         raise FlagFileError("flags: an entry has no flag; write flag: <key of the feature>")
     certified = _percentage(entry.get("certified"), flag, "certified")
+    labels = _labels(entry.get("labels"), flag)
+    if labels and (certified or entry.get("baking")):
+        raise FlagFileError(f"flag {flag}: labels {list(labels)} are for a feature that is off, seen certified {certified} %, baking {entry.get('baking')}")
     if entry.get("baking") is None:
-        return Wanted(flag, certified)
+        return Wanted(flag, certified, labels=labels)
     baking = _percentage(entry.get("baking"), flag, "baking")
     if baking == certified:
         return Wanted(flag, certified)
@@ -76,6 +81,29 @@ def _percentage(value: t.Any, flag: str, key: str) -> int:
     return int(value)
 
 
+def _labels(value: t.Any, flag: str) -> t.Tuple[int, ...]:
+    labels = [] if value is None else value
+    whole = isinstance(labels, (list, tuple)) and all(isinstance(each, int) and not isinstance(each, bool) and 0 < each < 100 for each in labels)
+    if not whole or list(labels) != sorted(set(labels)):
+        raise FlagFileError(f"flag {flag}: labels is {value!r}; write the shares of the stages under 100, rising, like [25, 50]")
+    return tuple(labels)
+
+
+def label(percent: int) -> str:
+    """The variant of those users who shall be the first to have the feature at this share."""
+    return f"aa{percent}"
+
+
+def shown_at(percent: int, holdback: int = 0) -> int:
+    """The share of users that a stage shows the feature to while it bakes: all but those who are held back as its control."""
+    return min(percent, 100 - holdback)
+
+
+def labels_of(stages: t.Sequence[int], holdback: int = 0) -> t.List[int]:
+    """The shares under 100 at which a stage adds users, rising; [] where no stage leaves anybody to compare with."""
+    return sorted({share for share in (shown_at(percent, holdback) for percent in stages) if 0 < share < 100})
+
+
 def fractional(percent: int) -> t.Union[str, t.Dict[str, t.Any]]:
     """The rule that gives `on` to this share of the users; nobody at 0."""
     if percent == 0:
@@ -91,6 +119,11 @@ def targeting(wanted: Wanted) -> t.Optional[t.Dict[str, t.Any]]:
     if wanted.baking is not None:
         running = {"<": [{"var": "$flagd.timestamp"}, wanted.expiry]}
         return {"if": [running, fractional(wanted.baking), fractional(wanted.certified)]}
+    if wanted.labels:
+        # Cut at the same places, from the same end, as the shares will be: the same hash, so the same users.
+        cuts = (0, *wanted.labels)
+        buckets: t.List[t.List[t.Any]] = [[label(upper), upper - lower] for lower, upper in zip(cuts, wanted.labels)]
+        return {"fractional": [*buckets, ["off", 100 - wanted.labels[-1]]]}
     rule = fractional(wanted.certified)
     return rule if isinstance(rule, dict) else None
 
@@ -99,7 +132,7 @@ def definition(wanted: Wanted, revision: int) -> t.Dict[str, t.Any]:
     """The whole definition of one flag."""
     built: t.Dict[str, t.Any] = {
         "state": "ENABLED",
-        "variants": {"on": True, "off": False},
+        "variants": {"on": True, "off": False, **{label(percent): False for percent in wanted.labels}},
         "defaultVariant": "off",
         "metadata": {"revision": revision},
     }
@@ -191,87 +224,3 @@ def same(held: t.Any, built: t.Mapping[str, t.Any]) -> bool:
     if not isinstance(held, dict):
         return False
     return {k: v for k, v in held.items() if k != "metadata"} == {k: v for k, v in built.items() if k != "metadata"}
-
-
-def lint(document: t.Any) -> t.List[str]:
-    """Mistakes that change what users get, one sentence each; [] when there is none. Never raises, whatever the file holds."""
-    if not isinstance(document, dict) or not isinstance(document.get("flags"), dict):
-        return ['the file has no object "flags" at its top']
-    found: t.List[str] = []
-    for name, flag in document["flags"].items():
-        found += [f"flag {name}: {mistake}" for mistake in _lint_flag(flag)]
-    return found
-
-
-def _lint_flag(flag: t.Any) -> t.List[str]:
-    if not isinstance(flag, dict):
-        return [f"is {_short(flag)}; write an object with state, variants and defaultVariant"]
-    found = []
-    if flag.get("state") not in ("ENABLED", "DISABLED"):
-        found.append(f"state is {_short(flag.get('state'))}; write ENABLED or DISABLED")
-    elif flag["state"] == "DISABLED":
-        found.append("state DISABLED gives the default in the code; to switch a feature off write ENABLED, defaultVariant off, no targeting")
-    variants = flag.get("variants")
-    if not isinstance(variants, dict) or not variants:
-        return found + ["has no variants; write {on: true, off: false}"]
-    if len({type(value) for value in variants.values()}) > 1:
-        found.append(f"variants have values of different types: {_short(variants)}")
-    default = flag.get("defaultVariant")
-    if not isinstance(default, str) or default not in variants:
-        found.append(f"defaultVariant is {_short(default)}; write one of {', '.join(sorted(map(str, variants)))}")
-    rule = flag.get("targeting")
-    if rule not in (None, {}):
-        found += _lint_rule(rule, variants, 0)
-    return found
-
-
-def _lint_rule(rule: t.Any, variants: t.Mapping[str, t.Any], depth: int) -> t.List[str]:
-    """Mistakes in a part of a rule whose value becomes a variant."""
-    if depth > DEEPEST:
-        return [f"targeting is nested deeper than {DEEPEST} levels"]
-    if rule is None:
-        return []
-    if isinstance(rule, str):
-        return [] if rule in variants else [f"targeting names the variant {_short(rule)}, which is not among {', '.join(sorted(map(str, variants)))}"]
-    if isinstance(rule, bool):
-        name = "true" if rule else "false"
-        return [] if name in variants else [f"targeting gives {name}, which is no variant"]
-    if not isinstance(rule, dict) or len(rule) != 1:
-        return [f"targeting holds {_short(rule)}; write a rule with one operator or the name of a variant"]
-    ((operator, arguments),) = rule.items()
-    if operator == "fractional":
-        return _lint_fractional(arguments, variants)
-    if operator == "if":
-        if not isinstance(arguments, list) or len(arguments) < 2:
-            return [f"targeting: if needs a condition and a variant, seen {_short(arguments)}"]
-        results = arguments[1::2] + ([arguments[-1]] if len(arguments) % 2 else [])
-        return [mistake for result in results for mistake in _lint_rule(result, variants, depth + 1)]
-    return []
-
-
-def _lint_fractional(arguments: t.Any, variants: t.Mapping[str, t.Any]) -> t.List[str]:
-    if not isinstance(arguments, list) or not arguments:
-        return [f"fractional holds {_short(arguments)}; write [[on, 25], [off, 75]]"]
-    # The first argument may be an expression for the bucketing value; the key of the user is the default.
-    buckets = arguments[1:] if isinstance(arguments[0], (dict, str)) else arguments
-    found, total, order = [], 0.0, []
-    for bucket in buckets:
-        if not isinstance(bucket, list) or not 1 <= len(bucket) <= 2 or not isinstance(bucket[0], str):
-            return [f"fractional holds {_short(bucket)}; write a pair like [on, 25]"]
-        weight = bucket[1] if len(bucket) == 2 else 1
-        if isinstance(weight, bool) or not isinstance(weight, int) or weight < 0:
-            return [f"fractional gives {bucket[0]} the weight {_short(weight)}; write a whole number from 0 to 100"]
-        if bucket[0] not in variants:
-            found.append(f"fractional names {_short(bucket[0])}, which is no variant: those users get an error")
-        total += weight
-        order.append(bucket[0])
-    if total != 100:
-        found.append(f"the weights in fractional sum to {total:g}; make it 100, or a share is not what it says")
-    if set(order) == set(ARMS) and tuple(order) != ARMS:
-        found.append("fractional names off before on; keep on first, or growing the share takes the feature from those who have it")
-    return found
-
-
-def _short(value: t.Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -80,6 +80,7 @@ def wait(url: str, document: t.Mapping[str, t.Any], wanted: t.Sequence[flagd.Wan
                 text = answer.read().decode("utf-8", "replace")
             found = evaluations.living(evaluations.processes(text, flags), lambda pid: os.path.isdir(f"/proc/{pid}"))
             told = evaluations.complaints(found, expected, evaluations.speaks(text))
+            told += evaluations.unlabelled(text, {each.flag: [flagd.label(percent) for percent in each.labels] for each in wanted})
         except (OSError, ValueError) as error:
             told = [f"{url} does not answer: {error}"]
         if not told:

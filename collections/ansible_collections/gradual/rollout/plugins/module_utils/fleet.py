@@ -83,11 +83,16 @@ def _shown_to_all(flags: Mapping[str, Any] | None, flag: str) -> bool:
 
 
 def flags_at(
-    features: Sequence[Mapping[str, Any]], certified: int, baking: int | None = None, expiry: int | None = None
+    features: Sequence[Mapping[str, Any]],
+    certified: int,
+    baking: int | None = None,
+    expiry: int | None = None,
+    labels: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the list `flags` of the module feature_flags: every feature at the same share of users, in percent."""
     return [
-        {"flag": feature["flag"], "certified": certified, "baking": baking, "expiry": expiry} for feature in features
+        {"flag": feature["flag"], "certified": certified, "baking": baking, "expiry": expiry, "labels": labels}
+        for feature in features
     ]
 
 

@@ -43,6 +43,14 @@ options:
       expiry:
         description: End of the baking share, in seconds since the epoch.
         type: float
+      labels:
+        description:
+          - Shares of stages to come, under 100 and rising, while the feature is off for all.
+          - Each user gets the variant C(aa) and the first of these shares that will show the feature to the user, else V(off). All have
+            the value of V(off), so that the users of each stage can be compared before anything is shown.
+          - With O(verify_url) each of these variants must be a label of the application's C(feature_requests_total).
+        type: list
+        elements: int
   revision:
     description:
       - Number of this change, reported back by each process.
@@ -84,6 +92,15 @@ EXAMPLES = r"""
         certified: 25
         baking: 50
         expiry: 1790000000
+    verify_url: http://127.0.0.1:8080/metrics
+
+- name: Nobody, and the users of each stage told apart
+  gradual.rollout.feature_flags:
+    path: /etc/gradual/storefront/flags.json
+    revision: 17
+    flags:
+      - flag: search
+        labels: [25, 50]
     verify_url: http://127.0.0.1:8080/metrics
 
 - name: Nobody, at once
@@ -137,6 +154,7 @@ ARGUMENTS = {
             "certified": {"type": "int", "default": 0},
             "baking": {"type": "int"},
             "expiry": {"type": "float"},
+            "labels": {"type": "list", "elements": "int"},
         },
     },
     "revision": {"type": "int", "required": True},

@@ -8,7 +8,7 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import flagd, flagfile
+from ansible_collections.gradual.rollout.plugins.module_utils import flagd, flagfile, flaglint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openfeature import api
@@ -46,7 +46,7 @@ RUNNING = {"<": [{"var": "$flagd.timestamp"}, FUTURE]}
 )
 def test_targeting(flag: flagd.Wanted, rule: Json | None) -> None:
     assert flagd.targeting(flag) == rule
-    assert flagd.lint(document(flag)) == []
+    assert flaglint.lint(document(flag)) == []
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def flag_with(**changes: t.Any) -> Json:
     ],
 )
 def test_lint(hostile: t.Any, message: str) -> None:
-    assert any(message in mistake for mistake in flagd.lint(hostile)), flagd.lint(hostile)
+    assert any(message in mistake for mistake in flaglint.lint(hostile)), flaglint.lint(hostile)
 
 
 json_values = st.recursive(
@@ -174,7 +174,7 @@ hostile_flag = json_values | st.fixed_dictionaries({}, optional=dict.fromkeys(("
 @given(json_values | st.fixed_dictionaries({"flags": st.dictionaries(st.text(max_size=4), hostile_flag, max_size=3)}, optional={"metadata": json_values}))
 @settings(max_examples=400, deadline=None)
 def test_no_file_makes_the_lint_or_a_plan_for_nobody_raise(hostile: t.Any) -> None:
-    mistakes = flagd.lint(hostile)
+    mistakes = flaglint.lint(hostile)
     assert all(isinstance(mistake, str) for mistake in mistakes)
     if isinstance(hostile, dict) and isinstance(hostile.get("flags"), dict):
         change = flagd.plan(hostile, [wanted(0)], 5)
@@ -185,7 +185,7 @@ def test_deep_nesting_is_told_not_followed() -> None:
     rule: t.Any = "on"
     for _level in range(100):
         rule = {"if": [True, rule, "off"]}
-    assert any("deeper than" in mistake for mistake in flagd.lint(flag_with(targeting=rule)))
+    assert any("deeper than" in mistake for mistake in flaglint.lint(flag_with(targeting=rule)))
     with pytest.raises(flagd.FlagFileError, match="not JSON"):
         flagd.parse("[" * 100_000)
 
