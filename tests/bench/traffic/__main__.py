@@ -18,12 +18,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--base", type=float, help="base share of bad requests (default 0.003, slow ones 0.02)")
     parser.add_argument("--interval", type=float, help="seconds of a look (default 10, below 5 requests a second 60)")
     parser.add_argument("--aa", type=int, default=60, help="looks of the A/A stage (default %(default)s)")
-    parser.add_argument("--looks", type=int, default=180, help="looks of each stage (default %(default)s)")
+    parser.add_argument("--looks", type=int, help="looks of each stage (default 180, around 10 requests a second 360)")
     given = parser.parse_args(argv)
     if given.scenario is None:
         print("\n".join(f"{name:32} {scenario.title}" for name, scenario in SCENARIOS.items()))
         return 0
-    shape = Shape(given.interval or shape_for(given.rate).interval, given.aa, given.looks)
+    usual = shape_for(given.rate)
+    shape = Shape(given.interval or usual.interval, given.aa, given.looks or usual.looks)
     try:
         sys.stdout.write(document(simulate(SCENARIOS[given.scenario], given.rate, given.traces, given.seed, given.base, shape)))
         sys.stdout.flush()

@@ -16,7 +16,7 @@ def trace(batch: Batch, index: int) -> Json:
     """One trace: {"name", "stages": [{"percent", "aa": [look], "looks": [look or null]}]}."""
     phases = zip(PERCENTS, batch.aa, batch.stages, strict=True)
     stages = [{"percent": percent, "aa": _looks(aa, index), "looks": _looks(stage, index)} for percent, aa, stage in phases]
-    return {"name": f"{batch.scenario.name}/{batch.rate:g}/{index}", "stages": stages}
+    return {"name": f"{batch.scenario.name}/{batch.rate:g}/{batch.first + index}", "stages": stages}
 
 
 def _looks(phase: Phase, index: int) -> list[Json | None]:

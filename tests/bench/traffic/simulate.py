@@ -53,6 +53,8 @@ class Phase:
     """(r, t): bad share that the treatment would have without the feature, on average; what no gate knows."""
     true: Floats
     """(r, t): the one it has."""
+    control: Floats
+    """(r, t): that of the control, on average."""
     began: npt.NDArray[np.int64]
     """(r,): look from which on the feature does harm, from 0; the number of looks when it does none in this phase."""
 
@@ -67,24 +69,35 @@ class Batch:
     shape: Shape
     aa: list[Phase]
     stages: list[Phase]
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.stages[0].counts)
 
 
 def shape_for(rate: float) -> Shape:
-    """Looks of a minute where a request comes once a second, else of 10 s."""
-    return Shape(interval=60.0) if rate < 5 else Shape()
+    """Looks of 10 s and half an hour a stage; at 10 requests a second an hour, at 1 looks of a minute and three hours: less can show nothing."""
+    if rate < 5:
+        return Shape(interval=60.0)
+    return Shape(looks=360) if rate < 50 else Shape()
 
 
-def simulate(scenario: Scenario, rate: float, traces: int, seed: int = 1, share: float | None = None, shape: Shape | None = None) -> Batch:
-    """Traces at `rate` requests a second with a base share of bad ones `share` (default 0.3 %, slow ones 2 %); the same for the same arguments."""
+def simulate(
+    scenario: Scenario, rate: float, traces: int, seed: int = 1, share: float | None = None, shape: Shape | None = None, first: int = 0
+) -> Batch:
+    """Traces at `rate` requests a second with a base share of bad ones `share` (default 0.3 %, slow ones 2 %); the same for the same arguments.
+
+    `first` is the number of the first one, a multiple of BLOCK: however a batch is divided, its traces are the same.
+    """
+    if first % BLOCK:
+        raise ValueError(f"first is {first}; write a multiple of {BLOCK}")
     shape = shape or shape_for(rate)
     share = share or (BASE_SLOW_SHARE if scenario.slow else BASE_SHARE)
     key = zlib.crc32(f"{scenario.name} {rate:g} {share:g} {shape}".encode())
-    blocks = [_block(scenario, rate, share, shape, np.random.default_rng([seed, key, block])) for block in range(math.ceil(traces / BLOCK))]
+    numbers = range(first // BLOCK, math.ceil((first + traces) / BLOCK))
+    blocks = [_block(scenario, rate, share, shape, np.random.default_rng([seed, key, number])) for number in numbers]
     aa, stages = ([_joined([block[kind][stage] for block in blocks], traces) for stage in range(len(PERCENTS))] for kind in (0, 1))
-    return Batch(scenario, rate, share, shape, aa, stages)
+    return Batch(scenario, rate, share, shape, aa, stages, first)
 
 
 def _joined(phases: list[Phase], traces: int) -> Phase:
@@ -207,9 +220,9 @@ def _phases(
     for k in range(len(PERCENTS)):
         treatment = counts[:, :, : k + 1].sum(axis=2)
         arms = np.concatenate([treatment, counts[:, :, k + 1 :].sum(axis=2)], axis=2)
-        ours = expected[:, :, : k + 1].sum(axis=2)
-        base, true = (ours[:, :, part] / np.maximum(ours[:, :, 0], 1e-300) for part in (1, 2))
+        ours, rest = expected[:, :, : k + 1].sum(axis=2), expected[:, :, k + 1 :].sum(axis=2)
+        base, true, control = (arm[:, :, part] / np.maximum(arm[:, :, 0], 1e-300) for arm, part in ((ours, 1), (ours, 2), (rest, 1)))
         for phases, first, last in ((aa, 0, shape.aa_looks), (stages, shape.aa_looks + k * shape.looks, shape.aa_looks + (k + 1) * shape.looks)):
             look = np.clip(began - first, 0, last - first)
-            phases.append(Phase(arms[:, first:last], seen[:, first:last], base[:, first:last], true[:, first:last], look))
+            phases.append(Phase(arms[:, first:last], seen[:, first:last], base[:, first:last], true[:, first:last], control[:, first:last], look))
     return aa, stages
