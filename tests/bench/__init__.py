@@ -1,0 +1,1 @@
+"""The benchmark of the gate: what others would have decided on the same traffic."""
