@@ -13,25 +13,15 @@ import json
 import re
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.artifact import url_mistake
+from ansible_collections.gradual.rollout.plugins.module_utils.manifest_rules import across, shown
 from ansible_collections.gradual.rollout.plugins.module_utils.manifest_spec import SPEC, Field
 
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"})
 KNOWN_PREFIXES = ("ansible_", "awx_", "tower_", "gradual_")
 
 
 class Mistake(Exception):
     """What is wrong, what was seen, what to write."""
-
-
-def shown(value: Any) -> str:
-    """A value as a person wrote it, shortened."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def plain(value: Any) -> Any:
@@ -64,7 +54,7 @@ def check(values: Mapping[str, Any], groups: Mapping[str, Any] | None = None) ->
     except TypeError as error:
         return {}, [f"manifest: holds a {error}, which has no meaning here; write text, numbers, lists and mappings"]
     manifest = _mapping("", given, SPEC, mistakes)
-    _across(_sound(manifest, mistakes), groups, mistakes)
+    across(_sound(manifest, mistakes), groups, mistakes)
     return manifest, mistakes
 
 
@@ -222,76 +212,3 @@ def _boolean(value: Any, _field: Field) -> bool:
     if word not in WORDS:
         raise Mistake(f"neither true nor false, seen {shown(value)}; write true or false")
     return WORDS[word]
-
-
-def _across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes: list[str]) -> None:
-    """What no field can tell by itself."""
-    if "artifact" in manifest:
-        wrong = url_mistake(manifest["artifact"].get("url", ""))
-        if wrong:
-            mistakes.append(f"artifact.url: {wrong}, seen {shown(manifest['artifact'].get('url'))}; write https://host/path.tar.gz")
-        manifest["artifact"]["sha256"] = manifest["artifact"]["sha256"].lower()
-    if "stages" in manifest:
-        mistakes.extend(_stages(manifest["stages"]))
-    if "bake" in manifest:
-        mistakes.extend(_bake(manifest["bake"]))
-    if "gate" in manifest and manifest["gate"]["margin"] <= manifest["gate"]["tolerated_ratio"]:
-        seen, least = manifest["gate"]["margin"], manifest["gate"]["tolerated_ratio"]
-        mistakes.append(f"gate.margin: not above gate.tolerated_ratio, seen {seen:g} and {least:g}; write more than {least:g}")
-    flags = [feature.get("flag") for feature in manifest.get("features", [])]
-    for number, flag in enumerate(flags):
-        if flag in flags[:number]:
-            mistakes.append(f"features[{number}].flag: twice in the list, seen {shown(flag)}; write each flag once")
-    for where, probe in _probes(manifest):
-        for header in probe.get("headers", {}):
-            if header.lower() in SECRET_HEADERS:
-                mistakes.append(
-                    f"{where}.headers.{header}: would be kept in the record, seen {shown(header)}; write user: NAME, or probe a path that needs no secret"
-                )
-    if groups is not None:
-        mistakes.extend(_hosts(manifest, groups))
-
-
-def _hosts(manifest: dict[str, Any], groups: Mapping[str, Any]) -> Iterable[str]:
-    for role, group in manifest.get("hosts", {}).items():
-        if not groups.get(group):
-            state = "has no hosts" if group in groups else "is not in the inventory"
-            near = difflib.get_close_matches(group, [name for name, hosts in groups.items() if hosts], 1, 0.6)
-            advice = f"write {near[0]}" if near else f"write the group of the {role} hosts, or add it to the inventory"
-            yield f"hosts.{role}: a group that {state}, seen {shown(group)}; {advice}"
-        elif set(groups[group]) != set(groups.get(role) or groups[group]):
-            yield f"hosts.{role}: not the hosts that the playbooks run on, seen {shown(group)}; write {role}, and make {group} its only child in the inventory"
-    hosts = groups.get(manifest.get("hosts", {}).get("application")) or []
-    if manifest.get("canary") and hosts and manifest["canary"] not in hosts:
-        yield f"canary: not one of the application hosts, seen {shown(manifest['canary'])}; write {' or '.join(hosts)}"
-
-
-def _probes(manifest: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    for number, probe in enumerate(manifest.get("smoke", [])):
-        yield f"smoke[{number}]", probe
-    for number, feature in enumerate(manifest.get("features", [])):
-        for place, probe in enumerate(feature.get("smoke", [])):
-            yield f"features[{number}].smoke[{place}]", probe
-
-
-def _stages(stages: list[int]) -> list[str]:
-    mistakes = [f"stages[{number}]: not a percentage of users, seen {stage}; write 1 to 100" for number, stage in enumerate(stages) if not 1 <= stage <= 100]
-    if mistakes:
-        return mistakes
-    if any(later <= earlier for earlier, later in zip(stages, stages[1:])):
-        mistakes.append(f"stages: not rising, seen {stages}; write {sorted(set(stages) | {100})}")
-    elif not stages or stages[-1] != 100:
-        mistakes.append(f"stages: the last one is not 100, seen {stages}; write {[*stages, 100]}")
-    return mistakes
-
-
-def _bake(bake: dict[str, int]) -> list[str]:
-    low, high, look, expiry = bake["min"], bake["max"], bake["look"], bake["expiry"]
-    mistakes = []
-    if low > high:
-        mistakes.append(f"bake.min: longer than bake.max, seen {low} and {high}; write {high} or less, or a larger bake.max")
-    if look > high:
-        mistakes.append(f"bake.look: longer than bake.max, seen {look} and {high}; write {high} or less")
-    if expiry <= look:
-        mistakes.append(f"bake.expiry: the stage would expire before the next look, seen {expiry} with looks every {look} s; write {3 * look} or more")
-    return mistakes

@@ -44,6 +44,12 @@ FEATURE: dict[str, Field] = {
 }
 
 BAKE: dict[str, Field] = {
+    "aa": {
+        "type": "int",
+        "default": 300,
+        "least": 0,
+        "description": "Seconds before the first stage in which the users of every stage are compared while the features are off; 0 for none.",
+    },
     "min": {"type": "int", "default": 600, "least": 1, "description": "Seconds that a stage is watched at the least."},
     "max": {"type": "int", "default": 3600, "least": 1, "description": "Seconds after which a stage that the gate cannot promote is given up."},
     "look": {"type": "int", "default": 30, "least": 1, "description": "Seconds between two looks."},
@@ -55,6 +61,20 @@ BAKE: dict[str, Field] = {
 def _share(default: float, description: str) -> Field:
     return {"type": "float", "default": default, "least": 0.0001, "most": 0.9999, "description": description}
 
+
+METRIC: dict[str, Field] = {
+    "name": {"type": "str", "required": True, "pattern": NAME, "example": "orders", "description": "What it is called; errors and slow are always there."},
+    "counter": {
+        "type": "str",
+        "pattern": r"[a-zA-Z_:][a-zA-Z0-9_:]*",
+        "example": "feature_orders_total",
+        "description": "The counter, with the labels feature and variant; not for errors and slow.",
+    },
+    "labels": {"type": "dict", "default": {}, "description": "Further labels that count; a label feature limits the metric to this feature."},
+    "harm": {"type": "str", "default": "more", "choices": ["more", "fewer"], "description": "What is worse a request: more of it, or fewer."},
+    "role": {"type": "str", "default": "guardrail", "choices": ["guardrail", "signal"], "description": "Whether harm aborts the stage, or only holds it."},
+    "weight": {"type": "float", "default": 1.0, "least": 0.01, "most": 100, "description": "Its part of alpha, compared with the others."},
+}
 
 GATE: dict[str, Field] = {
     "alpha": _share(0.05, "Chance of stopping a harmless release, however often it is looked at."),
@@ -71,6 +91,20 @@ GATE: dict[str, Field] = {
         "default": "rollback",
         "choices": ["rollback", "manual"],
         "description": "What to do at the end of a stage that could not be judged.",
+    },
+    "metrics": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": METRIC,
+        "description": "Counters to judge beside errors and slow answers; or role and weight of those two.",
+    },
+    "holdback": {
+        "type": "int",
+        "default": 0,
+        "least": 0,
+        "most": 50,
+        "description": "Percentage of users who are kept without the features while 100 % bakes, to compare with; 0 for none.",
     },
 }
 

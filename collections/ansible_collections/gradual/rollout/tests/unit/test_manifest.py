@@ -28,6 +28,8 @@ GOOD: dict[str, Any] = {
     "bake": {"min": 30, "max": 120, "look": 10, "expiry": 60},
     "migrations": {"target": "0003"},
 }
+METRIC = {"labels": {}, "harm": "more", "role": "guardrail", "weight": 1.0}
+ORDERS = {"name": "orders", "counter": "feature_orders_total"}
 GROUPS = {"application": ["app1"], "database": ["db1"], "balancer": ["lb1"], "monitoring": ["mon1"], "spare": [], "postgres": ["db1"]}
 
 
@@ -103,6 +105,21 @@ def test_checking_again_changes_nothing() -> None:
         ({"gate": {"alpha": 2}}, ["gate.alpha: too large, seen 2; write 0.9999 or less"]),
         ({"gate": {"margin": 1.2}}, ["gate.margin: not above gate.tolerated_ratio, seen 1.2 and 1.25; write more than 1.25"]),
         ({"gate": {"on_no_data": "pass"}}, ['gate.on_no_data: not known, seen "pass"; write rollback or manual']),
+        ({"gate__holdback": 50}, ["gate.holdback: would take the features from users of the stage of 50 %, seen 50; write 49 or less"]),
+        ({"gate__holdback": 60}, ["gate.holdback: too large, seen 60; write 50 or less"]),
+        ({"bake__aa": -1}, ["bake.aa: too small, seen -1; write 0 or more"]),
+        ({"gate__metrics": [{"name": "orders"}]}, ["gate.metrics[0].counter: missing, seen nothing; write feature_orders_total, or whatever counts orders"]),
+        ({"gate__metrics": [{"counter": "a_total"}]}, ["gate.metrics[0].name: missing, seen nothing; write orders"]),
+        ({"gate__metrics": [{**ORDERS, "counter": "a total"}]}, ['gate.metrics[0].counter: not of the right form, seen "a total"; write feature_orders_total']),
+        ({"gate__metrics": [ORDERS, ORDERS]}, ['gate.metrics[1].name: twice in the list, seen "orders"; write each name once']),
+        ({"gate__metrics": [{**ORDERS, "harm": "less"}]}, ['gate.metrics[0].harm: not known, seen "less"; write more or fewer']),
+        ({"gate__metrics": [{**ORDERS, "weight": 0}]}, ["gate.metrics[0].weight: too small, seen 0; write 0.01 or more"]),
+        ({"gate__metrics": [{**ORDERS, "labels": {"variant": "on"}}]}, ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, seen "]),
+        ({"gate__metrics": [{**ORDERS, "labels": {"x y": "on"}}]}, ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, seen "]),
+        ({"gate__metrics": [{**ORDERS, "labels": {"step": 3}}]}, ["gate.metrics[0].labels.step: not text, seen 3; write it in quotes"]),
+        ({"gate__metrics": [{**ORDERS, "labels": {"feature": "x"}}]}, ['gate.metrics[0].labels.feature: no feature of this release, seen "x"; write search ']),
+        ({"gate__metrics": [{"name": "slow", "counter": "a_total"}]}, ["gate.metrics[0].counter: slow is always counted from the features' own requests, "]),
+        ({"gate__metrics": [{"name": "errors", "harm": "fewer"}]}, ['gate.metrics[0].harm: fewer errors are no harm, seen "fewer"; write more']),
         ({"hosts": {"database": "databse"}}, ['hosts.database: a group that is not in the inventory, seen "databse"; write database']),
         ({"hosts": {"database": "spare"}}, ['hosts.database: a group that has no hosts, seen "spare"; write the group of the database hosts']),
         ({"hosts": {"database": "balancer"}}, ['hosts.database: not the hosts that the playbooks run on, seen "balancer"; write database, and make ']),
@@ -147,6 +164,13 @@ def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> N
         ({"version": " 2.0.0 "}, "version", "2.0.0"),
         ({"gate": {"alpha": "0.01"}}, "gate", {"alpha": 0.01}),
         ({"artifact__sha256": DIGEST.upper()}, "artifact", {"sha256": DIGEST}),
+        ({}, "bake", {"aa": 300}),
+        ({"bake__aa": "0"}, "bake", {"aa": 0}),
+        ({"stages": "100", "gate": {"holdback": "50"}}, "gate", {"holdback": 50, "metrics": []}),
+        ({"gate": {"holdback": 49}}, "gate", {"holdback": 49}),
+        ({"gate": '{"metrics": [{"name": "errors", "weight": "3"}]}'}, "gate", {"metrics": [{**METRIC, "name": "errors", "weight": 3.0}]}),
+        ({"gate__metrics": [{**ORDERS, "labels": {"feature": "cart", "kind": "gift"}, "harm": "fewer"}]}, "gate",
+         {"metrics": [{**METRIC, **ORDERS, "labels": {"feature": "cart", "kind": "gift"}, "harm": "fewer"}]}),
         ({"features__0__smoke__0__flag": False}, "features", None),
         ({"on_abort": ""}, "on_abort", "release"),
         ({"hosts": {"database": "postgres"}}, "hosts", {"database": "postgres"}),
