@@ -36,6 +36,7 @@ def http_side(requests: float, slow: float = 0.0) -> dict[str, float]:
 def application(second: int) -> dict[str, float]:
     erring = 1 if 60 <= second < 70 else 0
     grown = http_side(20, slow=2 if second >= 60 else 0) | arm("search", "on", 5, erring, 1) | arm("search", "off", 15)
+    grown |= arm("search", "aa25", 2) | arm("search", "aa50", 1)
     grown |= {'feature_feedback_total{feature="search",variant="on",opinion="good"}': 1, 'feature_orders_total{feature="search",variant="on"}': 2}
     grown |= {'feature_evaluations_total{flag="search"}': 20, 'feature_evaluations_total{flag="cart"}': 0}
     return grown | ({"up": 0.0} if second == 30 else {})
@@ -82,6 +83,8 @@ def test_totals_are_those_of_the_rollout(address: str) -> None:
     assert (on["errors"], on["good"], on["bad"]) == (20, pytest.approx(236, rel=0.02), None)
     assert on["orders"] == pytest.approx(472, rel=0.02)
     assert (off["errors"], off["slow"]) == (0, 0)
+    # Users of the A/A stage are without the feature too.
+    assert off["requests"] == pytest.approx(2 * 18 * 118, rel=0.02)
     assert on["slow"] == pytest.approx(236, rel=0.02)
 
 

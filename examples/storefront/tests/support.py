@@ -254,7 +254,12 @@ class Service:
 
 
 def flagd(
-    revision: int, certified: int = 0, baking: int | None = None, expiry: float | None = None, features: tuple[str, ...] = FEATURES, labels: tuple[int, ...] = ()
+    revision: int,
+    certified: int = 0,
+    baking: int | None = None,
+    expiry: float | None = None,
+    features: tuple[str, ...] = FEATURES,
+    labels: tuple[int, ...] = (),
 ) -> str:
     """A flagd file as Gradual writes it."""
 

@@ -4,7 +4,8 @@
 
 Ansible runs neither rescue nor always for a host that is unreachable, and a rollout must go back by itself just
 then. So the loss of the connection is told as `failed` with `lost_host`, which rescue sees.
-For `ledger` it also says who writes, and finds out whether the holder of the lease died on this controller.
+For `ledger` it also says who writes, finds out whether the holder of the lease died on this controller, and waits with
+the lease in hand where `hold_until` says so.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.gradual.rollout.plugins.plugin_utils.holder import at_work, has_stopped, holder, is_dead
+from ansible_collections.gradual.rollout.plugins.plugin_utils.holder import at_work, has_stopped, holder, is_dead, orphaned
 
 display = Display()
+# Between two looks at whether the run is still there, in seconds.
+PAUSE = 1.0
+LEASE_SECONDS = 90
 
 
 def clock_off(clock: float, began: float, ended: float) -> float:
@@ -70,7 +74,28 @@ class ActionModule(ActionBase):
         if other and is_dead(other) and has_stopped(other, constants.DEFAULT_LOCAL_TMP):
             display.vvv(f"{other}, who holds the lease, is dead: taking over")
             result = self._execute_module(module_args={**arguments, "dead_holder": other}, task_vars=variables)
+        if is_ledger and arguments.get("hold_until") is not None and not result.get("failed") and not self._task.check_mode:
+            result.update(self._hold(arguments, float(result["now"]), variables))
         return result
+
+    def _hold(self, arguments: dict[str, Any], now: float, variables: dict[str, Any]) -> dict[str, Any]:
+        """Wait until the ledger host's clock (`now` at this moment) says hold_until, and renew the lease three times in its length.
+
+        Returns the renewed `now`, or the failure: of the renewal, or because the run that waits was killed and only this worker is left.
+        """
+        ends = time.monotonic() + float(arguments["hold_until"]) - now
+        began = renewed = time.monotonic()
+        often = float(arguments.get("lease_seconds") or LEASE_SECONDS) / 3
+        while (left := ends - time.monotonic()) > 0:
+            time.sleep(min(left, PAUSE))
+            if orphaned():
+                return {"failed": True, "msg": "The run that waited is dead; its lease is not renewed any more"}
+            if time.monotonic() - renewed >= often:
+                again: dict[str, Any] = self._execute_module(module_args={**arguments, "events": []}, task_vars=variables)
+                if again.get("failed") or again.get("unreachable"):
+                    return again
+                renewed = time.monotonic()
+        return {"now": round(now + time.monotonic() - began, 3)}
 
     def _failure(self, reason: str, variables: dict[str, Any]) -> dict[str, Any]:
         self._lost = True

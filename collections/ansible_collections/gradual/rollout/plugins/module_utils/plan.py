@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.gradual.rollout.plugins.module_utils import flagd
+
 # Seconds for a step that no earlier rollout has timed. They are called an estimate wherever they are shown.
 ESTIMATES = {"preflight": 10, "backup": 30, "migrate": 15, "verify": 15, "report": 10}
 ESTIMATE_A_HOST = 20
@@ -53,6 +55,7 @@ def make(
         rows.append(_migrate(manifest))
     rows.append(_release(release, names))
     if manifest.get("features"):
+        rows += [_aa(manifest)] if _aa_seconds(manifest) else []
         rows += [_stage(manifest, stage) for stage in manifest.get("stages") or []]
     rows += [_verify(manifest), _report(release)]
     if manifest.get("features"):
@@ -135,18 +138,49 @@ def _release(release: str, names: list[str]) -> dict[str, Any]:
     )
 
 
+def _aa_seconds(manifest: Mapping[str, Any]) -> float:
+    """Seconds for which the users of all stages are compared with the features off; 0 for none."""
+    return float((manifest.get("bake") or {}).get("aa") or 0) if _labels(manifest) else 0.0
+
+
+def _labels(manifest: Mapping[str, Any]) -> list[int]:
+    return flagd.labels_of(list(manifest.get("stages") or []), _holdback(manifest))
+
+
+def _holdback(manifest: Mapping[str, Any]) -> int:
+    return int((manifest.get("gate") or {}).get("holdback") or 0)
+
+
+def _aa(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    row = _row(
+        "ramp",
+        f"with the features off for all, watch the users of each stage to come for {span(_aa_seconds(manifest))} (A/A)",
+        changes=f"the flag file on each host: the users of {', '.join(f'{percent} %' for percent in _labels(manifest))} get a name; nobody sees a feature",
+        undo="nothing to undo: the names go with the first stage, or with the rollback",
+        risk="users of a stage differ from the others by themselves: a heavy client, a bad host",
+        seen_by="errors and slow answers of the users of each stage, without the feature; the gate takes them off what it sees later",
+        then="as in a stage: flags to 0 on every host"
+        + (", then the hosts go back to the old code" if manifest.get("on_abort") == "release" else "; the hosts keep the new code"),
+    )
+    # The share of users who see a feature.
+    row["stage"] = 0
+    return row
+
+
 def _stage(manifest: Mapping[str, Any], stage: int) -> dict[str, Any]:
     bake = manifest.get("bake") or {}
     stages = list(manifest.get("stages") or [])
     before = stages[stages.index(stage) - 1] if stages.index(stage) else 0
+    shown = flagd.shown_at(stage, _holdback(manifest))
     flags = ", ".join(str(feature.get("flag", feature)) for feature in manifest["features"])
     minutes = f"{span(bake.get('min'))} to {span(bake.get('max'))}"
     hosts_too = manifest.get("on_abort") == "release"
     row = _row(
         "ramp",
         f"show {flags} to {stage} % of the users and watch for {minutes}"
+        + (f"; {stage - shown} % are held back as the control until it is certified" if shown < stage else "")
         + ("; then a person must approve" if manifest.get("approval") and stage != stages[-1] else ""),
-        changes=f"the flag file on each host: {before} % becomes {stage} %; the same users keep what they have",
+        changes=f"the flag file on each host: {before} % becomes {f'{shown} %, then ' if shown < stage else ''}{stage} %; the same users keep what they have",
         undo=f"flags to 0 at once (rollback.yml); left alone, the stage falls back to {before} % by itself "
         f"{span(bake.get('expiry'))} after the last look",
         risk="the features fail or are slow for those who have them; too little traffic to tell",
@@ -215,10 +249,14 @@ def _time(row: dict[str, Any], manifest: Mapping[str, Any], hosts: int, duration
     row["expected_seconds"], row["source"] = None, None
     if row["later"]:
         return
-    step, stages = row["step"], len(manifest.get("stages") or [])
-    if durations.get(step) is not None:
-        share = stages if step == "ramp" else 1
-        row["expected_seconds"], row["source"] = round(float(durations[step]) / share), "earlier runs"
+    step, stages, aa = row["step"], len(manifest.get("stages") or []), _aa_seconds(manifest)
+    if row["stage"] == 0:
+        row["expected_seconds"], row["source"] = round(aa) + ESTIMATE_TO_SET_A_STAGE, "manifest"
+    elif step == "ramp" and durations.get(step) is not None:
+        rest = float(durations[step]) - (aa + ESTIMATE_TO_SET_A_STAGE if aa else 0)
+        row["expected_seconds"], row["source"] = round(max(0.0, rest) / stages), "earlier runs"
+    elif durations.get(step) is not None:
+        row["expected_seconds"], row["source"] = round(float(durations[step])), "earlier runs"
     elif step == "ramp":
         bake = (manifest.get("bake") or {}).get("min")
         row["expected_seconds"] = round(float(bake or 0)) + ESTIMATE_TO_SET_A_STAGE
@@ -233,7 +271,9 @@ def _state(row: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     """What the ledger says of this step: finished, started, failed or to do. A closed rollout says nothing."""
     if not state.get("open"):
         return "to do"
-    if row["stage"] is not None and (state.get("certified") or 0) >= row["stage"]:
+    if row["stage"] == 0 and state.get("aa"):
+        return "finished"
+    if row["stage"] and (state.get("certified") or 0) >= row["stage"]:
         return "finished"
     seen = ((state.get("steps") or {}).get(row["step"]) or {}).get("state", "to do")
     return "to do" if row["stage"] is not None and seen == "finished" else str(seen)

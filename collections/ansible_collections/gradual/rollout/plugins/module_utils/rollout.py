@@ -82,7 +82,7 @@ def _blank(identifier: str) -> dict[str, Any]:
     return {
         "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None, "started_epoch": None, "finished": None,
         "plan": None, "revision": None, "steps": {}, "failed": None, "hosts": {}, "receipt": None, "migrated": None,
-        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [], "contracted": False, "returned": None,
+        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [], "contracted": False, "returned": None, "aa": None,
         "completed": False, "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
     }  # fmt: skip
 
@@ -111,6 +111,9 @@ def _apply(state_: dict[str, Any], line: Line) -> None:
         state_["receipt"] = data.get("receipt")
     elif event == "migration.applied":
         state_["migrated"] = {"from": data.get("from"), "to": data.get("to")}
+    elif family == "aa":
+        # One that began again has not ended; only what was measured to its end is used.
+        state_["aa"] = _window(data) if event == "aa.ended" else None
     elif event == "flags.off":
         state_.update(certified=0, stage=0, flags_off=line["time"])
     elif event == "contract.applied":
@@ -118,6 +121,14 @@ def _apply(state_: dict[str, Any], line: Line) -> None:
     elif event == "return.finished":
         _returned(state_, data)
     _renew(state_["lease"], line)
+
+
+def _window(data: dict[str, Any]) -> dict[str, float] | None:
+    """{since, until} in epoch seconds of the ledger host; None where that is no stretch of time."""
+    since, until = data.get("since"), data.get("until")
+    if isinstance(since, (int, float)) and isinstance(until, (int, float)) and since < until:
+        return {"since": since, "until": until}
+    return None
 
 
 def _rollout(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
@@ -160,7 +171,8 @@ def _step(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) 
 
 
 def _returned(state_: dict[str, Any], data: dict[str, Any]) -> None:
-    """Users are back: what a later run would have to do again is not done any more."""
+    """Users are back: what a later run would have to do again is not done any more. Nor is what was measured on the hosts as they were."""
+    state_["aa"] = None
     left = data.get("left")
     kept = data.get("hosts_kept") is True
     state_["returned"] = {"left": left if isinstance(left, list) else [], "hosts_kept": kept}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.gradual.rollout.plugins.module_utils import flaglint
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus, PrometheusError, Series, binned, matching, resets, steps
 
 POINTS = 120
@@ -130,8 +131,9 @@ def _by_variant(prometheus: Prometheus, window: Window, missing: t.List[str]) ->
         for variant in ("on", "off"):
 
             def sum_of(name: str, **labels: str) -> t.Optional[float]:
-                keys = {"feature": feature, "variant": variant, **labels}  # noqa: B023 - called within this turn of the loop
-                chosen = [each for each in found[name] if all(each.labels.get(key) == value for key, value in keys.items())]
+                keys = {"feature": feature, **labels}  # noqa: B023 - called within this turn of the loop
+                of_arm = [each for each in found[name] if _arm(each.labels.get("variant", "")) == variant]  # noqa: B023
+                chosen = [each for each in of_arm if all(each.labels.get(key) == value for key, value in keys.items())]
                 return sum(_grown(chosen, window).values()) if any(len(each.samples) > 1 for each in chosen) else None
 
             answers, quick, seconds = sum_of("answers"), sum_of("fast"), sum_of("seconds")
@@ -151,6 +153,11 @@ def _by_variant(prometheus: Prometheus, window: Window, missing: t.List[str]) ->
         if all(row["requests"] is None for row in rows[-2:]):
             missing.append(f"{feature}: Prometheus has no feature_requests_total of it")
     return rows
+
+
+def _arm(variant: str) -> str:
+    """A user of the A/A stage is one without the feature, whatever the stage that shows it."""
+    return "off" if flaglint.AA.match(variant) else variant
 
 
 def _grown(found: t.Sequence[Series], window: Window) -> Bins:

@@ -77,6 +77,11 @@ options:
     description: How long the lease lasts after the last event. Say more before a step that records nothing for longer.
     type: int
     default: 90
+  hold_until:
+    description:
+      - Once O(events) are written, wait for this moment (epoch seconds by the clock of this host) and renew the lease meanwhile.
+      - The action plugin waits, on the controller, so that the lease of a run that was killed is not kept alive.
+    type: float
   holder:
     description: Who writes. Set by the action plugin to user@controller:pid of ansible-playbook.
     type: str
@@ -106,6 +111,11 @@ EXAMPLES = r"""
       - event: step.finished
         data: {step: backup}
 
+- name: Wait for five minutes, with the lease in hand
+  gradual.rollout.ledger:
+    path: /var/lib/gradual/storefront
+    hold_until: "{{ begun.now + 300 }}"
+
 - name: Finish
   gradual.rollout.ledger:
     path: /var/lib/gradual/storefront
@@ -124,6 +134,10 @@ added:
   type: list
   elements: str
   sample: [lease.taken, rollout.resumed]
+now:
+  description: The time by the clock of this host at the end, in epoch seconds.
+  returned: success
+  type: float
 lease:
   description: Who holds the lease, when that is somebody else.
   returned: failure, when the lease is held
@@ -155,6 +169,7 @@ ARGUMENTS: dict[str, Any] = {
     "outcome": {"type": "str", "choices": ["completed", "returned", "incomplete"]},
     "rollout": {"type": "str"},
     "lease_seconds": {"type": "int", "default": 90},
+    "hold_until": {"type": "float"},
     "holder": {"type": "str"},
     "dead_holder": {"type": "str"},
 }
@@ -188,6 +203,7 @@ def result(lines: list[dict[str, Any]], decision: lease.Decision) -> dict[str, A
         "changed": any(name != "lease.renewed" for name in names),
         "added": names,
         "rollout": replay.state(lines, decision.rollout, time.time()),
+        "now": round(time.time(), 3),
         "diff": {"before_header": "ledger", "after_header": "ledger", "before": "", "after": shown},
     }
 

@@ -110,6 +110,9 @@ rollout:
       description: "The same with who and when, C({percent, by, at})."
       type: list
       elements: dict
+    aa:
+      description: "When the users of all stages were compared with the features off, C({since, until}) in epoch seconds; else null."
+      type: dict
     contracted:
       description: Whether the point of no return has been passed.
       type: bool

@@ -91,7 +91,7 @@ traffic:
       elements: dict
       returned: success
     by_variant:
-      description: For each feature and variant requests, errors, slow, mean_seconds, good and bad opinions, orders.
+      description: For each feature, with it (on) and without it (off, and the A/A stage), requests, errors, slow, mean_seconds, good and bad opinions, orders.
       type: list
       elements: dict
       returned: success

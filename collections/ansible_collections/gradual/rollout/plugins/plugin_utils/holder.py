@@ -47,6 +47,12 @@ def holder() -> str:
     return f"{_place()}:{_own_pid()}"
 
 
+def orphaned() -> bool:
+    """Whether ansible-playbook was killed while this worker of it still runs."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and os.getppid() != parent.pid
+
+
 def is_dead(name: str) -> bool:
     """Whether the run of that name was on this controller and is certainly no more."""
     match = NAME.match(name)

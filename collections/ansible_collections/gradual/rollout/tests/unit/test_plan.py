@@ -37,6 +37,16 @@ def steps(rows: list[dict[str, Any]]) -> list[str]:
             ["preflight", "backup", "release", "ramp 100 %", "verify", "report", "retire"],
         ),
         ({"features": []}, ["preflight", "backup", "migrate", "release", "verify", "report", "contract"]),
+        (
+            {"migrations": None, "bake": {"aa": 300}},
+            ["preflight", "backup", "release", "ramp 0 %", "ramp 25 %", "ramp 50 %", "ramp 100 %", "verify", "report", "retire"],
+        ),
+        # Nobody to compare with, so nothing to learn beforehand; unless some are held back.
+        ({"migrations": None, "stages": [100], "bake": {"aa": 300}}, ["preflight", "backup", "release", "ramp 100 %", "verify", "report", "retire"]),
+        (
+            {"migrations": None, "stages": [100], "bake": {"aa": 300}, "gate": {"holdback": 5}},
+            ["preflight", "backup", "release", "ramp 0 %", "ramp 100 %", "verify", "report", "retire"],
+        ),
     ],
 )
 def test_steps_follow_the_manifest(changes: dict[str, Any], wanted: list[str]) -> None:
@@ -73,6 +83,40 @@ def test_expected_seconds(
     rows = plan.make(MANIFEST, HOSTS, durations)
     row = next(row for row in rows if row["step"] == step and row["stage"] == stage)
     assert (row["expected_seconds"], row["source"]) == (seconds, source)
+
+
+WATCHED: dict[str, Any] = {**MANIFEST, "bake": {**MANIFEST["bake"], "aa": 300}, "gate": {"holdback": 5}}
+
+
+@pytest.mark.parametrize(
+    ("stage", "durations", "seconds", "source"),
+    [(0, {}, 315, "manifest"), (0, {"ramp": 630}, 315, "manifest"), (50, {"ramp": 630}, 105, "earlier runs"), (50, {"ramp": 20}, 0, "earlier runs")],
+)
+def test_expected_seconds_with_an_aa_stage(stage: int, durations: dict[str, float], seconds: int, source: str) -> None:
+    row = next(row for row in plan.make(WATCHED, HOSTS, durations) if row["stage"] == stage)
+    assert (row["expected_seconds"], row["source"]) == (seconds, source)
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted"),
+    [
+        ({}, "to do"),
+        ({"open": True, "certified": 0, "aa": None, "steps": {}}, "to do"),
+        ({"open": True, "certified": 0, "aa": None, "steps": {"ramp": {"state": "started"}}}, "started"),
+        ({"open": True, "certified": 0, "aa": {"since": 1, "until": 2}, "steps": {"ramp": {"state": "started"}}}, "finished"),
+    ],
+)
+def test_state_of_the_aa_stage(state: dict[str, Any], wanted: str) -> None:
+    assert next(row for row in plan.make(WATCHED, HOSTS, state=state) if row["stage"] == 0)["state"] == wanted
+
+
+def test_who_is_watched_and_who_is_held_back_is_said() -> None:
+    rows = {row["stage"]: row for row in plan.make(WATCHED, HOSTS)}
+    assert "for 5 min (A/A)" in rows[0]["what"]
+    assert "the users of 25 %, 50 %, 95 %" in rows[0]["changes"]
+    assert "5 % are held back as the control" in rows[100]["what"]
+    assert "50 % becomes 95 %, then 100 %" in rows[100]["changes"]
+    assert "held back" not in rows[50]["what"]
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,91 @@ def test_a_lease_of_a_living_run_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(called) == 1
 
 
+class Clock:
+    """A clock that only sleeping moves on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(reach, "time", made)
+    return made
+
+
+def test_waiting_keeps_the_lease_by_the_ledger_hosts_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    called = answering(monkeypatch, {"changed": True, "now": 50.0, "rollout": {}}, *[{"changed": False, "now": 0.0}] * 3)
+    events = [{"event": "aa.began"}]
+    result = plugin(path="/x", holder="me", events=events, hold_until=150.5).run()
+    assert (result["changed"], result["now"], clock.now) == (True, 150.5, 1100.5)
+    assert [arguments["events"] for arguments in called] == [events, [], [], []]
+
+
+@pytest.mark.parametrize("until", [50.0, 10.0])
+def test_a_moment_that_has_passed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock, until: float) -> None:
+    called = answering(monkeypatch, {"changed": True, "now": 50.0})
+    assert plugin(path="/x", hold_until=until).run() == {"changed": True, "now": 50.0}
+    assert (len(called), clock.now) == (1, 1000.0)
+
+
+def test_nothing_is_waited_for_in_check_mode_or_after_a_failure(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    answering(monkeypatch, {"now": 50.0}, {"failed": True, "msg": "full"})
+    checked = plugin(path="/x", hold_until=99)
+    checked._task.check_mode = True
+    assert checked.run() == {"now": 50.0}
+    assert plugin(path="/x", hold_until=99).run() == {"failed": True, "msg": "full"}
+    assert clock.now == 1000.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ({"failed": True, "msg": "held by another", "lease": {"holder": "ann"}}, "held by another"),
+        (AnsibleConnectionFailure("gone"), "was lost while ledger ran"),
+        ({"unreachable": True, "msg": "gone"}, "was lost while ledger ran"),
+    ],
+)
+def test_a_lease_that_is_lost_meanwhile_ends_the_wait(monkeypatch: pytest.MonkeyPatch, clock: Clock, answer: Any, wanted: str) -> None:
+    answering(monkeypatch, {"changed": True, "now": 50.0}, answer)
+    result = plugin(path="/x", hold_until=350.0).run()
+    assert (result["failed"], wanted in result["msg"]) == (True, True)
+    assert clock.now < 1040
+
+
+def test_what_is_left_of_a_killed_run_does_not_wait(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    called = answering(monkeypatch, {"now": 50.0})
+    monkeypatch.setattr(reach, "orphaned", lambda: clock.now > 1010)
+    result = plugin(path="/x", hold_until=350.0).run()
+    assert (result["failed"], result["msg"].startswith("The run that waited is dead"), len(called)) == (True, True, 1)
+    assert clock.now <= 1012
+
+
+def test_a_process_knows_that_its_parent_is_gone() -> None:
+    assert not holder.orphaned()
+    script = (
+        "import multiprocessing, os, time\n"
+        "from ansible_collections.gradual.rollout.plugins.plugin_utils import holder\n"
+        "def work(pipe):\n    pipe.send(holder.orphaned())\n    time.sleep(0.6)\n    print(holder.orphaned(), flush=True)\n"
+        "ours, theirs = multiprocessing.Pipe()\n"
+        "multiprocessing.get_context('fork').Process(target=work, args=(theirs,)).start()\n"
+        "print(ours.recv(), flush=True)\nos._exit(9)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(COLLECTIONS), *filter(None, sys.path)])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False, timeout=20)
+    assert done.stdout.split() == ["False", "True"], done.stderr
+
+
 def _dead_pid() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()

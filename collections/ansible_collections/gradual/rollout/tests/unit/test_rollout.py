@@ -97,6 +97,27 @@ def test_flags_that_are_on_again_are_not_off() -> None:
     assert (again["certified"], again["stage"], again["flags_off"]) == (0, 25, None)
 
 
+BEGAN: Event = ("aa.began", {"since": NOON, "until": NOON + 300, "variants": ["aa25", "aa50"]})
+ENDED: Event = ("aa.ended", {"since": NOON, "until": NOON + 301.5})
+
+
+@pytest.mark.parametrize(
+    ("events", "wanted"),
+    [
+        ([], None),
+        ([BEGAN], None),
+        ([BEGAN, ENDED], {"since": NOON, "until": NOON + 301.5}),
+        ([BEGAN, ENDED, ("rollout.resumed", {})], {"since": NOON, "until": NOON + 301.5}),
+        ([BEGAN, ("rollout.resumed", {}), BEGAN], None),
+        ([BEGAN, ENDED, ("flags.off", {}), ("return.finished", {"left": []})], None),
+        ([BEGAN, ("aa.ended", {"since": NOON + 300, "until": NOON})], None),
+        ([BEGAN, ("aa.ended", {"since": "noon", "until": None})], None),
+    ],
+)
+def test_only_an_aa_stage_that_was_seen_to_its_end_counts(events: list[Event], wanted: dict[str, float] | None) -> None:
+    assert state(STARTED, events)["aa"] == wanted
+
+
 def test_a_host_that_was_not_there_at_the_start_is_known_by_what_it_ran() -> None:
     found = state(STARTED, ("host.released", {"host": "app9", "from": {"version": "1"}, "to": {"version": "2"}}))
     assert (found["hosts"]["app9"]["before"], found["hosts"]["app9"]["now"]) == ({"version": "1"}, "released")

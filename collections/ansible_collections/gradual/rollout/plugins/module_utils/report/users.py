@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import gate
+from ansible_collections.gradual.rollout.plugins.module_utils import flagd, gate
 from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
     Claim,
@@ -32,17 +32,72 @@ STANDARD_ERRORS = 3.0
 
 def claims(events: Events) -> list[Claim]:
     """All claims of this file, stage by stage."""
-    result: list[Claim] = []
+    result: list[Claim] = watched_before(events)
     if not events.features:
         return [claim("stages", "this release has no features behind flags", None, [], "manifest.features is empty", good=None, criteria=(2,))]
     for percent in stages(events):
         result += [share(events, percent), verified(events, percent), gated(events, percent)]
-    return [*result, kept(events), reached(events)]
+    return [*result, *held_back(events), kept(events), reached(events)]
 
 
 def stages(events: Events) -> list[int]:
     """The stages of the manifest."""
     return [int(stage) for stage in items(events.manifest.get("stages")) if count(stage) is not None]
+
+
+def shown(line: Line | None, percent: int) -> int:
+    """The share that a line of a stage speaks of: less than the stage's while users are held back as its control."""
+    found = count(line["data"].get("shown")) if line is not None else None
+    return percent if found is None else found
+
+
+def watched_before(events: Events) -> list[Claim]:
+    """When, and for how long, the users of all stages were compared with the features off; no claim where the manifest knows no such stage."""
+    bake, held = mapping(events.manifest.get("bake")), count(mapping(events.manifest.get("gate")).get("holdback")) or 0
+    if not events.features or "aa" not in bake:
+        return []
+    needed = bool(count(bake["aa"])) and bool(flagd.labels_of(stages(events), held))
+    ended = events.last("aa.ended")
+    began = next((line for line in reversed(events.of("aa.began")) if ended is not None and line["seq"] < ended["seq"]), None)
+    since, until = (number(ended["data"].get(key)) if ended else None for key in ("since", "until"))
+    seconds = between(since, until)
+    variants = [str(variant) for variant in items(began["data"].get("variants") if began else None)]
+    text = f"for {span(seconds)} before the first stage the users of all stages ({', '.join(variants)} and the rest) were watched with the features off"
+    return [
+        claim(
+            "aa",
+            text if needed else "the manifest wants no comparison with the features off, or leaves nobody to compare",
+            {"since": since, "until": until, "seconds": seconds, "variants": variants} if seconds else None,
+            [began, ended],
+            "aa.ended: until minus since; aa.began before it: variants",
+            good=True if needed else None,
+            qualities=("reliability",),
+            otherwise="the users of the stages were not compared with the features off",
+        )
+    ]
+
+
+def held_back(events: Events) -> list[Claim]:
+    """Which share of the users was kept without the features while the last stage baked; no claim where the manifest holds nobody back."""
+    percent = count(mapping(events.manifest.get("gate")).get("holdback")) or 0
+    if not events.features or not percent:
+        return []
+    line, certified = events.last("stage.set", percent=100), events.last("stage.certified", percent=100)
+    kept_without = 100 - shown(line, 100)
+    text = f"while 100 % baked, {kept_without} % of the users were kept without the features, as the control"
+    text += "; with the certification they have them too" if certified is not None else ""
+    return [
+        claim(
+            "holdback",
+            text,
+            {"percent": kept_without, "ended": certified is not None} if line else None,
+            [line, certified],
+            "stage.set at 100: 100 minus shown; stage.certified at 100 ends it",
+            good=kept_without == percent,
+            qualities=("reliability",),
+            otherwise="the rollout did not go as far as 100 %",
+        )
+    ]
 
 
 def _went_that_far(events: Events, percent: int) -> bool:
@@ -56,14 +111,15 @@ def share(events: Events, percent: int) -> Claim:
     shares = {flag: round(100 * found, 2) for flag, value in seen.items() if (found := number(value.get("share"))) is not None}
     users = min((count(value.get("users")) or 0 for value in seen.values()), default=0)
     complete = bool(shares) and set(events.features) <= set(shares)
-    right = complete and users >= ENOUGH_USERS and all(abs(value - percent) <= tolerance(percent, users) for value in shares.values())
+    wanted = shown(line, percent)
+    right = complete and users >= ENOUGH_USERS and all(abs(value - wanted) <= tolerance(wanted, users) for value in shares.values())
     told = ", ".join(f"{flag} {value:.1f} %" for flag, value in sorted(shares.items()))
     return claim(
         f"share-{percent}",
         f"at {percent} %, {users:,} users asked through the front door had {told}",
         {"percent": percent, "users": users, "shares": shares} if shares else None,
         [line],
-        f"stage.measured at {percent}: share of each feature within {tolerance(percent, users):.2g} points of {percent} %, "
+        f"stage.measured at {percent}: share of each feature within {tolerance(wanted, users):.2g} points of {wanted} %, "
         f"of at least {ENOUGH_USERS} users",
         good=right,
         criteria=(2,),
@@ -87,7 +143,7 @@ def verified(events: Events, percent: int) -> Claim:
     for name, found in sorted(hosts.items()):
         rows = [mapping(row) for row in (mapping(found).get("processes") or found if isinstance(found, dict) else items(found))]
         processes += len({row.get("pid") for row in rows})
-        fits = bool(rows) and all(_evaluates(number(row.get("share")), percent) for row in rows)
+        fits = bool(rows) and all(_evaluates(number(row.get("share")), shown(line, percent)) for row in rows)
         same = len({row.get("revision") for row in rows}) == 1
         if not fits or not same:
             wrong.append(name)

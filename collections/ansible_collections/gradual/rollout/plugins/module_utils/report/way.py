@@ -100,8 +100,16 @@ def _step(name: Any, state: str, started: float | None) -> dict[str, Any]:
 
 def shares_set(events: Events) -> list[dict[str, Any]]:
     """The share of users that was set, over time: {time (epoch seconds), percent}."""
-    lines = [line for line in events.lines if line["event"] in ("stage.set", "flags.off")]
-    return [{"time": at(line), "percent": count(line["data"].get("percent")) or 0} for line in lines]
+    rows: list[dict[str, Any]] = []
+    for line in events.lines:
+        percent = count(line["data"].get("percent")) or 0
+        if line["event"] in ("stage.set", "flags.off"):
+            told = count(line["data"].get("shown"))
+            rows.append({"time": at(line), "percent": percent if told is None else told})
+        elif line["event"] == "stage.certified" and rows and rows[-1]["percent"] != percent:
+            # Those who were held back have the features from here on.
+            rows.append({"time": at(line), "percent": percent})
+    return rows
 
 
 def spans(events: Events) -> list[dict[str, Any]]:
