@@ -36,7 +36,7 @@ lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull
 	cd $(COLLECTION) && antsibull-changelog lint
 
 unit: environment ## the thinking, as tables; on the other Python and ansible-core too where they are
-	$(PYTEST) $(COLLECTION)/tests/unit tests/load tests/sandbox
+	$(PYTEST) $(COLLECTION)/tests/unit tests/bench tests/load tests/sandbox
 	@other=$$(requirements/other-python $(PYTHON)); if [ -n "$$other" ]; then \
 	    requirements/install .venv-3.12 "$$other" && .venv-3.12/bin/python -m pytest $(COLLECTION)/tests/unit; \
 	else echo "unit: no second Python here, so the other ansible-core was not tested"; fi
@@ -60,6 +60,9 @@ stories: environment
 fleet-test: test-fleet ## every story on a fleet of its own (test), by Molecule and ansible-runner
 	@$(MAKE) --no-print-directory stories
 
+bench-gates: environment ## Argo, Flagger, Kayenta and ours on the same simulated ramps: docs/bench-gates.md (BENCH="--quick --out FOLDER": a tenth, elsewhere)
+	@PYTHONPATH=collections:. python -m tests.bench.gates $(BENCH)
+
 LEDGER ?= .sandbox/demo/record/ledger.jsonl
 REPORT ?= $(shell ls -td .sandbox/demo/record/reports/*/ 2> /dev/null | head -1)
 check-report: environment ## recompute every claim of a report from its ledger (LEDGER=file REPORT=folder; default: the demo's newest)
@@ -77,4 +80,4 @@ clean: ## remove all that was made: fleets demo and test, images, environments, 
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet environment packages test test-fleet stories lint unit rules-test database-test storefront-test fleet-test check-report lock clean
+.PHONY: help demo fleet environment packages test test-fleet stories lint unit rules-test database-test storefront-test fleet-test bench-gates check-report lock clean

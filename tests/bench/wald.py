@@ -13,13 +13,13 @@ Certifying is the mirrored test against the margin, told the true ratio where th
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
+from tests.bench.decisions import Decisions
 from tests.bench.traffic import Batch, Phase
 
 Floats = npt.NDArray[np.float64]
@@ -29,16 +29,6 @@ TOLERATED, MARGIN = 1.25, 2.0
 MOST = 0.999
 # What it looks for where there is no harm to be told of.
 DESIGN = 2.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Decisions:
-    """Verdicts of many traces, (r,) each."""
-
-    verdict: npt.NDArray[np.str_]
-    """promote, abort or hold."""
-    looks: npt.NDArray[np.int64]
-    """(r, stage): looks spent in each stage, the deciding one included; 0 where the stage was not reached."""
 
 
 Decide = Callable[[Batch], Decisions]
