@@ -77,9 +77,9 @@ def _false_certificates(cells: Cells) -> Iterator[Check]:
             yield Check(f"false certification ≤ {CERTIFY_ALPHA:.0%}: {place(cell)}", holds if cell["check"] or holds else None, text)
 
 
-def keeping(cells: Cells, gates: Sequence[str]) -> dict[str, float]:
-    """The largest share of false stops over all harmless cells, of each baseline that was run."""
-    harmless = [cell for cell in cells if cell["harmless"]]
+def keeping(cells: Cells, gates: Sequence[str], rate: float | None = None) -> dict[str, float]:
+    """The largest share of false stops over all harmless cells (of one rate), of each baseline that was run."""
+    harmless = [cell for cell in cells if cell["harmless"] and rate in (None, cell["rate"])]
     return {name: max((cell["gates"][name]["stopped"] for cell in harmless), default=0.0) for name in BASELINES if name in gates}
 
 
@@ -91,14 +91,27 @@ def _fewer_bad(cells: Cells, gates: Sequence[str]) -> Iterator[Check]:
     for cell in cells:
         if cell["scenario"] not in COMPARED or cell["rate"] < 10 or not worst:
             continue
+        names, keeps, rule = _measure(good, keeping(cells, gates, cell["rate"]))
         ours = cell["gates"][OURS]["bad_to_the_end"]["mean"]
         served = {name: cell["gates"][name]["bad_to_the_end"]["mean"] for name in worst}
-        best = min(good or served, key=lambda name: served[name])
+        best = min(names, key=lambda name: served[name])
         ratio = ours / served[best] if served[best] else float("inf")
         others = ", ".join(f"{TITLES[name]} {mean:.0f} ({cell['gates'][name]['bad']['mean']:.0f} until decided)" for name, mean in served.items())
-        text = f"{ours:.1f} against {served[best]:.1f} of {TITLES[best]}: {ratio:.2f}; all: {others}"
-        holds = ratio <= FEWER
-        yield Check(f"bad requests ≤ 1/3 of the best such baseline's: {place(cell)}", holds if good else None, text)
+        text = f"{ours:.1f} against {served[best]:.1f} of {TITLES[best]}, {rule}: {ratio:.2f}; all: {others}"
+        # Fewer than one who stops good releases proves nothing.
+        holds = ratio <= FEWER if keeps else None
+        yield Check(f"bad requests ≤ 1/3 of the best such baseline's: {place(cell)}", holds, text)
+
+
+def _measure(good: Sequence[str], at_rate: Mapping[str, float]) -> tuple[Sequence[str], bool, str]:
+    """The baselines to be compared with, whether they keep alpha, and why these: where none keeps alpha everywhere, those that do at this rate, else the one nearest to it."""
+    if good:
+        return good, True, "the best that keeps them everywhere"
+    here = [name for name, share in at_rate.items() if share <= ALPHA]
+    if here:
+        return here, True, "the best that keeps them at this rate"
+    nearest = min(at_rate, key=lambda name: at_rate[name])
+    return [nearest], False, f"which stops the fewest at this rate, up to {at_rate[nearest]:.1%}, for none keeps them"
 
 
 def _near_the_limit(cells: Cells) -> Iterator[Check]:

@@ -56,7 +56,7 @@ def _power(results: Mapping[str, Any]) -> Any:
     for row, rate in enumerate(rates):
         for column, name in enumerate(ratios):
             _curves(axes[row][column], cells.get((name, rate)), results)
-            axes[row][column].set_title(f"{RATIOS[name]}, {rate:g} requests a second", fontsize=10)
+            axes[row][column].set_title(f"{RATIOS[name]}, {rate:,g} per second", fontsize=10)
         axes[row][0].set_ylabel("stopped")
     for each in axes[-1]:
         each.set_xlabel("time since the harm began")
@@ -105,7 +105,7 @@ def _false_stops(results: Mapping[str, Any]) -> Any:
             axis.scatter(*zip(*at), color=colour, marker=mark, s=size, zorder=4 if name == OURS else 3, clip_on=False)
         axis.set_xticks(SHARES, [f"{100 * share:g}" for share in SHARES])
         axis.set_xlabel("% of the ramps stopped (root scale)")
-        axis.set_title(f"{rate:g} requests a second", fontsize=10)
+        axis.set_title(f"{rate:,g} per second", fontsize=10)
         axis.grid(visible=False, axis="y")
         for number in range(1, len(names)):
             axis.axhline(number - 0.5, color="#eeeeee", linewidth=0.8, zorder=1)

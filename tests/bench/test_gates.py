@@ -125,13 +125,18 @@ def test_what_does_not_hold_is_said(good: dict[str, Any], scenario: str, gate: s
 
 
 def test_a_baseline_that_stops_good_releases_is_no_measure(good: dict[str, Any]) -> None:
-    bad = copy.deepcopy(good)
-    for cell in bad["cells"]:
-        for name in BASELINES:
-            if cell["harmless"]:
-                cell["gates"][name]["stopped"] = 0.5
-    assert not failed(bad)
-    assert all(each.holds is None for each in checks.check(bad) if each.what.startswith("bad requests"))
+    def rule(stopped: dict[tuple[str, float], float]) -> str:
+        bad = copy.deepcopy(good)
+        for cell in bad["cells"]:
+            for name in BASELINES:
+                if cell["harmless"]:
+                    cell["gates"][name]["stopped"] = stopped.get((name, cell["rate"]), 0.5)
+        assert not failed(bad)
+        return next(each.figures for each in checks.check(bad) if each.what.startswith("bad requests") and "errors-3 10/s" in each.what)
+
+    assert "of Flagger, the best that keeps them everywhere" in rule({("flagger", rate): 0.01 for rate in (1.0, 10.0, 100.0, 1000.0)})
+    assert "of Kayenta, the best that keeps them at this rate" in rule({("kayenta", 10.0): 0.01})
+    assert "of Argo, failureLimit 3, which stops the fewest at this rate, up to 6.0%" in rule({("argo-3", 10.0): 0.06})
 
 
 def test_the_page_is_made_from_the_results_alone_and_always_the_same(good: dict[str, Any], tmp_path: Path) -> None:
