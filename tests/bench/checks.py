@@ -104,7 +104,7 @@ def _fewer_bad(cells: Cells, gates: Sequence[str]) -> Iterator[Check]:
 
 
 def _measure(good: Sequence[str], at_rate: Mapping[str, float]) -> tuple[Sequence[str], bool, str]:
-    """The baselines to be compared with, whether they keep alpha, and why these: where none keeps alpha everywhere, those that do at this rate, else the one nearest to it."""
+    """The baselines to be compared with, whether they keep alpha, and why these: all that keep it everywhere, else at this rate, else the nearest."""
     if good:
         return good, True, "the best that keeps them everywhere"
     here = [name for name, share in at_rate.items() if share <= ALPHA]
