@@ -38,6 +38,15 @@ def test_gradual_measured_the_same(story: Seen) -> None:
             assert abs(100 * seen["share"] - percent) <= 2, f"{flag}: {seen}"
 
 
+def test_users_of_every_stage_were_watched_with_the_features_off_first(story: Seen) -> None:
+    began, ended = story.once("aa.began"), story.once("aa.ended")
+    assert began["variants"] == ["aa25", "aa50"]
+    asked = story.once("rollout.started")["manifest"]["bake"]["aa"]
+    assert asked <= ended["until"] - ended["since"] <= asked + 5
+    order = [line["event"] for line in story.events if line["event"] in ("aa.began", "aa.ended", "stage.set")]
+    assert order == ["aa.began", "aa.ended", "stage.set", "stage.set", "stage.set"]
+
+
 def test_every_process_of_every_host_evaluated_each_stage(story: Seen) -> None:
     for percent in (25, 50, 100):
         for line in story.happened("stage.verified", percent=percent):

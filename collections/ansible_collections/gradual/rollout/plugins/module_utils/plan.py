@@ -252,15 +252,15 @@ def _time(row: dict[str, Any], manifest: Mapping[str, Any], hosts: int, duration
     step, stages, aa = row["step"], len(manifest.get("stages") or []), _aa_seconds(manifest)
     if row["stage"] == 0:
         row["expected_seconds"], row["source"] = round(aa) + ESTIMATE_TO_SET_A_STAGE, "manifest"
-    elif step == "ramp" and durations.get(step) is not None:
-        rest = float(durations[step]) - (aa + ESTIMATE_TO_SET_A_STAGE if aa else 0)
-        row["expected_seconds"], row["source"] = round(max(0.0, rest) / stages), "earlier runs"
+    elif step == "ramp":
+        least = float((manifest.get("bake") or {}).get("min") or 0)
+        earlier = (float(durations.get(step) or 0) - (aa + ESTIMATE_TO_SET_A_STAGE if aa else 0)) / max(stages, 1)
+        # A ramp that was quicker than this one can be had no features, or other stages: it says nothing of this one.
+        known = durations.get(step) is not None and earlier >= least
+        row["expected_seconds"] = round(earlier if known else least + ESTIMATE_TO_SET_A_STAGE)
+        row["source"] = "earlier runs" if known else "manifest"
     elif durations.get(step) is not None:
         row["expected_seconds"], row["source"] = round(float(durations[step])), "earlier runs"
-    elif step == "ramp":
-        bake = (manifest.get("bake") or {}).get("min")
-        row["expected_seconds"] = round(float(bake or 0)) + ESTIMATE_TO_SET_A_STAGE
-        row["source"] = "manifest"
     elif step == "release":
         row["expected_seconds"], row["source"] = max(hosts, 1) * ESTIMATE_A_HOST, "estimate"
     else:

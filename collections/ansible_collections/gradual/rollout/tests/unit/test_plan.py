@@ -90,7 +90,7 @@ WATCHED: dict[str, Any] = {**MANIFEST, "bake": {**MANIFEST["bake"], "aa": 300}, 
 
 @pytest.mark.parametrize(
     ("stage", "durations", "seconds", "source"),
-    [(0, {}, 315, "manifest"), (0, {"ramp": 630}, 315, "manifest"), (50, {"ramp": 630}, 105, "earlier runs"), (50, {"ramp": 20}, 0, "earlier runs")],
+    [(0, {}, 315, "manifest"), (0, {"ramp": 630}, 315, "manifest"), (50, {"ramp": 630}, 105, "earlier runs"), (50, {"ramp": 20}, 75, "manifest")],
 )
 def test_expected_seconds_with_an_aa_stage(stage: int, durations: dict[str, float], seconds: int, source: str) -> None:
     row = next(row for row in plan.make(WATCHED, HOSTS, durations) if row["stage"] == stage)
