@@ -94,7 +94,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
-        "The features, with (on) and without (off)",
+        "The features, with (on) and without (off; aa25 and so on before the first stage)",
         (
             panel("Requests", "reqps", ("sum by (feature, variant) (rate(feature_requests_total[1m]))", "{{feature}} {{variant}}")),
             panel("Share that failed", "percentunit", (BAD_SHARE, "{{feature}} {{variant}}"), limit=0.02),
