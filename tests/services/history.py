@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import contextlib
 import http.client
+import math
 import pathlib
 import shutil
 import socket
@@ -16,6 +17,8 @@ import pytest
 
 START = 1_780_000_000
 """When every history begins, seconds since the epoch."""
+
+MARKS = ("up", "missed", "asleep")
 
 Labels = dict[str, str]
 Change = collections.abc.Callable[[int], dict[str, float] | None]
@@ -73,23 +76,28 @@ class History:
     def host(self, job: str, host: str, change: Change, seconds: int, first: dict[str, float] | None = None, shift: float = 0.0) -> None:
         """Remember one host: `change` gives for each second what its counters grow by, keyed by name and labels as in the text format.
 
-        A scrape that failed is None; a key "up" that is 0 marks a restart: all counters begin anew. All counters are born at 0.
+        A host that does nothing and cannot be scraped is None. The key "up" of 0 marks a restart: all counters begin anew. With the key
+        "missed" the counters grow, but the scrape fails; with "asleep" Prometheus does not even try. A counter that grows by NaN is no number
+        at this scrape. All counters are born at 0.
         """
         values = dict.fromkeys(first if first is not None else change(0) or {}, 0.0)
         values.update(first or {})
-        values.pop("up", None)
+        values = {key: value for key, value in values.items() if key not in MARKS}
         for second in range(seconds):
             grown = change(second)
             at = START + second + shift
-            self._add("up", {"job": job, "host": host, "instance": f"{host}:8080"}, 0 if grown is None else 1, at)
+            if grown is None or "asleep" not in grown:
+                self._add("up", {"job": job, "host": host, "instance": f"{host}:8080"}, 0 if grown is None or "missed" in grown else 1, at)
             if grown is None:
                 continue
             if grown.get("up") == 0:
                 values = dict.fromkeys(values, 0.0)
             for key, by in grown.items():
-                if key != "up":
+                if key not in MARKS and not math.isnan(by):
                     values[key] = values.get(key, 0.0) + by
-            for key, value in values.items():
+            if "asleep" in grown or "missed" in grown:
+                continue
+            for key, value in (values | {key: by for key, by in grown.items() if math.isnan(by)}).items():
                 name, _brace, rest = key.partition("{")
                 labels = f'{{job="{job}",host="{host}",instance="{host}:8080"' + (f",{rest}" if rest else "}")
                 self.lines.append(f"{name}{labels} {value:g} {at:.3f}")

@@ -1,39 +1,44 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The counts that a gate judges, from the application's counters in Prometheus: treatment and control, per feature, metric and interval."""
+"""The counts that a gate judges, from the application's counters in Prometheus: treatment and control, per feature, metric and interval.
+
+The arms are users with and without a feature (`cohorts: users`, told apart by the label `variant`), or hosts on the new code and on the
+old (`cohorts: hosts`, told apart by the label `host`). Everything is counted anew from the raw samples at each look, the A/A stage too.
+What collect() returns is written down in docs/gates.md and at the top of gate.py; of its keys, these tell what was not seen:
+
+  problems         sentences, each a reason to hold: Prometheus does not answer, takes no samples, or has none of a host
+  notes            sentences that are none: a restart that was counted across, a gap that is over
+  unseen           intervals since the stage began in which no host was seen; in `rows` each of them is None
+  unseen_by_host   {host: such intervals}; what its users did then is missing from both arms
+  problem          of a metric: a series that is missing, or no number
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import operator
 import typing as t
 
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import (
-    Labels,
-    Prometheus,
-    PrometheusError,
-    Series,
-    Step,
-    binned,
-    matching,
-    resets,
-    scrape_interval,
-    steps,
-)
+from ansible_collections.gradual.rollout.plugins.module_utils import absence, metrics
+from ansible_collections.gradual.rollout.plugins.module_utils.flagd import label, labels_of, shown_at
+from ansible_collections.gradual.rollout.plugins.module_utils.growth import LONGEST_STEP, Grid, Growth, Key, Target
+from ansible_collections.gradual.rollout.plugins.module_utils.metrics import ANSWERS, FAST, Metric
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus, PrometheusError, Series, matching, scrape_interval
 
-REQUESTS = "feature_requests_total"
-DURATION = "feature_request_duration_seconds"
-VARIANTS = ("on", "off")
-# Scrapes that may be missing before a host counts as not seen, and the least time that makes.
-STALE_SCRAPES, STALE_SECONDS = 3, 5.0
+TREATMENT, CONTROL = 0, 1
+# Seconds before a window of which samples are read too: they tell how often a host is scraped and that its series exist.
+LEAD_IN = 60.0
 
 Counts = t.Dict[str, t.Any]
+Arms = t.Mapping[str, int]
 
 
 @dataclasses.dataclass
 class Stage:
-    """What to look at: the application's job and hosts in Prometheus, the features, when the stage began and when this look is.
+    """What to look at: the application's job and hosts in Prometheus, the cohorts, when the stage began and when this look is.
 
-    `lookback` is how many seconds before a stage without a control are counted as well, to compare it with.
+    Times are seconds since the epoch; `aa` is when the A/A stage began and ended. `lookback` is how many seconds before a stage without a
+    control are counted as well, to compare it with. `metrics` and `holdback` are those of the manifest's gate.
     """
 
     features: t.Sequence[str]
@@ -43,160 +48,197 @@ class Stage:
     slow_seconds: float
     job: str = "application"
     hosts: t.Sequence[str] = ()
-    stages: int = 1
+    stages: t.Sequence[int] = (25, 50, 100)
     lookback: float = 0.0
+    aa: t.Optional[t.Tuple[float, float]] = None
+    metrics: t.Sequence[t.Any] = ()
+    holdback: int = 0
+    cohorts: str = "users"
+    treatment_hosts: t.Sequence[str] = ()
+    control_hosts: t.Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        self.wanted = metrics.wanted([metrics.RELEASE] if self.by_host else self.features, self.metrics)
 
     @property
-    def start(self) -> float:
-        """From when on samples are wanted."""
-        return self.since - (self.lookback if self.percent >= 100 else 0.0)
+    def by_host(self) -> bool:
+        return self.cohorts == "hosts"
+
+    @property
+    def label(self) -> str:
+        """The label that tells the arms apart."""
+        return "host" if self.by_host else "variant"
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody is left to compare with."""
+        return not self.by_host and shown_at(self.percent, self.holdback) >= 100
+
+    @property
+    def arms(self) -> Arms:
+        """{value of the label: which arm}."""
+        if self.by_host:
+            return {**dict.fromkeys(self.control_hosts, CONTROL), **dict.fromkeys(self.treatment_hosts, TREATMENT)}
+        return {"on": TREATMENT, "off": CONTROL}
+
+    @property
+    def aa_arms(self) -> Arms:
+        """The same arms in the A/A stage, where users carry the share at which they shall be shown the feature; empty without an A/A stage."""
+        if self.aa is None or self.alone:
+            return {}
+        if self.by_host:
+            return self.arms
+        shown = shown_at(self.percent, self.holdback)
+        return {**{label(share): TREATMENT if share <= shown else CONTROL for share in labels_of(self.stages, self.holdback)}, "off": CONTROL}
+
+    @property
+    def index(self) -> int:
+        """Which of the stages it is, from 0."""
+        return sum(1 for percent in self.stages if percent < self.percent)
 
 
 def collect(prometheus: Prometheus, stage: Stage) -> Counts:
     """The counts of one look in the form that gate.judge takes. What is missing becomes a sentence, in `problems` when it concerns every
     metric and in the metric's `problem` else; an unreachable Prometheus is such a sentence too."""
+    start = stage.since - (stage.lookback if stage.alone else 0.0)
     try:
-        found = _fetch(prometheus, stage)
+        targets = fetch(prometheus, stage, start, stage.until, stage.arms)
+        before = fetch(prometheus, stage, *stage.aa, stage.aa_arms) if stage.aa and stage.aa_arms else []
+        scope = {"job": [stage.job], **({"host": list(named(stage))} if named(stage) else {})}
+        up = prometheus.series("up" + matching(scope), start - LEAD_IN, stage.until)
     except PrometheusError as error:
-        return _document(stage, 0.0, [str(error)], [])
-    everything = [series for group in found.values() for series in group]
-    interval = scrape_interval(everything)
-    problems = _unseen(prometheus, stage, everything, interval)
-    metrics: t.List[t.Dict[str, t.Any]]
+        return {**_document(stage), "problems": [str(error)], "metrics": [metric.as_dict() for metric in stage.wanted]}
+    return count(stage, targets, before, up)
+
+
+def count(stage: Stage, targets: t.Sequence[Target], before: t.Sequence[Target], up: t.Sequence[Series]) -> Counts:
+    """The counts from what was fetched: the hosts since the stage began, in the A/A stage, and when they were scraped (`up`). Pure."""
+    interval = scrape_interval(target.times for target in [*targets, *before])
+    patience = absence.patience(interval)
+    problems = absence.of_hosts(targets, up, named(stage), stage.since, stage.until, patience)
+    document = {**_document(stage), "interval": interval or 0.0, "problems": problems}
+    hosts = absence.hosts(targets, up, named(stage))
+    told = [absence.of_series(metric, targets, hosts, stage.arms, stage, patience) for metric in stage.wanted]
     if interval is None:
-        metrics = [{"feature": feature, "metric": name, "problem": _absent(found, feature, name, stage), "rows": []} for feature, name in _wanted(stage)]
-        return _document(stage, 0.0, problems, metrics)
-    last = _complete(everything, stage, interval)
-    anew = {host: resets(s for s in everything if _host(s.labels) == host) for host in {_host(s.labels) for s in everything}}
-    metrics = []
-    for feature, name in _wanted(stage):
-        sums = {(variant, part): _sum(found, feature, name, variant, part, anew, stage.since, interval) for variant in VARIANTS for part in ("events", "bad")}
-        indexes = sorted({index for each in sums.values() for index in each if 0 <= index < last})
-        rows = []
-        for index in indexes:
-            events_on, bad_on, events_off, bad_off = (round(sums[key].get(index, 0.0)) for key in sums)
-            rows.append([round(index * interval, 3), events_on, min(max(bad_on, 0), events_on), events_off, min(max(bad_off, 0), events_off)])
-        metrics.append({"feature": feature, "metric": name, "problem": _absent(found, feature, name, stage), "rows": rows})
-        if stage.start < stage.since:
-            metrics[-1]["before"] = {part: _before(sums, part) for part in ("events", "bad")}
-    return _document(stage, interval, problems, metrics)
+        return {**document, "metrics": [{**metric.as_dict(), "problem": problem} for metric, problem in zip(stage.wanted, told)]}
+    growth = Growth(targets, Grid(stage.since, interval, _complete(targets, stage, interval, patience), LONGEST_STEP * interval))
+    whole = Growth(targets, Grid(stage.since - stage.lookback, max(stage.lookback, 1.0), 1, LONGEST_STEP * interval)) if stage.alone else None
+    aa = Growth(before, _aa_grid(stage, interval)) if stage.aa and before else None
+    found = []
+    for metric, problem in zip(stage.wanted, told):
+        each = {**metric.as_dict(), "problem": problem, "rows": rows(growth, metric, stage.arms)}
+        if stage.aa_arms:
+            each["aa"] = [row for row in rows(aa, metric, stage.aa_arms) if row is not None] if aa else []
+            unknown = absence.of_aa(metric, before, stage, bool(each["aa"]))
+            if unknown:
+                each.update(aa=[], problem=problem or unknown)
+        if whole is not None:
+            total = [sum(column) for column in columns(whole, metric, dict.fromkeys(stage.arms, TREATMENT))[:2]]
+            each["before"] = {"events": total[0], "bad": total[1]}
+        found.append(each)
+    seen = growth.seen()
+    return {
+        **document,
+        "notes": absence.notes(growth, seen, up, stage.since),
+        "unseen": growth.grid.length - len(seen),
+        "unseen_by_host": growth.unseen_by_host(),
+        "metrics": found,
+    }
 
 
-def _before(sums: t.Mapping[t.Tuple[str, str], t.Mapping[int, float]], part: str) -> int:
-    """Events or bad ones of both arms before the stage began."""
-    return max(0, round(sum(grown for variant in VARIANTS for index, grown in sums[variant, part].items() if index < 0)))
-
-
-def _document(stage: Stage, interval: float, problems: t.List[str], metrics: t.List[t.Dict[str, t.Any]]) -> Counts:
+def _document(stage: Stage) -> Counts:
     return {
         "percent": stage.percent,
+        "stage": stage.index,
+        "stages": list(stage.stages),
+        "cohorts": stage.cohorts,
+        "holdback": stage.holdback,
         "since": stage.since,
         "until": stage.until,
-        "interval": interval,
-        "stages": stage.stages,
-        "problems": problems,
-        "metrics": metrics or [{"feature": feature, "metric": name, "problem": None, "rows": []} for feature, name in _wanted(stage)],
+        "interval": 0.0,
+        "problems": [],
+        "notes": [],
+        "unseen": 0,
+        "unseen_by_host": {},
     }
 
 
-def _wanted(stage: Stage) -> t.List[t.Tuple[str, str]]:
-    return [(feature, name) for feature in stage.features for name in ("errors", "slow")]
+def named(stage: Stage) -> t.List[str]:
+    """The hosts that must be seen; [] for all that Prometheus knows."""
+    return [*stage.treatment_hosts, *stage.control_hosts] if stage.by_host else list(stage.hosts)
 
 
-def _fetch(prometheus: Prometheus, stage: Stage) -> t.Dict[str, t.List[Series]]:
-    """{"requests": by outcome, "answers": all timed, "fast": those within slow_seconds}."""
-    scope: t.Dict[str, t.Sequence[str]] = {"feature": stage.features, "variant": VARIANTS, "job": [stage.job]}
-    if stage.hosts:
+def fetch(prometheus: Prometheus, stage: Stage, since: float, until: float, arms: Arms) -> t.List[Target]:
+    """The raw counters of every process in a time, told apart by feature, part and arm; raises PrometheusError."""
+    scope: t.Dict[str, t.Sequence[str]] = {"job": [stage.job], stage.label: list(arms)}
+    if stage.hosts and not stage.by_host:
         scope["host"] = stage.hosts
-    within = {**scope, "le": sorted({f"{stage.slow_seconds:g}", str(float(stage.slow_seconds))})}
-    return {
-        "requests": prometheus.series(REQUESTS + matching(scope), stage.start, stage.until),
-        "answers": prometheus.series(f"{DURATION}_count" + matching(scope), stage.start, stage.until),
-        "fast": prometheus.series(f"{DURATION}_bucket" + matching(within), stage.start, stage.until),
-    }
+    features = {} if stage.by_host else {"feature": list(stage.features)}
+    within = {"le": sorted({f"{stage.slow_seconds:g}", str(float(stage.slow_seconds))})}
+    tables: t.Dict[t.Tuple[str, str], t.Dict[Key, t.List[Series]]] = {}
+
+    def ask(name: str, labels: t.Mapping[str, t.Sequence[str]], part: t.Callable[[t.Mapping[str, str]], str]) -> None:
+        for series in prometheus.series(name + matching({**labels, **scope}), since - LEAD_IN, until):
+            host = absence.host_of(series)
+            key = (series.labels.get("feature", "") if features else metrics.RELEASE, part(series.labels), series.labels.get(stage.label, ""))
+            tables.setdefault((host, series.labels.get("instance", "")), {}).setdefault(key, []).append(series)
+
+    requests, duration = metrics.sources(stage.by_host)
+    ask(requests, features, metrics.outcome)
+    ask(f"{duration}_count", features, lambda _labels: ANSWERS)
+    ask(f"{duration}_bucket", {**features, **within}, lambda _labels: FAST)
+    for metric in {each.name: each for each in stage.wanted if each.counter}.values():
+        part = metric.own_part
+        having = {"feature": [each.feature for each in stage.wanted if each.name == metric.name]} if features else {}
+        ask(metric.counter, {**{name: [value] for name, value in metric.labels}, **having}, lambda _labels, part=part: part)  # type: ignore[misc]
+    return [Target(host, table) for (host, _instance), table in sorted(tables.items())]
 
 
-def _host(labels: Labels) -> str:
-    return labels.get("host") or labels.get("instance", "")
+def rows(growth: Growth, metric: Metric, arms: Arms) -> t.List[t.Optional[t.List[float]]]:
+    """One row an interval: [seconds since the window began, events and bad ones of the treatment, events and bad ones of the control].
+
+    None where either arm was not seen on any host.
+    """
+    treatment, control = ([(metric.feature, part, value) for part in metric.parts[0] for value, arm in arms.items() if arm == which] for which in (0, 1))
+    growth = _readable(growth, metric, arms)
+    seen = growth.seen(treatment) & growth.seen(control)
+    starts = [round(index * growth.grid.seconds, 3) for index in range(growth.grid.length)]
+    found: t.List[t.Optional[t.List[float]]] = list(map(list, zip(starts, *columns(growth, metric, arms))))
+    for index in set(range(growth.grid.length)) - seen:
+        found[index] = None
+    return found
 
 
-def _unseen(prometheus: Prometheus, stage: Stage, everything: t.Sequence[Series], interval: t.Optional[float]) -> t.List[str]:
-    """One sentence for each host whose figures are missing or old. A single scrape that failed is neither."""
-    latest = {**dict.fromkeys(stage.hosts, 0.0), **_latest(everything)}
-    patience = _patience(interval)
-    told = {}
-    for host, at in latest.items():
-        if stage.until - max(at, stage.since) > patience:
-            told[host] = f"{host} has not been scraped for {stage.until - at:.0f} s" if at else f"there are no figures from {host}"
-    scope = {"job": [stage.job], **({"host": list(stage.hosts)} if stage.hosts else {})}
-    for labels, value in prometheus.values("up" + matching(scope), stage.until):
-        host = _host(labels)
-        if value != 1 and not latest.get(host):
-            told.setdefault(host, f"Prometheus cannot scrape {host}")
-    return [told[host] for host in sorted(told)]
+def columns(growth: Growth, metric: Metric, arms: Arms) -> t.List[t.List[int]]:
+    """Events and bad ones of the treatment, then of the control, interval by interval; no more bad ones than events, none below 0."""
+    result = []
+    for which in (TREATMENT, CONTROL):
+        values = [value for value, arm in arms.items() if arm == which]
+        events, bad, less = (growth.total(tuple((metric.feature, part, value) for part in parts for value in values)) for parts in metric.parts)
+        if metric.parts[2]:
+            bad = list(map(operator.sub, bad, less))
+        whole, worse = list(map(round, events)), list(map(round, bad))
+        if any(map(operator.gt, worse, whole)) or min(whole + worse, default=0) < 0:
+            whole = [max(number, 0) for number in whole]
+            worse = [min(max(number, 0), most) for number, most in zip(worse, whole)]
+        result += [whole, worse]
+    return result
 
 
-def _latest(everything: t.Sequence[Series]) -> t.Dict[str, float]:
-    """{host: time of its newest sample}."""
-    latest: t.Dict[str, float] = {}
-    for series in everything:
-        if series.samples:
-            latest[_host(series.labels)] = max(latest.get(_host(series.labels), 0.0), series.samples[-1][0])
-    return latest
+def _readable(growth: Growth, metric: Metric, arms: Arms) -> Growth:
+    """The same growth without scrapes in which a counter of this metric was no number."""
+    keys = [(metric.feature, part, value) for parts in metric.parts for part in parts for value in arms]
+    targets = [target.readable(keys) for target in growth.targets]
+    return growth if targets == list(growth.targets) else Growth(targets, growth.grid)
 
 
-def _patience(interval: t.Optional[float]) -> float:
-    """Seconds that a host may go without a sample."""
-    return max(STALE_SECONDS, STALE_SCRAPES * (interval or 0.0))
+def _aa_grid(stage: Stage, interval: float) -> Grid:
+    since, until = stage.aa or (0.0, 0.0)
+    return Grid(since, interval, int((until - since) // interval), LONGEST_STEP * interval)
 
 
-def _complete(everything: t.Sequence[Series], stage: Stage, interval: float) -> int:
-    """How many intervals since the stage began are over on every host that is still scraped."""
-    latest = list(_latest(everything).values())
-    fresh = [at for at in latest if stage.until - at <= _patience(interval)] or latest
-    return int((min(fresh) - stage.since) // interval) if fresh else 0
-
-
-def _select(found: t.Dict[str, t.List[Series]], feature: str, group: str, variant: str, outcome: t.Optional[str] = None) -> t.List[Series]:
-    return [
-        series
-        for series in found[group]
-        if series.labels.get("feature") == feature and series.labels.get("variant") == variant and outcome in (None, series.labels.get("outcome"))
-    ]
-
-
-def _absent(found: t.Dict[str, t.List[Series]], feature: str, name: str, stage: Stage) -> t.Optional[str]:
-    """What is missing for a metric, host by host: a counter that is not there is not a counter at 0."""
-    wanted: t.List[t.Tuple[str, str, t.Optional[str]]] = [(REQUESTS, "requests", "ok"), (REQUESTS, "requests", "error")]
-    if name != "errors":
-        wanted = [(f"{DURATION}_count", "answers", None), (f"{DURATION}_bucket", "fast", None)]
-    hosts = sorted({_host(series.labels) for group in found.values() for series in group} | set(stage.hosts))
-    for metric, group, outcome in wanted:
-        for variant in VARIANTS:
-            having = {_host(series.labels) for series in _select(found, feature, group, variant, outcome)}
-            missing = [host for host in hosts if host not in having]
-            if missing or not hosts:
-                more = f',outcome="{outcome}"' if outcome else f',le="{stage.slow_seconds:g}"' if group == "fast" else ""
-                where = f" on {', '.join(missing)}" if missing else ""
-                return f'no series {metric}{{feature="{feature}",variant="{variant}"{more}}}{where}'
-    return None
-
-
-def _sum(
-    found: t.Dict[str, t.List[Series]], feature: str, name: str, variant: str, part: str, anew: t.Mapping[str, t.Set[float]], since: float, interval: float
-) -> t.Dict[int, float]:
-    """{interval: events, or bad ones}, over all hosts."""
-
-    def grown(group: str, outcome: t.Optional[str] = None) -> t.Dict[int, float]:
-        all_steps: t.List[Step] = []
-        for series in _select(found, feature, group, variant, outcome):
-            all_steps += steps(series.samples, anew.get(_host(series.labels), set()))
-        return binned(all_steps, since, interval)
-
-    if name == "errors":
-        return grown("requests", None if part == "events" else "error")
-    answers = grown("answers")
-    if part == "events":
-        return answers
-    fast = grown("fast")
-    return {index: count - fast.get(index, 0.0) for index, count in answers.items()}
+def _complete(targets: t.Sequence[Target], stage: Stage, interval: float, patience: float) -> int:
+    """How many intervals since the stage began are over: those that every host has passed which is still scraped, or all when none is."""
+    latest = [target.times[-1] for target in targets if target.times]
+    fresh = [at for at in latest if stage.until - at <= patience]
+    return max(0, int(((min(fresh) if fresh else stage.until) - stage.since) // interval))

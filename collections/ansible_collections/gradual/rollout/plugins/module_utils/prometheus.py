@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import json
 import math
@@ -12,6 +13,8 @@ import typing as t
 import urllib.error
 import urllib.parse
 import urllib.request
+
+COUNTABLE = 2.0**53
 
 Labels = t.Dict[str, str]
 Samples = t.List[t.Tuple[float, float]]
@@ -23,10 +26,49 @@ class PrometheusError(Exception):
 
 @dataclasses.dataclass
 class Series:
-    """One series: its labels and its raw (time, value) samples in order, without those that are not numbers."""
+    """One series: its labels, and the times and values of its raw samples in order, in two lists of the same length.
+
+    Times are seconds since the epoch. Those of samples that are no numbers to count with (NaN, infinity, or so large that adding 1
+    changes nothing) are in `unusable` instead.
+    """
 
     labels: Labels
-    samples: Samples
+    times: t.List[float]
+    values: t.List[float]
+    unusable: t.List[float] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def of(cls, labels: Labels, pairs: t.Sequence[t.Sequence[t.Any]]) -> Series:
+        """A series from pairs of a time and a number, which may be text, as Prometheus has it."""
+        times, texts = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        try:
+            # Nearly always all are numbers that can be counted with; their sum tells otherwise without a look at each.
+            values = list(map(float, texts))
+            if abs(sum(values)) < COUNTABLE:
+                return cls(labels, times, values)
+        except (TypeError, ValueError):
+            pass
+        read = [(at, _finite(value)) for at, value in zip(times, texts)]
+        usable = [(at, value) for at, value in read if value is not None and abs(value) < COUNTABLE]
+        return cls(labels, [at for at, _value in usable], [value for _at, value in usable], sorted(set(times) - {at for at, _value in usable}))
+
+    @property
+    def samples(self) -> Samples:
+        """(time, value) of each sample."""
+        return list(zip(self.times, self.values))
+
+    def between(self, since: float, until: float) -> Series:
+        """The part from `since` to `until`, both included."""
+        first, end = bisect.bisect_left(self.times, since), bisect.bisect_right(self.times, until)
+        unusable = [at for at in self.unusable if since <= at <= until]
+        if first == 0 and end == len(self.times) and len(unusable) == len(self.unusable):
+            return self
+        return Series(self.labels, self.times[first:end], self.values[first:end], unusable)
+
+    def without(self, times: t.Container[float]) -> Series:
+        """The same without what was sampled at these times."""
+        kept = [(at, value) for at, value in zip(self.times, self.values) if at not in times]
+        return Series(self.labels, [at for at, _value in kept], [value for _at, value in kept])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,21 +119,14 @@ class Prometheus:
     def series(self, selector: str, since: float, until: float) -> t.List[Series]:
         """The raw samples of each series that matches a selector, from `since` to `until`."""
         seconds = max(1, math.ceil(until - since))
-        found = []
-        for each in self.query(f"{selector}[{seconds}s]", until):
-            pairs = ((float(at), _finite(value)) for at, value in each.get("values", ()))
-            samples = [(at, value) for at, value in pairs if value is not None and since <= at <= until]
-            found.append(Series(each.get("metric", {}), samples))
-        return found
+        found = self.query(f"{selector}[{seconds}s]", until)
+        return [Series.of(each.get("metric", {}), each.get("values", ())).between(since, until) for each in found]
 
     def range(self, expression: str, since: float, until: float, step: float) -> t.List[Series]:
         """The value of an expression every `step` seconds, for pictures and totals; points without a number are left out."""
         limits = {"start": f"{since:.3f}", "end": f"{until:.3f}", "step": f"{step:.3f}"}
-        found = []
-        for each in self._ask("query_range", {"query": expression, **limits}):
-            pairs = ((float(at), _finite(value)) for at, value in each.get("values", ()))
-            found.append(Series(each.get("metric", {}), [(at, value) for at, value in pairs if value is not None]))
-        return found
+        found = self._ask("query_range", {"query": expression, **limits})
+        return [Series.of(each.get("metric", {}), each.get("values", ())) for each in found]
 
 
 def _reason(body: bytes) -> str:
@@ -111,7 +146,11 @@ def _finite(text: t.Any) -> t.Optional[float]:
 
 def resets(series: t.Iterable[Series]) -> t.Set[float]:
     """Times of samples that are lower than the one before, in any of the counters of one process: all of them began anew then."""
-    return {later[0] for each in series for earlier, later in zip(each.samples, each.samples[1:]) if later[1] < earlier[1]}
+    anew: t.Set[float] = set()
+    for each in series:
+        if each.values != sorted(each.values):
+            anew.update(at for at, before, after in zip(each.times[1:], each.values, each.values[1:]) if after < before)
+    return anew
 
 
 def steps(samples: Samples, anew: t.Container[float] = ()) -> t.List[Step]:
@@ -122,9 +161,12 @@ def steps(samples: Samples, anew: t.Container[float] = ()) -> t.List[Step]:
     return result
 
 
-def scrape_interval(series: t.Iterable[Series]) -> t.Optional[float]:
-    """The usual time between two samples, rounded to half seconds from 0.75 s on so that it stays the same from look to look; None if unknown."""
-    gaps = [later[0] - earlier[0] for each in series for earlier, later in zip(each.samples, each.samples[1:])]
+def scrape_interval(scrapes: t.Iterable[t.Sequence[float]]) -> t.Optional[float]:
+    """The usual time between two samples, from the times of one series a host; None if unknown.
+
+    Rounded to half seconds from 0.75 s on, so that it stays the same from look to look.
+    """
+    gaps = [later - earlier for times in scrapes for earlier, later in zip(times, times[1:])]
     if not gaps:
         return None
     usual = statistics.median(gaps)

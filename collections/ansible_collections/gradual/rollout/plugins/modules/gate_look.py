@@ -10,9 +10,11 @@ module: gate_look
 short_description: Take one look at a baking stage and say promote, continue, hold or abort
 version_added: 0.1.0
 description:
-  - Fetches the raw counters of the features since the stage began from Prometheus, and compares users with and without each feature.
+  - Fetches the raw counters of the features since the stage began from Prometheus, and compares users with and without each feature;
+    or hosts on the new code with hosts on the old one.
   - A look may be taken as often as one likes, the chance of stopping a harmless release over all looks stays under C(gate.alpha).
-  - No data is never a pass. Whatever is missing gives V(hold) with a sentence that says what.
+  - No data is never a pass. Whatever is missing now gives V(hold) with a sentence that says what; what was missing for a while and is not
+    any more is left out of the counts, for both arms alike, and told in RV(look.counts).
   - Everything that was seen is returned in RV(look.counts); the verdict is a pure function of it and RV(look.settings).
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
@@ -22,15 +24,14 @@ options:
     type: str
     default: http://127.0.0.1:9090
   features:
-    description: Keys of the features that bake.
+    description: Keys of the features that bake. Needed unless O(cohorts=hosts).
     type: list
     elements: str
-    required: true
   percent:
     description:
       - The stage's share of the users.
-      - At 100 there is nobody left to compare with. Only the hard limits abort, and the stage is certified by C(gate.harmless_share), or
-        because it is not worse than all users were in the C(bake.max) seconds before it.
+      - At 100 there is nobody left to compare with, unless O(holdback) keeps some. Only the hard limits abort then, and the stage is
+        certified by C(gate.harmless_share), or because it is not worse than all users were in the C(bake.max) seconds before it.
     type: int
     required: true
   since:
@@ -49,10 +50,51 @@ options:
     type: dict
     default: {}
   stages:
-    description: Shares of the whole ramp; alpha is divided among those under 100.
+    description: Shares of the whole ramp, which alpha is divided among.
     type: list
     elements: int
     default: [25, 50, 100]
+  aa:
+    description:
+      - When the A/A stage began and ended, before any user had the feature. What the arms differed by then is taken into account.
+      - Users of the stages are told apart by the variants C(aa25), C(aa50) and so on, which stand where V(on) will stand.
+      - With O(cohorts=hosts), any time in which all hosts ran the same code.
+    type: dict
+    suboptions:
+      since:
+        description: Seconds since the epoch.
+        type: float
+        required: true
+      until:
+        description: Seconds since the epoch.
+        type: float
+        required: true
+  metrics:
+    description:
+      - Counters to judge beside the errors and slow answers, as C(gate.metrics) of the release manifest.
+      - Each has V(name), V(counter), V(labels), V(harm), V(role) and V(weight); those named V(errors) or V(slow) set role and weight of these two.
+    type: list
+    elements: dict
+    default: []
+  holdback:
+    description: Percentage of the users who are kept without the features while 100 % bakes.
+    type: int
+    default: 0
+  cohorts:
+    description: What is compared, users by what the flag shows them, or hosts by what they run.
+    type: str
+    choices: [users, hosts]
+    default: users
+  treatment_hosts:
+    description: Hosts (label C(host)) on the new code, with O(cohorts=hosts).
+    type: list
+    elements: str
+    default: []
+  control_hosts:
+    description: Hosts on the old code, with O(cohorts=hosts).
+    type: list
+    elements: str
+    default: []
   hosts:
     description: Hosts (label C(host)) that must be seen. Without it, all that Prometheus knows of O(job).
     type: list
@@ -82,6 +124,25 @@ EXAMPLES = r"""
     bake: {min: 60, max: 600, look: 10}
   register: look
   until: look.verdict in ['promote', 'abort'] or look.deadline_passed
+
+- name: Look at 25 % after an A/A stage, orders too
+  gradual.rollout.gate_look:
+    features: [search]
+    percent: 25
+    since: 1790000400.5
+    aa: {since: 1790000000.5, until: 1790000300.5}
+    metrics:
+      - {name: orders, counter: feature_orders_total, harm: fewer, role: signal}
+
+- name: Look at a canary host
+  gradual.rollout.gate_look:
+    cohorts: hosts
+    treatment_hosts: [app1]
+    control_hosts: [app2, app3]
+    percent: 33
+    stages: [33, 100]
+    since: 1790000400.5
+    aa: {since: 1789998000.5, until: 1790000300.5}
 """
 
 RETURN = r"""
@@ -142,18 +203,25 @@ look:
 
 import dataclasses
 import time
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils import arms, gate, prometheus
 
 ARGUMENTS = {
     "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
-    "features": {"type": "list", "elements": "str", "required": True},
+    "features": {"type": "list", "elements": "str"},
     "percent": {"type": "int", "required": True},
     "since": {"type": "float", "required": True},
     "gate": {"type": "dict", "default": {}},
     "bake": {"type": "dict", "default": {}},
     "stages": {"type": "list", "elements": "int", "default": [25, 50, 100]},
+    "aa": {"type": "dict", "options": {key: {"type": "float", "required": True} for key in ("since", "until")}},
+    "metrics": {"type": "list", "elements": "dict", "default": []},
+    "holdback": {"type": "int", "default": 0},
+    "cohorts": {"type": "str", "choices": ["users", "hosts"], "default": "users"},
+    "treatment_hosts": {"type": "list", "elements": "str", "default": []},
+    "control_hosts": {"type": "list", "elements": "str", "default": []},
     "hosts": {"type": "list", "elements": "str", "default": []},
     "job": {"type": "str", "default": "application"},
     "not_before": {"type": "float"},
@@ -161,29 +229,36 @@ ARGUMENTS = {
 }
 LONGEST_WAIT = 600.0
 
+Json = t.Dict[str, t.Any]
 
-def look(options: dict[str, object], now: float) -> dict[str, object]:
-    """Fetch and judge; returns all there is to record of one look."""
-    settings = gate.settings_from(options["gate"], options["bake"])  # type: ignore[arg-type]
-    if now < options["since"]:  # type: ignore[operator]
+
+def stage_of(options: Json, settings: gate.Settings, now: float) -> arms.Stage:
+    """What to look at; raises GateError naming the option, its value and what to write."""
+    if now < options["since"]:
         raise gate.GateError(f"since is {options['since']}, which is in the future of this host ({now:.0f}); compare the clocks")
-    stage = arms.Stage(
-        features=options["features"],  # type: ignore[arg-type]
-        percent=options["percent"],  # type: ignore[arg-type]
-        since=options["since"],  # type: ignore[arg-type]
-        until=round(now, 3),
-        slow_seconds=settings.slow_seconds,
-        job=options["job"],  # type: ignore[arg-type]
-        hosts=options["hosts"],  # type: ignore[arg-type]
-        stages=len([percent for percent in options["stages"] if percent < 100]),  # type: ignore[attr-defined]
-        lookback=settings.max,
+    aa = options["aa"] and (options["aa"]["since"], options["aa"]["until"])
+    if aa and not aa[0] < aa[1] <= options["since"]:
+        raise gate.GateError(f"aa is from {aa[0]} to {aa[1]}; write a time before since, which is {options['since']}")
+    both = sorted(set(options["treatment_hosts"]) & set(options["control_hosts"]))
+    if both or (options["cohorts"] == "hosts" and not (options["treatment_hosts"] and options["control_hosts"])):
+        raise gate.GateError(f"treatment_hosts is {options['treatment_hosts']} and control_hosts {options['control_hosts']}; name each host once, some in each")
+    if not 0 <= options["holdback"] < 100:
+        raise gate.GateError(f"holdback is {options['holdback']}; write a percentage from 0 to 50")
+    named = {key: options[key] for key in ("percent", "since", "job", "hosts", "stages", "metrics", "holdback", "cohorts", "treatment_hosts", "control_hosts")}
+    return arms.Stage(
+        features=options["features"] or (), until=round(now, 3), slow_seconds=settings.slow_seconds, lookback=settings.max, aa=aa or None, **named
     )
-    client = prometheus.Prometheus(options["prometheus"], options["timeout"])  # type: ignore[arg-type]
-    counts = arms.collect(client, stage)
+
+
+def look(options: Json, now: float) -> Json:
+    """Fetch and judge; returns all there is to record of one look."""
+    settings = gate.settings_from(options["gate"], options["bake"])
+    stage = stage_of(options, settings, now)
+    counts = arms.collect(prometheus.Prometheus(options["prometheus"], options["timeout"]), stage)
     return {
         "percent": stage.percent,
         **gate.judge(counts, settings),
-        "intervals": max((len(metric["rows"]) for metric in counts["metrics"]), default=0),
+        "intervals": max((sum(row is not None for row in metric["rows"]) for metric in counts["metrics"]), default=0),
         "on_no_data": settings.on_no_data,
         "counts": counts,
         "settings": dataclasses.asdict(settings),
@@ -191,7 +266,7 @@ def look(options: dict[str, object], now: float) -> dict[str, object]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, required_if=[("cohorts", "users", ("features",))])
     try:
         time.sleep(min(LONGEST_WAIT, max(0.0, (module.params["not_before"] or 0.0) - time.time())))
         seen = look(module.params, time.time())

@@ -34,8 +34,8 @@ def test_no_counter_grows_by_less_than_nothing(values: list[int]) -> None:
 
 
 def test_a_reset_of_one_counter_is_one_of_all_in_its_process() -> None:
-    dropped = Series({}, [(0, 9), (1, 2)])
-    grown = Series({}, [(0, 1), (1, 3)])
+    dropped = Series.of({}, [(0, 9), (1, 2)])
+    grown = Series.of({}, [(0, 1), (1, 3)])
     assert [step.increase for step in prometheus.steps(grown.samples, prometheus.resets([dropped, grown]))] == [3]
 
 
@@ -44,7 +44,7 @@ def test_a_reset_of_one_counter_is_one_of_all_in_its_process() -> None:
     [([], None), ([3.0], None), ([0, 1.001, 2.0, 2.999], 1.0), ([0, 14.98, 30.01], 15.0), ([0, 0.2, 0.4], 0.2), ([0, 1, 2, 22, 23], 1.0), ([0, 0.001], 0.1)],
 )
 def test_scrape_interval(times: list[float], interval: float | None) -> None:
-    assert prometheus.scrape_interval([Series({}, [(at, 0.0) for at in times])]) == interval
+    assert prometheus.scrape_interval([times]) == interval
 
 
 def test_steps_belong_to_the_interval_in_which_they_end() -> None:
@@ -113,7 +113,18 @@ def test_what_is_no_number_is_left_out_or_none(address: str) -> None:
         b'{"status": "success", "data": {"result": [{"metric": {"a": "1"}, "value": [5, "NaN"], "values": [[5, "1"], [6, "NaN"], [7, "+Inf"], [8, "2"]]}]}}'
     )
     assert Prometheus(address).values("up", 5) == [({"a": "1"}, None)]
-    assert Prometheus(address).series("up", 5, 9) == [Series({"a": "1"}, [(5.0, 1.0), (8.0, 2.0)])]
+    assert Prometheus(address).series("up", 5, 9) == [Series({"a": "1"}, [5.0, 8.0], [1.0, 2.0], [6.0, 7.0])]
+    assert Prometheus(address).series("up", 5, 9)[0].samples == [(5.0, 1.0), (8.0, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "times", "unusable"),
+    [(0, 9, [1, 3, 4], [2]), (1, 4, [1, 3, 4], [2]), (1.5, 3, [3], [2]), (3, 3, [3], []), (5, 9, [], [])],
+)
+def test_a_part_of_a_series(since: float, until: float, times: list[float], unusable: list[float]) -> None:
+    part = Series.of({}, [(1, "1"), (2, "NaN"), (3, "3"), (4, "4")]).between(since, until)
+    assert (part.times, part.values, part.unusable) == (times, [float(at) for at in times], unusable)
+    assert Series.of({}, [(1, 1), (2, 2)]).without({1}) == Series({}, [2], [2.0])
 
 
 @pytest.mark.parametrize("url", ["", "localhost:9090", "file:///etc/passwd"])
