@@ -4,13 +4,20 @@
 
 The arms are users with and without a feature (`cohorts: users`, told apart by the label `variant`), or hosts on the new code and on the
 old (`cohorts: hosts`, told apart by the label `host`). Everything is counted anew from the raw samples at each look, the A/A stage too.
-What collect() returns is written down in docs/gates.md and at the top of gate.py; of its keys, these tell what was not seen:
+The counts of a look, which are all that its verdict depends on:
 
-  problems         sentences, each a reason to hold: Prometheus does not answer, takes no samples, or has none of a host
-  notes            sentences that are none: a restart that was counted across, a gap that is over
-  unseen           intervals since the stage began in which no host was seen; in `rows` each of them is None
-  unseen_by_host   {host: such intervals}; what its users did then is missing from both arms
-  problem          of a metric: a series that is missing, or no number
+  percent, stage, stages    the stage, its number from 0, and all of them
+  cohorts, holdback         as above; percentage of users who are kept without the feature while 100 % bakes
+  since, until, interval    start of the stage and time of the look in seconds since the epoch; seconds of an interval, 0 if unknown
+  problems                  sentences, each a reason to hold: Prometheus does not answer, takes no samples, or has none of a host
+  notes                     sentences that are none: a restart that was counted across, a gap that is over
+  unseen, unseen_by_host    intervals in which no host was seen; {host: such intervals}, what its users did is missing from both arms
+  metrics                   for each feature: {feature, metric, kind: errors | slow | counter, harm: more | fewer, role, weight,
+    problem   sentence or None: a series is missing or no number, or the A/A stage was not seen
+    rows      one an interval from the first on: [seconds after since, events and bad ones of the treatment, of the control], or None where an
+              arm was not seen on any host. While nobody sees anything the last ones are None; the interval that is going on is not there
+    aa        rows of the same arms in the A/A stage, in seconds after it began, only intervals that were seen; [] without one
+    before}   {events, bad} of all users in the time before a stage that has no control, only there
 """
 
 from __future__ import annotations

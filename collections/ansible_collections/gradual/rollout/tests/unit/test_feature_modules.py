@@ -90,6 +90,16 @@ def test_a_look_without_prometheus_holds() -> None:
     assert result["look"]["counts"]["problems"] == [result["reason"].partition("; search")[0]]
 
 
+def test_a_look_at_hosts_and_at_orders_holds_without_prometheus() -> None:
+    now = time.time()
+    options: Json = {"prometheus": "http://127.0.0.1:9", "percent": 33, "since": now - 60, "aa": {"since": now - 200, "until": now - 100}}
+    counts = run("gate_look", cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2"], **options)["look"]["counts"]
+    assert (counts["cohorts"], [metric["feature"] for metric in counts["metrics"]]) == ("hosts", ["release", "release"])
+    orders = {"name": "orders", "counter": "feature_orders_total", "harm": "fewer"}
+    result = run("gate_look", features=["search"], metrics=[orders], holdback=10, **options)
+    assert (result["verdict"], [metric["metric"] for metric in result["look"]["counts"]["metrics"]]) == ("hold", ["errors", "slow", "orders"])
+
+
 def test_a_look_waits_for_its_time() -> None:
     start = time.time()
     run("gate_look", prometheus="http://127.0.0.1:9", features=["search"], percent=25, since=start, not_before=start + 1.5)
@@ -102,6 +112,12 @@ def test_a_look_waits_for_its_time() -> None:
         ({"gate": {"alpha": 5}}, "gate: alpha is 5; write a number between 0 and 1"),
         ({"since": 9e9}, "in the future of this host"),
         ({"prometheus": "mon1:9090"}, "write an address like http://127.0.0.1:9090"),
+        ({"aa": {"since": 5, "until": 3}}, "aa is from 5.0 to 3.0; write a time before since, which is 1.0"),
+        ({"aa": {"since": 0.2, "until": 3}}, "write a time before since"),
+        ({"cohorts": "hosts", "treatment_hosts": ["app1"]}, "treatment_hosts is ['app1'] and control_hosts []; name each host once, some in each"),
+        ({"cohorts": "hosts", "treatment_hosts": ["app1"], "control_hosts": ["app1"]}, "name each host once"),
+        ({"holdback": 100}, "holdback is 100; write a percentage from 0 to 50"),
+        ({"metrics": [{"name": "orders"}]}, "metrics[0]: orders has no counter"),
     ],
 )
 def test_looks_that_cannot_be_taken(changes: Json, message: str) -> None:
