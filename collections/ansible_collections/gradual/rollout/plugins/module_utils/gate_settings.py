@@ -8,6 +8,9 @@ import dataclasses
 import math
 import typing as t
 
+# Most of alpha is spent where the fewest users are: what does harm does it from the first stage on.
+FIRST_STAGE = 0.9
+
 
 class GateError(Exception):
     """The settings of a gate cannot be used."""
@@ -15,7 +18,10 @@ class GateError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Gate and bake of a manifest, with their defaults; shares and alphas between 0 and 1, times in seconds."""
+    """Gate and bake of a manifest, with their defaults; shares and alphas between 0 and 1, times in seconds.
+
+    `harmless_share` 0 means that none is declared.
+    """
 
     alpha: float = 0.05
     certify_alpha: float = 0.10
@@ -24,7 +30,8 @@ class Settings:
     slow_seconds: float = 0.5
     hard_error_share: float = 0.2
     hard_slow_share: float = 0.5
-    harmless_share: float = 0.01
+    harmless_share: float = 0.0
+    sample_ratio_alpha: float = 0.001
     min_requests: int = 50
     on_no_data: str = "rollback"
     min: float = 30.0
@@ -34,11 +41,19 @@ class Settings:
 
     @property
     def certify_each(self) -> float:
-        """The chance of error of each of the two ways to certify a metric, so that both together keep certify_alpha."""
-        return self.certify_alpha / 2
+        """The chance of error of each way to certify a metric, so that all together keep certify_alpha."""
+        return self.certify_alpha / (2 if self.harmless_share else 1)
 
-    def hard_share(self, metric: str) -> float:
-        return self.hard_error_share if metric == "errors" else self.hard_slow_share
+    def hard_share(self, kind: str) -> t.Optional[float]:
+        """The share of bad events that is a catastrophe by itself; None for a counter, which may be high by nature."""
+        return {"errors": self.hard_error_share, "slow": self.hard_slow_share}.get(kind)
+
+
+def spent_in(stage: int, stages: int) -> float:
+    """The part of alpha that is spent in stage number `stage` (from 0) of `stages` with a control."""
+    if stages <= 1:
+        return 1.0
+    return FIRST_STAGE if stage <= 0 else (1 - FIRST_STAGE) / (stages - 1)
 
 
 def settings_from(gate: t.Optional[t.Mapping[str, t.Any]], bake: t.Optional[t.Mapping[str, t.Any]]) -> Settings:
@@ -52,9 +67,13 @@ def settings_from(gate: t.Optional[t.Mapping[str, t.Any]], bake: t.Optional[t.Ma
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise GateError(f"gate: {key} is {value!r}; write a number")
     settings = Settings(**given, on_no_data=policy)
-    for key in ("alpha", "certify_alpha", "hard_error_share", "hard_slow_share", "harmless_share"):
+    for key in ("alpha", "certify_alpha", "hard_error_share", "hard_slow_share", "sample_ratio_alpha"):
         if not 0 < getattr(settings, key) < 1:
             raise GateError(f"gate: {key} is {getattr(settings, key)}; write a number between 0 and 1")
+    if not 0 <= settings.harmless_share < 1:
+        raise GateError(f"gate: harmless_share is {settings.harmless_share}; write a number between 0 and 1, or leave it out")
+    if policy not in ("rollback", "manual"):
+        raise GateError(f"gate: on_no_data is {policy!r}; write rollback or manual")
     if settings.tolerated_ratio < 1:
         raise GateError(f"gate: tolerated_ratio is {settings.tolerated_ratio}; write 1 or more")
     if settings.margin <= settings.tolerated_ratio:
