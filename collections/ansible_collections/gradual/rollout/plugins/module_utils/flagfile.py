@@ -15,6 +15,9 @@ import urllib.request
 from ansible_collections.gradual.rollout.plugins.module_utils import evaluations, flagd
 
 PAUSE = 0.2
+# A provider that starts reads the file first and its time afterwards: what is written in between it takes for what it has read.
+# While a process is behind, the file gets a newer time again and again, so that it is read once more.
+RENEW = 1.0
 # The application on this very host is never behind a proxy, whatever the environment says.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -67,10 +70,18 @@ def _modified(path: str) -> float:
         return 0.0
 
 
-def wait(url: str, document: t.Mapping[str, t.Any], wanted: t.Sequence[flagd.Wanted], timeout: float) -> t.List[evaluations.Process]:
-    """The processes, once all of them evaluate the document for the wanted flags; raises FlagFileError with what differs when time is up."""
+def renew(path: str) -> None:
+    """Give the file a newer time, as if it had been written again."""
+    with contextlib.suppress(OSError):
+        fresh = max(time.time(), _modified(path) + 0.01)
+        os.utime(path, (fresh, fresh))
+
+
+def wait(url: str, document: t.Mapping[str, t.Any], wanted: t.Sequence[flagd.Wanted], timeout: float, path: str) -> t.List[evaluations.Process]:
+    """The processes, once all of them evaluate the document at `path` for the wanted flags; raises FlagFileError with what differs when time is up."""
     flags = [each.flag for each in wanted]
     deadline = time.monotonic() + timeout
+    renewed = time.monotonic()
     while True:
         now = time.time()
         expected = {each.flag: (flagd.revision_of(document, each.flag), each.percent_at(now)) for each in wanted}
@@ -88,4 +99,7 @@ def wait(url: str, document: t.Mapping[str, t.Any], wanted: t.Sequence[flagd.Wan
         if time.monotonic() >= deadline:
             more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
             raise flagd.FlagFileError(f"the flag file is written, but after {timeout:g} s " + "; ".join(told[:3]) + more)
+        if time.monotonic() - renewed >= RENEW:
+            renewed = time.monotonic()
+            renew(path)
         time.sleep(PAUSE)

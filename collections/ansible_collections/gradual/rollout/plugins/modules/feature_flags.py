@@ -189,7 +189,7 @@ def set_flags(module: AnsibleModule) -> dict[str, object]:
         "revision": change.revision,
         "differing": change.differing,
         "document": change.document,
-        "processes": flagfile.wait(options["verify_url"], change.document, wanted, options["timeout"]) if verify else [],
+        "processes": flagfile.wait(options["verify_url"], change.document, wanted, options["timeout"], options["path"]) if verify else [],
         "verified": verify,
     }
 

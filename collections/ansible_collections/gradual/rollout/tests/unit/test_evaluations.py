@@ -107,6 +107,7 @@ def serving(text: collections.abc.Callable[[], str]) -> t.Iterator[str]:
     server.server_close()
 
 
+NO_FILE = "/nonexistent/flags.json"
 SEARCH = flagd.wanted_from({"flag": "search", "certified": 25, "baking": 50, "expiry": 1_990_000_000})
 DOCUMENT = flagd.plan(None, [SEARCH], 18).document
 
@@ -120,20 +121,33 @@ def test_waiting_ends_when_every_process_evaluates_the_file() -> None:
         return metrics(("search", mine, 18, 0.47), ("search", parent, late, 0.47), ("search", "4194305", 3, 0.0))
 
     with serving(text) as url:
-        found = flagfile.wait(url, DOCUMENT, [SEARCH], 5)
+        found = flagfile.wait(url, DOCUMENT, [SEARCH], 5, NO_FILE)
     assert {(each["pid"], each["revision"]) for each in found} == {(mine, 18), (parent, 18)}
     assert 0.5 < time.monotonic() - start < 2
 
 
 def test_waiting_in_vain_says_which_process_differs() -> None:
     with serving(lambda: metrics(("search", str(os.getpid()), 17, 0.2))) as url, pytest.raises(flagd.FlagFileError) as error:
-        flagfile.wait(url, DOCUMENT, [SEARCH], 0.3)
+        flagfile.wait(url, DOCUMENT, [SEARCH], 0.3, NO_FILE)
     assert f"after 0.3 s process {os.getpid()} evaluates revision 17 of search, wanted 18" in str(error.value)
+
+
+def test_a_file_that_a_process_missed_gets_a_newer_time(tmp_path: pathlib.Path) -> None:
+    """A provider that starts while the file is written takes the new time for that of the old content, and never reads it."""
+    path = tmp_path / "flags.json"
+    flagfile.write(str(path), "{}")
+    missed = path.stat().st_mtime
+
+    def text() -> str:
+        return metrics(("search", str(os.getpid()), 18 if path.stat().st_mtime > missed else 17, 0.47))
+
+    with serving(text) as url:
+        assert [each["revision"] for each in flagfile.wait(url, DOCUMENT, [SEARCH], 10, str(path))] == [18]
 
 
 def test_nobody_answering_is_not_agreement() -> None:
     with pytest.raises(flagd.FlagFileError, match="does not answer"):
-        flagfile.wait("http://127.0.0.1:9/metrics", DOCUMENT, [flagd.wanted_from({"flag": "search", "certified": 0})], 0.3)
+        flagfile.wait("http://127.0.0.1:9/metrics", DOCUMENT, [flagd.wanted_from({"flag": "search", "certified": 0})], 0.3, NO_FILE)
 
 
 @pytest.mark.parametrize(("content", "broken"), [(None, None), ("{", "is not JSON"), ('{"flags": {}}', None), ("[]", 'no object "flags"')])

@@ -206,10 +206,11 @@ def having(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[..
         if built is not None:
             flagfile.write(str(path), flagd.render(built))
             revision = flagd.revision_of(built, flag)
-            until = time.monotonic() + 5
+            until = time.monotonic() + 15
             while client.get_boolean_details(flag, False, EvaluationContext("x")).flag_metadata.get("revision") != revision:
                 assert time.monotonic() < until, f"revision {revision} was not read"
-                time.sleep(0.02)
+                time.sleep(0.1)
+                flagfile.renew(str(path))
         details = {user: client.get_boolean_details(flag, False, EvaluationContext(user)) for user in USERS}
         assert {each.error_code for each in details.values()} == {None}
         return {user for user, each in details.items() if each.value}

@@ -34,10 +34,11 @@ def dealt(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[...
 
     def variants(built: Json, flag: str = "search") -> dict[str, set[str]]:
         flagfile.write(path, flagd.render(built))
-        until = time.monotonic() + 5
+        until = time.monotonic() + 15
         while client.get_boolean_details(flag, True, EvaluationContext("x")).flag_metadata.get("revision") != flagd.revision_of(built, flag):
             assert time.monotonic() < until, "the file was not read"
-            time.sleep(0.02)
+            time.sleep(0.1)
+            flagfile.renew(path)
         found: dict[str, set[str]] = collections.defaultdict(set)
         for user in USERS:
             details = client.get_boolean_details(flag, True, EvaluationContext(user))
