@@ -8,7 +8,7 @@ from typing import Any
 # Long enough for a verdict at the stories' load, short enough for a test. A stage lasts longer than the longest
 # pause between two looks on a busy machine. The gate certifies on less evidence than a person would want.
 SHORT = {
-    "bake": {"aa": 20, "min": 10, "max": 90, "look": 5, "expiry": 45},
+    "bake": {"canary": 0, "aa": 20, "min": 10, "max": 90, "look": 5, "expiry": 45},
     "gate": {"harmless_share": 0.1, "slow_seconds": 1.0},
 }
 # Fewer users are asked for their features than a rollout asks; where the report is held to its word, all that it wants.

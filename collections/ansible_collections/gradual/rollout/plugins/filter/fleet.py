@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import flagd, fleet, rollout
+from ansible_collections.gradual.rollout.plugins.module_utils import canary, flagd, fleet, rollout
 
 
 class FilterModule:
@@ -16,6 +16,7 @@ class FilterModule:
         return {
             function.__name__: function
             for function in (
+                canary.canary_watch,
                 flagd.labels_of,
                 flagd.shown_at,
                 fleet.fleet_problems,

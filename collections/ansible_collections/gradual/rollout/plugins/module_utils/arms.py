@@ -98,6 +98,16 @@ class Stage:
         shown = shown_at(self.percent, self.holdback)
         return {**{label(share): TREATMENT if share <= shown else CONTROL for share in labels_of(self.stages, self.holdback)}, "off": CONTROL}
 
+    def settled(self, before: t.Sequence[Target], interval: t.Optional[float]) -> Stage:
+        """With hosts as arms, the same with the part of the A/A stage for which all of them are known and none of them began anew, since it
+        may have run other code before; without an A/A stage where that is less than two intervals. Users have an A/A stage of their own."""
+        if not self.by_host or self.aa is None:
+            return self
+        times = {host: [at for target in before if target.host == host for at in target.times[:1]] for host in named(self)}
+        since = max([self.aa[0], *(min(found) for found in times.values() if found), *(at for target in before for at in target.anew if at <= self.aa[1])])
+        enough = interval is not None and all(times.values()) and self.aa[1] - since >= 2 * interval
+        return dataclasses.replace(self, aa=(since, self.aa[1]) if enough else None)
+
     @property
     def index(self) -> int:
         """Which of the stages it is, from 0."""
@@ -121,6 +131,7 @@ def collect(prometheus: Prometheus, stage: Stage) -> Counts:
 def count(stage: Stage, targets: t.Sequence[Target], before: t.Sequence[Target], up: t.Sequence[Series]) -> Counts:
     """The counts from what was fetched: the hosts since the stage began, in the A/A stage, and when they were scraped (`up`). Pure."""
     interval = scrape_interval(target.times for target in [*targets, *before])
+    stage = stage.settled(before, interval)
     patience = absence.patience(interval)
     problems = absence.of_hosts(targets, up, named(stage), stage.since, stage.until, patience)
     document = {**_document(stage), "interval": interval or 0.0, "problems": problems}
@@ -146,11 +157,20 @@ def count(stage: Stage, targets: t.Sequence[Target], before: t.Sequence[Target],
     seen = growth.seen()
     return {
         **document,
-        "notes": absence.notes(growth, seen, up, stage.since),
+        "notes": [*absence.notes(growth, seen, up, stage.since), *_hosts_before(stage)],
         "unseen": growth.grid.length - len(seen),
         "unseen_by_host": growth.unseen_by_host(),
         "metrics": found,
     }
+
+
+def _hosts_before(stage: Stage) -> t.List[str]:
+    """How far back hosts are compared, which is not told by the time that was asked for."""
+    if not stage.by_host:
+        return []
+    if stage.aa is None:
+        return ["the hosts are not known by the time before: none of it was seen on all of them, or their counters began anew"]
+    return [f"the hosts were compared before from {absence.clock(stage.aa[0])} to {absence.clock(stage.aa[1])}"]
 
 
 def _document(stage: Stage) -> Counts:
@@ -184,8 +204,9 @@ def fetch(prometheus: Prometheus, stage: Stage, since: float, until: float, arms
     within = {"le": sorted({f"{stage.slow_seconds:g}", str(float(stage.slow_seconds))})}
     tables: t.Dict[t.Tuple[str, str], t.Dict[Key, t.List[Series]]] = {}
 
-    def ask(name: str, labels: t.Mapping[str, t.Sequence[str]], part: t.Callable[[t.Mapping[str, str]], str]) -> None:
-        for series in prometheus.series(name + matching({**labels, **scope}), since - LEAD_IN, until):
+    def ask(name: str, labels: t.Mapping[str, t.Sequence[str]], part: t.Callable[[t.Mapping[str, str]], str], own: bool = False) -> None:
+        selector = matching({**labels, **scope}, {"route": metrics.PLATFORM} if stage.by_host and not own else None)
+        for series in prometheus.series(name + selector, since - LEAD_IN, until):
             host = absence.host_of(series)
             key = (series.labels.get("feature", "") if features else metrics.RELEASE, part(series.labels), series.labels.get(stage.label, ""))
             tables.setdefault((host, series.labels.get("instance", "")), {}).setdefault(key, []).append(series)
@@ -197,7 +218,7 @@ def fetch(prometheus: Prometheus, stage: Stage, since: float, until: float, arms
     for metric in {each.name: each for each in stage.wanted if each.counter}.values():
         part = metric.own_part
         having = {"feature": [each.feature for each in stage.wanted if each.name == metric.name]} if features else {}
-        ask(metric.counter, {**{name: [value] for name, value in metric.labels}, **having}, lambda _labels, part=part: part)  # type: ignore[misc]
+        ask(metric.counter, {**{name: [value] for name, value in metric.labels}, **having}, lambda _labels, part=part: part, own=True)  # type: ignore[misc]
     return [Target(host, table) for (host, _instance), table in sorted(tables.items())]
 
 

@@ -44,6 +44,12 @@ FEATURE: dict[str, Field] = {
 }
 
 BAKE: dict[str, Field] = {
+    "canary": {
+        "type": "int",
+        "default": 300,
+        "least": 0,
+        "description": "Seconds for which users of the first host with the new code are compared with those of the others before these follow; 0 for none.",
+    },
     "aa": {
         "type": "int",
         "default": 300,

@@ -16,6 +16,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.gate_settings impo
 OK, ERROR, ANSWERS, FAST = "ok", "error", "answers", "fast"
 # What canary hosts show is no single feature.
 RELEASE = "release"
+# Routes that balancer, Prometheus and Gradual ask each host for by themselves: no user waits for the answer.
+PLATFORM = ("/healthz", "/readyz", "/version", "/metrics")
 BUILT_IN = ("errors", "slow")
 PARTS = {
     "errors": ((OK, ERROR), (ERROR,), ()),

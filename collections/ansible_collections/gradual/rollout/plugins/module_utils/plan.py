@@ -53,7 +53,7 @@ def make(
     rows = [_preflight(release), _backup(manifest)]
     if manifest.get("migrations"):
         rows.append(_migrate(manifest))
-    rows.append(_release(release, names))
+    rows.append(_release(manifest, release, names))
     if manifest.get("features"):
         rows += [_aa(manifest)] if _aa_seconds(manifest) else []
         rows += [_stage(manifest, stage) for stage in manifest.get("stages") or []]
@@ -121,19 +121,25 @@ def _migrate(manifest: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _release(release: str, names: list[str]) -> dict[str, Any]:
-    if names:
-        others = f", then {', '.join(names[1:])}" if names[1:] else ""
-        where = f"{names[0]} first as the canary{others}"
-    else:
-        where = "one host first as the canary, then the others"
+def _canary_seconds(manifest: Mapping[str, Any], hosts: int) -> float:
+    """Seconds for which the first host is watched before others follow; 0 for none, or where it is the only one."""
+    return float((manifest.get("bake") or {}).get("canary") or 0) if hosts != 1 else 0.0
+
+
+def _release(manifest: Mapping[str, Any], release: str, names: list[str]) -> dict[str, Any]:
+    seconds = _canary_seconds(manifest, len(names))
+    watched = f", watched for {span(seconds)} against hosts on the old code" if seconds else ""
+    first, *others = names or ["one host", "the others"]
+    where = f"{first} first as the canary{watched}" + (f", then {', '.join(others)}" if others else "")
     return _row(
         "release",
         f"put {release} on the hosts one by one: {where}; every flag off",
         changes="each host: drained, switched to the new directory, started, probed, admitted; the old one is kept",
         undo="rollback.yml: each changed host is drained and switched back to the directory it came from",
-        risk="the release does not start, never becomes ready, or answers wrongly; a host is lost on the way",
-        seen_by="readiness and the digest on /version, probes on the host and through the balancer, before it is admitted",
+        risk="the release does not start, never becomes ready, or answers wrongly; a host is lost on the way"
+        + ("; users of the new code get errors or wait, whatever the flags say" if seconds else ""),
+        seen_by="readiness and the digest on /version, probes on the host and through the balancer, before it is admitted"
+        + ("; then the gate: errors and slow answers of the canary's users and of the others', compared at each look" if seconds else ""),
         then="the changed hosts go back by themselves, drained one by one",
     )
 
@@ -259,10 +265,10 @@ def _time(row: dict[str, Any], manifest: Mapping[str, Any], hosts: int, duration
         known = durations.get(step) is not None and earlier >= least
         row["expected_seconds"] = round(earlier if known else least + ESTIMATE_TO_SET_A_STAGE)
         row["source"] = "earlier runs" if known else "manifest"
-    elif durations.get(step) is not None:
+    elif durations.get(step) is not None and not (step == "release" and durations[step] < _canary_seconds(manifest, hosts)):
         row["expected_seconds"], row["source"] = round(float(durations[step])), "earlier runs"
     elif step == "release":
-        row["expected_seconds"], row["source"] = max(hosts, 1) * ESTIMATE_A_HOST, "estimate"
+        row["expected_seconds"], row["source"] = round(max(hosts, 1) * ESTIMATE_A_HOST + _canary_seconds(manifest, hosts)), "estimate"
     else:
         row["expected_seconds"], row["source"] = ESTIMATES[step], "estimate"
 

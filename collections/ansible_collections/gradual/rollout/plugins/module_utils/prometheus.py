@@ -182,9 +182,10 @@ def binned(found: t.Iterable[Step], since: float, interval: float) -> t.Dict[int
     return sums
 
 
-def matching(labels: t.Mapping[str, t.Sequence[str]]) -> str:
-    """A selector that matches any of the values of each label: {feature=~"a|b",job=~"application"}."""
-    parts = [f'{name}=~"{"|".join(_literal(value) for value in values)}"' for name, values in sorted(labels.items())]
+def matching(labels: t.Mapping[str, t.Sequence[str]], without: t.Optional[t.Mapping[str, t.Sequence[str]]] = None) -> str:
+    """A selector that matches any of the values of each label, and none of those in `without`: {feature=~"a|b",job=~"application",route!~"/x"}."""
+    pairs = [(name, "=~", values) for name, values in sorted(labels.items())] + [(name, "!~", values) for name, values in sorted((without or {}).items())]
+    parts = [f'{name}{how}"{"|".join(_literal(value) for value in values)}"' for name, how, values in pairs]
     return "{" + ",".join(parts) + "}"
 
 

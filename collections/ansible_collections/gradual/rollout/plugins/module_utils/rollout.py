@@ -83,7 +83,7 @@ def _blank(identifier: str) -> dict[str, Any]:
         "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None, "started_epoch": None, "finished": None,
         "plan": None, "revision": None, "steps": {}, "failed": None, "hosts": {}, "receipt": None, "migrated": None,
         "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [], "contracted": False, "returned": None, "aa": None,
-        "completed": False, "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
+        "canary": None, "completed": False, "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
     }  # fmt: skip
 
 
@@ -114,6 +114,8 @@ def _apply(state_: dict[str, Any], line: Line) -> None:
     elif family == "aa":
         # One that began again has not ended; only what was measured to its end is used.
         state_["aa"] = _window(data) if event == "aa.ended" else None
+    elif event in ("canary.passed", "canary.skipped"):
+        state_["canary"] = {"host": _text(data, "host"), "ended": event.partition(".")[2], "at": line["time"]}
     elif event == "flags.off":
         state_.update(certified=0, stage=0, flags_off=line["time"])
     elif event == "contract.applied":
@@ -175,6 +177,8 @@ def _returned(state_: dict[str, Any], data: dict[str, Any]) -> None:
     state_["aa"] = None
     left = data.get("left")
     kept = data.get("hosts_kept") is True
+    if not kept:
+        state_["canary"] = None
     state_["returned"] = {"left": left if isinstance(left, list) else [], "hosts_kept": kept}
     for step in ("ramp", "verify", "rollback") if kept else ("release", "ramp", "verify", "rollback"):
         state_["steps"].pop(step, None)

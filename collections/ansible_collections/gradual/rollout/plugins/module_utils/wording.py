@@ -9,6 +9,8 @@ import typing as t
 Judged = t.Mapping[str, t.Any]
 """One metric: feature, metric, treatment {events, bad}, control {events, bad} or None, and why it was judged so."""
 
+# What is told of hosts, where there is no single feature, as metrics.py names it.
+RELEASE = "release"
 METRICS = {"errors": "errors", "slow": "slow answers"}
 
 
@@ -39,8 +41,9 @@ def share_of(arm: t.Mapping[str, int], of: bool = True) -> str:
 
 def arms(metric: Judged) -> str:
     """ "search errors with the feature 2.9 % of 4,210, without it 1.0 % of 12,640"; the second part is left out without a control."""
-    without = f", without it {share_of(metric['control'])}" if metric["control"] is not None else ""
-    return f"{name(metric)} with the feature {share_of(metric['treatment'])}{without}"
+    having, lacking = ("on the new code", "on the old") if metric["feature"] == RELEASE else ("with the feature", "without it")
+    without = f", {lacking} {share_of(metric['control'])}" if metric["control"] is not None else ""
+    return f"{name(metric)} {having} {share_of(metric['treatment'])}{without}"
 
 
 def summary(metrics: t.Sequence[Judged]) -> str:

@@ -58,7 +58,8 @@ options:
     description:
       - When the A/A stage began and ended, before any user had the feature. What the arms differed by then is taken into account.
       - Users of the stages are told apart by the variants C(aa25), C(aa50) and so on, which stand where V(on) will stand.
-      - With O(cohorts=hosts), any time in which all hosts ran the same code.
+      - With O(cohorts=hosts), any time in which all hosts ran the same code. Only that part of it counts which Prometheus has of all of them
+        and in which none of them was started anew; without any, hosts are compared as if they were alike.
     type: dict
     suboptions:
       since:
@@ -81,7 +82,9 @@ options:
     type: int
     default: 0
   cohorts:
-    description: What is compared, users by what the flag shows them, or hosts by what they run.
+    description:
+      - What is compared, users by what the flag shows them, or hosts by what they run.
+      - Of hosts all requests count but those of the routes C(/healthz), C(/readyz), C(/version) and C(/metrics), which no user asks for.
     type: str
     choices: [users, hosts]
     default: users

@@ -113,6 +113,9 @@ rollout:
     aa:
       description: "When the users of all stages were compared with the features off, C({since, until}) in epoch seconds; else null."
       type: dict
+    canary:
+      description: "How the watch of the first host ended, C({host, ended, at}) with V(passed) or V(skipped); null when it has not."
+      type: dict
     contracted:
       description: Whether the point of no return has been passed.
       type: bool

@@ -53,6 +53,54 @@ def test_hosts_are_arms_themselves() -> None:
     assert [(metric.feature, metric.name) for metric in hosts.wanted] == [("release", "errors"), ("release", "slow")]
 
 
+def host(name: str, first: float, anew: float | None = None, until: float = START + 60) -> Target:
+    """A host with ten requests a scrape, every 15 s from `first` on; its counters may begin anew at the first scrape from `anew` on."""
+    times = [first + 15 * place for place in range(int((until - first) // 15) + 1)]
+    total, values = 0.0, []
+    for at, before in zip(times, [first, *times]):
+        total = 0.0 if anew is not None and before < anew <= at else total + 10
+        values.append(total)
+    parts = {"ok": values, "error": [0.0] * len(values), "answers": values, "fast": values}
+    return Target(name, {("release", part, name): [Series({"host": name}, times, found)] for part, found in parts.items()})
+
+
+@pytest.mark.parametrize(
+    ("first", "anew", "since"),
+    [
+        (START - 700, None, START - 300),
+        (START - 200, None, START - 200),  # Prometheus knows this host for less time
+        (START - 700, START - 100, START - 100),  # before that it may have run other code
+        (START - 20, None, None),  # not known before at all
+        (START - 700, START - 31, None),  # less than two intervals
+    ],
+)
+def test_hosts_are_compared_before_from_when_all_are_known_and_run_what_they_run(first: float, anew: float | None, since: float | None) -> None:
+    asked = (START - 300, START - 20)
+    before = [host("app1", START - 700, until=START - 20), host("app2", first, anew, until=START - 20)]
+    found = arms.count(
+        stage(33, cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2"], aa=asked),
+        [host("app1", START - 40), host("app2", START - 40)],
+        before,
+        [],
+    )
+    settled = stage(33, cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2"], aa=asked).settled(before, 15.0)
+    assert [metric["problem"] for metric in found["metrics"]] == [None, None]
+    assert found["metrics"][0]["rows"]
+    if since is None:
+        assert (settled.aa, found["metrics"][0].get("aa", [])) == (None, [])
+        assert "the hosts are not known by the time before" in found["notes"][-1]
+    else:
+        assert settled.aa is not None
+        assert 0 <= settled.aa[0] - since < 15
+        assert len(found["metrics"][0]["aa"]) == pytest.approx((START - 20 - since) / 15, abs=2)
+        assert all(row[1] <= 20 and row[3] <= 20 for row in found["metrics"][0]["aa"])
+
+
+def test_users_are_compared_in_all_of_their_own_time_before() -> None:
+    asked = stage(25, aa=(START - 300, START - 20))
+    assert asked.settled([host("app1", START - 100)], 15.0) is asked
+
+
 def test_without_any_sample_every_metric_has_a_problem_and_no_rows() -> None:
     counts = arms.count(stage(), [], [], [])
     assert [metric["rows"] for metric in counts["metrics"]] == [[], []]

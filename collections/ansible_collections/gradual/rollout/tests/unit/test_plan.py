@@ -98,6 +98,25 @@ def test_expected_seconds_with_an_aa_stage(stage: int, durations: dict[str, floa
 
 
 @pytest.mark.parametrize(
+    ("canary", "hosts", "durations", "seconds", "what"),
+    [
+        (120, HOSTS, {}, 180, "app1 first as the canary, watched for 2 min against hosts on the old code, then app2, app3;"),
+        (120, HOSTS, {"release": 190}, 190, "watched for 2 min"),
+        (120, HOSTS, {"release": 60}, 180, "watched for 2 min"),  # those that ran before were not watched so long
+        (120, ["app1"], {}, 20, "app1 first as the canary;"),
+        (0, HOSTS, {}, 60, "app1 first as the canary, then app2, app3;"),
+        (120, None, {}, 140, "one host first as the canary, watched for 2 min against hosts on the old code, then the others;"),
+    ],
+)
+def test_the_canary_is_watched_where_others_run_the_old_code(canary: int, hosts: Any, durations: dict[str, float], seconds: int, what: str) -> None:
+    rows = plan.make({**MANIFEST, "bake": {**MANIFEST["bake"], "canary": canary}}, hosts, durations)
+    row = next(row for row in rows if row["step"] == "release")
+    assert row["expected_seconds"] == seconds
+    assert what in row["what"]
+    assert ("compared at each look" in row["seen_by"]) == ("watched" in what)
+
+
+@pytest.mark.parametrize(
     ("state", "wanted"),
     [
         ({}, "to do"),

@@ -118,6 +118,25 @@ def test_only_an_aa_stage_that_was_seen_to_its_end_counts(events: list[Event], w
     assert state(STARTED, events)["aa"] == wanted
 
 
+PASSED: Event = ("canary.passed", {"host": "app1", "verdict": "continue"})
+
+
+@pytest.mark.parametrize(
+    ("events", "ended"),
+    [
+        ([], None),
+        ([("canary.began", {"host": "app1"}), ("canary.looked", {"host": "app1", "verdict": "hold"})], None),
+        ([PASSED], "passed"),
+        ([("canary.skipped", {"host": "app1"})], "skipped"),
+        ([PASSED, ("rollout.resumed", {})], "passed"),
+        ([PASSED, ("return.finished", {"left": [], "hosts_kept": True})], "passed"),
+        ([PASSED, ("return.finished", {"left": []})], None),
+    ],
+)
+def test_a_canary_that_has_passed_is_not_watched_again_unless_it_went_back(events: list[Event], ended: str | None) -> None:
+    assert (state(STARTED, events)["canary"] or {"ended": None})["ended"] == ended
+
+
 def test_a_host_that_was_not_there_at_the_start_is_known_by_what_it_ran() -> None:
     found = state(STARTED, ("host.released", {"host": "app9", "from": {"version": "1"}, "to": {"version": "2"}}))
     assert (found["hosts"]["app9"]["before"], found["hosts"]["app9"]["now"]) == ({"version": "1"}, "released")
