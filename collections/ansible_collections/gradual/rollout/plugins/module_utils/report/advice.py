@@ -29,6 +29,11 @@ BY_STEP = {
     "verify": "Read which smoke test failed and what it saw; mend the feature or the test, then deploy a new version.",
 }
 
+BY_CANARY = (
+    "Users of the first host got worse answers than those of the others though every feature was off: the code itself is at fault, not a flag. "
+    "Read what it logged while users were on it, mend it and release it as a new version; the digest of a version never changes."
+)
+NOTHING_KNOWN = "The gate saw no harm, it saw too little: mend what the message names, then deploy the same release again."
 # What is of course not as it should be once a rollout went back: the old release knows no features.
 OF_COURSE = ("certified", "dashboard", "watched")
 
@@ -52,6 +57,8 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
         steps.append(f"{step} failed on {failed['data'].get('host')}: {_short(failed['data'].get('error'))}")
         if step == "ramp" and not events.of("gate.looked", verdict="abort"):
             steps.append("The gate did not stop it, so the features need not be at fault: mend what the message names, then deploy the same release again.")
+        elif step == "release" and (last := events.last("canary.looked")) and last["seq"] > (events.last("canary.passed") or {"seq": 0})["seq"]:
+            steps.append(BY_CANARY if last["data"].get("verdict") == "abort" else NOTHING_KNOWN)
         elif step in BY_STEP:
             steps.append(BY_STEP[step].replace("APPLICATION", application))
     if outcome == "returned" and failed is None:

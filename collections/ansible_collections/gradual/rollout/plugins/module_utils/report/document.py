@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
 from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
-from ansible_collections.gradual.rollout.plugins.module_utils.report import advice, database, observed, returning, tried, users, way
+from ansible_collections.gradual.rollout.plugins.module_utils.report import advice, canary, database, observed, returning, tried, users, way
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
     FAILED,
     NOT_MEASURED,
@@ -57,7 +57,8 @@ def build(lines: list[Line], rollout: str | None = None) -> dict[str, Any]:
     state = replay.state(events.all, events.rollout)
     if state is None:
         raise ReportError(f"The ledger knows no rollout {events.rollout!r}")
-    claims = [*way.claims(events), *returning.claims(events), *database.claims(events), *users.claims(events), *observed.claims(events), *tried.claims(events)]
+    parts = (way, returning, database, canary, users, observed, tried)
+    claims = [claim for part in parts for claim in part.claims(events)]
     by_id = {claim["id"]: claim for claim in claims}
     criteria = [_criterion(position, text, claims) for position, text in CRITERIA.items()]
     outcome = "open" if state["open"] and state["outcome"] != "incomplete" else str(state["outcome"])

@@ -80,7 +80,7 @@ TEMPLATE = """\
 {% endfor %}</table></div></section>
 
 <section><h2>What users saw</h2>
-<ul>{% for name in ("requests-failed", "requests-slow", "mean-seconds", "aa", "holdback", "kept", "feedback") %}{% if claims[name] is defined %}<li>{{ claims[name].statement }}</li>{% endif %}{% endfor %}</ul>
+<ul>{% for name in ("requests-failed", "requests-slow", "mean-seconds", "canary", "aa", "holdback", "kept", "feedback") %}{% if claims[name] is defined %}<li>{{ claims[name].statement }}</li>{% endif %}{% endfor %}</ul>
 {{ chart("traffic", "Requests a second at the front door, and failed ones") }}
 {{ chart("latency", "Time to answer at the front door: half of the requests (p50) and 95 of 100 (p95) are faster") }}
 {{ chart("variants", "Failed and slow requests of users with and without each feature") }}

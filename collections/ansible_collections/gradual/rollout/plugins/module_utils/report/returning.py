@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
+from ansible_collections.gradual.rollout.plugins.module_utils.report.canary import aborts
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Claim, Events, Line, at, between, claim, mapping, number
 from ansible_collections.gradual.rollout.plugins.module_utils.report.way import failure
 
@@ -50,8 +51,8 @@ def turn(events: Events) -> tuple[Line | None, Line | None]:
 
     A role may turn flags off before it records why: then the line before flags.off stands for the noticing, so that a time is never too short.
     """
-    aborts, failed, rollback = events.of("gate.looked", verdict="abort"), failure(events), events.of("step.started", step="rollback")
-    known = [line for line in (aborts[-1] if aborts else None, failed, rollback[-1] if rollback else None) if line is not None]
+    stopped, failed, rollback = aborts(events), failure(events), events.of("step.started", step="rollback")
+    known = [line for line in (stopped[-1] if stopped else None, failed, rollback[-1] if rollback else None) if line is not None]
     if not known:
         return None, None
     noticed = min(known, key=lambda line: line["seq"])
@@ -65,7 +66,7 @@ def turn(events: Events) -> tuple[Line | None, Line | None]:
 def moments(events: Events) -> dict[str, float | None]:
     """When things turned, in seconds since 1970: first bad answer, noticed, flags off, last host back."""
     noticed, off = turn(events)
-    bad = [number(line["data"].get("first_bad_at")) for line in events.of("gate.looked", verdict="abort")]
+    bad = [number(line["data"].get("first_bad_at")) for line in aborts(events)]
     return {
         "first_bad_at": min((value for value in bad if value is not None), default=None),
         "noticed_at": at(noticed),
@@ -81,14 +82,14 @@ def times(events: Events) -> list[Claim]:
     noticed, off = turn(events)
     if noticed is None:
         return [_not_needed(name) for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe")]
-    aborts = events.of("gate.looked", verdict="abort")
+    stopped = aborts(events)
     back, ended = events.last("host.returned"), events.last("return.finished")
     # Users who were shown nothing are safe when the hosts are back; the others when the features are off.
     bad, safe = when["first_bad_at"], when["flags_off_at"] if events.of("stage.set") else when["return_finished_at"]
-    beginning = "from noticing the failure" if aborts or failure(events) else "from beginning to go back, as asked,"
+    beginning = "from noticing the failure" if stopped or failure(events) else "from beginning to go back, as asked,"
     rows = (
-        ("bad-to-flags-off", "from the first bad answer that the gate counted to flags off on every host", bad, when["flags_off_at"], [*aborts, off]),
-        ("bad-to-hosts-back", "from the first bad answer that the gate counted to the last host back", bad, when["hosts_back_at"], [*aborts, back]),
+        ("bad-to-flags-off", "from the first bad answer that the gate counted to flags off on every host", bad, when["flags_off_at"], [*stopped, off]),
+        ("bad-to-hosts-back", "from the first bad answer that the gate counted to the last host back", bad, when["hosts_back_at"], [*stopped, back]),
         ("noticed-to-safe", f"{beginning} to users being safe", when["noticed_at"], safe, [noticed, off, ended]),
     )
     result = []
@@ -97,7 +98,7 @@ def times(events: Events) -> list[Claim]:
         said = f"{text}: {seconds:.1f} s" if seconds is not None else text
         why = "no user was given a bad answer that the gate counted" if start is None else "it had not come to that when the record ended"
         noticing = "first of the last abort, step.failed and rollback, or the line before a flags.off that came before them"
-        rule = f"{'first_bad_at of gate.looked (abort)' if name.startswith('bad') else noticing} to "
+        rule = f"{'first_bad_at of gate.looked or canary.looked (abort)' if name.startswith('bad') else noticing} to "
         until = {"bad-to-flags-off": "flags.off", "bad-to-hosts-back": "the last host.returned"}
         rule += until.get(name, "flags.off, or return.finished where no stage was set")
         result.append(claim(name, said, seconds, evidence, rule, criteria=(8,), qualities=("reliability",), otherwise=why))
@@ -105,7 +106,7 @@ def times(events: Events) -> list[Claim]:
 
 
 def _not_needed(name: str) -> Claim:
-    rule = "there is no step.failed, no gate.looked with abort and no rollback"
+    rule = "there is no step.failed, no look with abort and no rollback"
     return claim(name, "nothing had to be taken back", None, [], rule, good=None, criteria=(8,), qualities=("reliability",))
 
 

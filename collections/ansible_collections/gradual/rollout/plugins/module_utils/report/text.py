@@ -50,7 +50,7 @@ Nothing.
 {% endfor %}
 
 ## Users
-{% for name in ("requests-failed", "requests-slow", "mean-seconds", "aa", "holdback", "kept", "watched", "feedback") %}{% if name in claims %}
+{% for name in ("requests-failed", "requests-slow", "mean-seconds", "canary", "aa", "holdback", "kept", "watched", "feedback") %}{% if name in claims %}
 - {{ claims[name].statement }}
 {% endif %}{% endfor %}
 
