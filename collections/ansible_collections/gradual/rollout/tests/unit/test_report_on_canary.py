@@ -57,7 +57,9 @@ def test_a_watch_that_found_no_harm() -> None:
     claim = claims(ledger)["canary"]
     wanted = {"host": "app1", "control": ["app2", "app3"], "looks": 2, "verdict": verdict, "recomputed": verdict, "passed": True}
     assert (claim["status"], claim["value"]) == ("shown", wanted)
-    assert claim["statement"].startswith("app1 had the new code first; for 20 s its users were compared with those of app2, app3; the gate looked 2 times and said")
+    assert claim["statement"].startswith(
+        "app1 had the new code first; for 20 s its users were compared with those of app2, app3; the gate looked 2 times and said"
+    )
     assert claim["statement"].endswith("the other hosts followed")
     assert claim["evidence"] == list(range(passed["seq"] - 3, passed["seq"] + 1))
     report = document.build(ledger.lines)

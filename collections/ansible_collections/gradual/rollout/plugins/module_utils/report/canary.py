@@ -56,7 +56,7 @@ def _watched(events: Events, began: Line | None) -> Claim:
         if looks
         else None,
         [began, *looks, passed],
-        "canary.looked since the last canary.began: counts and settings judged again give the verdict of each look; canary.passed only after promote or continue",
+        "canary.looked since the last canary.began: counts and settings judged again give each verdict; canary.passed only after promote or continue",
         good=not differ and (passed is None or (bool(said) and said[-1] in GONE_ON)),
         criteria=(7,),
         qualities=("reliability",),
