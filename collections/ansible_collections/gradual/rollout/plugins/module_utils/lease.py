@@ -26,6 +26,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "host.drained": ("host",), "host.released": ("host",), "host.admitted": ("host",), "host.returned": ("host",), "host.lost": ("host",),
     "host.rehearsed": ("host",),
     "stage.set": ("percent",), "stage.verified": ("percent",), "stage.measured": ("percent",), "stage.certified": ("percent",),
+    "canary.began": ("host", "control"), "canary.looked": ("host",), "canary.passed": ("host",), "canary.skipped": ("host", "reason"),
     "aa.began": ("since", "until", "variants"), "aa.ended": ("since", "until"),
     "stage.approved": ("percent",), "gate.looked": ("percent",), "smoke.finished": ("phase",), "flags.off": (), "traffic.observed": (),
     "monitoring.observed": (),
