@@ -106,6 +106,13 @@ def test_what_was_not_measured_is_null_and_told(address: str) -> None:
     assert "has no bucket le=0.3, only 0.1, 0.5, 1, inf" in str(traffic.observe(Prometheus(address), window(0, 119, slow_seconds=0.3))["not_measured"])
 
 
+def test_a_prometheus_that_does_not_answer_has_measured_nothing() -> None:
+    seen = traffic.observe(Prometheus("http://127.0.0.1:9"), window(0, 119))
+    assert {seen[key] for key in ("requests", "failed", "answered", "slow", "mean_seconds")} == {None}
+    assert seen["series"] == seen["by_variant"] == []
+    assert "does not answer" in seen["not_measured"][0]
+
+
 def test_a_time_that_ends_before_it_begins_is_refused(address: str) -> None:
     with pytest.raises(prometheus_utils.PrometheusError, match="is not before until"):
         traffic.observe(Prometheus(address), window(10, 10))

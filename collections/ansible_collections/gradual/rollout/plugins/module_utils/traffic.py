@@ -41,9 +41,24 @@ class Window:
 
 
 def observe(prometheus: Prometheus, window: Window) -> Json:
-    """The data of the event traffic.observed; raises PrometheusError only when Prometheus does not answer at all."""
+    """The data of the event traffic.observed; when Prometheus does not answer, nothing was measured, and the data say so.
+
+    Raises PrometheusError for a time that ends before it begins.
+    """
     if window.until <= window.since:
         raise PrometheusError(f"since is {window.since:.0f}, which is not before until, {window.until:.0f}")
+    try:
+        return _measured(prometheus, window)
+    except PrometheusError as error:
+        unknown = dict.fromkeys(("requests", "failed", "answered", "slow", "mean_seconds"))
+        return {**_document(window), **unknown, "series": [], "by_variant": [], "not_measured": [str(error)]}
+
+
+def _document(window: Window) -> Json:
+    return {"since": window.since, "until": window.until, "step": window.step, "slow_seconds": window.slow_seconds}
+
+
+def _measured(prometheus: Prometheus, window: Window) -> Json:
     missing: t.List[str] = []
     front = _front(prometheus, window, missing)
     times = _times(prometheus, window, missing)
@@ -65,14 +80,11 @@ def observe(prometheus: Prometheus, window: Window) -> Json:
     requests, failed = _total(front["requests"]), _total(front["failed"])
     count, seconds = _total(times["count"]), _total(times["seconds"])
     return {
-        "since": window.since,
-        "until": window.until,
-        "step": window.step,
+        **_document(window),
         "requests": requests,
         "failed": failed if requests is not None else None,
         "answered": count,
         "slow": max(0, count - (_total(times["fast"]) or 0)) if count is not None and times["fast"] else None,
-        "slow_seconds": window.slow_seconds,
         "mean_seconds": round(sum(times["seconds"].values()) / count, 6) if count and seconds is not None else None,
         "series": series,
         "by_variant": _by_variant(prometheus, window, missing),

@@ -91,3 +91,23 @@ def test_a_holdback_that_was_not_kept_is_told() -> None:
     assert claims(show(watch(ramping()), 100, 100, 1.0))["holdback"]["status"] == "failed"
     assert claims(show(watch(ramping()), 50, 50, 0.5))["holdback"]["status"] == "not measured"
     assert claims(show(watch(ramping()), 100, 95, 0.95, certify=False))["holdback"]["value"] == {"percent": 5, "ended": False}
+
+
+def looked(*looks: tuple[str, str, list[str] | None]) -> str:
+    """What the report says of the looks at 25 %, each (verdict, reason, notes or None for a record from before there were any)."""
+    ledger = ramping()
+    ledger.add("stage.set", percent=25)
+    for verdict, reason, notes in looks:
+        counts = {"metrics": []} if notes is None else {"metrics": [], "notes": notes}
+        ledger.add("gate.looked", 10, percent=25, verdict=verdict, reason=reason, counts=counts, settings={})
+    return str(claims(ledger)["gate-25"]["statement"])
+
+
+def test_holds_and_gaps_that_are_over_are_told() -> None:
+    told = looked(("hold", "nobody answers", []), ("hold", "all is slow", []), ("promote", "all is well", ["no samples for a while"]))
+    assert "said promote: all is well. Before that it held 2 times, at last because all is slow. no samples for a while" in told
+
+
+def test_the_last_hold_is_not_told_twice_and_older_records_keep_their_words() -> None:
+    assert "Before that" not in looked(("continue", "young", []), ("hold", "nobody answers", []))
+    assert "Before that" not in looked(("hold", "nobody answers", None), ("promote", "all is well", None))

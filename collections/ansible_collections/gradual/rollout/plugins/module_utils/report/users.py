@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils import flagd, gate
 from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
@@ -178,6 +178,17 @@ def recomputed(line: Line) -> str | None:
         return None
 
 
+def _on_the_way(looks: Sequence[Line]) -> str:
+    """What came before the last look and must not be lost with it: looks that held, and what nobody saw.
+
+    Looks without notes are of an older record, whose report said nothing of it.
+    """
+    told = [(look["data"], items(mapping(look["data"].get("counts"))["notes"])) for look in looks if "notes" in mapping(look["data"].get("counts"))]
+    held = [str(data.get("reason")) for data, _notes in told[:-1] if data.get("verdict") == "hold"]
+    text = f". Before that it held {plural(len(held), 'time')}, at last because {held[-1]}" if held else ""
+    return text + "".join(f". {note}" for note in (told[-1][1] if told else ()))
+
+
 def gated(events: Events, percent: int) -> Claim:
     """What the gate said at this stage, and whether its recorded counts give the same verdicts again."""
     looks = events.of("gate.looked", percent=percent)
@@ -189,6 +200,7 @@ def gated(events: Events, percent: int) -> Claim:
     good = not differ and (certified is None or (bool(said) and said[-1] == "promote"))
     text = f"at {percent} %, the gate looked {plural(len(looks), 'time')} and said {said[-1] if said else 'nothing'}"
     text += f": {last['data'].get('reason')}" if last is not None and last["data"].get("reason") else ""
+    text += _on_the_way(looks)
     if differ:
         text += f". Its recorded counts do NOT give the recorded verdict (lines {', '.join(map(str, differ))})"
     elif certified is not None and not good:
