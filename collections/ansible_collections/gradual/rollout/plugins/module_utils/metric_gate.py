@@ -144,13 +144,14 @@ class MetricGate:
             return "hold", f"the newest {self.unseen} intervals were not seen", 0.0
         if not self.rows:
             return ("continue", "no full interval yet", 3.0) if young else ("hold", NO_DATA, 3.0)
+        having, lacking, causes = wording.arms_of(self.feature)
         if not self.alone and self._shared_fate():
-            return "hold", f"those without it have {SHARED_FATE:g} times as many as in the A/A stage or more, so something else is wrong", 0.0
+            return "hold", f"those {lacking} have {SHARED_FATE:g} times as many as in the A/A stage or more, so something else is wrong", 0.0
         total = self._totals()
         if not self.alone and self.sample_ratio.log_e_value(total[0], total[2]) >= -math.log(settings.sample_ratio_alpha):
             part = wording.percent(total[0] / (total[0] + total[2]))
             wanted = wording.percent(self.sample_ratio.expected)
-            return "hold", f"{part} of the requests are with the feature where {wanted} should be: {SAMPLE_RATIO_CAUSES}", 0.0
+            return "hold", f"{part} of the requests are {having} where {wanted} should be: {causes}", 0.0
         return self._certify_alone() if self.alone else self._certify()
 
     def _at_least(self) -> float:
@@ -245,11 +246,6 @@ class MetricGate:
 
     def _sure(self) -> str:
         return f"{wording.percent(1 - self.settings.certify_each)} sure"
-
-
-SAMPLE_RATIO_CAUSES = (
-    "a host that does not evaluate the flag, a cache that answers for both, users who were dealt again, or a feature that changes how often it is asked for"
-)
 
 
 def usable(rows: t.Any) -> t.Tuple[t.List[t.Tuple[float, Row]], t.List[bool]]:

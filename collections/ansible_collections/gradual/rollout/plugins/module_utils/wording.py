@@ -11,6 +11,17 @@ Judged = t.Mapping[str, t.Any]
 
 # What is told of hosts, where there is no single feature, as metrics.py names it.
 RELEASE = "release"
+# The treatment, the control, and what could have dealt the requests otherwise than it should be.
+USERS = (
+    "with the feature",
+    "without it",
+    "a host that does not evaluate the flag, a cache that answers for both, users who were dealt again, or a feature that changes how often it is asked for",
+)
+HOSTS = (
+    "on the new code",
+    "on the old code",
+    "a host that was out of traffic for a while, a balancer that does not share alike, or code that changes how often it is asked",
+)
 METRICS = {"errors": "errors", "slow": "slow answers"}
 
 
@@ -39,9 +50,14 @@ def share_of(arm: t.Mapping[str, int], of: bool = True) -> str:
     return percent(arm["bad"] / arm["events"]) + (f" of {number(arm['events'])}" if of else "")
 
 
+def arms_of(feature: str) -> t.Tuple[str, str, str]:
+    """USERS, or HOSTS where hosts are compared."""
+    return HOSTS if feature == RELEASE else USERS
+
+
 def arms(metric: Judged) -> str:
     """ "search errors with the feature 2.9 % of 4,210, without it 1.0 % of 12,640"; the second part is left out without a control."""
-    having, lacking = ("on the new code", "on the old") if metric["feature"] == RELEASE else ("with the feature", "without it")
+    having, lacking, _causes = arms_of(metric["feature"])
     without = f", {lacking} {share_of(metric['control'])}" if metric["control"] is not None else ""
     return f"{name(metric)} {having} {share_of(metric['treatment'])}{without}"
 

@@ -101,7 +101,14 @@ def test_harm_is_looked_for_and_nothing_has_to_be_certified(canary: list[int], c
     judged = gate.judge(counts(canary, control, aa=aa), settings)
     assert (judged["verdict"], judged["deadline_passed"]) == (verdict, False)
     if verdict == "abort":
-        assert judged["reason"].startswith("release errors on the new code 5 % of 6,000, on the old 0.5 % of 12,000: at least")
+        assert judged["reason"].startswith("release errors on the new code 5 % of 6,000, on the old code 0.5 % of 12,000: at least")
+
+
+def test_a_canary_that_gets_another_part_of_the_requests_than_before_is_a_hold() -> None:
+    settings = gate.settings_from({}, canary_watch(rollout(), "app1", [servers()])["bake"])
+    judged = gate.judge(counts([40, 0], [400, 0], aa=[[200, 0, 400, 0]] * 60), settings)
+    assert judged["verdict"] == "hold"
+    assert "9.1 % of the requests are on the new code where 33.3 % should be: a host that was out of traffic" in judged["reason"]
 
 
 @pytest.mark.parametrize(("seconds", "passed"), [(300, False), (449, False), (450, True)])
@@ -114,4 +121,4 @@ def test_nothing_known_is_a_hold_until_half_as_long_again(seconds: int, passed: 
 def test_the_arms_are_named_by_what_they_are() -> None:
     metric = {"metric": "slow", "treatment": {"events": 100, "bad": 3}, "control": {"events": 200, "bad": 1}, "why": ""}
     assert wording.arms({**metric, "feature": "search"}) == "search slow answers with the feature 3 % of 100, without it 0.5 % of 200"
-    assert wording.arms({**metric, "feature": "release"}) == "release slow answers on the new code 3 % of 100, on the old 0.5 % of 200"
+    assert wording.arms({**metric, "feature": "release"}) == "release slow answers on the new code 3 % of 100, on the old code 0.5 % of 200"
