@@ -37,8 +37,9 @@ def of_ratio(rows: t.Sequence[Row]) -> float:
             both = here_bad + others_bad
             if both and here and others:
                 weighed = ratio * here
-                chance = weighed / (weighed + others)
-                found += (here_bad - both * chance) ** 2 / (both * chance * (1 - chance))
+                whole = weighed + others
+                # Not chance * (1 - chance), which is 0 where one arm is all but everything.
+                found += (here_bad - both * weighed / whole) ** 2 / (both * (weighed / whole) * (others / whole))
                 used += 1
         return found, used - 1
 
@@ -53,12 +54,12 @@ def of_level(rows: t.Sequence[Row]) -> float:
         events, bad = sum(all_events), sum(all_bad)
         if not bad or bad >= events:
             return 0.0, 0
-        share, found, used = bad / events, 0.0, 0
+        share, good, found, used = bad / events, (events - bad) / events, 0.0, 0
         for here, here_bad in zip(all_events, all_bad):
             if here:
                 found += (here_bad - share * here) ** 2 / here
                 used += 1
-        return found / (share * (1 - share)), used - 1
+        return found / (share * good), used - 1
 
     return _largest(list(zip(*rows)), statistic)
 

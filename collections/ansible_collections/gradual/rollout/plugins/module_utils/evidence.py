@@ -167,11 +167,11 @@ class Comparison:
         now, multiple = self.now, margin * max(1.0, self.calibration.offset)
         if not now.all_bad or not now.events or not now.control_events:
             return False
-        edge = multiple * now.events / (multiple * now.events + now.control_events)
-        seen = now.bad / now.all_bad
+        whole = multiple * now.events + now.control_events
+        edge, seen = multiple * now.events / whole, now.bad / now.all_bad
         if seen >= edge:
             return False
-        llr = (now.bad * math.log(seen / edge) if now.bad else 0.0) + now.control_bad * math.log((1 - seen) / (1 - edge))
+        llr = (now.bad * math.log(seen / edge) if now.bad else 0.0) + now.control_bad * math.log(now.control_bad / now.all_bad * (whole / now.control_events))
         return llr >= 0.8 * log_wanted
 
     def _base_rates(self) -> t.List[float]:
@@ -197,7 +197,7 @@ class Comparison:
         return [part for part in parts if part.all_bad]
 
     def _log_marginal(self, ratio: float) -> Evidence:
-        """log of the likelihood of the stage at a ratio, averaged over the offset and, with history, over the base rate."""
+        """log of the likelihood of the stage at a ratio, averaged over the offset and, with history, over the base rate; without one it is that alone."""
         if not self._strata:
             self._strata = self._split()
         if ratio not in self._logs:
@@ -207,16 +207,14 @@ class Comparison:
                 chosen = math.log(weight) + self.now.bad * math.log(multiple)
                 split = sum(stratum.all_bad * math.log(stratum.control_events + multiple * stratum.events) for stratum in self._strata)
                 alone.append(chosen - split)
-                with_history.append(chosen + self._log_level(math.exp(log_offset), self.now.control_events + multiple * self.now.events))
+                level = self._log_level(math.exp(log_offset), self.now.control_events + multiple * self.now.events) if self.calibration.history else -split
+                with_history.append(chosen + level)
             self._logs[ratio] = Evidence(log_sum(with_history), log_sum(alone))
         return self._logs[ratio]
 
     def _log_level(self, offset: float, exposure: float) -> float:
-        """log of the chance of so many bad events in all at an exposure in events of the control, averaged over the base rate; without
-        a history the rate drops out, as it does when the arms are compared alone."""
+        """log of the chance of so many bad events in all at an exposure in events of the control, averaged over the base rate."""
         seen, history, before = self.now.all_bad, self.calibration.history, self.calibration.totals
-        if not history:
-            return -seen * math.log(exposure) if seen else 0.0
         scale = (before.control_events + offset * before.events) / (before.all_bad + 0.5)
         parts = []
         for weight, most in BASE_RATES:

@@ -13,11 +13,13 @@ from ansible_collections.gradual.rollout.plugins.module_utils import wording
 from ansible_collections.gradual.rollout.plugins.module_utils.gate_settings import GateError, Settings, settings_from, spent_in
 from ansible_collections.gradual.rollout.plugins.module_utils.metric_gate import NO_DATA, MetricGate, is_number
 
-__all__ = ["VERDICTS", "GateError", "Settings", "judge", "judge_again", "settings_from"]
+__all__ = ["VERDICTS", "GateError", "Settings", "alphas", "judge", "judge_again", "settings_from"]
 
 VERDICTS = ("abort", "hold", "continue", "promote")
 # Intervals that a stage may go on without a single full one before that is "no data".
 GRACE = 3
+# No metric's alpha is so small that it is 0.
+LEAST_WEIGHT = 1e-6
 
 Json = t.Dict[str, t.Any]
 
@@ -32,7 +34,7 @@ def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
     elapsed = max(0.0, _number(counts.get("until")) - since)
     heads = [metric for metric in _list(counts.get("metrics")) if isinstance(metric, dict)]
     young = elapsed < max(GRACE * _number(counts.get("interval")), settings.look)
-    judged = [_judge_metric(head, alpha, counts, settings, young) for head, alpha in zip(heads, _alphas(heads, counts, settings))]
+    judged = [_judge_metric(head, alpha, counts, settings, young) for head, alpha in zip(heads, alphas(heads, counts, settings))]
     problems = [str(problem) for problem in _list(counts.get("problems"))]
     if not heads:
         problems.append("there is no metric to judge")
@@ -65,11 +67,11 @@ def compared(stages: t.Sequence[float], holdback: float = 0) -> int:
     return sum(1 for percent in stages if percent < 100 or holdback)
 
 
-def _alphas(heads: t.Sequence[Json], counts: t.Mapping[str, t.Any], settings: Settings) -> t.List[float]:
+def alphas(heads: t.Sequence[Json], counts: t.Mapping[str, t.Any], settings: Settings) -> t.List[float]:
     """Each metric's chance of a false stop in this stage: its weight's part of alpha among metrics of its role, and the stage's part of that."""
     stages = [percent for percent in _list(counts.get("stages")) if is_number(percent)]
     stage = settings.alpha * spent_in(int(_number(counts.get("stage"))), compared(stages, _number(counts.get("holdback"))))
-    weights = [_number(head.get("weight")) or 1.0 for head in heads]
+    weights = [max(weight, LEAST_WEIGHT) if weight > 0 else 1.0 for weight in (_number(head.get("weight")) for head in heads)]
     roles = [head.get("role") == "signal" for head in heads]
     return [stage * weight / sum(other for other, same in zip(weights, roles) if same == role) for weight, role in zip(weights, roles)]
 

@@ -281,11 +281,12 @@ def sensible(row: t.Any) -> t.Optional[Row]:
 
 
 def is_number(value: t.Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """A number that sums stay exact with: neither NaN nor beyond MOST, which counts as infinite."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -MOST < value < MOST
 
 
 def is_count(value: t.Any) -> bool:
-    return is_number(value) and 0 <= value < MOST
+    return is_number(value) and value >= 0
 
 
 def capped(logarithm: float) -> float:

@@ -18,7 +18,7 @@ import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import compared
 from ansible_collections.gradual.rollout.plugins.module_utils.gate_settings import GateError, Settings, settings_from, spent_in
-from ansible_collections.gradual.rollout.plugins.module_utils.metric_gate import MetricGate, Row, capped, sensible
+from ansible_collections.gradual.rollout.plugins.module_utils.metric_gate import MetricGate, Row, capped, is_number, sensible
 
 Json = t.Dict[str, t.Any]
 # What a line holds, in this order.
@@ -35,17 +35,16 @@ def judge_trace(trace: t.Mapping[str, t.Any], interval: float, settings: Setting
     if not isinstance(stages, list) or not stages:
         raise GateError(f"trace {name}: stages is {stages!r:.60}; write a list of at least one stage")
     percents = [_percent(stage, f"trace {name}, stage {number + 1}") for number, stage in enumerate(stages)]
-    held = [_has_control(stage) for stage in stages]
+    looks = [_rows(stage.get("looks"), f"trace {name}, stage {percent:g}") for stage, percent in zip(stages, percents)]
+    held = [any(row and row[2] for row in rows) for rows in looks]
     with_control = compared([0.0 if control else percent for percent, control in zip(percents, held)])
     bad_served, spent, before = 0, [], {"events": 0, "bad": 0}
     last: Json = {}
-    for number, (stage, percent, control) in enumerate(zip(stages, percents, held)):
-        where = f"trace {name}, stage {percent:g}"
-        aa = [[0, *row] for row in _rows(stage.get("aa"), f"{where}, aa") if row]
+    for number, (stage, percent, control, rows) in enumerate(zip(stages, percents, held, looks)):
+        aa = [[0, *row] for row in _rows(stage.get("aa"), f"trace {name}, stage {percent:g}, aa") if row]
         head = {"feature": name, "metric": "bad", "kind": "errors", "aa": aa, "before": before}
         alone = percent >= 100 and not control
         gate = MetricGate(head, settings, settings.alpha * spent_in(number, with_control), percent, alone)
-        rows = _rows(stage.get("looks"), where)
         verdict, look = "hold", 0
         for look, row in enumerate(rows, 1):
             gate.add(look * interval, row)
@@ -71,16 +70,11 @@ def _percent(stage: t.Any, where: str) -> float:
     return percent
 
 
-def _has_control(stage: t.Mapping[str, t.Any]) -> bool:
-    """Whether anybody in this stage is without the feature."""
-    return any(isinstance(look, dict) and (look.get("control") or {}).get("events") for look in stage.get("looks") or [])
-
-
 def _rows(looks: t.Any, where: str) -> t.List[t.Optional[Row]]:
     if looks is None:
         return []
     if not isinstance(looks, list):
-        raise GateError(f"{where}: looks is {looks!r:.60}; write a list of looks")
+        raise GateError(f"{where}: its looks are {looks!r:.60}; write a list of looks")
     return [_row(look, f"{where}, look {number}") for number, look in enumerate(looks, 1)]
 
 
@@ -103,6 +97,8 @@ def settings_of(document: t.Any) -> Settings:
         raise GateError(f"the gate file holds {document!r:.60}; write a mapping of settings, as gate in a manifest")
     if any(isinstance(document.get(key), dict) for key in ("gate", "bake")):
         gate, bake = document.get("gate") or {}, document.get("bake") or {}
+        if not (isinstance(gate, dict) and isinstance(bake, dict)):
+            raise GateError(f"the gate file has {gate!r:.60} as gate and {bake!r:.60} as bake; write a mapping of settings in each")
     else:
         gate, bake = document, {}
     known = {*Settings.__dataclass_fields__, "aa", "expiry", "metrics", "holdback"}
@@ -119,7 +115,7 @@ def lines(document: t.Any, settings: Settings) -> t.Iterator[str]:
     interval = document.get("interval_seconds") if isinstance(document, dict) else None
     if not isinstance(traces, list) or not all(isinstance(trace, dict) for trace in traces):
         raise GateError(f"the counts hold {document!r:.60}; write {{\"interval_seconds\": s, \"traces\": [{{\"name\", \"stages\"}}]}}")
-    if isinstance(interval, bool) or not isinstance(interval, (int, float)) or not interval > 0:
+    if not isinstance(interval, (int, float)) or not is_number(interval) or interval <= 0:
         raise GateError(f"interval_seconds is {interval!r}; write the seconds between two looks")
     for trace in traces:
         judged = judge_trace(trace, float(interval), settings)
@@ -133,16 +129,17 @@ def main(argv: t.Optional[t.Sequence[str]] = None) -> int:
     parser.add_argument("gate", nargs="?", help="YAML or JSON file of settings, as gate in a manifest")
     given = parser.parse_args(argv)
     try:
-        settings = settings_of(_read(given.gate, yaml=True) or {} if given.gate else {})
-        for line in lines(_read(given.counts), settings):
-            print(line)
+        settings = settings_of(read(given.gate, yaml=True) or {} if given.gate else {})
+        # All or nothing: who reads the lines may take them for the whole.
+        told = list(lines(read(given.counts), settings))
     except GateError as error:
         print(f"replay: {error}", file=sys.stderr)
         return 2
+    sys.stdout.writelines(f"{line}\n" for line in told)
     return 0
 
 
-def _read(path: str, yaml: bool = False) -> t.Any:
+def read(path: str, yaml: bool = False) -> t.Any:
     try:
         with open(path, encoding="utf-8") as handle:
             if not yaml:
@@ -153,7 +150,7 @@ def _read(path: str, yaml: bool = False) -> t.Any:
     except (OSError, ValueError) as error:
         raise GateError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # yaml.YAMLError, which is known only where yaml is
-        raise GateError(f"{path} is no YAML: {error}") from error
+        raise GateError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
 
 
 if __name__ == "__main__":
