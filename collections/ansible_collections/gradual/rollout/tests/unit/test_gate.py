@@ -1,4 +1,4 @@
-"""The verdict: a table of looks, and that no counts whatever turn no data into a pass."""
+"""The verdict on a look: what each says, what is shared among metrics and stages, and that no kind of missing data is a pass."""
 
 from __future__ import annotations
 
@@ -8,202 +8,187 @@ import typing as t
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import gate
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
+from ansible_collections.gradual.rollout.tests.unit.sample_counts import BAKE, LOW_TRAFFIC, SETTINGS, STAGES, Json, counts, judge, metric, orders, rows
 
-BAKE = {"min": 20, "max": 120, "look": 10}
-SETTINGS = gate.settings_from({}, BAKE)
-Rows = list[t.Any]
-
-
-def rows(count: int, treatment: tuple[int, int], control: tuple[int, int], start: int = 0) -> Rows:
-    return [[2 * (start + k), *treatment, *control] for k in range(count)]
-
-
-def counts(errors: Rows, slow: Rows | None = None, percent: int = 25, elapsed: float = 60, **more: t.Any) -> dict[str, t.Any]:
-    metrics = [
-        {"feature": "search", "metric": "errors", "problem": None, "rows": errors},
-        {"feature": "search", "metric": "slow", "problem": None, "rows": errors if slow is None else slow},
-    ]
-    return {"percent": percent, "since": 1000.0, "until": 1000.0 + elapsed, "interval": 2.0, "stages": 2, "problems": [], "metrics": metrics, **more}
-
-
-GOOD = rows(30, (25, 0), (75, 0))
+GOOD = rows(30, (250, 3), (750, 9))
 ERRING = rows(10, (25, 3), (75, 0))
-LITTLE = rows(5, (100, 1), (300, 0)) + rows(2, (100, 0), (300, 1), 5) + rows(13, (100, 0), (300, 0), 7)
-BOTH_BAD = rows(10, (25, 10), (75, 30))
-BASE = rows(3, (250, 3), (750, 9))
+QUIET = rows(30, (25, 0), (75, 0))
+FEW = rows(5, (5, 0), (15, 0))
 
 
-LOOKS: list[tuple[str, dict[str, t.Any], str, str]] = [
-    ("harmless, enough requests", counts(GOOD), "promote", "under 0.44 % (95 % sure)"),
-    ("harmless, too early", counts(GOOD, elapsed=19), "continue", "1 s of the shortest bake"),
-    ("nobody comes", counts(rows(5, (0, 0), (75, 0)), elapsed=30), "continue", "50 requests are needed on each side"),
-    ("nobody ever came", counts(rows(5, (0, 0), (75, 0)), elapsed=121), "hold", "no decision after 120 s"),
-    ("nobody is left without it at 25 %", counts(rows(30, (100, 0), (0, 0))), "continue", "on each side"),
-    ("errors with the feature", counts(ERRING, GOOD), "abort", "times worse"),
-    ("slow with the feature", counts(GOOD, ERRING), "abort", "slow answers with the feature 12 % of 250"),
-    ("errors while others have no data", counts(ERRING, None, problems=["app3 has not been scraped for 30 s"]), "abort", "times worse"),
-    ("the same errors in both arms", counts(BASE, GOOD), "continue", "still possible"),
-    ("the same errors in both arms for long", counts(rows(400, (250, 3), (750, 9)), GOOD), "promote", "less than 2 times as bad"),
-    ("little harm that looks like harm", counts(LITTLE, GOOD), "continue", "but the figures speak for harm"),
-    ("both arms broken", counts(BOTH_BAD, GOOD), "hold", "something else is wrong"),
-    ("both arms broken once, then mended", counts(BOTH_BAD + rows(60, (250, 0), (750, 0), 10), GOOD), "promote", "sure"),
-    ("hard limit at 100 %", counts(rows(3, (100, 30), (0, 0)), rows(3, (100, 0), (0, 0)), percent=100), "abort", "hard limit of 20 % twice in a row"),
-    ("hard limit once", counts(rows(1, (100, 30), (0, 0)), rows(3, (100, 0), (0, 0)), percent=100, elapsed=5), "continue", "still be"),
-    ("hard limit, few requests an interval", counts(rows(20, (2, 1), (0, 0)), rows(3, (100, 0), (0, 0)), percent=100), "abort", "hard limit"),
-    ("100 % harmless", counts(rows(30, (100, 0), (0, 0)), percent=100), "promote", "nobody is left without"),
-    ("100 % with some errors", counts(rows(30, (100, 2), (0, 0)), rows(30, (100, 0), (0, 0)), percent=100), "continue", "may still be"),
-    ("no rows, young", counts([], elapsed=4), "continue", "no full interval yet"),
-    ("no rows", counts([]), "hold", "no data"),
-    ("no rows of one metric", counts(GOOD, []), "hold", "search slow answers with the feature no requests, without it no requests: no data"),
-    ("an interval not seen", counts([*GOOD, None]), "hold", "1 intervals were not seen"),
-    ("a host not seen", counts(GOOD, problems=["app3 has not been scraped for 30 s"]), "hold", "app3"),
-    ("no metric", counts(GOOD, metrics=[]), "hold", "no metric"),
-    ("more bad ones than requests", counts([[0, 5, 6, 75, 0], *GOOD]), "hold", "make no sense"),
-    ("not a number", counts([[0, float("nan"), 0, 75, 0], *GOOD]), "hold", "make no sense"),
-    ("nothing at all", {}, "hold", "no metric"),
+def both(errors: list[t.Any], slow: list[t.Any] | None = None) -> tuple[Json, Json]:
+    return metric(errors), metric(GOOD if slow is None else slow, "slow")
+
+
+LOOKS: list[tuple[str, Json, str, str]] = [
+    ("harmless", counts(*both(GOOD)), "promote", "less than 2 times as bad (90 % sure)"),
+    ("harmless, too early", counts(*both(GOOD), elapsed=19), "continue", "1 s of the shortest bake are left"),
+    ("no bad event at all", counts(metric(QUIET)), "continue", "no harm shown, but 2 times as bad is still possible"),
+    ("nobody comes", counts(metric(rows(5, (1, 0), (3, 0)))), "continue", "50 requests are needed on each side, there are 5 and 15"),
+    ("nobody ever came", counts(metric(rows(5, (1, 0), (3, 0))), elapsed=121), "hold", "no decision after 120 s"),
+    ("all come without the feature", counts(metric(rows(5, (0, 0), (75, 0)))), "hold", "0 % of the requests are with the feature where 25 % should be"),
+    ("errors with the feature", counts(*both(ERRING)), "abort", "search errors with the feature 12 % of 250, without it 0 % of 750: at least"),
+    ("slow with the feature", counts(*both(GOOD, ERRING)), "abort", "search slow answers with the feature 12 % of 250"),
+    ("errors while others have no data", counts(*both(ERRING, []), problems=["app3 has not been scraped for 30 s"]), "abort", "times worse"),
+    ("the same errors in both arms, few", counts(metric(rows(3, (250, 3), (750, 9)))), "continue", "still possible"),
+    ("the farthest explains", counts(metric(FEW), metric(QUIET, "slow")), "continue", "search errors: 50 requests are needed on each side"),
+    ("100 %", counts(metric(rows(30, (100, 4), (0, 0)), before={"events": 3000, "bad": 120}), percent=100), "promote", "nobody is left without the feature"),
 ]
 
 
 @pytest.mark.parametrize(("seen", "verdict", "word"), [look[1:] for look in LOOKS], ids=[look[0] for look in LOOKS])
-def test_verdict(seen: dict[str, t.Any], verdict: str, word: str) -> None:
+def test_verdict(seen: Json, verdict: str, word: str) -> None:
     result = gate.judge(seen, SETTINGS)
     assert (result["verdict"], word in result["reason"]) == (verdict, True), result["reason"]
 
 
-def test_one_missing_series_holds_and_says_which() -> None:
-    seen = counts(GOOD)
-    seen["metrics"][1]["problem"] = 'no series feature_request_duration_seconds_bucket{feature="search",variant="on"} on app2'
-    result = gate.judge(seen, SETTINGS)
-    assert result["verdict"] == "hold"
-    assert "on app2" in result["reason"]
+NOT_SEEN = [2, None, None, None, None]
+MISSING: list[tuple[str, Json, str]] = [
+    ("Prometheus does not answer", counts(*both(GOOD), problems=["Prometheus does not answer"]), "Prometheus does not answer"),
+    ("a series is missing", counts(metric(GOOD), metric(GOOD, "slow", problem='no series {variant="on"} on app2')), 'no series {variant="on"} on app2'),
+    ("the A/A stage was not seen", counts(metric(GOOD, problem="so what the arms differed by before is not known")), "differed by before is not known"),
+    ("no rows", counts(metric([])), "search errors with the feature no requests, without it no requests: no data"),
+    ("no rows of one among good ones", counts(*both(GOOD, [])), "search slow answers with the feature no requests, without it no requests: no data"),
+    ("no rows of several", counts(*both([], [])), "search errors, search slow answers: no data"),
+    ("rows are no list", counts(metric("rows")), "no data"),  # type: ignore[arg-type]
+    ("the newest are None", counts(*both([*GOOD, None, None, None])), "the newest 3 intervals were not seen"),
+    ("the newest have no numbers", counts(*both([*GOOD, None, NOT_SEEN, NOT_SEEN])), "the newest 3 intervals were not seen"),
+    ("none was seen", counts(*both([None] * 9)), "the newest 9 intervals were not seen"),
+    ("no metric", counts(), "there is no metric to judge"),
+    ("no metrics at all", {"percent": 25, "since": 0, "until": 60}, "there is no metric to judge"),
+    ("nothing at all", {}, "there is no metric to judge"),
+    ("more bad ones than requests", counts(*both([[0, 5, 6, 75, 0], *GOOD])), "1 intervals make no sense"),
+    ("not a number", counts(*both([*GOOD, [60, float("nan"), 0, 75, 0]])), "1 intervals make no sense"),
+    ("not a number before", counts(metric(GOOD, aa=[*GOOD, [0, 5, float("nan"), 75, 0]])), "1 intervals make no sense"),
+    ("a counter that went backwards", counts(*both([[0, -5, -1, 75, 0], *GOOD])), "1 intervals make no sense"),
+]
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, LOW_TRAFFIC], ids=["comparing", "low traffic"])
+@pytest.mark.parametrize(("seen", "word"), [look[1:] for look in MISSING], ids=[look[0] for look in MISSING])
+def test_missing_data_hold_and_say_so(seen: Json, word: str, settings: gate.Settings) -> None:
+    result = gate.judge(seen, settings)
+    assert (result["verdict"], word in result["reason"]) == ("hold", True), result["reason"]
+
+
+@pytest.mark.parametrize("gone", [[None] * 3, [NOT_SEEN] * 3, [None, NOT_SEEN] * 10])
+def test_a_gap_that_is_over_does_not_hold(gone: list[t.Any]) -> None:
+    assert judge(metric([*GOOD[:9], *gone, *GOOD[9:]]))["verdict"] == "promote"
+    assert judge(metric([*GOOD, *gone[:2]]))["verdict"] == "promote"
+
+
+@pytest.mark.parametrize(("elapsed", "verdict"), [(4, "continue"), (9, "continue"), (10, "hold")])
+def test_a_stage_that_has_just_begun_has_no_interval_yet(elapsed: float, verdict: str) -> None:
+    assert judge(metric([]), elapsed=elapsed)["verdict"] == verdict
 
 
 @pytest.mark.parametrize(("elapsed", "passed"), [(60, False), (179, False), (180, True)])
 def test_a_hold_has_a_deadline(elapsed: float, passed: bool) -> None:
-    result = gate.judge(counts(GOOD, problems=["Prometheus does not answer"], elapsed=elapsed), SETTINGS)
+    result = judge(metric(GOOD), problems=["Prometheus does not answer"], elapsed=elapsed)
     assert (result["verdict"], result["deadline_passed"]) == ("hold", passed)
+    assert not judge(metric(GOOD), elapsed=elapsed)["deadline_passed"]
+
+
+def test_an_abort_says_how_much_worse_at_least_and_how_sure_that_is() -> None:
+    seen = [*rows(9, (421, 12), (1264, 13)), [18, 421, 13, 1264, 14]]
+    assert judge(metric(seen))["reason"] == (
+        "search errors with the feature 2.9 % of 4,210, without it 1.0 % of 12,640: "
+        "at least 1.9 times worse, the chance of saying so of a harmless release is under 5 %"
+    )
+
+
+def test_a_signal_holds_where_a_guardrail_aborts() -> None:
+    assert judge(metric(ERRING))["verdict"] == "abort"
+    result = judge(metric(ERRING, role="signal"), metric(GOOD, "slow"))
+    assert (result["verdict"], "times worse" in result["reason"], "a signal only, so a person must look" in result["reason"]) == ("hold", True, True)
+
+
+@pytest.mark.parametrize(("with_it", "verdict", "word"), [(2, "abort", "times fewer"), (10, "promote", "2 times as few"), (30, "promote", "2 times as few")])
+def test_fewer_orders_are_harm_and_more_are_not(with_it: int, verdict: str, word: str) -> None:
+    result = judge(orders(rows(20, (250, with_it), (750, 30))))
+    assert (result["verdict"], word in result["reason"]) == (verdict, True), result["reason"]
+    assert result["metrics"][0]["treatment"] == {"events": 5000, "bad": 20 * with_it}
+    assert result["first_bad_at"] is None
+
+
+def test_fewer_orders_in_the_aa_stage_already_are_no_harm() -> None:
+    aa = rows(60, (250, 4), (750, 30))
+    assert judge(orders(rows(20, (250, 4), (750, 30))))["verdict"] == "abort"
+    assert judge(orders(rows(20, (250, 4), (750, 30)), aa=aa))["verdict"] == "promote"
+
+
+def test_a_heavy_client_that_fails_as_in_the_aa_stage_is_no_harm_and_without_one_it_is() -> None:
+    heavy = rows(20, (250, 10), (750, 10))
+    assert judge(metric(heavy))["verdict"] == "abort"
+    result = judge(metric(heavy, aa=rows(60, (250, 10), (750, 10))))
+    assert (result["verdict"], result["metrics"][0]["offset"]) == ("promote", pytest.approx(3.0, abs=0.1))
+
+
+def test_a_holdback_is_compared_at_100_percent() -> None:
+    kept = judge(metric(rows(30, (225, 9), (25, 0))), percent=100, holdback=10)
+    assert (kept["verdict"], kept["metrics"][0]["share_expected"]) == ("abort", 0.9)
+    assert judge(metric(rows(60, (225, 9), (225, 9))), percent=50, holdback=10)["verdict"] == "promote"
+
+
+def test_hosts_are_compared_at_100_percent_too() -> None:
+    assert judge(metric(ERRING), percent=100, cohorts="hosts")["verdict"] == "abort"
+
+
+def test_weights_share_the_alpha_of_a_role() -> None:
+    metrics = [metric(GOOD, weight=2), metric(GOOD, "slow"), orders(GOOD), metric(GOOD, "clicks", role="signal", weight=3), metric(GOOD, "tips", role="signal")]
+    found = [each["alpha"] for each in judge(*metrics)["metrics"]]
+    stage = 0.05 * 0.9
+    assert found == pytest.approx([stage / 2, stage / 4, stage / 4, stage * 3 / 4, stage / 4])
+
+
+@pytest.mark.parametrize(("stages", "holdback", "with_control"), [(STAGES, 0, 2), (STAGES, 10, 3), ([1, 5, 25, 100], 0, 3), ([100], 0, 0), ([100], 5, 1)])
+def test_alpha_is_shared_by_the_stages_that_compare(stages: list[int], holdback: int, with_control: int) -> None:
+    found = []
+    for number in range(with_control):
+        seen = counts(metric(GOOD), metric(GOOD, "slow"), stages=stages, holdback=holdback, stage=number)
+        found.append(sum(each["alpha"] for each in gate.judge(seen, SETTINGS)["metrics"]))
+    assert sum(found) == pytest.approx(0.05) if with_control else found == []
+    assert gate.compared(stages, holdback) == with_control
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), 1e-320, 2**60, "2", None])
+def test_a_weight_that_makes_no_sense_leaves_every_metric_an_alpha(weight: t.Any) -> None:
+    result = judge(metric(GOOD, weight=weight), metric(GOOD, "slow"))
+    assert all(0 < each["alpha"] < 0.05 for each in result["metrics"])
+    assert result["verdict"] == "promote"
 
 
 def test_the_first_bad_answer_is_dated_by_the_start_of_its_interval() -> None:
-    result = gate.judge(counts(rows(5, (25, 0), (75, 1)) + rows(5, (25, 2), (75, 0), 5), GOOD), SETTINGS)
+    result = judge(*both(rows(5, (25, 0), (75, 1)) + rows(5, (25, 2), (75, 0), 5), QUIET))
     assert result["first_bad_at"] == 1010.0
-    assert [metric["first_bad_at"] for metric in result["metrics"]] == [1010.0, None]
-
-
-def test_alpha_is_shared_by_metrics_and_stages() -> None:
-    assert {metric["alpha"] for metric in gate.judge(counts(GOOD), SETTINGS)["metrics"]} == {0.05 / 2 / 2}
-
-
-@pytest.mark.parametrize(("ratio", "base", "least", "most"), [(2.0, 0.03, 0.0, 0.10), (1.0, 0.03, 0.8, 1.0), (1.0, 0.001, 0.95, 1.0)])
-def test_harm_at_the_margin_is_seldom_certified_and_a_good_release_mostly(ratio: float, base: float, least: float, most: float) -> None:
-    """60 looks at 20 requests a second: wrongly certified with a chance under certify_alpha, however often one looks."""
-    chance = random.Random(7)
-    certified = 0
-    for _run in range(60):
-        history: Rows = []
-        for second in range(0, 600, 10):
-            arms = [(requests, sum(chance.random() < share for _request in range(requests))) for requests, share in ((50, base * ratio), (150, base))]
-            history += [[second, *arms[0], *arms[1]]]
-            seen = counts(history, elapsed=second + 10)
-            seen["metrics"].pop()
-            verdict = gate.judge(seen, gate.settings_from({}, {**BAKE, "max": 900}))["verdict"]
-            if verdict in ("promote", "abort"):
-                certified += verdict == "promote"
-                break
-    assert least <= certified / 60 <= most
-
-
-def test_an_offset_between_the_arms_that_was_there_before_is_no_harm() -> None:
-    seen = counts(rows(40, (250, 6), (750, 7)), GOOD)
-    assert gate.judge(seen, SETTINGS)["verdict"] == "abort"
-    seen["metrics"][0]["offset"] = 2.6
-    assert gate.judge(seen, SETTINGS)["verdict"] == "promote"
-
-
-@pytest.mark.parametrize(
-    ("before", "verdict", "word"),
-    [
-        ({"events": 3000, "bad": 120}, "promote", "before this stage it was 4 % of 3,000, so it is less than 2 times as bad (95 % sure); nobody is left"),
-        ({"events": 3000, "bad": 30}, "continue", "before this stage it was 1 % of 3,000"),
-        ({"events": 30, "bad": 2}, "continue", "before this stage it was 6.7 % of 30"),
-        ({"events": 30, "bad": 60}, "continue", "nothing is known of the time before"),
-        (None, "continue", "nothing is known of the time before"),
-    ],
-)
-def test_at_100_percent_the_time_before_can_certify_but_never_abort(before: dict[str, int] | None, verdict: str, word: str) -> None:
-    seen = counts(rows(30, (100, 4), (0, 0)), rows(30, (100, 0), (0, 0)), percent=100)
-    seen["metrics"][0]["before"] = before
-    result = gate.judge(seen, SETTINGS)
-    assert (result["verdict"], word in result["reason"]) == (verdict, True), result["reason"]
+    assert [each["first_bad_at"] for each in result["metrics"]] == [1010.0, None]
 
 
 def test_a_recorded_look_gives_its_verdict_again() -> None:
-    seen = counts(ERRING, GOOD)
+    seen = counts(*both(ERRING, GOOD))
     result = gate.judge(seen, SETTINGS)
     recorded = json.loads(json.dumps({**result, "counts": seen, "settings": vars(SETTINGS)}))
     assert gate.judge_again(recorded) == result
     recorded["counts"]["metrics"][0]["rows"][0][2] = 0
     assert gate.judge_again(recorded) != result
-    with pytest.raises(gate.GateError, match="no counts"):
-        gate.judge_again({"verdict": "promote"})
+    for nothing in ({"verdict": "promote"}, {"counts": seen, "settings": {"alpha": 0.05, "beta": 1}}, {"counts": seen, "settings": None}):
+        with pytest.raises(gate.GateError, match="no counts"):
+            gate.judge_again(nothing)
 
 
-@pytest.mark.parametrize(
-    ("given", "bake", "message"),
-    [
-        ({"alpha": 0}, BAKE, "alpha is 0; write a number between 0 and 1"),
-        ({"alpha": "0.05"}, BAKE, "alpha is '0.05'; write a number"),
-        ({"harmless_share": float("nan")}, BAKE, "harmless_share is nan"),
-        ({"tolerated_ratio": 0.5}, BAKE, "tolerated_ratio is 0.5; write 1 or more"),
-        ({"margin": 1.2}, BAKE, "margin is 1.2; write more than tolerated_ratio"),
-        ({}, {"min": 60, "max": 30}, "min is 60 and max 30"),
-    ],
-)
-def test_settings_that_cannot_work_are_refused(given: dict[str, t.Any], bake: dict[str, t.Any], message: str) -> None:
-    with pytest.raises(gate.GateError) as error:
-        gate.settings_from(given, bake)
-    assert message in str(error.value)
-
-
-anything = st.one_of(st.none(), st.booleans(), st.integers(-5, 10**12), st.floats(), st.text(max_size=3), st.lists(st.integers(0, 9), max_size=6))
-hostile_row = st.one_of(anything, st.lists(anything, min_size=4, max_size=6), st.tuples(*[st.integers(0, 10**6)] * 5).map(list))
-
-
-@given(st.lists(hostile_row, max_size=8), st.sampled_from([1, 25, 100]), st.floats(0, 1000), st.lists(st.text(min_size=1, max_size=5), max_size=1))
-@hypothesis_settings(max_examples=300, deadline=None)
-def test_no_counts_raise_or_pass_without_evidence(errors: Rows, percent: int, elapsed: float, problems: list[str]) -> None:
-    seen = counts(errors, percent=percent, elapsed=elapsed, problems=problems)
-    result = gate.judge(seen, SETTINGS)
-    json.dumps(result, allow_nan=False)
-    assert result["verdict"] in gate.VERDICTS
-    if result["verdict"] == "promote":
-        assert not problems
-        assert elapsed >= SETTINGS.min
-        assert all(isinstance(row, list) and len(row) == 5 for row in errors)
-        assert sum(row[1] for row in errors) >= SETTINGS.min_requests
-        assert percent == 100 or sum(row[3] for row in errors) >= SETTINGS.min_requests
-
-
-@given(st.dictionaries(st.sampled_from(["percent", "since", "until", "interval", "stages", "problems", "metrics"]), anything))
-@hypothesis_settings(max_examples=200, deadline=None)
-def test_no_document_passes_without_metrics(seen: dict[str, t.Any]) -> None:
-    assert gate.judge(seen, SETTINGS)["verdict"] == "hold"
-
-
-@given(
-    st.lists(
-        st.fixed_dictionaries({}, optional=dict.fromkeys(("feature", "metric", "problem", "offset"), anything))
-        | st.fixed_dictionaries({"before": anything | st.fixed_dictionaries({"events": anything, "bad": anything}), "rows": st.just(GOOD)}),
-        min_size=1,
-        max_size=3,
-    ),
-    st.sampled_from([25, 100]),
-)
-@hypothesis_settings(max_examples=200, deadline=None)
-def test_no_metric_raises_whatever_stands_in_it(metrics: list[t.Any], percent: int) -> None:
-    result = gate.judge(counts([], metrics=metrics, percent=percent), SETTINGS)
-    json.dumps(result, allow_nan=False)
-    assert result["verdict"] == "hold" or all("rows" in metric for metric in metrics)
+@pytest.mark.parametrize(("ratio", "base", "least", "most"), [(2.0, 0.03, 0.0, 0.10), (1.0, 0.03, 0.8, 1.0)])
+def test_harm_at_the_margin_is_seldom_certified_and_a_good_release_mostly(ratio: float, base: float, least: float, most: float) -> None:
+    """60 looks at 20 requests a second: wrongly certified with a chance under certify_alpha, however often one looks."""
+    chance = random.Random(7)
+    patient = gate.settings_from({}, {**BAKE, "max": 900})
+    certified = 0
+    for _run in range(60):
+        history: list[t.Any] = []
+        for second in range(0, 600, 10):
+            arms = [(requests, sum(chance.random() < share for _request in range(requests))) for requests, share in ((50, base * ratio), (150, base))]
+            history += [[second, *arms[0], *arms[1]]]
+            verdict = gate.judge(counts(metric(history), elapsed=second + 10), patient)["verdict"]
+            if verdict in ("promote", "abort"):
+                certified += verdict == "promote"
+                break
+    assert least <= certified / 60 <= most
