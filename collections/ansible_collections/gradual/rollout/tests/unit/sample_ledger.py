@@ -23,7 +23,7 @@ MANIFEST: dict[str, Any] = {
     "smoke": [{"name": "page", "path": "/"}, {"name": "orders of others", "path": "/api/orders", "status": 401}],
     "stages": [25, 50, 100],
     "bake": {"min": 30, "max": 120, "look": 10, "expiry": 60},
-    "gate": {},
+    "gate": {"harmless_share": 0.01},
     "migrations": {"adapter": "alembic", "path": "migrations", "target": "0003"},
     "backup": {"method": "dump", "level": "restored"},
     "on_abort": "release",
@@ -115,9 +115,8 @@ def look(ledger: Ledger, percent: int, number: int, since: float, bad_share: flo
             bad = bad_share if flag == "recommendations" else 0.001
             rows[flag].append([2.0 * index, on, sum(dice.random() < bad for _ in range(on)), off, sum(dice.random() < 0.001 for _ in range(off))])
     metrics = [{"feature": flag, "metric": metric, "problem": None, "rows": _rows(rows[flag], metric)} for flag in FEATURES for metric in ("errors", "slow")]
-    counts = {
-        "percent": percent, "since": since, "until": round(ledger.now, 3), "interval": 2.0, "stages": 2, "problems": [], "metrics": metrics,
-    }  # fmt: skip
+    place = {"percent": percent, "stage": MANIFEST["stages"].index(percent), "stages": MANIFEST["stages"]}
+    counts = {**place, "since": since, "until": round(ledger.now, 3), "interval": 2.0, "problems": [], "metrics": metrics}
     settings = gate.settings_from(MANIFEST["gate"], MANIFEST["bake"])
     judged = gate.judge(counts, settings)
     settings_seen = {key: value for key, value in vars(settings).items() if key != "on_no_data"}
