@@ -9,7 +9,7 @@ from typing import Any
 # pause between two looks on a busy machine. The gate certifies on less evidence than a person would want.
 SHORT = {
     "bake": {"canary": 0, "aa": 20, "min": 10, "max": 90, "look": 5, "expiry": 45},
-    "gate": {"harmless_share": 0.1, "slow_seconds": 1.0},
+    "gate": {"harmless_share": 0.1, "low_traffic": "slo", "slow_seconds": 1.0},
 }
 # Fewer users are asked for their features than a rollout asks; where the report is held to its word, all that it wants.
 FEW, ENOUGH = ["-e", "ramp_users=600"], ["-e", "ramp_users=4000"]

@@ -34,6 +34,10 @@ options:
     description: The rollout as M(gradual.rollout.ledger_info) returns it; marks the steps that are done already.
     type: dict
     default: {}
+  forecast:
+    description: What M(gradual.rollout.forecast_info) returns; how long each stage must bake, and how long it takes therefore.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = """
@@ -46,8 +50,9 @@ RETURN = """
 _value:
   description:
     - One row a step, with C(step), C(stage) (of the ramp, else null), C(what), C(changes), C(undo), C(expected_seconds),
-      C(source) (C(earlier runs), C(manifest) or C(estimate)), C(risk), C(seen_by), C(then), C(point_of_no_return),
+      C(source) (C(traffic), C(earlier runs), C(manifest) or C(estimate)), C(risk), C(seen_by), C(then), C(point_of_no_return),
       C(later) (no part of deploy.yml) and C(state).
+    - With O(forecast), the stages of the ramp have C(power) as well.
   type: list
   elements: dict
 """
@@ -58,10 +63,11 @@ def rollout_plan(
     hosts: Any = None,
     durations: Mapping[str, float] | None = None,
     state: Mapping[str, Any] | None = None,
+    forecast: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of the plan; see module_utils/plan.py."""
     try:
-        return plan.make(manifest, hosts=hosts, durations=durations, state=state)
+        return plan.make(manifest, hosts=hosts, durations=durations, state=state, forecast=forecast)
     except plan.PlanError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -101,6 +101,8 @@ def _gate(gate: dict[str, Any], stages: list[int], flags: list[Any]) -> Iterable
     if gate["margin"] <= gate["tolerated_ratio"]:
         seen, least = gate["margin"], gate["tolerated_ratio"]
         yield f"gate.margin: not above gate.tolerated_ratio, seen {seen:g} and {least:g}; write more than {least:g}"
+    if gate["low_traffic"] == "slo" and not gate.get("harmless_share"):
+        yield 'gate.low_traffic: certifies by gate.harmless_share, which is missing, seen "slo"; write gate.harmless_share: 0.01, or low_traffic: refuse'
     before = max([stage for stage in stages if stage < 100], default=0)
     if gate["holdback"] and gate["holdback"] >= 100 - before:
         seen, most = gate["holdback"], 99 - before

@@ -64,8 +64,9 @@ BAKE: dict[str, Field] = {
 }
 
 
-def _share(default: float, description: str) -> Field:
-    return {"type": "float", "default": default, "least": 0.0001, "most": 0.9999, "description": description}
+def _share(default: float | None, description: str) -> Field:
+    field: Field = {"type": "float", "least": 0.0001, "most": 0.9999, "description": description}
+    return field if default is None else {**field, "default": default}
 
 
 METRIC: dict[str, Field] = {
@@ -90,7 +91,13 @@ GATE: dict[str, Field] = {
     "slow_seconds": {"type": "float", "default": 0.5, "least": 0.001, "description": "A request that takes longer is slow; a bucket of the histogram."},
     "hard_error_share": _share(0.2, "Share of failed requests that aborts a stage whatever control does."),
     "hard_slow_share": _share(0.5, "Share of slow requests that aborts a stage whatever control does."),
-    "harmless_share": _share(0.01, "Share of bad requests that is no harm whatever control does."),
+    "harmless_share": _share(None, "Share of bad requests that is no harm whatever control does; none without it."),
+    "low_traffic": {
+        "type": "str",
+        "default": "refuse",
+        "choices": ["refuse", "slo", "hold"],
+        "description": "What to do when the traffic cannot carry the ramp: refuse it, certify by harmless_share, or begin and hold.",
+    },
     "min_requests": {"type": "int", "default": 50, "least": 1, "description": "Requests on each side before a verdict."},
     "on_no_data": {
         "type": "str",

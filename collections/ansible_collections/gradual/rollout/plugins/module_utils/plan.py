@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import flagd
+from ansible_collections.gradual.rollout.plugins.module_utils import flagd, plan_forecast
 
 # Seconds for a step that no earlier rollout has timed. They are called an estimate wherever they are shown.
 ESTIMATES = {"preflight": 10, "backup": 30, "migrate": 15, "verify": 15, "report": 10}
@@ -34,17 +34,14 @@ def names_of(hosts: Any) -> list[str]:
 
 
 def make(
-    manifest: Mapping[str, Any],
-    hosts: Any = None,
-    durations: Mapping[str, float] | None = None,
-    state: Mapping[str, Any] | None = None,
+    manifest: Mapping[str, Any], hosts: Any = None, durations: Mapping[str, float] | None = None, state: Any = None, forecast: Any = None
 ) -> list[dict[str, Any]]:
     """The steps in their order.
 
-    `durations` are seconds by step, as earlier completed rollouts took; `state` is the rollout as ledger_info returns
-    it, and marks what is done already. Each row: {step, stage, what, changes, undo, expected_seconds, source, risk,
-    seen_by, then, point_of_no_return, later, state}; `source` is "earlier runs", "manifest" or "estimate"; rows with
-    `later` are no part of deploy.yml and have no expected duration.
+    `durations` are seconds by step, as earlier completed rollouts took; `state` is the rollout as ledger_info returns it, and marks what
+    is done already; `forecast` is what forecast_info returns. Each row: {step, stage, what, changes, undo, expected_seconds, source, risk,
+    seen_by, then, point_of_no_return, later, state}; `source` is "traffic", "earlier runs", "manifest" or "estimate"; rows with `later` are
+    no part of deploy.yml and have no expected duration; stages of the ramp have `power` where there is a forecast (plan_forecast.py).
     """
     if not isinstance(manifest, Mapping) or not manifest.get("application"):
         raise PlanError(f"rollout_plan: want the manifest as gradual.rollout.manifest returns it, got {manifest!r:.80}")
@@ -65,6 +62,7 @@ def make(
     for row in rows:
         _time(row, manifest, len(names), durations or {})
         row["state"] = _state(row, state or {})
+    plan_forecast.add(rows, forecast or {}, float((manifest.get("bake") or {}).get("min") or 0), ESTIMATE_TO_SET_A_STAGE)
     return rows
 
 

@@ -1,13 +1,15 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A plan as text for the screen: the timeline first, then each step with its way back and its risk."""
+"""A plan as text for the screen: the timeline first, then what the traffic can show, then each step with its way back and its risk."""
 
 from __future__ import annotations
 
 import textwrap
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.gradual.rollout.plugins.module_utils import wording
 from ansible_collections.gradual.rollout.plugins.module_utils.plan import PlanError, span
 
 BAR = 28
@@ -48,6 +50,7 @@ def render(plan: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any] | None
     )
     lines = [f"PLAN  {of}in {len(now)} steps, about {span(total)} ({basis})", ""]
     lines += _timeline(now, total)
+    lines += _power(plan)
     for row in plan:
         lines += ["", *_details(row)]
     lines += ["", *textwrap.wrap(_turning_point(plan), WIDTH)]
@@ -65,6 +68,42 @@ def _timeline(now: list[Mapping[str, Any]], total: float) -> list[str]:
         )
         start += seconds
     return lines
+
+
+def _power(plan: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The table of all stages with what else is to be known; [] for a plan that was made without a forecast."""
+    rows = [row for row in plan if row.get("power")]
+    if not rows:
+        return []
+    first = rows[0]["power"]
+    until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(first["until"]))
+    found = [f"AT THE TRAFFIC OF THE LAST {first['hours']:g} H  (until {until}; each time with a chance of 80 %)"]
+    told = [_power_line(row["stage"], each, row["power"]) for row in rows for each in row["power"]["metrics"]]
+    if told:
+        harm = f"{first['ratio']:g} times as bad"
+        heads = ("stage", "metric", "requests", "bad", f"{harm}: stopped", "harmless: certified")
+        widest = [max(len(line[place]) for line in [heads, *told]) for place in range(len(heads))]
+        found += ["  " + "  ".join(cell.ljust(size) for cell, size in zip(line, widest)) for line in [heads, *told]]
+    for sentence in [*(f"not measured: {each}" for each in first["not_measured"]), *first["notes"]]:
+        found += textwrap.wrap(sentence, WIDTH, initial_indent="  - ", subsequent_indent="    ")
+    return ["", *found]
+
+
+def _power_line(stage: int, each: Mapping[str, Any], power: Mapping[str, Any]) -> tuple[str, ...]:
+    by_share = each["by_share"] is not None and (each["by_margin"] is None or each["by_share"] < each["by_margin"])
+    certified = each["by_share"] if by_share else each["by_margin"]
+    return (
+        f"{stage} %",
+        wording.name(each),
+        f"{each['rate']:.3g}/s",
+        wording.percent(each["share"]),
+        _when(each["harm"], power) if power["control"] else "nobody to compare with",
+        _when(certified, power) + (", by its share" if by_share else ""),
+    )
+
+
+def _when(seconds: float | None, power: Mapping[str, Any]) -> str:
+    return f"not in {span(power['farthest'])}" if seconds is None else f"in {span(seconds)}"
 
 
 def _details(row: Mapping[str, Any]) -> list[str]:
