@@ -63,6 +63,13 @@ fleet-test: test-fleet ## every story on a fleet of its own (test), by Molecule 
 bench-gates: environment ## Argo, Flagger, Kayenta and ours on the same simulated ramps: docs/bench-gates.md (BENCH="--quick --out FOLDER": a tenth, elsewhere)
 	@PYTHONPATH=collections:. python -m tests.bench.gates $(BENCH)
 
+bench-look: environment ## what one look of the gate costs in time of our own, and how many traces a second replay judges
+	@PYTHONPATH=collections:. python -m tests.bench.speed
+
+replay: environment ## what the gate would have said of recorded counts (COUNTS=file.json [GATE=gate.yml]): docs/gates.md
+	@test -n "$(COUNTS)" || { echo "replay: which counts? make replay COUNTS=file.json [GATE=gate.yml]" >&2; exit 2; }
+	@PYTHONPATH=collections python -m ansible_collections.gradual.rollout.plugins.module_utils.replay $(COUNTS) $(GATE)
+
 LEDGER ?= .sandbox/demo/record/ledger.jsonl
 REPORT ?= $(shell ls -td .sandbox/demo/record/reports/*/ 2> /dev/null | head -1)
 check-report: environment ## recompute every claim of a report from its ledger (LEDGER=file REPORT=folder; default: the demo's newest)
@@ -80,4 +87,4 @@ clean: ## remove all that was made: fleets demo and test, images, environments, 
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet environment packages test test-fleet stories lint unit rules-test database-test storefront-test fleet-test bench-gates check-report lock clean
+.PHONY: help demo fleet environment packages test test-fleet stories lint unit rules-test database-test storefront-test fleet-test bench-gates bench-look replay check-report lock clean
