@@ -82,7 +82,7 @@ def test_a_watch_that_found_harm_is_the_beginning_of_the_return() -> None:
     report = document.build(ledger.lines)
     assert report["times"]["first_bad_at"] == pytest.approx(since, abs=2)
     assert found["bad-to-hosts-back"]["status"] == "shown"
-    assert found["bad-to-flags-off"]["status"] == "not measured"
+    assert found["bad-to-flags-off"]["statement"] == "not measured: no feature was shown to anybody"
     assert any("the code itself is at fault, not a flag" in step for step in report["next_steps"])
 
 

@@ -97,6 +97,8 @@ def times(events: Events) -> list[Claim]:
         seconds = between(start, end)
         said = f"{text}: {seconds:.1f} s" if seconds is not None else text
         why = "no user was given a bad answer that the gate counted" if start is None else "it had not come to that when the record ended"
+        if name == "bad-to-flags-off" and start is not None and not events.of("stage.set"):
+            why = "no feature was shown to anybody"
         noticing = "first of the last abort, step.failed and rollback, or the line before a flags.off that came before them"
         rule = f"{'first_bad_at of gate.looked or canary.looked (abort)' if name.startswith('bad') else noticing} to "
         until = {"bad-to-flags-off": "flags.off", "bad-to-hosts-back": "the last host.returned"}
