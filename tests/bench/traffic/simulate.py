@@ -33,7 +33,7 @@ class Shape:
     """How long a trace is."""
 
     interval: float = 10.0
-    aa_looks: int = 60
+    aa_looks: int = 720
     looks: int = 180
 
     @property

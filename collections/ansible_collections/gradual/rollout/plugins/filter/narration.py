@@ -21,6 +21,13 @@ def look_sentence(look: t.Mapping[str, t.Any], number: t.Optional[int] = None) -
     return f"{prefix}{look['verdict']} — {look['reason']}{deadline}"
 
 
+def replay_sentence(replayed: t.Mapping[str, t.Any]) -> str:
+    """One result of gate_replay as one line: "checkout: abort at 25 %, look 7, 31 bad served — …"."""
+    _expect(replayed, "replay_sentence", "a result of gradual.rollout.gate_replay", "name", "verdict", "stage", "look", "bad_served", "reason")
+    where = f"{replayed['verdict']} at {replayed['stage']:g} %, look {replayed['look']}"
+    return f"{replayed['name']}: {where}, {wording.number(replayed['bad_served'])} bad served — {replayed['reason']}"
+
+
 def share_sentence(measured: t.Mapping[str, t.Any], percent: t.Optional[int] = None) -> str:
     """The result of feature_share as one line: "25 %: search 25.4 % of 2,000 users, …; nobody lost a feature"."""
     _expect(measured, "share_sentence", "the result of gradual.rollout.feature_share", "features", "lost")
@@ -44,4 +51,4 @@ class FilterModule:
     """Filters of gradual.rollout that narrate."""
 
     def filters(self) -> dict[str, t.Callable[..., str]]:
-        return {"look_sentence": look_sentence, "share_sentence": share_sentence}
+        return {"look_sentence": look_sentence, "replay_sentence": replay_sentence, "share_sentence": share_sentence}

@@ -12,7 +12,7 @@ certifying; the e-value is the likelihood averaged over alternatives, divided by
   events of the treatment are binomial). Compared *with history*, what the A/A stage saw of p is a prior for it that is
   given up where it does not fit: a mixture of gamma priors from "as it was" to "anything" (Schmidli and others, Robust
   Meta-Analytic-Predictive Priors in Clinical Trials with Historical Control Information, Biometrics 70, 2014).
-- The offset is what the A/A stage says of it: 1 with a prior chance of one half, else log-normal, weighed by the A/A stage's counts.
+- The offset is what the A/A stage says of it: 1 with a prior chance of nine in ten, else log-normal, weighed by the A/A stage's counts.
 - Events that come in clusters count for less: all counts are divided by the spread that the A/A stage had (quasi-likelihood;
   McCullagh and Nelder, Generalized Linear Models, 1989, chapter 9).
 
@@ -31,20 +31,20 @@ from ansible_collections.gradual.rollout.plugins.module_utils.dispersion import 
 
 # Alternatives as multiples of the edge, with their prior weights: around 2, 3 and 10 times as bad at a tolerated ratio of 1.25,
 # and around as bad, a quarter worse and half as bad at a margin of 2.
-HARMFUL = ((1.6, 0.4), (2.4, 0.4), (8.0, 0.2))
+HARMFUL = ((1.6, 0.37), (2.4, 0.35), (8.0, 0.28))
 HARMLESS = ((0.5, 0.55), (0.65, 0.30), (0.3, 0.15))
 # The base rate may have changed since the A/A stage: (share of the prior, how many bad events the A/A stage counts for at most).
-BASE_RATES = ((0.8, math.inf), (0.05, 20.0), (0.05, 4.0), (0.05, 1.0), (0.05, 0.05))
+BASE_RATES = ((0.86, math.inf), (0.02, 20.0), (0.03, 4.0), (0.04, 1.0), (0.05, 0.05))
 # Arms dealt by a hash are alike but for heavy users: chance that the offset is exactly 1, and the standard deviation of its logarithm else.
-ALIKE, OFFSET_SPREAD = 0.85, 0.6
+ALIKE, OFFSET_SPREAD = 0.9, 0.6
 NODES, REACH = 11, 4.0
-STRATA = 16
+STRATA = 8
 # Harm may begin late: of the chance of a false stop a part is kept for comparisons that begin after so many intervals.
-FROM_THE_START = 0.9
+FROM_THE_START = 0.95
 LATE_STARTS = tuple((16 * 2**k, (1 - FROM_THE_START) / 2 ** (k + 1)) for k in range(12))
 LATEST = 2
 # What the stage alone must say before history may tip the scales.
-ALONE = math.log(4.0)
+ALONE = math.log(6.0)
 
 Rows = t.Sequence[Row]
 
@@ -146,6 +146,7 @@ class Comparison:
         self.now = tally.between(start, len(tally), calibration.spread)
         self._tally, self._start = tally, start
         self._strata: t.List[Totals] = []
+        self._priors: t.List[t.Tuple[float, float, t.List[t.Tuple[float, float, float]]]] = []
         self._logs: t.Dict[float, Evidence] = {}
 
     def harm(self, tolerated: float) -> Evidence:
@@ -172,7 +173,7 @@ class Comparison:
         if seen >= edge:
             return False
         llr = (now.bad * math.log(seen / edge) if now.bad else 0.0) + now.control_bad * math.log(now.control_bad / now.all_bad * (whole / now.control_events))
-        return llr >= 0.8 * log_wanted
+        return llr >= 0.9 * log_wanted
 
     def _base_rates(self) -> t.List[float]:
         """Shares of bad events without the feature: now, and in the A/A stage."""
@@ -198,31 +199,34 @@ class Comparison:
 
     def _log_marginal(self, ratio: float) -> Evidence:
         """log of the likelihood of the stage at a ratio, averaged over the offset and, with history, over the base rate; without one it is that alone."""
-        if not self._strata:
+        if not self._priors:
             self._strata = self._split()
+            self._priors = [(math.log(weight), math.exp(log_offset), self._levels(math.exp(log_offset))) for weight, log_offset in self.calibration.offsets]
         if ratio not in self._logs:
-            with_history, alone = [], []
-            for weight, log_offset in self.calibration.offsets:
-                multiple = ratio * math.exp(log_offset)
-                chosen = math.log(weight) + self.now.bad * math.log(multiple)
-                split = sum(stratum.all_bad * math.log(stratum.control_events + multiple * stratum.events) for stratum in self._strata)
-                alone.append(chosen - split)
-                level = self._log_level(math.exp(log_offset), self.now.control_events + multiple * self.now.events) if self.calibration.history else -split
-                with_history.append(chosen + level)
+            with_history, alone, now = [], [], self.now
+            for log_weight, offset, levels in self._priors:
+                multiple = ratio * offset
+                chosen = log_weight + now.bad * math.log(multiple)
+                split = chosen - sum(stratum.all_bad * math.log(stratum.control_events + multiple * stratum.events) for stratum in self._strata)
+                exposure = now.control_events + multiple * now.events
+                alone.append(split)
+                with_history.append(chosen + log_sum([log - power * math.log(rate + exposure) for log, power, rate in levels]) if levels else split)
             self._logs[ratio] = Evidence(log_sum(with_history), log_sum(alone))
         return self._logs[ratio]
 
-    def _log_level(self, offset: float, exposure: float) -> float:
-        """log of the chance of so many bad events in all at an exposure in events of the control, averaged over the base rate."""
+    def _levels(self, offset: float) -> t.List[t.Tuple[float, float, float]]:
+        """The chance of so many bad events in all, averaged over the base rate, in parts (log, power, rate): it is the sum of
+        exp(log) / (rate + exposure)**power at an exposure in events of the control; [] without a history."""
         seen, history, before = self.now.all_bad, self.calibration.history, self.calibration.totals
+        if not history:
+            return []
         scale = (before.control_events + offset * before.events) / (before.all_bad + 0.5)
         parts = []
         for weight, most in BASE_RATES:
             shape = min(history + 0.5, most)
-            rate = shape * scale
-            chance = math.lgamma(shape + seen) - math.lgamma(shape) + shape * math.log(rate) - (shape + seen) * math.log(rate + exposure)
-            parts.append(math.log(weight) + chance)
-        return log_sum(parts)
+            log = math.log(weight) + math.lgamma(shape + seen) - math.lgamma(shape) + shape * math.log(shape * scale)
+            parts.append((log, shape + seen, shape * scale))
+        return parts
 
 
 def _offsets(aa: Totals) -> t.List[t.Tuple[float, float]]:

@@ -9,7 +9,7 @@ import math
 import typing as t
 
 # Most of alpha is spent where the fewest users are: what does harm does it from the first stage on.
-FIRST_STAGE = 0.9
+FIRST_STAGE = 0.95
 
 
 class GateError(Exception):
