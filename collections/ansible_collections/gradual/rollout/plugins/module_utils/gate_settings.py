@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing as t
 
 # Most of alpha is spent where the fewest users are: what does harm does it from the first stage on.
 FIRST_STAGE = 0.95
+# More than this is a slip of the pen, whatever the setting; NaN and infinity are not below it either.
+LARGEST = 1e12
 
 
 class GateError(Exception):
@@ -64,7 +65,7 @@ def settings_from(gate: t.Optional[t.Mapping[str, t.Any]], bake: t.Optional[t.Ma
         given.update({key: value for key, value in part.items() if key in known and value is not None})
     policy = given.pop("on_no_data", "rollback")
     for key, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST:
             raise GateError(f"gate: {key} is {value!r}; write a number")
     settings = Settings(**given, on_no_data=policy)
     for key in ("alpha", "certify_alpha", "hard_error_share", "hard_slow_share", "sample_ratio_alpha"):

@@ -64,7 +64,7 @@ arm = st.tuples(st.integers(0, 2**53 - 1) | st.integers(0, 5), st.sampled_from([
 
 
 @given(st.lists(st.tuples(arm, arm).map(lambda arms: (*arms[0], *arms[1])), max_size=14))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_counts_have_a_spread(rows: Table) -> None:
     assert 1.0 <= dispersion.of_ratio(rows) < math.inf
     assert 1.0 <= dispersion.of_level(rows) < math.inf

@@ -162,7 +162,7 @@ def steady_traffic(draw: st.DrawFn) -> tuple[list[Table], list[Table]]:
 
 
 @given(steady_traffic(), st.floats(1, 4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_is_left_out_because_it_cannot_decide_would_not_have_decided(seen: tuple[list[Table], list[Table]], edge: float) -> None:
     tally, calibration = Tally(seen[0]), Calibration(seen[1])
     if evidence.harm(tally, calibration, edge) >= math.log(20):
@@ -179,7 +179,7 @@ uneven_row = st.tuples(uneven, uneven).map(lambda pair: (*pair[0], *pair[1]))
 
 
 @given(st.lists(any_row | uneven_row, max_size=9), st.lists(any_row | uneven_row, max_size=9), st.sampled_from([1.0, 1.25, 2.0, 1e6]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_counts_give_numbers(now: list[Table], aa: list[Table], edge: float) -> None:
     tally, calibration = Tally(now), Calibration(aa)
     comparison = Comparison(tally, calibration)

@@ -8,6 +8,7 @@ import typing as t
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import gate
+from ansible_collections.gradual.rollout.plugins.module_utils.gate_settings import FIRST_STAGE
 from ansible_collections.gradual.rollout.tests.unit.sample_counts import BAKE, LOW_TRAFFIC, SETTINGS, STAGES, Json, counts, judge, metric, orders, rows
 
 GOOD = rows(30, (250, 3), (750, 9))
@@ -137,7 +138,7 @@ def test_hosts_are_compared_at_100_percent_too() -> None:
 def test_weights_share_the_alpha_of_a_role() -> None:
     metrics = [metric(GOOD, weight=2), metric(GOOD, "slow"), orders(GOOD), metric(GOOD, "clicks", role="signal", weight=3), metric(GOOD, "tips", role="signal")]
     found = [each["alpha"] for each in judge(*metrics)["metrics"]]
-    stage = 0.05 * 0.9
+    stage = 0.05 * FIRST_STAGE
     assert found == pytest.approx([stage / 2, stage / 4, stage / 4, stage * 3 / 4, stage / 4])
 
 

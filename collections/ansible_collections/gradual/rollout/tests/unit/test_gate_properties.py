@@ -48,7 +48,7 @@ def checked(seen: Json, settings: gate.Settings) -> Json:
 
 
 @given(some_look, some_settings)
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=200, deadline=None)
 def test_no_document_raises(seen: Json, settings: gate.Settings) -> None:
     result = checked(seen, settings)
     if result["verdict"] == "promote":
@@ -56,7 +56,7 @@ def test_no_document_raises(seen: Json, settings: gate.Settings) -> None:
 
 
 @given(st.lists(some_head, min_size=1, max_size=3), st.sampled_from([25, 50, 100]), st.sampled_from([0, 10]), some_settings)
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=200, deadline=None)
 def test_no_metric_raises_or_is_passed_without_evidence(metrics: list[Json], percent: int, holdback: int, settings: gate.Settings) -> None:
     result = checked(counts(*metrics, percent=percent, holdback=holdback), settings)
     if result["verdict"] == "promote":
@@ -72,7 +72,7 @@ def test_no_metric_raises_or_is_passed_without_evidence(metrics: list[Json], per
     st.lists(st.text(min_size=1, max_size=5), max_size=1),
     some_settings,
 )
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=200, deadline=None)
 def test_a_pass_needs_rows_that_make_sense_and_no_problem(errors: Rows, percent: int, elapsed: float, problems: list[str], settings: gate.Settings) -> None:
     good = metric(GOOD, "slow", before={"events": 9000, "bad": 108})
     result = checked(counts(good, metric(errors), percent=percent, elapsed=elapsed, problems=problems), settings)
@@ -86,7 +86,7 @@ def test_a_pass_needs_rows_that_make_sense_and_no_problem(errors: Rows, percent:
 
 
 @given(st.lists(sensible_row, max_size=8), st.lists(st.integers(0, 40), max_size=6), st.sampled_from([25, 100]), some_settings, st.booleans())
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=200, deadline=None)
 def test_intervals_that_were_not_seen_never_make_a_pass(seen: Rows, at: list[int], percent: int, settings: gate.Settings, good: bool) -> None:
     """Neither a hold nor anything else becomes a promote when only null rows are added."""
     errors: Rows = (GOOD if good else []) + seen

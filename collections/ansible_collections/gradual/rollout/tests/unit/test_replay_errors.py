@@ -140,14 +140,14 @@ some_trace = anything | st.fixed_dictionaries({"name": anything, "stages": anyth
 
 
 @given(anything | st.fixed_dictionaries({"interval_seconds": number | st.just(10), "traces": anything | st.lists(some_trace, max_size=2)}))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_document_gives_lines_or_one_sentence(document: Any) -> None:
     error = refusal(lambda: [json.loads(line) for line in replay.lines(document, replay.settings_of({}))])
     assert error is None or "; write " in error
 
 
 @given(anything | st.dictionaries(st.sampled_from(["gate", "bake", "alpha", "min", "margin"]), anything | st.dictionaries(st.text(max_size=4), anything)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_gate_file_gives_settings_or_one_sentence(document: Any) -> None:
     error = refusal(lambda: replay.settings_of(document))
     assert error is None or "; write " in error
