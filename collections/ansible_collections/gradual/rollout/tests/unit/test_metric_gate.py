@@ -100,7 +100,9 @@ def test_shared_fate_holds_and_goes_on_when_it_is_over() -> None:
     """Ten times the errors in both arms: hold while it lasts, certified once the latest intervals are as before."""
     lasting = judge(metric(STORM, aa=CALM))
     assert (lasting["verdict"], "those without it have 3 times as many as in the A/A stage or more" in lasting["reason"]) == ("hold", True)
-    assert judge(metric(STORM + rows(20, (250, 3), (750, 9), 6), aa=CALM))["verdict"] == "promote"
+    long = rows(30, (250, 30), (750, 90))
+    assert judge(metric(long, aa=CALM))["verdict"] == "hold"
+    assert judge(metric(long + rows(6, (250, 3), (750, 9), 30), aa=CALM))["verdict"] == "promote"
     assert judge(metric(STORM))["verdict"] != "abort"
 
 
