@@ -165,6 +165,7 @@ class Story:
         self._load: Users | None = None
         self._plays: list[Play] = []
         self._lost: set[str] = set()
+        self._stopped: set[tuple[str, str]] = set()
 
     def __enter__(self) -> Story:
         with self.measured("prepared_seconds"):
@@ -187,6 +188,8 @@ class Story:
             for host in sorted(self._lost):
                 self.mend(host)
             self._keep()
+            for host, unit in sorted(self._stopped):
+                self.service("start", host, unit)
 
     def _prepare(self) -> None:
         """Bring the fleet to where the story begins: 1.0.0 on every host, or 2.0.0 at the end of its rollout."""
@@ -245,6 +248,12 @@ class Story:
         fleet.fleet(verb, host)
         {"kill": self._lost.add, "stop": self._lost.add, "pause": self._lost.add, "disconnect": self._lost.add,
          "start": self._lost.discard, "unpause": self._lost.discard, "connect": self._lost.discard}[verb](host)
+
+    def service(self, verb: str, host: str, unit: str) -> None:
+        """Stop or start one service of a host, and write down when; what is still stopped at the end is started again."""
+        self.record["faults"].append({"verb": verb, "host": host, "unit": unit, "at": now()})
+        fleet.execute(host, "systemctl", verb, unit)
+        {"stop": self._stopped.add, "start": self._stopped.discard}[verb]((host, unit))
 
     def mend(self, host: str) -> None:
         """Bring a lost host back, whatever was done to it."""
