@@ -76,10 +76,12 @@ class Batch:
 
 
 def shape_for(rate: float) -> Shape:
-    """Looks of 10 s and half an hour a stage; at 10 requests a second an hour, at 1 looks of a minute and three hours: less can show nothing."""
+    """Looks of 10 s, an A/A stage of two hours and half an hour a stage; where requests are fewer, longer looks and stages: less can show nothing."""
     if rate < 5:
-        return Shape(interval=60.0)
-    return Shape(looks=360) if rate < 50 else Shape()
+        return Shape(interval=60.0, aa_looks=720, looks=180)
+    if rate < 50:
+        return Shape(interval=30.0, aa_looks=240, looks=120)
+    return Shape()
 
 
 def simulate(

@@ -37,7 +37,7 @@ HARMLESS = ((0.5, 0.55), (0.65, 0.30), (0.3, 0.15))
 BASE_RATES = ((0.86, math.inf), (0.02, 20.0), (0.03, 4.0), (0.04, 1.0), (0.05, 0.05))
 # Arms dealt by a hash are alike but for heavy users: chance that the offset is exactly 1, and the standard deviation of its logarithm else.
 ALIKE, OFFSET_SPREAD = 0.9, 0.6
-NODES, REACH = 11, 4.0
+NODES, REACH = 9, 4.0
 STRATA = 8
 # Harm may begin late: of the chance of a false stop a part is kept for comparisons that begin after so many intervals.
 FROM_THE_START = 0.95
@@ -47,6 +47,8 @@ LATEST = 2
 ALONE = math.log(6.0)
 
 Rows = t.Sequence[Row]
+Alternatives = t.Sequence[t.Tuple[float, float]]
+Levels = t.List[t.Tuple[float, float, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +147,8 @@ class Comparison:
         self.calibration = calibration
         self.now = tally.between(start, len(tally), calibration.spread)
         self._tally, self._start = tally, start
-        self._strata: t.List[Totals] = []
-        self._priors: t.List[t.Tuple[float, float, t.List[t.Tuple[float, float, float]]]] = []
-        self._logs: t.Dict[float, Evidence] = {}
+        self._strata: t.Optional[t.List[Totals]] = None
+        self._priors: t.Optional[t.List[t.Tuple[float, float, Levels]]] = None
 
     def harm(self, tolerated: float) -> Evidence:
         """Against "the feature makes it at most `tolerated` times as bad"."""
@@ -181,13 +182,17 @@ class Comparison:
         arms = [(self.now.control_bad, self.now.control_events), (before.all_bad, before.all_events)]
         return [bad / events for bad, events in arms if events] or [0.0]
 
-    def _against(self, edge: float, alternatives: t.Sequence[t.Tuple[float, float]]) -> Evidence:
-        null = self._log_marginal(edge)
-        others = [(math.log(weight), self._log_marginal(edge * multiple)) for multiple, weight in alternatives]
-        return Evidence(
-            with_history=log_sum([weight + each.with_history for weight, each in others]) - null.with_history,
-            alone=log_sum([weight + each.alone for weight, each in others]) - null.alone,
-        )
+    def is_harmless(self, margin: float, log_wanted: float) -> bool:
+        """Whether the e-value against harm of `margin` is as large as wanted; asks the history only where the stage alone says enough."""
+        if not self.may_be_harmless(margin, log_wanted) or self._ratio(self._alone, margin, HARMLESS) < min(ALONE, log_wanted):
+            return False
+        return self.harmless(margin).log_e >= log_wanted
+
+    def _against(self, edge: float, alternatives: Alternatives) -> Evidence:
+        return Evidence(self._ratio(self._with_history, edge, alternatives), self._ratio(self._alone, edge, alternatives))
+
+    def _ratio(self, likelihood: t.Callable[[float], float], edge: float, alternatives: Alternatives) -> float:
+        return log_sum([math.log(weight) + likelihood(edge * multiple) for multiple, weight in alternatives]) - likelihood(edge)
 
     def _split(self) -> t.List[Totals]:
         """At most STRATA parts in time, those with bad events; within one the arms' parts of the traffic hardly change."""
@@ -197,29 +202,34 @@ class Comparison:
         parts = (self._tally.between(first, min(first + size, end), self.calibration.spread) for first in range(self._start, end, size))
         return [part for part in parts if part.all_bad]
 
-    def _log_marginal(self, ratio: float) -> Evidence:
-        """log of the likelihood of the stage at a ratio, averaged over the offset and, with history, over the base rate; without one it is that alone."""
-        if not self._priors:
+    def _alone(self, ratio: float) -> float:
+        """log of the likelihood of the stage at a ratio, given the bad events of each stratum, averaged over the offset."""
+        if self._strata is None:
             self._strata = self._split()
-            self._priors = [(math.log(weight), math.exp(log_offset), self._levels(math.exp(log_offset))) for weight, log_offset in self.calibration.offsets]
-        if ratio not in self._logs:
-            with_history, alone, now = [], [], self.now
-            for log_weight, offset, levels in self._priors:
-                multiple = ratio * offset
-                chosen = log_weight + now.bad * math.log(multiple)
-                split = chosen - sum(stratum.all_bad * math.log(stratum.control_events + multiple * stratum.events) for stratum in self._strata)
-                exposure = now.control_events + multiple * now.events
-                alone.append(split)
-                with_history.append(chosen + log_sum([log - power * math.log(rate + exposure) for log, power, rate in levels]) if levels else split)
-            self._logs[ratio] = Evidence(log_sum(with_history), log_sum(alone))
-        return self._logs[ratio]
+        found = []
+        for weight, log_offset in self.calibration.offsets:
+            multiple = ratio * math.exp(log_offset)
+            split = sum(stratum.all_bad * math.log(stratum.control_events + multiple * stratum.events) for stratum in self._strata)
+            found.append(math.log(weight) + self.now.bad * math.log(multiple) - split)
+        return log_sum(found)
 
-    def _levels(self, offset: float) -> t.List[t.Tuple[float, float, float]]:
+    def _with_history(self, ratio: float) -> float:
+        """As `_alone`, averaged over the base rate; without a history it is that."""
+        if not self.calibration.history:
+            return self._alone(ratio)
+        if self._priors is None:
+            self._priors = [(math.log(weight), math.exp(log_offset), self._levels(math.exp(log_offset))) for weight, log_offset in self.calibration.offsets]
+        found = []
+        for log_weight, offset, levels in self._priors:
+            exposure = self.now.control_events + ratio * offset * self.now.events
+            level = log_sum([log - power * math.log(rate + exposure) for log, power, rate in levels])
+            found.append(log_weight + self.now.bad * math.log(ratio * offset) + level)
+        return log_sum(found)
+
+    def _levels(self, offset: float) -> Levels:
         """The chance of so many bad events in all, averaged over the base rate, in parts (log, power, rate): it is the sum of
-        exp(log) / (rate + exposure)**power at an exposure in events of the control; [] without a history."""
+        exp(log) / (rate + exposure)**power at an exposure in events of the control."""
         seen, history, before = self.now.all_bad, self.calibration.history, self.calibration.totals
-        if not history:
-            return []
         scale = (before.control_events + offset * before.events) / (before.all_bad + 0.5)
         parts = []
         for weight, most in BASE_RATES:

@@ -204,7 +204,7 @@ class MetricGate:
         comparison = evidence.Comparison(self.tally, self.calibration)
         margin = f"{settings.margin:.3g} times as {'few' if self.fewer else 'bad'}"
         bound, harmless = self._harmless(total)
-        if not harmless and comparison.may_be_harmless(settings.margin, wanted) and comparison.harmless(settings.margin).log_e >= wanted:
+        if not harmless and comparison.is_harmless(settings.margin, wanted):
             harmless = f"less than {margin} ({self._sure()})"
         if not harmless:
             return "continue", f"no harm shown, but {margin} is still possible", 1.0 + bound

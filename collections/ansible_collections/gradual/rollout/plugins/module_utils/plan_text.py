@@ -17,8 +17,10 @@ WIDTH = 110
 
 
 def name_of(row: Mapping[str, Any]) -> str:
-    """What the screen calls a step: its name, with the share for a stage of the ramp."""
-    return f"{row['step']} {row['stage']} %" if row.get("stage") is not None else str(row["step"])
+    """What the screen calls a step: its name, with the share for a stage of the ramp, and "A/A" for what comes before the first one."""
+    if row.get("stage") is None:
+        return str(row["step"])
+    return f"{row['step']} {row['stage']} %" if row["stage"] else f"{row['step']} A/A"
 
 
 def clock(seconds: float) -> str:
