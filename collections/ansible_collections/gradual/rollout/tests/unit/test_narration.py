@@ -78,4 +78,4 @@ def test_what_is_no_look_is_named(wrong: t.Any) -> None:
 
 
 def test_filters_are_offered() -> None:
-    assert set(narration.FilterModule().filters()) == {"look_sentence", "share_sentence"}
+    assert set(narration.FilterModule().filters()) == {"look_sentence", "replay_sentence", "share_sentence"}
