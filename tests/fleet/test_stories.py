@@ -14,7 +14,7 @@ from tests.support import fleet, prepare
 from tests.support.seen import COLOURS
 
 ORDER = ["good-release", "same-release-again", "rollback", "does-not-start", "never-ready", "failing-migration",
-         "erring-feature", "slow-feature", "prometheus-stops", "host-lost-in-release", "host-lost-in-ramp", "stage-expires"]
+         "erring-feature", "slow-feature", "shared-incident", "prometheus-stops", "host-lost-in-release", "host-lost-in-ramp", "stage-expires"]
 
 
 def test_every_scenario_is_played() -> None:
