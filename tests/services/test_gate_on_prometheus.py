@@ -34,7 +34,7 @@ def look(address: str, job: str, at: float, percent: int = 25, **more: t.Any) ->
         ("erring", 29, "continue", ""),
         ("erring", 45, "abort", "search errors with the feature"),
         ("slow", 40, "abort", "search slow answers with the feature"),
-        ("incident", 55, "hold", "both with and without the feature over the hard limit of 20 %"),
+        ("incident", 55, "hold", "those without it are near the hard limit of 20 % or over it too"),
         ("incident", 90, "promote", "less than 2 times as bad"),
         ("restarted", 90, "promote", ""),
         ("gap", 50, "hold", "app1 has not been scraped for 11 s"),

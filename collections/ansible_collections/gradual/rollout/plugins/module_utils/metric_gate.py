@@ -128,6 +128,7 @@ class MetricGate:
         if harmed:
             chance = f"the chance of saying so of a harmless release is under {wording.percent(settings.alpha)}"
             return "abort", f"at least {self._at_least():.1f} times {'fewer' if self.fewer else 'worse'}, {chance}", 0.0
+        having, lacking, causes = wording.arms_of(self.feature)
         over = self._over_hard_limit()
         limit = wording.percent(settings.hard_share(self.kind) or 0.0)
         if over == "treatment" and not self.alone:
@@ -139,12 +140,11 @@ class MetricGate:
         if over == "treatment":
             return "hold", f"over the hard limit of {limit}; nobody is left without the feature, so it may be something else", 0.0
         if over == "both":
-            return "hold", f"both with and without the feature over the hard limit of {limit}, so something else is wrong", 0.0
+            return "hold", f"those {lacking} are near the hard limit of {limit} or over it too, so something else is wrong", 0.0
         if self.unseen >= UNSEEN:
             return "hold", f"the newest {self.unseen} intervals were not seen", 0.0
         if not self.rows:
             return ("continue", "no full interval yet", 3.0) if young else ("hold", NO_DATA, 3.0)
-        having, lacking, causes = wording.arms_of(self.feature)
         if not self.alone and self._shared_fate():
             return "hold", f"those {lacking} have {SHARED_FATE:g} times as many as in the A/A stage or more, so something else is wrong", 0.0
         total = self._totals()
@@ -166,15 +166,16 @@ class MetricGate:
         return math.exp(low)
 
     def _over_hard_limit(self) -> t.Optional[str]:
-        """ "treatment" when its share was over the limit in the latest two blocks while the control's was not; "both" when one of them has the
-        control over it too. A block is as many intervals in a row as it takes to have enough requests in the treatment."""
+        """ "treatment" when its share was over the limit in the latest two blocks while the control's was not near it; "both" when one of them
+        has the control over half of it too, since what hits everybody hits the arms about alike, not exactly. A block is as many intervals in a
+        row as it takes to have enough requests in the treatment."""
         limit = self.settings.hard_share(self.kind)
         blocks: t.List[t.Tuple[bool, bool]] = []
         sums = [0.0, 0.0, 0.0, 0.0]
         for row in reversed(self.rows):
             sums = [total + count for total, count in zip(sums, row)]
             if sums[0] >= ENOUGH and limit is not None:
-                shared = not self.alone and sums[2] > 0 and sums[3] > limit * sums[2]
+                shared = not self.alone and sums[2] > 0 and sums[3] > limit / 2 * sums[2]
                 blocks.append((sums[1] > limit * sums[0], shared))
                 sums = [0.0, 0.0, 0.0, 0.0]
             if len(blocks) == 2:
