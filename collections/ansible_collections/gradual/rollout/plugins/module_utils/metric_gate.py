@@ -166,17 +166,18 @@ class MetricGate:
         return math.exp(low)
 
     def _over_hard_limit(self) -> t.Optional[str]:
-        """ "treatment" when its share was over the limit in the latest two blocks while the control's was not near it; "both" when one of them
-        has the control over half of it too, since what hits everybody hits the arms about alike, not exactly. A block is as many intervals in a
-        row as it takes to have enough requests in the treatment."""
+        """ "treatment" when its share was over the limit in the latest two blocks while the control's was under half of it, since what hits
+        everybody hits the arms about alike, not exactly; "both" when in one of them the control was over that, or over the limit itself. A block is
+        as many intervals in a row as it takes to have enough requests in the treatment."""
         limit = self.settings.hard_share(self.kind)
         blocks: t.List[t.Tuple[bool, bool]] = []
         sums = [0.0, 0.0, 0.0, 0.0]
         for row in reversed(self.rows):
             sums = [total + count for total, count in zip(sums, row)]
             if sums[0] >= ENOUGH and limit is not None:
-                shared = not self.alone and sums[2] > 0 and sums[3] > limit / 2 * sums[2]
-                blocks.append((sums[1] > limit * sums[0], shared))
+                over = sums[1] > limit * sums[0]
+                shared = not self.alone and sums[2] > 0 and sums[3] > (limit / 2 if over else limit) * sums[2]
+                blocks.append((over, shared))
                 sums = [0.0, 0.0, 0.0, 0.0]
             if len(blocks) == 2:
                 break
