@@ -13,6 +13,10 @@ def test_the_gate_stopped_it_at_25_percent_and_it_came_back(story: Seen) -> None
     assert "recommendations" in verdict["reason"]
 
 
+def test_it_was_stopped_within_the_time_that_its_traffic_predicts(story: Seen) -> None:
+    story.stopped_as_predicted("recommendations", "errors", share=3 / 8)
+
+
 def test_flags_went_off_before_any_host_went_back(story: Seen) -> None:
     names = [line["event"] for line in story.events]
     assert names.index("flags.off") < names.index("host.returned")

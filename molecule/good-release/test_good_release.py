@@ -47,6 +47,18 @@ def test_users_of_every_stage_were_watched_with_the_features_off_first(story: Se
     assert order == ["aa.began", "aa.ended", "stage.set", "stage.set", "stage.set"]
 
 
+def test_each_look_knew_how_those_users_differ_anyway(story: Seen) -> None:
+    ended = story.once("aa.ended")
+    for percent in (25, 50):
+        for line in story.happened("gate.looked", percent=percent):
+            look = line["data"]
+            for counted, judged in zip(look["counts"]["metrics"], look["metrics"], strict=True):
+                assert sum(row is not None for row in counted["aa"]) >= 0.7 * (ended["until"] - ended["since"]) / look["counts"]["interval"]
+                assert 0.7 < judged["offset"] < 1.4, f"{judged['feature']} {judged['metric']}: users who had nothing differ by {judged['offset']}"
+                assert abs(100 * judged["share_expected"] - percent) < 15, judged
+        assert look["verdict"] == "promote"
+
+
 def test_every_process_of_every_host_evaluated_each_stage(story: Seen) -> None:
     for percent in (25, 50, 100):
         for line in story.happened("stage.verified", percent=percent):
