@@ -164,7 +164,7 @@ def test_what_is_not_known_is_as_without_a_forecast(seen: list[Json]) -> None:
     row = planned(made({"low_traffic": "hold"}, seen=seen))["ramp 25 %"]
     assert (row["expected_seconds"], row["source"]) == (75, "manifest")
     assert "power" not in planned({})["ramp 25 %"]
-    assert "power" not in planned(made())["ramp 0 %"]
+    assert "power" not in planned(made())["ramp A/A"]
 
 
 def shown(found: Json) -> str:

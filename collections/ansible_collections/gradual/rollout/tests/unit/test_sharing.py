@@ -103,11 +103,12 @@ def test_the_same_users_are_compared_and_those_who_lost_it_are_counted(open_shop
 
 def test_a_busy_front_door_and_a_closed_connection_are_asked_again(open_shop: t.Callable[..., Shop]) -> None:
     shop = open_shop()
-    shop.refuse = lambda count: 429 if count % 10 == 0 else None
+    # As often as one user can be refused without being given up, whoever they are.
+    shop.refuse = lambda count: 429 if count in (10, 20) else None
     shop.close_each = True
     measured = sharing.measure(shop.url, ["search"], 50, 1000)
     assert (len(measured.answered), measured.mistakes) == (50, [])
-    assert measured.repeated >= 5
+    assert measured.repeated >= 2
 
 
 @pytest.mark.parametrize(
