@@ -76,12 +76,10 @@ class Batch:
 
 
 def shape_for(rate: float) -> Shape:
-    """Looks of 10 s, an A/A stage of two hours and half an hour a stage; where requests are fewer, longer looks and stages: less can show nothing."""
+    """720 looks before the ramp, then two stages: looks of 10 s and half an hour a stage; where requests are fewer, longer ones: less can show nothing."""
     if rate < 5:
-        return Shape(interval=60.0, aa_looks=720, looks=180)
-    if rate < 50:
-        return Shape(interval=30.0, aa_looks=240, looks=120)
-    return Shape()
+        return Shape(interval=60.0)
+    return Shape(interval=30.0, looks=120) if rate < 50 else Shape()
 
 
 def simulate(
