@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
 from ansible_collections.gradual.rollout.plugins.module_utils.hashchain import digest
@@ -97,12 +97,12 @@ def _percent(value: Any, where: str) -> int:
 
 
 def opened(lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[str, Any], request: Request, force: bool = False) -> Decision:
-    """Start a rollout of the manifest, resume the open one of the same manifest, or find it completed already.
+    """Start a rollout of the manifest, resume the open one of the same manifest, or find its release completed already.
 
     facts: {plan, hosts, revision} for rollout.started."""
     newest = replay.state(lines, now=request.now)
     wanted = digest(manifest)
-    if newest and newest["digest"] == wanted and newest["completed"] and not force:
+    if newest and newest["completed"] and same_release(newest["manifest"], manifest) and not force:
         return Decision(newest["id"])
     lease = take(newest, request)
     if newest and newest["open"]:
@@ -114,6 +114,17 @@ def opened(lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[st
             raise LedgerError(f"release.{key}: not usable in a name, seen {manifest.get(key)!r}; write letters, digits and . _ + - only")
     start = {"manifest": manifest, "digest": wanted, **facts}
     return Decision(_identifier(lines, manifest, request.now), [("rollout.started", start), _taken(request)])
+
+
+def same_release(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two manifests bring the same to hosts, database and users, however slowly and however closely watched.
+
+    Were a completed release rolled out once more, its way back would lead to itself, not to the release before it."""
+    def brings(manifest: Mapping[str, Any]) -> list[Any]:
+        features = [feature["flag"] for feature in manifest.get("features") or []]
+        return [manifest.get("application"), manifest.get("version"), (manifest.get("artifact") or {}).get("sha256"), features, manifest.get("migrations")]
+
+    return brings(one) == brings(other)
 
 
 def recorded(lines: list[dict[str, Any]], events: list[Event], request: Request, identifier: str | None = None) -> Decision:

@@ -28,8 +28,8 @@ options:
     required: true
   state:
     description:
-      - V(opened) starts a rollout of O(release), or resumes the open one of the same manifest. A completed one of the same manifest,
-        with nothing after it, is found and left alone.
+      - V(opened) starts a rollout of O(release), or resumes the open one of the same manifest. A completed one that brought the
+        same artifact, features and migrations, with nothing after it, is found and left alone, however it was watched.
       - V(recorded) adds O(events) to the newest rollout.
       - V(released) gives the lease back and leaves the rollout open, for the next playbook to go on from wherever it runs.
       - V(closed) adds O(events), then finishes the newest rollout with O(outcome) and gives the lease back.
@@ -50,7 +50,7 @@ options:
     description: The revision of the database schema before the rollout, kept in rollout.started.
     type: str
   force:
-    description: With O(state=opened), start a new rollout even where the same manifest has been completed already.
+    description: With O(state=opened), start a new rollout even where the same release has been completed already.
     type: bool
     default: false
   events:

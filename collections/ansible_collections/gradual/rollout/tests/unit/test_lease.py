@@ -76,6 +76,18 @@ def test_a_rollout_from_start_to_end(book: Book) -> None:
     assert book.open(BOB, force=True) == ["rollout.started", "lease.taken"]
 
 
+@pytest.mark.parametrize(("change", "wanted"), [
+    ({"bake": {"aa": 300}, "stages": [100], "gate": {"alpha": 0.01}}, []),
+    ({"artifact": {"sha256": "b" * 64}}, ["rollout.started", "lease.taken"]),
+    ({"features": [{"flag": "search"}]}, ["rollout.started", "lease.taken"]),
+    ({"migrations": {"target": "0004"}}, ["rollout.started", "lease.taken"]),
+])
+def test_a_completed_release_that_would_be_watched_otherwise_is_not_rolled_out_again(book: Book, change: dict[str, Any], wanted: list[str]) -> None:
+    book.open()
+    book.close()
+    assert book.open(BOB, manifest={**MANIFEST, **change}) == wanted
+
+
 def test_the_same_run_may_open_twice(book: Book) -> None:
     book.open()
     assert book.open() == []
