@@ -33,7 +33,7 @@ unit-beside:
 	@nice -n 10 $(MAKE) --no-print-directory unit
 
 packages:
-	@sandbox/packages haproxy postgresql-15 prometheus prometheus-alertmanager
+	@sandbox/packages haproxy postgresql-15 pgbackrest pgbouncer sqitch libdbd-pg-perl prometheus prometheus-alertmanager
 
 lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull
 	ruff check .
