@@ -38,6 +38,11 @@ def empty(server: support.Server, environment: Path) -> Iterator[support.Shop]:
 @pytest.fixture
 def shop(empty: support.Shop) -> support.Shop:
     """A small shop at revision 0001."""
+    return fill(empty)
+
+
+def fill(empty: support.Shop) -> support.Shop:
+    """Orders of 2000 rows, at revision 0001."""
     empty.as_owner(
         "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",
         "INSERT INTO alembic_version VALUES ('0001')",

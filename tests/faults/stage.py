@@ -1,0 +1,174 @@
+"""Where faults are caused: a cluster, shops on it, and a session of its own that says what became of them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PREFIX
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+
+from tests.database.conftest import fill
+from tests.database.server import OWNER, Server, Shop, meanwhile, until
+
+from .fault import Seen, shortened
+
+_NUMBERS = itertools.count(1)
+_UNREST = """
+SELECT format('session of %%s, pid %%s', application_name, pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name LIKE 'gradual%%' AND backend_type = 'client backend'
+UNION ALL SELECT format('lock %%s %%s held by pid %%s', classid, objid, l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+ WHERE locktype = 'advisory' AND datname = current_database() AND classid = %s::oid AND objid = %s::oid
+UNION ALL SELECT format('prepared transaction %%s', gid) FROM pg_prepared_xacts WHERE database = current_database()
+UNION ALL SELECT format('invalid index %%s', indexrelid::regclass) FROM pg_index WHERE NOT indisvalid
+"""
+
+
+@dataclass
+class Watch:
+    """Times one shop's way from the fault to rest; believes nobody but its own session and the file system."""
+
+    shop: Shop
+    at: float = 0.0
+
+    def struck(self) -> None:
+        """The fault is there from now on."""
+        self.at = time.monotonic()
+
+    def unrest(self) -> list[str]:
+        """Whatever of Gradual's is still at work or half made: sessions, locks, invalid indexes, folders."""
+        with self.shop.session() as session:
+            found = [str(row[0]) for row in session.rows(_UNREST, live.LOCK)]
+        found += store.leftovers(self.shop.backups)
+        return found + [str(path) for path in self.shop.server.folder.glob(PREFIX + "*")]
+
+    def safe(self, did: object, revision: str | None, more: str = "", seconds: float = 15) -> Seen:
+        """Wait until nothing of ours is at work and the database is at that revision; what was seen."""
+        assert self.at, "the fault was never marked"
+        end = time.monotonic() + seconds
+        while (left := self.unrest()) and time.monotonic() < end:
+            time.sleep(0.02)
+        took = time.monotonic() - self.at
+        assert left == [], f"still there {took:.1f} s after the fault: {left}"
+        found = self.shop.revision()
+        assert found == revision, f"the database is at {found}, not {revision}"
+        state = f"at {found or 'no revision'}, at rest; no session, lock, invalid index or unfinished folder"
+        return Seen(shortened(did), state + (f"; {more}" if more else ""), round(took, 2))
+
+
+@dataclass
+class Stage:
+    """One cluster for all faults that leave it whole."""
+
+    server: Server
+    environment: Path
+    shops: list[Shop] = field(default_factory=list)
+
+    @contextmanager
+    def shop(self, server: Server | None = None) -> Iterator[Shop]:
+        """A small shop at revision 0001."""
+        running = server or self.server
+        shop = Shop(running, f"fault_{next(_NUMBERS)}", self.environment)
+        running.run(f"CREATE DATABASE {shop.name} OWNER {OWNER}")
+        try:
+            yield fill(shop)
+        finally:
+            running.run(f"DROP DATABASE IF EXISTS {shop.name} WITH (FORCE)")
+
+
+def receipt(shop: Shop, **changes: Any) -> dict[str, Any]:
+    """What a proven backup of the shop as it is now would have, written by hand: quicker than a restore where the backup is not the matter."""
+    with shop.session() as session:
+        identity = live.identity(session)
+    kept = {key: identity[key] for key in ("database", "system_identifier", "timeline")}
+    return receipts.sealed({"schema": 1, "id": "by-hand", "host": "elsewhere", "path": "/nowhere", "revision": shop.revision(), "level": "restored",
+                            "taken_at": receipts.now(), "files": {}, **kept, **changes})
+
+
+@contextmanager
+def transaction(shop: Shop, *statements: str) -> Iterator[Session]:
+    """A transaction that stays open, with the snapshot of its first statement."""
+    with shop.session() as session:
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        for statement in statements:
+            session.run(statement)
+        yield session
+
+
+@contextmanager
+def users(shop: Shop) -> Iterator[list[float]]:
+    """Short reads, one after the other; seconds that each took."""
+    took: list[float] = []
+    ended = threading.Event()
+
+    def read() -> None:
+        with shop.session() as session:
+            while not ended.is_set():
+                begun = time.monotonic()
+                session.run("SELECT count(*) FROM orders WHERE id = 5")
+                took.append(time.monotonic() - begun)
+                ended.wait(0.01)
+
+    with meanwhile(read):
+        try:
+            yield took
+        finally:
+            ended.set()
+
+
+def working(shop: Shop, query: str = "%") -> Any:
+    """The server process of a migration whose statement is like that; None when there is none."""
+    return shop.value("SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+                      f" AND application_name = '{APPLICATION_NAME}' AND query ILIKE '{query}'")
+
+
+def waited(shop: Shop) -> None:
+    """Returns when the migration has waited for a lock once and has gone out of the queue again."""
+    waits = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{APPLICATION_NAME}' AND wait_event_type = 'Lock'"
+    until(lambda: shop.value(waits), 60)
+    until(lambda: not shop.value(waits), 60)
+
+
+def columns(shop: Shop, table: str = "orders") -> list[str]:
+    with shop.session() as session:
+        return [row[0] for row in session.rows("SELECT column_name::text FROM information_schema.columns WHERE table_name = %s ORDER BY 1", (table,))]
+
+
+def valid(shop: Shop, index: str) -> Any:
+    """Whether the index is valid; None when there is none of the name."""
+    return shop.value(f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{index}')")
+
+
+def migrator(shop: Shop, release: Path, given: dict[str, Any], **changes: Any) -> subprocess.Popen[str]:
+    """The same migration in a process of its own, which can be killed; it prints {"applied": …} or {"error": "…"}."""
+    code = (
+        f"import json, sys\nsys.path[:0] = {[*sys.path, str(Path(__file__).parents[2])]!r}\n"
+        "from pathlib import Path\nfrom tests.database.server import Server, Shop\n"
+        "from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError\n"
+        f"server = Server(Path({str(shop.server.folder)!r}), {shop.server.port})\n"
+        "try:\n"
+        f"    told = Shop(server, {shop.name!r}, Path('/')).migrate(Path({str(release)!r}), {given!r}, **{changes!r})\n"
+        "except DatabaseError as error:\n    told = {'error': str(error)}\n"
+        "print(json.dumps(told))\n"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+def told(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What that process said at its end."""
+    output, _errors = process.communicate(timeout=60)
+    found: dict[str, Any] = json.loads(output)
+    return found
