@@ -71,6 +71,12 @@ fleet-test: test-fleet ## every story on a fleet of its own (test), by Molecule 
 bench-gates: environment ## Argo, Flagger, Kayenta and ours on the same simulated ramps: docs/bench-gates.md (BENCH="--quick --out FOLDER": a tenth, elsewhere)
 	@PYTHONPATH=collections:. python -m tests.bench.gates $(BENCH)
 
+bench-locks: environment packages ## what one ALTER with a long transaction in its way costs the users, by strategy: docs/bench-locks.md (BENCH="--rounds 1 --out FOLDER")
+	@PYTHONPATH=collections:. python -m tests.bench.locks $(BENCH)
+
+bench-backup: environment packages ## taking, proving and restoring backups, beside the raw tools: docs/bench-backup.md (BENCH="--rounds 1 --megabytes 100 --out FOLDER")
+	@PYTHONPATH=collections:. python -m tests.bench.backups $(BENCH)
+
 bench-look: environment ## what one look of the gate costs in time of our own, and how many traces a second replay judges
 	@PYTHONPATH=collections:. python -m tests.bench.speed
 
@@ -95,4 +101,4 @@ clean: ## remove all that was made: fleets demo and test, images, environments, 
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet environment packages test test-fleet stories lint unit unit-beside second-environment rules-test database-test storefront-test fleet-test bench-gates bench-look replay check-report lock clean
+.PHONY: help demo fleet environment packages test test-fleet stories lint unit unit-beside second-environment rules-test database-test storefront-test fleet-test bench-gates bench-locks bench-backup bench-look replay check-report lock clean

@@ -1,0 +1,31 @@
+"""What the benches of the database part share in telling their figures."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+
+from tests.database.server import Server
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; raises ValueError for a row of another length."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        if len(row) != len(head):
+            raise ValueError(f"a row of {len(row)} cells under {len(head)} headings: {list(row)}")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+    return "\n".join(lines)
+
+
+def check_lines(judged: Iterable[tuple[bool, str, str]]) -> list[str]:
+    """The checks for a terminal."""
+    return [f"{'holds' if holds else 'DOES NOT HOLD':14} {claim}: {seen}" for holds, claim, seen in judged]
+
+
+def conditions(server: Server) -> str:
+    """Where the figures were taken, as far as they depend on it."""
+    version = server.value("SHOW server_version", "postgres").split()[0]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"PostgreSQL {version}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, {platform.system()} {platform.machine()}, everything on one machine"
