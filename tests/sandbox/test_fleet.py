@@ -27,6 +27,16 @@ def test_the_inventory_has_every_host_at_the_address_of_its_fleet(name: str, net
         assert facts["ansible_host"] in fleet("addresses", host).stdout.split()
 
 
+def test_a_spare_database_host_is_there_only_when_it_is_named() -> None:
+    pair = json.loads(fleet("inventory", "--fleet", "test", GRADUAL_DATABASE="db2,db1").stdout)
+    assert pair["database"]["hosts"] == ["db2", "db1"], "the first one is the primary"
+    assert pair["_meta"]["hostvars"]["db2"] == {"ansible_host": "10.89.22.21"}
+    assert "db2" not in fleet("inventory", "--fleet", "test").stdout
+    refused = fleet("inventory", GRADUAL_DATABASE="db1,app1")
+    assert refused.returncode == 1
+    assert "'app1' is no database host of the sandbox: write db1, or db1,db2" in refused.stderr
+
+
 def test_an_unknown_fleet_is_named_with_the_known_ones() -> None:
     refused = fleet("status", "--fleet", "production")
     assert refused.returncode == 2

@@ -11,7 +11,7 @@ short_description: Make a database, its roles and their privileges
 version_added: "0.1.0"
 description:
   - Makes an owner, a role for the application with no more than it needs, and others that may connect.
-  - Everybody else is kept out of the database. Roles get no power in the cluster.
+  - Everybody else is kept out of the database. Roles get no power in the cluster, except that a standby may stream with those of O(roles[].replication).
   - Passwords are compared with what the server keeps, and sent as SCRAM verifiers only.
   - It drops nothing. A role or database that is no longer named stays.
 author:
@@ -56,6 +56,10 @@ options:
         type: list
         elements: str
         default: []
+      replication:
+        description: Whether it is the role that standbys stream with. It may not connect to the database then.
+        type: bool
+        default: false
   table_privileges:
     description: What O(user) may do with every table that O(owner) makes in schema C(public) from now on.
     type: list
@@ -70,6 +74,11 @@ options:
     default: []
   extensions:
     description: Extensions of the database.
+    type: list
+    elements: str
+    default: []
+  slots:
+    description: Physical replication slots, one for each standby, of lower case letters, digits and underscores.
     type: list
     elements: str
     default: []
@@ -120,11 +129,13 @@ ARGUMENTS = {
         "name": {"type": "str", "required": True},
         "password": {"type": "str", "required": True, "no_log": True},
         "member_of": {"type": "list", "elements": "str", "default": []},
+        "replication": {"type": "bool", "default": False},
     }},
     "table_privileges": {"type": "list", "elements": "str", "default": [],
                          "choices": ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]},
     "sequence_privileges": {"type": "list", "elements": "str", "default": [], "choices": ["USAGE", "SELECT", "UPDATE"]},
     "extensions": {"type": "list", "elements": "str", "default": []},
+    "slots": {"type": "list", "elements": "str", "default": []},
     "run_as": {"type": "str", "default": "postgres"},
     "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
     "port": {"type": "int", "default": 5432},
@@ -136,9 +147,9 @@ def main() -> None:
     given = module.params
     wanted = access.Wanted(
         given["database"], given["owner"],
-        tuple(access.Login(role["name"], role["password"], tuple(role["member_of"])) for role in given["roles"]),
-        tuple(role["name"] for role in given["roles"] if role["name"] != given["owner"]), given["user"],
-        {"tables": given["table_privileges"], "sequences": given["sequence_privileges"]}, tuple(given["extensions"]))
+        tuple(access.Login(role["name"], role["password"], tuple(role["member_of"]), role["replication"]) for role in given["roles"]),
+        tuple(role["name"] for role in given["roles"] if role["name"] != given["owner"] and not role["replication"]), given["user"],
+        {"tables": given["table_privileges"], "sequences": given["sequence_privileges"]}, tuple(given["extensions"]), tuple(given["slots"]))
     parameters = {"host": given["socket_directory"], "port": str(given["port"]), "user": given["run_as"]}
     try:
         result = as_user(given["run_as"], lambda: access.bring(parameters, wanted, module.check_mode))

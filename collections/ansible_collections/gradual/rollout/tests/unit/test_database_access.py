@@ -56,6 +56,7 @@ def test_from_nothing() -> None:
     (with_login("user", verifier="md5d8578edf8458ce06fbc5bb76a58c5ca4"), ['ALTER ROLE "user" PASSWORD …']),
     (with_login("user", least=False), ['ALTER ROLE "user" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS']),
     (with_login("watch", member_of=[]), ['GRANT "pg_monitor" TO "watch"']),
+    (with_login("user", replication=True), ['ALTER ROLE "user" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS']),
     (dataclasses.replace(DONE, owner="postgres"), ['ALTER DATABASE "shop" OWNER TO "owner"']),
     (dataclasses.replace(DONE, granted=DONE.granted | {("", "TEMPORARY")}), ['REVOKE ALL ON DATABASE "shop" FROM PUBLIC']),
     (dataclasses.replace(DONE, granted=frozenset()), ['GRANT CONNECT ON DATABASE "shop" TO "user"', 'GRANT CONNECT ON DATABASE "shop" TO "watch"']),
@@ -65,6 +66,16 @@ def test_from_nothing() -> None:
 ])
 def test_only_what_differs_is_changed(found: Found, statements: list[str]) -> None:
     assert told(found) == statements
+
+
+def test_a_standby_gets_a_role_and_a_slot_once() -> None:
+    wanted = dataclasses.replace(WANTED, logins=(*WANTED.logins, Login("stream", "four", replication=True)), slots=("db2",))
+    assert told(DONE, wanted) == [
+        'CREATE ROLE "stream" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE REPLICATION NOBYPASSRLS', 'ALTER ROLE "stream" PASSWORD …',
+        "SELECT pg_create_physical_replication_slot('db2', true)",
+    ]
+    stream = {"least": True, "replication": True, "verifier": verifier("four", SALT), "member_of": []}
+    assert plan(dataclasses.replace(DONE, logins={**DONE.logins, "stream": stream}, slots=frozenset({"db2", "db3"})), wanted) == []
 
 
 def test_what_is_told_holds_neither_password_nor_verifier() -> None:

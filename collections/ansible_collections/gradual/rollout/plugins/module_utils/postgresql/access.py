@@ -21,21 +21,26 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 ROUNDS = 4096
 VERIFIER = re.compile(r"SCRAM-SHA-256\$(?P<rounds>\d+):(?P<salt>[A-Za-z0-9+/=]+)\$")
 LEAST = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+STREAMS = LEAST.replace("NOREPLICATION", "REPLICATION")
 KINDS = {"tables": "r", "sequences": "S"}
 
 
 @dataclass(frozen=True)
 class Login:
-    """A role that logs in with a password and has no power of its own."""
+    """A role that logs in with a password and has no power of its own, except that a standby may stream with it."""
 
     name: str
     password: str
     member_of: tuple[str, ...] = ()
+    replication: bool = False
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """privileges: what `user` may do with what the owner makes from now on, e.g. {"tables": ("SELECT",)}."""
+    """privileges: what `user` may do with what the owner makes from now on, e.g. {"tables": ("SELECT",)}.
+
+    slots: physical replication slots, one for each standby, so that the WAL it has not got yet is kept.
+    """
 
     database: str
     owner: str
@@ -44,11 +49,12 @@ class Wanted:
     user: str
     privileges: Mapping[str, Sequence[str]] = field(default_factory=dict)
     extensions: tuple[str, ...] = ()
+    slots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Found:
-    """logins: name -> {"least": bool, "verifier": str or None, "member_of": [names]}; owner None: no such database.
+    """logins: name -> {"least": bool, "replication": bool, "verifier": str or None, "member_of": [names]}; owner None: no such database.
 
     granted: (grantee, privilege) on the database, "" for PUBLIC. privileges: kind -> what `user` has by default.
     """
@@ -59,6 +65,7 @@ class Found:
     privileges: Mapping[str, frozenset[str]] = field(default_factory=dict)
     extensions: frozenset[str] = frozenset()
     waiting: tuple[str, ...] = ()
+    slots: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,8 @@ def plan(found: Found, wanted: Wanted, salt: Callable[[], bytes] = lambda: os.ur
     for login in wanted.logins:
         have = found.logins.get(login.name)
         role = quote(login.name)
-        if have is None or not have["least"]:
-            step(f"{'CREATE' if have is None else 'ALTER'} ROLE {role} {LEAST}")
+        if have is None or not have["least"] or have.get("replication", False) != login.replication:
+            step(f"{'CREATE' if have is None else 'ALTER'} ROLE {role} {STREAMS if login.replication else LEAST}")
         if have is None or not matches(have["verifier"], login.password):
             step(f"ALTER ROLE {role} PASSWORD '{verifier(login.password, salt())}'", told=f"ALTER ROLE {role} PASSWORD …")
         for group in login.member_of:
@@ -129,22 +136,26 @@ def plan(found: Found, wanted: Wanted, salt: Callable[[], bytes] = lambda: os.ur
     for extension in wanted.extensions:
         if extension not in found.extensions:
             step(f"CREATE EXTENSION {quote(extension)}", inside=True)
+    for slot in wanted.slots:
+        if slot not in found.slots:
+            step(f"SELECT pg_create_physical_replication_slot('{slot}', true)")
     return steps
 
 
 def observe(cluster: Session, inside: Callable[[], Session], wanted: Wanted) -> Found:
     """What is there now. cluster: a session of a superuser in any database; inside: opens one in the wanted database."""
     logins = {
-        name: {"least": least, "verifier": kept, "member_of": groups}
-        for name, least, kept, groups in cluster.rows(
-            "SELECT a.rolname, a.rolcanlogin AND NOT (a.rolsuper OR a.rolcreatedb OR a.rolcreaterole OR a.rolreplication OR a.rolbypassrls),"
+        name: {"least": least, "replication": replication, "verifier": kept, "member_of": groups}
+        for name, least, replication, kept, groups in cluster.rows(
+            "SELECT a.rolname, a.rolcanlogin AND NOT (a.rolsuper OR a.rolcreatedb OR a.rolcreaterole OR a.rolbypassrls), a.rolreplication,"
             " a.rolpassword, ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = a.oid)"
             " FROM pg_authid a WHERE a.rolname = ANY(%s)", ([login.name for login in wanted.logins],))
     }
     waiting = tuple(row[0] for row in cluster.rows("SELECT name FROM pg_settings WHERE pending_restart ORDER BY name"))
+    slots = frozenset(row[0] for row in cluster.rows("SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'physical'"))
     owner = cluster.value("SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = %s", (wanted.database,))
     if owner is None:
-        return Found(logins, None, waiting=waiting)
+        return Found(logins, None, waiting=waiting, slots=slots)
     granted = frozenset(cluster.rows(
         "SELECT coalesce(r.rolname::text, ''), a.privilege_type FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a"
         " LEFT JOIN pg_roles r ON r.oid = a.grantee WHERE d.datname = %s", (wanted.database,)))
@@ -157,7 +168,7 @@ def observe(cluster: Session, inside: Callable[[], Session], wanted: Wanted) -> 
             for kind, letter in KINDS.items()
         }
         extensions = frozenset(row[0] for row in session.rows("SELECT extname::text FROM pg_extension"))
-    return Found(logins, owner, granted, privileges, extensions, waiting)
+    return Found(logins, owner, granted, privileges, extensions, waiting, slots)
 
 
 def bring(parameters: Mapping[str, str], wanted: Wanted, check: bool) -> dict[str, Any]:
@@ -166,6 +177,9 @@ def bring(parameters: Mapping[str, str], wanted: Wanted, check: bool) -> dict[st
         return Session({**parameters, "dbname": wanted.database})
 
     with Session({**parameters, "dbname": "postgres"}) as cluster:
+        if cluster.value("SELECT pg_is_in_recovery()"):
+            raise DatabaseError("this server is a standby (in recovery), so nothing can be changed here; name the primary first in the inventory's "
+                                "group of database hosts, or promote this one with SELECT pg_promote()")
         found = observe(cluster, inside, wanted)
         steps = plan(found, wanted)
         if not check:

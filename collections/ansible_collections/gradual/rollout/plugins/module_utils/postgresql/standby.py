@@ -1,0 +1,140 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""A cluster that nobody has used yet becomes a streaming standby of another one.
+
+How it reaches the primary (primary_conninfo, primary_slot_name) is in the server's own configuration, so that a change there
+needs no more than a reload; here its data are exchanged for the primary's. Data that anybody may want are never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user, run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+
+# What initdb makes; any other database is somebody's.
+_EMPTY = ("postgres", "template0", "template1")
+_HARMLESS = ("NOTICE:", "pg_basebackup: waiting for checkpoint")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the local server says of itself. conninfo, slot: how its configuration reaches a primary, "" where it does not."""
+
+    recovering: bool
+    databases: tuple[str, ...]
+    conninfo: str
+    slot: str
+    data: str
+    programs: str
+
+
+def observe(session: Session) -> Found:
+    row = session.rows("SELECT pg_is_in_recovery(), current_setting('primary_conninfo'), current_setting('primary_slot_name'),"
+                       " current_setting('data_directory')")[0]
+    databases = tuple(name for name, in session.rows("SELECT datname::text FROM pg_database ORDER BY 1"))
+    return Found(row[0], databases, row[1], row[2], row[3], server.binaries(session))
+
+
+def plan(found: Found) -> list[str]:
+    """What has to be done, as told; nothing for a standby. Raises DatabaseError where data would be lost."""
+    if found.recovering:
+        return []
+    taken = [name for name in found.databases if name not in _EMPTY]
+    if taken:
+        raise DatabaseError(
+            f"it is to be a standby, but it is a primary and holds {', '.join(taken)}, which is not thrown away. If it is the primary now, name it first in "
+            "the inventory's group of database hosts. If it was one before a failover and nothing in it is wanted any more, make an empty cluster of it "
+            "(on Debian: pg_dropcluster --stop VERSION NAME; pg_createcluster --start VERSION NAME) and run this again")
+    return [f"pg_basebackup of the primary into {found.data}", "start as its standby"]
+
+
+def clone(found: Found, target: str, timeout: float) -> None:
+    """A copy of the primary's data in `target`, with all the WAL it needs, marked as a standby's; run as the server's user."""
+    slot = ["--slot", found.slot] if found.slot else []
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        strictly(run([os.path.join(found.programs, "pg_basebackup"), "--pgdata", target, "--dbname", found.conninfo, *slot, "--wal-method", "stream",
+                      "--checkpoint", "fast", "--no-password"], timeout=timeout), _HARMLESS)
+        with open(os.path.join(target, "standby.signal"), "w", encoding="ascii"):
+            pass
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def service(verb: str, unit: str) -> None:
+    strictly(run(["systemctl", verb, unit], timeout=120))
+
+
+def exchange(data: str, target: str, control: Callable[[str], None], streams: Callable[[], str]) -> None:
+    """The copy takes the place of the data, and they come back when it does not stream.
+
+    control("stop") and control("start") return when that is done; `streams` returns "" or what is missing.
+    """
+    aside = data + ".before-standby"
+    shutil.rmtree(aside, ignore_errors=True)
+    control("stop")
+    os.rename(data, aside)
+    try:
+        os.rename(target, data)
+        control("start")
+        missing = streams()
+        if missing:
+            raise DatabaseError(f"the copy of the primary was started and does not stream: {missing}; the cluster of before is in its place again")
+    except DatabaseError:
+        control("stop")
+        if os.path.exists(data):
+            os.rename(data, target)
+        os.rename(aside, data)
+        control("start")
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    shutil.rmtree(aside)
+
+
+def state(parameters: Mapping[str, str]) -> str:
+    """"" when the server is in recovery and receives WAL, else what is missing."""
+    try:
+        with Session(parameters) as session:
+            recovering, status = session.rows("SELECT pg_is_in_recovery(), (SELECT status FROM pg_stat_wal_receiver)")[0]
+    except DatabaseError as error:
+        return str(error)
+    return "" if recovering and status == "streaming" else f"in recovery: {recovering}, its receiver: {status or 'none'}"
+
+
+def wait_until_streaming(look: Callable[[], str], seconds: float) -> str:
+    """"" once it streams; what was missing last when the time is over."""
+    until = time.monotonic() + seconds
+    while True:
+        missing = look()
+        if not missing or time.monotonic() > until:
+            return missing
+        time.sleep(0.2)
+
+
+def bring(parameters: Mapping[str, str], run_as: str, unit: str, timeout: float, check: bool) -> dict[str, Any]:
+    """Observe, plan and, unless check, carry out. parameters: libpq's, for the local socket. Result: {"steps": [told]}."""
+    def look() -> Sequence[Any]:
+        with Session(parameters) as session:
+            found = observe(session)
+        return [found.recovering, list(found.databases), found.conninfo, found.slot, found.data, found.programs]
+
+    recovering, databases, *rest = as_user(run_as, look)
+    found = Found(recovering, tuple(databases), *rest)
+    steps = plan(found)
+    if steps and not check:
+        if not found.conninfo:
+            raise DatabaseError("its configuration does not say which primary to follow; set primary_conninfo, and reload it")
+        target = found.data + ".standby"
+        as_user(run_as, lambda: clone(found, target, timeout))
+        exchange(found.data, target, lambda verb: service(verb, unit),
+                 lambda: wait_until_streaming(lambda: str(as_user(run_as, lambda: state(parameters))), 60))
+    return {"steps": steps}

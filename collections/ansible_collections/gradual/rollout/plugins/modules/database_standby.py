@@ -1,0 +1,80 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Make a streaming standby of a cluster: a thin shell over module_utils/postgresql/standby.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: database_standby
+short_description: Make a streaming standby of a cluster that nobody has used yet
+version_added: "0.1.0"
+description:
+  - Exchanges the data of the cluster on this host for a copy of the primary's, by pg_basebackup, and starts it as a standby.
+  - C(primary_conninfo) and C(primary_slot_name) are taken from the configuration of the server, where they belong. The slot has to be there.
+  - A cluster that is a standby already is left alone, whomever it follows.
+  - A primary that holds any database is refused. Its data are never thrown away.
+  - Where the copy does not stream within a minute, the cluster of before is put back.
+author:
+  - The Gradual project (@gradual)
+extends_documentation_fragment:
+  - gradual.rollout.attributes
+  - gradual.rollout.database
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+options:
+  unit:
+    description: The systemd unit of the cluster.
+    type: str
+    required: true
+  timeout:
+    description: Seconds that the copy may take.
+    type: int
+    default: 86400
+"""
+
+EXAMPLES = r"""
+- name: Follow the primary that primary_conninfo names
+  gradual.rollout.database_standby:
+    unit: postgresql@15-main.service
+"""
+
+RETURN = r"""
+steps:
+  description: What was done, or would be in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: [pg_basebackup of the primary into /var/lib/postgresql/15/main, start as its standby]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import standby
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+ARGUMENTS = {
+    "unit": {"type": "str", "required": True},
+    "timeout": {"type": "int", "default": 86400},
+    "run_as": {"type": "str", "default": "postgres"},
+    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
+    "port": {"type": "int", "default": 5432},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    given = module.params
+    parameters = {"dbname": "postgres", "host": given["socket_directory"], "port": str(given["port"]), "user": given["run_as"]}
+    try:
+        result = standby.bring(parameters, given["run_as"], given["unit"], given["timeout"], module.check_mode)
+    except DatabaseError as error:
+        module.fail_json(msg=f"The cluster of {given['unit']} is no standby: {error}")
+    after = "".join(f"{step}\n" for step in result["steps"])
+    module.exit_json(changed=bool(after), diff={"before": "", "after": after}, **result)
+
+
+if __name__ == "__main__":
+    main()
