@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import locks, processes, servers
+from . import backups, locks, papers, processes, servers, way
 from .fault import FAULTS, ROWS, Fault, NotHere, Seen
 from .stage import Stage
 
-FAMILIES = (locks, processes, servers)
+FAMILIES = (locks, backups, papers, processes, servers, way)
 
 
 def faults() -> list[Fault]:

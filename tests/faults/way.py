@@ -1,0 +1,159 @@
+"""Faults of what stands beside the database: dumps, poolers, settings of roles."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+
+from tests.database.server import OWNER, PASSWORD, RUN_AS, Shop, meanwhile, programs, revision, until
+
+from .fault import NotHere, Seen, fault
+from .locks import in_the_way
+from .stage import Stage, Watch, columns, receipt, users
+
+FIRST = revision(1)
+COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
+
+
+def demoted() -> dict[str, Any]:
+    """What makes a program run as the cluster's user."""
+    who = account(RUN_AS)
+    return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@contextlib.contextmanager
+def dumping(shop: Shop) -> Iterator[subprocess.Popen[bytes]]:
+    """A pg_dump whose reader has stopped reading, so that it stays in the middle with all of its locks."""
+    shop.as_owner("CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b FROM generate_series(1, 200000)")
+    argv = [str(programs() / "pg_dump"), "--host", str(shop.server.folder), "--port", str(shop.server.port), shop.name]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, cwd="/", **demoted())
+    try:
+        until(lambda: shop.value("SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_dump'"
+                                 " AND query LIKE 'COPY%noise%'"))
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+@fault(18, "a pg_dump, not of Gradual's, is in the middle of its work and stays there; deadline of 2 s", "longer than the deadline")
+def long_dump(stage: Stage) -> Seen:
+    with stage.shop() as shop:
+        watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)
+        with users(shop) as took, dumping(shop):
+            in_the_way(shop)
+            watch.struck()
+            with pytest.raises(MigrationFailed, match=r"a dump of this database runs \(pg_dump, pid \d+, .*did not end within 2 s") as failed:
+                shop.migrate(release, given, deadline=2)
+            seen = watch.safe(failed.value, "0001", "the dump goes on")
+        assert max(took) < 0.5, f"a user waited {max(took):.2f} s"
+        return seen
+
+
+@fault(18, "a pg_dump, not of Gradual's, is in the middle of its work when the migration begins, and ends while that waits", "ends in time")
+def short_dump(stage: Stage) -> Seen:
+    with stage.shop() as shop:
+        watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)
+        with dumping(shop) as dump:
+            in_the_way(shop)
+            watch.struck()
+
+            def read_on() -> None:
+                until(lambda: shop.value("SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'gradual-migration-watcher'"
+                                         " AND query LIKE '%pg_dumpall%'"))
+                dump.communicate()
+
+            with meanwhile(read_on):
+                step = shop.migrate(release, given, deadline=20)["applied"][0]
+            assert dump.returncode == 0, "the dump was not disturbed"
+        assert (step["attempts"], step["lock_waits"]) == (1, 0), "it did not even ask for its lock before"
+        return watch.safe("waited for the dump to end, without asking for a lock, and applied it in the first attempt", "0002", "the dump ended with 0")
+
+
+@contextlib.contextmanager
+def pooler(shop: Shop, *settings: str) -> Iterator[int]:
+    """A PgBouncer in transaction mode before the shop's server; its port."""
+    if not Path("/usr/sbin/pgbouncer").exists():
+        raise NotHere("there is no pgbouncer on this machine: apt-get install pgbouncer")
+    folder = shop.server.folder / f"pooler-{shop.name}"
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "users").write_text(f'"{OWNER}" "{PASSWORD}"\n')
+    (folder / "ini").write_text("\n".join([
+        "[databases]", f"* = host=127.0.0.1 port={shop.server.port}", "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}",
+        "unix_socket_dir =", "auth_type = plain", f"auth_file = {folder}/users", "pool_mode = transaction",
+        # Its idle connections keep the name of whoever used them last.
+        "server_idle_timeout = 1", f"logfile = {folder}/log", *settings, ""]))
+    who = account(RUN_AS)
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, who.pw_uid, who.pw_gid)
+    process = subprocess.Popen(["/usr/sbin/pgbouncer", "-q", str(folder / "ini")], cwd="/", **demoted())
+    try:
+        url = shop.url.replace(f":{shop.server.port}/", f":{port}/")
+
+        def answers() -> bool:
+            assert process.poll() is None, (folder / "log").read_text()
+            try:
+                with Session({"dsn": url}, "control") as session:
+                    return bool(session.value("SELECT 1"))
+            except DatabaseError:
+                return False
+
+        until(answers)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def pooled(stage: Stage, said: str, *settings: str) -> Seen:
+    with stage.shop() as shop, pooler(shop, *settings) as port:
+        watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)
+        watch.struck()
+        with pytest.raises(MigrationFailed, match=said) as failed:
+            shop.migrate(release, given, variables={"DATABASE_URL": shop.url.replace(f":{shop.server.port}/", f":{port}/")})
+        assert PASSWORD not in str(failed.value)
+        seen = watch.safe(failed.value, "0001")
+        assert "note" not in columns(shop)
+        # Control: the server itself lets the same migration through.
+        assert shop.migrate(release, given)["to"] == "0002"
+        return seen
+
+
+@fault(19, "DATABASE_URL leads to a PgBouncer in transaction mode, as Debian configures it", "as it comes")
+def pooler_as_it_comes(stage: Stage) -> Seen:
+    return pooled(stage, "unsupported startup parameter.*name the server itself")
+
+
+@fault(19, "DATABASE_URL leads to a PgBouncer in transaction mode with ignore_startup_parameters = options, which drops the timeouts without a word",
+       "that drops settings")
+def pooler_that_drops(stage: Stage) -> Seen:
+    return pooled(stage, "name the server itself", "ignore_startup_parameters = options,extra_float_digits")
+
+
+@fault(20, "ALTER ROLE … SET statement_timeout = '200ms' on the owner; the migration needs longer")
+def role_timeout(stage: Stage) -> Seen:
+    with stage.shop() as shop:
+        shop.run(f"ALTER ROLE {OWNER} IN DATABASE {shop.name} SET statement_timeout = '200ms'")
+        with Session({"dsn": shop.url}, "control") as session, pytest.raises(DatabaseError, match="statement timeout"):
+            session.run("SELECT pg_sleep(0.5)")
+        watch, given = Watch(shop), receipt(shop)
+        release = shop.release(FIRST, revision(2, "SELECT pg_sleep(0.5)", "ALTER TABLE orders ADD COLUMN note text"))
+        watch.struck()
+        step = shop.migrate(release, given)["applied"][0]
+        assert (step["attempts"], step["notes"]) == (1, [])
+        return watch.safe("set its own timeouts in the session of the step, and applied it in the first attempt", "0002")
