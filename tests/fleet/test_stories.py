@@ -1,6 +1,6 @@
 """Every Molecule scenario, one after the other on the fleet `test`; each is a story of its own.
 
-The order saves time: the stories that begin where the good release ended follow it.
+The order saves time: the stories that begin where the good release ended follow it, and the last one ends where other tests begin.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from tests.support import fleet, prepare
 from tests.support.seen import COLOURS
 
 ORDER = ["good-release", "same-release-again", "rollback", "does-not-start", "never-ready", "failing-migration",
-         "erring-feature", "slow-feature", "shared-incident", "prometheus-stops", "host-lost-in-release", "host-lost-in-ramp", "stage-expires"]
+         "erring-feature", "slow-feature", "shared-incident", "prometheus-stops", "host-lost-in-release", "host-lost-in-ramp", "database",
+         "stage-expires"]
 
 
 def test_every_scenario_is_played() -> None:

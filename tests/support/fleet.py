@@ -125,17 +125,22 @@ def balancer() -> dict[str, str]:
     return {row["svname"]: row["status"] for row in rows if row["pxname"] == "application" and row["type"] == "2"}
 
 
-def query(statement: str) -> list[str]:
-    """Lines that psql prints for a statement in the application's database, as its superuser."""
-    return execute("db1", "runuser", "-u", "postgres", "--", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", APPLICATION,
+def primary() -> str:
+    """The database host that is written to, as the sandbox's inventory is told (sandbox/fleet, GRADUAL_DATABASE)."""
+    return (os.environ.get("GRADUAL_DATABASE") or "db1").split(",")[0]
+
+
+def query(statement: str, host: str | None = None) -> list[str]:
+    """Lines that psql prints for a statement in the application's database, as its superuser; on the primary without a host."""
+    return execute(host or primary(), "runuser", "-u", "postgres", "--", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", APPLICATION,
                    text=statement + ";\n").splitlines()
 
 
-def revision() -> str | None:
+def revision(host: str | None = None) -> str | None:
     """Revision of the schema; None before the first migration."""
-    if query("SELECT to_regclass('public.alembic_version')") in ([], [""]):
+    if query("SELECT to_regclass('public.alembic_version')", host) in ([], [""]):
         return None
-    return next(iter(query("SELECT version_num FROM alembic_version")), None)
+    return next(iter(query("SELECT version_num FROM alembic_version", host)), None)
 
 
 def ledger() -> bytes:
@@ -155,7 +160,7 @@ def snapshot(hosts: Iterable[str] = HOSTS) -> dict[str, Any]:
         "hosts": {host: {key: value for key, value in look(host).items() if key != "shares"} for host in hosts},
         "balancer": balancer(),
         "revision": revision(),
-        "backups": execute("db1", "sh", "-c", "ls -1 /var/backups/gradual/*/ 2>/dev/null || true").split(),
+        "backups": execute(primary(), "sh", "-c", "ls -1 /var/backups/gradual/*/ 2>/dev/null || true").split(),
         "ledger": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
     }
 

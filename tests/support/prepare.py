@@ -56,7 +56,7 @@ def finished() -> bool:
     """Whether 2.0.0 has been rolled out to all users and nothing came after it."""
     try:
         ends = [line["data"]["outcome"] for line in fleet.events(fleet.ledger()) if line["event"] == "rollout.finished"]
-        return ends[-1:] == ["completed"] and not wrong("2.0.0")
+        return there() and ends[-1:] == ["completed"] and not wrong("2.0.0")
     except fleet.Missing:
         return False
 

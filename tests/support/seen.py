@@ -6,6 +6,7 @@ own modules; the exceptions are the chain of the ledger and the report's own che
 
 from __future__ import annotations
 
+import copy
 import datetime
 import functools
 import json
@@ -76,6 +77,12 @@ class Seen:
         found: dict[str, Any] = json.loads((self.directory / "load.json").read_text())
         return found
 
+    def among(self, folder: str) -> Seen:
+        """The same story, seen by those users whose load is kept in this folder of it."""
+        found = copy.copy(self)
+        found.load = json.loads((self.directory / folder / "load.json").read_text())
+        return found
+
     def play(self, number: int = 0) -> dict[str, Any]:
         found: dict[str, Any] = self.record["plays"][number]
         return found
@@ -138,7 +145,7 @@ class Seen:
     def orders_are_there_once(self) -> None:
         """Every order that was acknowledged stands in the database exactly once, and none that was not sent."""
         orders = self.load["orders"]
-        found = compare(orders["sent"], orders["acknowledged"], fetch(fleet.container("db1"), fleet.APPLICATION, orders["first"], orders["last"]))
+        found = compare(orders["sent"], orders["acknowledged"], fetch(fleet.container(fleet.primary()), fleet.APPLICATION, orders["first"], orders["last"]))
         assert len(orders["acknowledged"]) > 20
         assert found["passed"], {key: found[key] for key in ("missing", "twice", "unknown")}
 

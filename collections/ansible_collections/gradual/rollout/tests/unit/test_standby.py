@@ -29,44 +29,62 @@ def test_data_that_somebody_may_want_are_not_thrown_away() -> None:
         plan(found(False, "shop"))
 
 
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    data, target = tmp_path / "main", tmp_path / "main.standby"
-    for path in (data, target):
-        path.mkdir()
-        (path / "whose").write_text(path.name)
-    return data, target
+def cluster(tmp_path: Path) -> Path:
+    data = tmp_path / "main"
+    (data / "base").mkdir(parents=True)
+    (data / "base" / "1").write_text("old")
+    (data / "pg_wal").symlink_to(tmp_path)
+    return data
+
+
+def copied(data: Path) -> None:
+    assert list(data.iterdir()) == [], "pg_basebackup wants an empty folder"
+    (data / "base").mkdir()
+    (data / "base" / "1").write_text("new")
 
 
 def test_the_copy_takes_the_place_of_the_data(tmp_path: Path) -> None:
-    data, target = folders(tmp_path)
+    data = cluster(tmp_path)
     done: list[str] = []
-    exchange(str(data), str(target), done.append, lambda: "")
+    exchange(str(data), done.append, lambda: copied(data), lambda: "")
     assert done == ["stop", "start"]
     assert [path.name for path in tmp_path.iterdir()] == ["main"]
-    assert (data / "whose").read_text() == "main.standby"
+    assert (data / "base" / "1").read_text() == "new"
+
+
+def is_as_before(data: Path) -> bool:
+    return ((data / "base" / "1").read_text() == "old" and (data / "pg_wal").is_symlink() and len(list(data.iterdir())) == 2
+            and [path.name for path in data.parent.iterdir()] == ["main"])
 
 
 def test_a_copy_that_does_not_stream_gives_the_place_back(tmp_path: Path) -> None:
-    data, target = folders(tmp_path)
+    data = cluster(tmp_path)
     done: list[str] = []
     with pytest.raises(DatabaseError, match="does not stream: no receiver"):
-        exchange(str(data), str(target), done.append, lambda: "no receiver")
+        exchange(str(data), done.append, lambda: copied(data), lambda: "no receiver")
     assert done == ["stop", "start", "stop", "start"]
-    assert [path.name for path in tmp_path.iterdir()] == ["main"]
-    assert (data / "whose").read_text() == "main"
+    assert is_as_before(data)
 
 
-def test_a_start_that_fails_gives_the_place_back_too(tmp_path: Path) -> None:
-    data, target = folders(tmp_path)
-    starts = iter([DatabaseError("systemctl ended with status 1"), None])
+def test_a_copy_that_fails_halfway_gives_the_place_back_too(tmp_path: Path) -> None:
+    data = cluster(tmp_path)
 
-    def control(verb: str) -> None:
-        if verb == "start" and (error := next(starts)):
-            raise error
+    def halfway() -> None:
+        copied(data)
+        raise DatabaseError("pg_basebackup ended with status 1")
 
     with pytest.raises(DatabaseError, match="status 1"):
-        exchange(str(data), str(target), control, lambda: "")
-    assert (data / "whose").read_text() == "main"
+        exchange(str(data), lambda verb: None, halfway, lambda: "")
+    assert is_as_before(data)
+
+
+def test_what_a_killed_run_left_is_not_overwritten(tmp_path: Path) -> None:
+    data = cluster(tmp_path)
+    (tmp_path / "main.before-standby").mkdir()
+    done: list[str] = []
+    with pytest.raises(DatabaseError, match="left by a run that was killed"):
+        exchange(str(data), done.append, lambda: copied(data), lambda: "")
+    assert done == []
 
 
 def test_what_was_missing_last_is_told_when_the_time_is_over() -> None:

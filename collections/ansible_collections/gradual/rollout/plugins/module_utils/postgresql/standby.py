@@ -56,48 +56,60 @@ def plan(found: Found) -> list[str]:
     return [f"pg_basebackup of the primary into {found.data}", "start as its standby"]
 
 
-def clone(found: Found, target: str, timeout: float) -> None:
-    """A copy of the primary's data in `target`, with all the WAL it needs, marked as a standby's; run as the server's user."""
+def clone(found: Found, timeout: float) -> None:
+    """A copy of the primary's data in the emptied folder, with all the WAL it needs, marked as a standby's."""
     slot = ["--slot", found.slot] if found.slot else []
-    shutil.rmtree(target, ignore_errors=True)
-    try:
-        strictly(run([os.path.join(found.programs, "pg_basebackup"), "--pgdata", target, "--dbname", found.conninfo, *slot, "--wal-method", "stream",
-                      "--checkpoint", "fast", "--no-password"], timeout=timeout), _HARMLESS)
-        with open(os.path.join(target, "standby.signal"), "w", encoding="ascii"):
-            pass
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
+    strictly(run([os.path.join(found.programs, "pg_basebackup"), "--pgdata", found.data, "--dbname", found.conninfo, *slot, "--wal-method", "stream",
+                  "--checkpoint", "fast", "--no-password"], timeout=timeout), _HARMLESS)
+    with open(os.path.join(found.data, "standby.signal"), "w", encoding="ascii"):
+        pass
 
 
 def service(verb: str, unit: str) -> None:
     strictly(run(["systemctl", verb, unit], timeout=120))
 
 
-def exchange(data: str, target: str, control: Callable[[str], None], streams: Callable[[], str]) -> None:
-    """The copy takes the place of the data, and they come back when it does not stream.
+def move(source: str, target: str) -> None:
+    """Everything in one folder into another one, which may be on another disk; the folder itself may be a mount point and stays."""
+    os.makedirs(target, 0o700, exist_ok=True)
+    for name in os.listdir(source):
+        shutil.move(os.path.join(source, name), os.path.join(target, name))
 
-    control("stop") and control("start") return when that is done; `streams` returns "" or what is missing.
+
+def empty(folder: str) -> None:
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
+def exchange(data: str, control: Callable[[str], None], fill: Callable[[], None], streams: Callable[[], str],
+             be: Callable[[Callable[[], Any]], Any] = lambda work: work()) -> None:
+    """Other data take the place of those in the folder, which come back when these do not stream.
+
+    control("stop") and control("start") return when that is done; `fill` fills the emptied folder; `streams` returns "" or what is
+    missing; `be` does work as the server's user. The data are an unused cluster's, so keeping them costs next to no room.
     """
     aside = data + ".before-standby"
-    shutil.rmtree(aside, ignore_errors=True)
+    if os.path.exists(aside):
+        raise DatabaseError(f"{aside} is there, left by a run that was killed; move what is in it back to {data}, remove it, and run this again")
     control("stop")
-    os.rename(data, aside)
+    be(lambda: move(data, aside))
     try:
-        os.rename(target, data)
+        be(fill)
         control("start")
         missing = streams()
         if missing:
             raise DatabaseError(f"the copy of the primary was started and does not stream: {missing}; the cluster of before is in its place again")
     except DatabaseError:
         control("stop")
-        if os.path.exists(data):
-            os.rename(data, target)
-        os.rename(aside, data)
+        be(lambda: empty(data))
+        be(lambda: move(aside, data))
+        os.rmdir(aside)
         control("start")
-        shutil.rmtree(target, ignore_errors=True)
         raise
-    shutil.rmtree(aside)
+    be(lambda: shutil.rmtree(aside))
 
 
 def state(parameters: Mapping[str, str]) -> str:
@@ -133,8 +145,6 @@ def bring(parameters: Mapping[str, str], run_as: str, unit: str, timeout: float,
     if steps and not check:
         if not found.conninfo:
             raise DatabaseError("its configuration does not say which primary to follow; set primary_conninfo, and reload it")
-        target = found.data + ".standby"
-        as_user(run_as, lambda: clone(found, target, timeout))
-        exchange(found.data, target, lambda verb: service(verb, unit),
-                 lambda: wait_until_streaming(lambda: str(as_user(run_as, lambda: state(parameters))), 60))
+        exchange(found.data, lambda verb: service(verb, unit), lambda: clone(found, timeout),
+                 lambda: wait_until_streaming(lambda: str(as_user(run_as, lambda: state(parameters))), 60), lambda work: as_user(run_as, work))
     return {"steps": steps}
