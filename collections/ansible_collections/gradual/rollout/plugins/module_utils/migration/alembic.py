@@ -7,10 +7,13 @@ from __future__ import annotations
 import ast
 import os
 import re
-from typing import Iterator, Mapping, Sequence
+from typing import Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import PHASES, UNKNOWN, Command, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 _ERROR_LINE = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception|Violation|Failure|Interrupt)|[A-Z]\w+): (?P<said>.+)$")
 _CONCURRENT_SQL = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
@@ -79,10 +82,11 @@ def parse(source: str, file: str) -> Revision | None:
     phase = str(found.get("phase", UNKNOWN)).strip().lower()
     if "phase" in found and phase not in PHASES:
         raise DatabaseError(f"{file} has phase = {found['phase']!r}; write one of {', '.join(PHASES)}")
+    concurrent = _concurrent(tree, texts)
     return Revision(
         revision=str(found["revision"]), parents=_strings(found.get("down_revision")) + _strings(found.get("depends_on")), phase=phase,
         description=document.splitlines()[0] if document else "", file=file, words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
-        concurrent=_concurrent(tree, texts),
+        concurrent=concurrent, transactional=not concurrent and "autocommit_block" not in source, sha256=sha256(source.encode()),
     )
 
 
@@ -96,52 +100,34 @@ def _concurrent(tree: ast.Module, texts: Sequence[str]) -> bool:
     )
 
 
-class Alembic:
+class Alembic(Graph):
     """The revisions below `<directory>/<path>/versions` of a staged release."""
 
-    table = "alembic_version"
+    name = "alembic"
 
     def __init__(self, directory: str, path: str) -> None:
         self.directory = directory
         self.revisions = _read(os.path.join(directory, path, "versions"), directory)
 
+    def recorded(self, session: Session) -> list[str]:
+        return revisions.alembic(session)
+
+    def position(self, recorded: Sequence[str]) -> str | None:
+        return ",".join(recorded) or None
+
     def current(self, recorded: Sequence[str]) -> frozenset[str]:
-        unknown = [one for one in recorded if one not in self.revisions]
-        if unknown:
-            raise DatabaseError(
-                f"the database is at revision {', '.join(unknown)}, which is none of the {len(self.revisions)} in {self.directory}; "
-                "an older release cannot migrate a newer database: release a version that has this revision"
-            )
-        seen: set[str] = set()
-        waiting = list(recorded)
-        while waiting:
-            one = waiting.pop()
-            if one not in seen:
-                seen.add(one)
-                waiting.extend(self.revisions[one].parents)
-        return frozenset(seen)
+        """Its table has only the heads, so all that is behind them."""
+        self._known(recorded)
+        return self._behind(recorded)
 
     def ancestors(self, recorded: Sequence[str]) -> frozenset[str | None]:
-        return frozenset(self.current(recorded)) | {None}
-
-    def pending(self, recorded: Sequence[str], target: str) -> list[Revision]:
-        done = self.current(recorded)
-        wanted = self.current(self.resolve(target))
-        return [one for one in _ordered(self.revisions) if one.revision in wanted - done]
+        return frozenset(self.current(recorded)) | {None, self.position(recorded)}
 
     def resolve(self, target: str) -> list[str]:
-        """`head`, a revision, or the beginning of one, as revisions."""
-        heads = sorted(set(self.revisions) - {parent for one in self.revisions.values() for parent in one.parents})
-        if target in ("head", "heads"):
-            if target == "head" and len(heads) > 1:
-                raise DatabaseError(f"there are several heads ({', '.join(heads)}); merge them with `alembic merge heads`, or name one as target")
-            return heads
-        if target in self.revisions:
-            return [target]
-        close = [one for one in self.revisions if len(target) >= 4 and one.startswith(target)]
-        if len(close) == 1:
-            return close
-        raise DatabaseError(f"the target {target!r} is no revision in {self.directory}; write head or one of {', '.join(sorted(self.revisions)[-5:])}")
+        heads = self.heads()
+        if target == "head" and len(heads) > 1:
+            raise DatabaseError(f"there are several heads ({', '.join(heads)}); merge them with `alembic merge heads`, or name one as target")
+        return super().resolve(target)
 
     def apply(self, revision: Revision) -> Command:
         return self._command("upgrade", revision.revision)
@@ -150,9 +136,6 @@ class Alembic:
         if len(revision.parents) > 1:
             raise DatabaseError(f"{revision.revision} is a merge; revert it by hand with alembic downgrade")
         return self._command("downgrade", revision.parents[0] if revision.parents else "base")
-
-    def verify(self, recorded: Sequence[str], revision: Revision) -> bool:
-        return revision.revision in recorded
 
     def sentence(self, output: str) -> str:
         return sentence(output)
@@ -169,30 +152,15 @@ def _read(folder: str, directory: str) -> dict[str, Revision]:
     for name in sorted(os.listdir(folder)):
         if not name.endswith(".py") or name == "__init__.py":
             continue
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            one = parse(file.read(), os.path.relpath(file.name, directory))
+        with open(os.path.join(folder, name), "rb") as file:
+            one = parse(file.read().decode("utf-8", "replace"), os.path.relpath(file.name, directory))
         if one is None:
             continue
         if one.revision in found:
             raise DatabaseError(f"{one.file} and {found[one.revision].file} have the same revision {one.revision!r}")
         found[one.revision] = one
-    for one in found.values():
-        for parent in one.parents:
-            if parent not in found:
-                raise DatabaseError(f"{one.file} comes after revision {parent!r}, which is in none of the files beside it")
+    missing_parents(found)
     return found
-
-
-def _ordered(revisions: Mapping[str, Revision]) -> Iterator[Revision]:
-    """Parents before children; among equals by name, so that two runs agree."""
-    done: set[str] = set()
-    while len(done) < len(revisions):
-        ready = sorted(name for name, one in revisions.items() if name not in done and all(parent in done for parent in one.parents))
-        if not ready:
-            raise DatabaseError(f"the revisions {', '.join(sorted(set(revisions) - done))} come after one another in a circle")
-        for name in ready:
-            done.add(name)
-            yield revisions[name]
 
 
 def sentence(output: str) -> str:

@@ -58,8 +58,11 @@ class Attempt:
     ended: str = ""
 
 
-def environment(given: Mapping[str, str], settings: Mapping[str, int]) -> dict[str, str]:
+def environment(given: Mapping[str, str], settings: Mapping[str, int], command: Command | None = None) -> dict[str, str]:
     """What the tool gets: the file's variables, our name for its sessions, and settings that nothing else may loosen."""
+    if command is not None:
+        address = guards.libpq_variables(given["DATABASE_URL"]) if command.libpq else {}
+        given = {**given, **address, **command.variables}
     own = " ".join(part for part in (given.get("PGOPTIONS", ""), guards.options(settings)) if part)
     return {**clean_environment(), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", **given,
             "PGOPTIONS": own, "PGAPPNAME": APPLICATION_NAME, "GRADUAL_SETTINGS": json.dumps({"application_name": APPLICATION_NAME, **settings})}
@@ -71,10 +74,12 @@ def attempt(command: Command, variables: Mapping[str, str], user: str | None, li
     if user is not None:
         who = account(user)
         identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
-    with tempfile.TemporaryFile() as printed:
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as sent:
+        sent.write(command.send.encode())
+        sent.seek(0)
         try:
             process = subprocess.Popen(
-                command.argv, cwd=command.folder, env=dict(variables), stdin=subprocess.DEVNULL, stdout=printed,
+                command.argv, cwd=command.folder, env=dict(variables), stdin=sent, stdout=printed,
                 stderr=subprocess.STDOUT, preexec_fn=die_with_parent, **identity)  # noqa: PLW1509 (a module has no threads)
         except OSError as error:
             as_whom = f" as user {user!r}" if user else ""

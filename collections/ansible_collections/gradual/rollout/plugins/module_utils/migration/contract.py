@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Protocol, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 PHASES = ("expand", "data", "contract")
 UNKNOWN = "unknown"
@@ -13,7 +15,11 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Revision:
-    """One migration, as its file tells. `phase` is unknown when the file does not say it; unknown is treated as contract."""
+    """One migration, as its file tells. `phase` is unknown when the file does not say it; unknown is treated as contract.
+
+    concurrent: uses CONCURRENTLY, which wants no lock timeout. transactional: done as a whole or not at all. recorded_apart: the tool
+    records it in a transaction after the one that does it, so a crash can leave it done and not recorded. sha256: of the file's bytes.
+    """
 
     revision: str
     parents: tuple[str, ...]
@@ -23,6 +29,9 @@ class Revision:
     file: str
     # Words in the file's strings: an index that it makes is named in one of them.
     words: frozenset[str] = frozenset()
+    transactional: bool = True
+    recorded_apart: bool = False
+    sha256: str = ""
 
     def told(self) -> dict[str, Any]:
         """As a module returns it."""
@@ -33,18 +42,30 @@ class Revision:
 class Command:
     """A program that performs one step: argv without any secret, the folder to run it in.
 
-    It gets the settings of its sessions by PGOPTIONS, and as JSON in GRADUAL_SETTINGS for tools that set their own.
+    It gets the settings of its sessions by PGOPTIONS, and as JSON in GRADUAL_SETTINGS for tools that set their own; the address as
+    DATABASE_URL and, if libpq is set, in libpq's own variables (PGHOST, PGPASSWORD, …). variables: more of them. send: what it reads.
     """
 
     argv: tuple[str, ...]
     folder: str
+    libpq: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    send: str = ""
 
 
 class Adapter(Protocol):
-    """A migration tool. It reads files and names commands; it neither connects nor runs anything."""
+    """A migration tool. It reads files and names commands; it neither opens a connection nor runs anything."""
 
-    # The table in which the tool keeps the revision.
-    table: str
+    # As the manifest has it, and gradual.migration_step.
+    name: str
+    # All that the release brings.
+    revisions: Mapping[str, Revision]
+
+    def recorded(self, session: Session) -> list[str]:
+        """What the tool's table in the database holds, read over that session."""
+
+    def position(self, recorded: Sequence[str]) -> str | None:
+        """Where the database stands, in a word, as a receipt has it; None for the empty beginning."""
 
     def current(self, recorded: Sequence[str]) -> frozenset[str]:
         """Everything that is applied, given what the tool's table holds."""

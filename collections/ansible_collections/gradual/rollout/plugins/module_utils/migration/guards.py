@@ -10,10 +10,18 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import UNKNOWN, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import keywords
 
 HIDDEN = "********"
 # SQLAlchemy's drivers that are libpq underneath and so obey PGOPTIONS, by which the timeouts are set.
 _LIBPQ = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+psycopg_async")
+# https://www.postgresql.org/docs/current/libpq-envars.html; options and the name of the application are ours.
+_VARIABLES = {key: f"PG{key.upper()}" for key in (
+    "host", "hostaddr", "port", "user", "password", "passfile", "service", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslcrldir",
+    "gssencmode", "krbsrvname", "gsslib", "connect_timeout", "requirepeer")}
+_VARIABLES.update({"dbname": "PGDATABASE", "target_session_attrs": "PGTARGETSESSIONATTRS", "channel_binding": "PGCHANNELBINDING",
+                   "ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION", "client_encoding": "PGCLIENTENCODING"})
+_HARMLESS = ("keepalives", "tcp_user_timeout", "application_name", "fallback_application_name", "options")
 # Told by every driver in every language of the server: the class of the error, or its SQLSTATE.
 _LOCK_TIMEOUT = re.compile(r"LockNotAvailable|55P03|canceling statement due to lock timeout")
 _PASSING = re.compile(
@@ -76,6 +84,17 @@ def libpq_url(url: str) -> str:
     return f"postgresql://{rest}"
 
 
+def libpq_variables(url: str) -> dict[str, str]:
+    """The address for a program that is given no argument with a password in it: PGHOST, PGPASSWORD and so on."""
+    found = {}
+    for key, value in keywords(libpq_url(url)).items():
+        if key in _VARIABLES:
+            found[_VARIABLES[key]] = value
+        elif not key.startswith(_HARMLESS):
+            raise DatabaseError(f"DATABASE_URL has {key}, for which libpq knows no variable, so psql cannot be told; leave it out, or set it with PGSERVICE")
+    return found
+
+
 def database_of(url: str) -> str:
     """The name of the database in the address."""
     name = unquote(urlsplit(libpq_url(url)).path.lstrip("/"))
@@ -132,6 +151,6 @@ def settings(lock_timeout_ms: int | None, statement_timeout_ms: int, server_vers
     return found
 
 
-def options(wanted: Mapping[str, int]) -> str:
+def options(wanted: Mapping[str, object]) -> str:
     """Settings as PGOPTIONS."""
     return " ".join(f"-c {name}={value}" for name, value in wanted.items())

@@ -11,10 +11,8 @@ from typing import Any, Callable, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.dump import wait_for_lock
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards, indexes
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards, indexes, steps, verdict, way
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import (
-    APPLICATION_NAME,
     Attempt,
     Limits,
     attempt,
@@ -24,9 +22,10 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt 
     terminate_sessions,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Adapter, Revision
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.server import wait_for_lock
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 NEEDED_LEVEL = "restored"
@@ -38,6 +37,7 @@ class Request:
     """What to migrate and within which bounds; seconds unless the name says otherwise.
 
     rehearsal: the database is a throwaway copy, so no receipt is asked for; everything else is done as it will be.
+    max_lag_bytes, max_lag_seconds: how far a replica may be behind when a step begins; None: as far as it likes.
     """
 
     database: str
@@ -55,6 +55,8 @@ class Request:
     deadline: float
     timeout: float
     rehearsal: bool = False
+    max_lag_bytes: int | None = None
+    max_lag_seconds: float | None = None
 
 
 class MigrationFailed(DatabaseError):
@@ -90,30 +92,34 @@ class Migrator:
         recorded = self._recorded()
         pending = self.adapter.pending(recorded, self.request.target)
         return {
-            "current": _name(self.before), "pending": [one.told() for one in pending], "applied": self.applied, "from": _name(self.before),
-            "to": _name(recorded), "left": [one.told() for one in self.left], "invalid_indexes": indexes.names(indexes.invalid(self.session)),
+            "current": self._name(self.before), "pending": [one.told() for one in pending], "applied": self.applied, "from": self._name(self.before),
+            "to": self._name(recorded), "left": [one.told() for one in self.left], "invalid_indexes": indexes.names(indexes.invalid(self.session)),
             "identity": self.identity,
         }
 
     def plan(self) -> list[Revision]:
         """What would be applied now, after every guard that needs no waiting."""
-        pending = self.adapter.pending(self._recorded(), self.request.target)
+        recorded = self._recorded()
+        pending = self.adapter.pending(recorded, self.request.target)
+        steps.refuse_edited(self.session, self.adapter, list(self.adapter.current(recorded)))
         now, self.left = guards.steps(pending, self.request.phase)
         return now
 
     def apply(self) -> dict[str, Any]:
         """Apply what the phase allows. Returns `info`; raises MigrationFailed with it."""
         if not self.plan():
+            self._remember_alone()
             return self.info()
         try:
             if self.identity["standby"]:
                 raise DatabaseError("this server is a standby (in recovery), so nothing can be migrated here; run on the primary. Nothing was changed.")
             if not self.request.rehearsal:
                 self._check_receipt()
-            self._check_connection()
+            self._check_way()
             wait_for_lock(self.session, shared=False, deadline=self.request.deadline)
             self._end_orphans()
             # Only now is nobody else at it.
+            self._remember()
             for revision in self.plan():
                 self._step(revision)
         except DatabaseError as error:
@@ -125,22 +131,35 @@ class Migrator:
         """One revision, with as many attempts as the deadline allows."""
         begun = self.clock()
         before = self._recorded()
-        told: dict[str, Any] = {"revision": revision.revision, "from": _name(before), "phase": revision.phase, "seconds": 0.0, "attempts": 0,
+        told: dict[str, Any] = {"revision": revision.revision, "from": self._name(before), "phase": revision.phase, "seconds": 0.0, "attempts": 0,
                                 "lock_waits": 0, "blockers": [], "notes": []}
         self.failed = told
         try:
+            self._wait_for_replicas()
+            self._check_way()
+            self._begin(revision, told)
             self._try(revision, before, told, begun)
         except DatabaseError:
             told["seconds"] = round(self.clock() - begun, 3)
             self._tidy(revision, told)
             raise
         told["seconds"] = round(self.clock() - begun, 3)
+        steps.finish(self._alive(), self.adapter, revision, told["seconds"])
         self.applied.append(told)
         self.failed = None
         broken = indexes.names(indexes.of_revision(indexes.invalid(self.session), revision))
         if broken:
             raise DatabaseError(f"revision {revision.revision} is applied, but its index {', '.join(broken)} is invalid and could not be rebuilt; "
                                 f"type: REINDEX INDEX CONCURRENTLY {broken[0]}")
+
+    def _begin(self, revision: Revision, told: dict[str, Any]) -> None:
+        since = steps.begin(self._alive(), self.adapter, revision)
+        if since and not revision.transactional:
+            told["notes"].append(f"an attempt that began at {since} did not end; this revision does not run in one transaction, so what that attempt did "
+                                 "before is still there, and it is run again from its beginning")
+        elif since and revision.recorded_apart:
+            told["notes"].append(f"an attempt that began at {since} did not end; {self.adapter.name} records a revision only after the transaction that "
+                                 "does it, so it may be there without being recorded")
 
     def _try(self, revision: Revision, before: list[str], told: dict[str, Any], begun: float) -> None:
         """Attempt after attempt, until the database says that the revision is applied."""
@@ -162,7 +181,14 @@ class Migrator:
             told["notes"] += indexes.rebuild(self.session, revision)
 
     def _tidy(self, revision: Revision, told: dict[str, Any]) -> None:
-        """An invalid index is in the way of every write, and a unique one forbids values; so none is left behind."""
+        """What need not be there is taken away: the record of what left nothing, and invalid indexes.
+
+        An invalid index is in the way of every write, and a unique one forbids values; so none is left behind.
+        """
+        if self.session.closed:
+            return
+        if revision.transactional and not revision.recorded_apart and not self.adapter.verify(self._recorded(), revision):
+            steps.forget(self.session, self.adapter, revision)
         if revision.concurrent and self.adapter.verify(self._recorded(), revision) is False:
             try:
                 told["notes"] += indexes.drop_leftovers(self._alive(), revision, self.request.deadline)
@@ -171,37 +197,24 @@ class Migrator:
 
     def _judge(self, revision: Revision, ended: Attempt, before: list[str], recorded: list[str], told: dict[str, Any], spent: float) -> None:
         """Return when the step may be tried again, raise when not."""
-        stands = f"The database stands at {_name(recorded) or 'no revision'}" + (", as before" if recorded == before else "")
-        what = f"Revision {revision.revision} ({revision.file})"
-        remains = ("It does not run in one transaction, so parts of it may be there. " if revision.concurrent
-                   else "It ran in a transaction, nothing of it is left. ")
         waited = ended.ended == "lock timeout" or guards.lock_timeout(ended.output)
-        if waited:
-            told["lock_waits"] += 1
+        told["lock_waits"] += int(waited)
         again = waited or (not ended.ended and guards.passing(ended.output))
         if again and recorded == before and spent < self.request.deadline:
             if not waited:
                 told["notes"].append(f"attempt {told['attempts']} ended by: {self._sentence(ended)}")
             return
-        following = "The code that runs now is not concerned. "
-        if waited:
-            in_the_way = f", held by {'; '.join(told['blockers'])}" if told["blockers"] else ""
-            raise DatabaseError(f"{what} did not get its lock in {told['attempts']} attempts within {self.request.deadline:.0f} s{in_the_way}. {stands}. "
-                                f"{following}Let that transaction end, or end it with SELECT pg_terminate_backend(pid), and run the same command again.")
-        if ended.ended:
-            raise DatabaseError(f"{what} was ended: {ended.ended}{_in_the_way(told)}. {stands}. {remains}{following}"
-                                "Run the same command again when nothing is in the way.")
-        if ended.status == 0:
-            raise DatabaseError(f"{what} ended with status 0, but the database did not move to it. {stands}. Does the release's env.py use DATABASE_URL "
-                                "and commit what it does? Look in " + self.adapter.apply(revision).folder)
-        raise DatabaseError(f"{what} failed: {self._sentence(ended)}. {stands}. {remains}{following}"
-                            "Mend the migration in a new artifact and run deploy.yml with it.")
+        stands = f"The database stands at {self._name(recorded) or 'no revision'}" + (", as before" if recorded == before else "")
+        raise DatabaseError(verdict.sentence(verdict.Ending(
+            revision, told, stands, self._sentence(ended), ended.ended, ended.status, waited, guards.passing(ended.output), self.request.deadline,
+            self.adapter.apply(revision).folder)))
 
     def _attempt(self, revision: Revision) -> Attempt:
         lock_timeout = None if revision.concurrent else self.request.lock_timeout_ms
         limits = Limits(lock_timeout, self.request.lock_timeout_ms, self.request.deadline, self.request.timeout)
-        variables = environment(self.request.variables, self._settings(lock_timeout))
-        ended = attempt(self.adapter.apply(revision), variables, self._unprivileged(), limits, self._watcher)
+        command = self.adapter.apply(revision)
+        variables = environment(self.request.variables, self._settings(lock_timeout), command)
+        ended = attempt(command, variables, self._unprivileged(), limits, self._watcher)
         if running_sessions(self._alive()):
             terminate_sessions(self.session)
         return ended
@@ -232,25 +245,17 @@ class Migrator:
         if found:
             raise DatabaseError(f"the receipt {receipt['id']} does not allow it: {'; '.join(found)}. Nothing was changed. Take a backup and prove it now.")
 
-    def _check_connection(self) -> None:
-        """The way that the tool will go leads to this very database, and the timeouts arrive there."""
-        url = guards.libpq_url(self.request.variables["DATABASE_URL"])
-        way = f"DATABASE_URL ({guards.address(url)})"
-        parameters = {"dsn": url, "options": guards.options(self._settings(self.request.lock_timeout_ms))}
-        if "PGPASSFILE" in self.request.variables:
-            parameters["passfile"] = self.request.variables["PGPASSFILE"]
-        try:
-            with effective_user(self._unprivileged() or self.request.run_as), Session(parameters, APPLICATION_NAME) as session:
-                timeout, pid = session.rows("SELECT setting, pg_backend_pid() FROM pg_settings WHERE name = 'lock_timeout'")[0]
-                known = pid in running_sessions(self.session)
-        except DatabaseError as error:
-            raise DatabaseError(f"{way} leads nowhere: {error}. Nothing was changed. If a pooler is in the way, name the server itself") from None
-        if not known:
-            raise DatabaseError(f"{way} leads to another server or database than {self.request.database} at {self.request.socket_directory}. "
-                                "Nothing was changed.")
-        if timeout != str(self.request.lock_timeout_ms):
-            raise DatabaseError(f"{way} goes through something that drops session settings (lock_timeout is {timeout}); name the server itself. "
-                                "Nothing was changed.")
+    def _check_way(self) -> None:
+        way.check(self._alive(), self.request.variables, self._unprivileged() or self.request.run_as, self._settings(self.request.lock_timeout_ms),
+                  self.request.database)
+
+    def _remember(self) -> None:
+        steps.remember(self.session, self.adapter, list(self.adapter.current(self._recorded())))
+
+    def _remember_alone(self) -> None:
+        """Where nothing is pending: unless somebody else is at work, who then does it."""
+        if not self.identity["standby"] and server.try_lock(self.session, shared=False):
+            self._remember()
 
     def _end_orphans(self) -> None:
         """We hold the lock, so whatever still works under our name belongs to a run that is dead."""
@@ -266,9 +271,19 @@ class Migrator:
                 return
             if self.clock() - begun > self.request.deadline:
                 raise DatabaseError(f"a dump of this database runs ({'; '.join(running)}) and blocks every ALTER; it did not end within "
-                                    f"{self.request.deadline:.0f} s. The database stands at {_name(self._recorded()) or 'no revision'}. "
+                                    f"{self.request.deadline:.0f} s. The database stands at {self._name(self._recorded()) or 'no revision'}. "
                                     "Run the same command again when it has ended.")
             time.sleep(0.5)
+
+    def _wait_for_replicas(self) -> None:
+        """A step that begins while a replica is far behind puts it further behind, and with it whoever reads there."""
+        limits = lag.Limits(self.request.max_lag_bytes, self.request.max_lag_seconds)
+        if (limits.bytes, limits.seconds) == (None, None):
+            return
+        waited = lag.wait(self._alive(), limits, self.request.deadline)
+        if waited.late:
+            raise DatabaseError(f"the replicas did not catch up within {self.request.deadline:.0f} s: {'; '.join(waited.late)}. The database stands at "
+                                f"{self._name(self._recorded()) or 'no revision'}. Run the same command again when they have.")
 
     def _connect(self) -> Session:
         with effective_user(self.request.run_as):
@@ -284,7 +299,10 @@ class Migrator:
                 return self.session
             except DatabaseError as error:
                 if self.clock() > until:
-                    raise DatabaseError(f"the server has been away for {self.request.deadline:.0f} s: {error}") from None
+                    raise DatabaseError(
+                        f"the server at {self.request.socket_directory}, port {self.request.port}, has been away for {self.request.deadline:.0f} s: {error}. "
+                        "What this step did before is there or not as a whole if it runs in a transaction; look when the server is back. If another server "
+                        "has become the primary, take a new backup there and run again there") from None
             time.sleep(0.5)
             self._reconnect()
 
@@ -296,27 +314,20 @@ class Migrator:
             return
         self.session.close()
         self.session = fresh
-        identity = server.identity(fresh)
-        if (identity["system_identifier"], identity["timeline"]) != (self.identity["system_identifier"], self.identity["timeline"]):
-            raise DatabaseError("the server that came back is another one, or on another timeline (a failover); look at it, take a new backup, and run again")
+        verdict.same_server(self.identity, server.identity(fresh), self.adapter.position(self.adapter.recorded(fresh)))
 
     def _watcher(self) -> Session | None:
         return None if self.session.closed else self.session
 
     def _recorded(self) -> list[str]:
-        return server.revisions(self._alive(), self.adapter.table)
+        return self.adapter.recorded(self._alive())
+
+    def _name(self, recorded: list[str]) -> str | None:
+        return self.adapter.position(recorded)
 
     def _last_known(self) -> dict[str, Any]:
         """`info` as far as it can still be told."""
         try:
             return {**self.info(), "failed_step": self.failed}
         except DatabaseError:
-            return {"failed_step": self.failed, "current": _name(self.before), "applied": self.applied, "from": _name(self.before)}
-
-
-def _name(recorded: list[str]) -> str | None:
-    return ",".join(recorded) or None
-
-
-def _in_the_way(told: Mapping[str, Any]) -> str:
-    return f" ({'; '.join(told['blockers'])})" if told["blockers"] else ""
+            return {"failed_step": self.failed, "current": self._name(self.before), "applied": self.applied, "from": self._name(self.before)}

@@ -12,11 +12,12 @@ from typing import Any, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 SCHEMA = "gradual"
-# migration_step: which text of a revision was applied. backfill: how far one has come; position is its key's last value as text.
+# migration_step: which text of a revision was begun, and applied unless applied_at is null.
+# backfill: how far one has come; position is its key's last value as text.
 TABLES = {
     "canary": "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL, written_at timestamptz NOT NULL DEFAULT now()",
-    "migration_step": "adapter text, revision text, sha256 text NOT NULL, phase text NOT NULL, seconds numeric NOT NULL,"
-                      " applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (adapter, revision)",
+    "migration_step": "adapter text, revision text, sha256 text NOT NULL, phase text NOT NULL, seconds numeric,"
+                      " begun_at timestamptz NOT NULL DEFAULT now(), applied_at timestamptz, PRIMARY KEY (adapter, revision)",
     "backfill": "name text PRIMARY KEY, sha256 text NOT NULL, position text, rows bigint NOT NULL DEFAULT 0, batches bigint NOT NULL DEFAULT 0,"
                 " begun_at timestamptz NOT NULL DEFAULT now(), moved_at timestamptz, finished_at timestamptz",
 }

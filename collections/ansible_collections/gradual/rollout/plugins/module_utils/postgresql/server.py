@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import time
+from typing import Any, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions as kept
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 # Both a backup (shared) and a migration (exclusive) hold it, in the database they work on: pg_dump blocks every ALTER.
 LOCK = (0x67726164, 0x75616C)  # "grad", "ual"
@@ -49,21 +51,22 @@ def binaries(session: Session) -> str:
     return folder
 
 
-def revision_table(session: Session, table: str = "alembic_version") -> str | None:
-    """The quoted name of the one table of that name in this database; None when there is none."""
-    found = session.rows(
-        "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relname = %s AND c.relkind = 'r' AND c.relpersistence <> 't' ORDER BY 1", (table,))
-    if len(found) > 1:
-        schemas = ", ".join(row[0] for row in found)
-        raise DatabaseError(f"the table {table} is there in several schemas ({schemas}); Gradual migrates one line of revisions a database")
-    return quote(*found[0]) if found else None
+def revisions(session: Session) -> list[str]:
+    """Where the database says that it stands, whichever migration tool it has; none for a new database, several for branches."""
+    return kept.standing(session)
 
 
-def revisions(session: Session, table: str = "alembic_version") -> list[str]:
-    """The revisions that the database says it is at: none for a new database, one as a rule, several for branches."""
-    name = revision_table(session, table)
-    return [row[0] for row in session.rows(f"SELECT version_num::text FROM {name} ORDER BY 1")] if name else []
+def segment_bytes(session: Session) -> int:
+    """Size of one file of the write-ahead log."""
+    return int(session.value("SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'"))
+
+
+def kept_program(receipt: Mapping[str, Any], name: str) -> str:
+    """A program of the version that a backup was taken with."""
+    path = os.path.join(receipt["tools"]["folder"], name)
+    if not os.access(path, os.X_OK):
+        raise DatabaseError(f"{path} is not there any more; the backup needs the programs of PostgreSQL {receipt['server_version'] // 10000}")
+    return path
 
 
 def dumps_running(session: Session) -> list[str]:
@@ -87,3 +90,14 @@ def lock_holders(session: Session) -> list[str]:
         " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
         " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s::oid AND l.objid = %s::oid AND a.datname = current_database()",
         LOCK)]
+
+
+def wait_for_lock(session: Session, shared: bool, deadline: float, pause: float = 0.5) -> None:
+    """Take Gradual's lock of this database, asking again until the deadline (s) has passed."""
+    until = time.monotonic() + deadline
+    while not try_lock(session, shared):
+        if time.monotonic() >= until:
+            holders = "; ".join(lock_holders(session)) or "somebody who has just gone"
+            what = "A backup" if shared else "A migration"
+            raise DatabaseError(f"{what} and what runs now exclude each other, and {holders} did not end within {deadline:.0f} s; run again later")
+        time.sleep(pause)

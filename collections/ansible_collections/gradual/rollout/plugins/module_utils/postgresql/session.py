@@ -39,6 +39,17 @@ def explained(error: BaseException) -> DatabaseError:
     return DatabaseError(". ".join(part.rstrip(".") for part in parts), state)
 
 
+def keywords(address: str) -> dict[str, str]:
+    """A URL or connection string as libpq's own keywords, parsed by libpq itself."""
+    if driver is None:
+        return {}
+    try:
+        found = driver.conninfo.conninfo_to_dict(address) if hasattr(driver, "conninfo") else driver.extensions.parse_dsn(address)  # type: ignore[attr-defined]
+        return {key: str(value) for key, value in found.items()}
+    except driver.Error as error:
+        raise explained(error) from None
+
+
 class Session:
     """A connection in autocommit; transactions are begun by an explicit BEGIN.
 
@@ -76,6 +87,11 @@ class Session:
     def run(self, statement: str, values: Sequence[Any] | None = None) -> None:
         """For what is done for its effect."""
         self.rows(statement, values)
+
+    @property
+    def told_pid(self) -> int:
+        """The process that the other end said it is when we connected; a pooler says a number of its own there."""
+        return int(self._connection.info.backend_pid)
 
     @property
     def closed(self) -> bool:

@@ -1,0 +1,23 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""The adapters by the names that a manifest has for them."""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Adapter
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.django import Django
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.sqitch import Sqitch
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.sql_files import SqlFiles
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+ADAPTERS: Mapping[str, Callable[[str, str], Adapter]] = {"alembic": Alembic, "django": Django, "sql": SqlFiles, "sqitch": Sqitch}
+
+
+def of(name: str, directory: str, path: str) -> Adapter:
+    """The adapter on a staged release; path: where its migrations are below directory."""
+    if name not in ADAPTERS:
+        raise DatabaseError(f"there is no migration adapter {name!r}; write one of {', '.join(ADAPTERS)}")
+    return ADAPTERS[name](directory, path)

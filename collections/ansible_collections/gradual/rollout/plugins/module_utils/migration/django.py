@@ -1,0 +1,216 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Adapter for Django: migration files are read as text, never imported, and Django itself runs in the release's own environment."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Collection, Mapping, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import alembic, sql_text
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import PHASES, UNKNOWN, Command, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import App, Project, Unreadable, read, value
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+
+# As in the adapter for Alembic: our name and our limits go before whatever the project's settings ask for.
+HOOK = """
+import json, os, runpy, sys
+from django.db.backends.signals import connection_created
+
+def settle(connection, **_more):
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            for name, value in json.loads(os.environ["GRADUAL_SETTINGS"]).items():
+                cursor.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
+
+connection_created.connect(settle, weak=False)
+sys.argv[0] = "manage.py"
+runpy.run_path("manage.py", run_name="__main__")
+"""
+_USER = "settings.AUTH_USER_MODEL"
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file: app and name, dependencies as (app, name), names that it replaces, and the rest as Gradual knows it."""
+
+    label: str
+    name: str
+    dependencies: tuple[tuple[str, str], ...]
+    before: tuple[tuple[str, str], ...]
+    replaces: tuple[str, ...]
+    revision: Revision
+
+
+class Django(Graph):
+    """The migrations of every installed app; a revision is `app.name`."""
+
+    name = "django"
+
+    def __init__(self, directory: str, path: str) -> None:
+        self.directory = directory
+        project = Project(directory, os.path.normpath(os.path.join(directory, path)))
+        self.folder = project.folder
+        self.apps = project.apps()
+        found = {one.revision.revision: one for app in self.apps for one in _migrations(app, project, directory)}
+        self.revisions = _linked(found)
+        self.replaces = {name: one.replaces for name, one in found.items() if one.replaces}
+
+    def recorded(self, session: Session) -> list[str]:
+        return revisions.django(session)
+
+    def current(self, recorded: Sequence[str]) -> frozenset[str]:
+        """What is applied of the apps that are installed; a squashed migration counts when all that it replaces does."""
+        labels = {app.label for app in self.apps if app.folder}
+        replaced = {one for old in self.replaces.values() for one in old}
+        self._known([one for one in recorded if one.partition(".")[0] in labels and one not in replaced])
+        whole = {name for name, old in self.replaces.items() if set(old) <= set(recorded)}
+        return frozenset(one for one in recorded if one in self.revisions) | whole
+
+    def pending(self, recorded: Sequence[str], target: str) -> list[Revision]:
+        done = self.current(recorded)
+        now = _Effective(self.directory, _effective(self.revisions, self.replaces, done))
+        return now.pending([name for name in done if name in now.revisions], target)
+
+    def apply(self, revision: Revision) -> Command:
+        return self._command(*revision.revision.split(".", 1))
+
+    def revert(self, revision: Revision) -> Command:
+        label = revision.revision.partition(".")[0]
+        before = [parent.partition(".")[2] for parent in revision.parents if parent.startswith(f"{label}.")]
+        if len(before) > 1:
+            raise DatabaseError(f"{revision.revision} is a merge; revert it by hand with manage.py migrate")
+        return self._command(label, before[0] if before else "zero")
+
+    def sentence(self, output: str) -> str:
+        return alembic.sentence(output)
+
+    def _command(self, label: str, name: str) -> Command:
+        python = os.path.join(self.directory, ".venv", "bin", "python")
+        return Command((python, "-c", HOOK, "migrate", label, name, "--no-input", "--no-color"), self.folder)
+
+
+class _Effective(Graph):
+    """The revisions that count, given what is applied."""
+
+    def __init__(self, directory: str, found: Mapping[str, Revision]) -> None:
+        missing_parents(found)
+        self.directory = directory
+        self.revisions = found
+
+
+def _effective(found: Mapping[str, Revision], replaces: Mapping[str, Sequence[str]], done: Collection[str]) -> dict[str, Revision]:
+    """Either a squashed migration or those that it replaces, as Django decides: the old ones where only some of them are applied."""
+    now = dict(found)
+    for name, old in replaces.items():
+        some = [one for one in old if one in done]
+        if name in done or not some:
+            gone, heir = set(old), name
+        else:
+            gone, heir = {name}, old[-1]
+        now = {key: replace(one, parents=tuple(dict.fromkeys(heir if parent in gone else parent for parent in one.parents
+                                                             if (heir if parent in gone else parent) != key)))
+               for key, one in now.items() if key not in gone}
+    return now
+
+
+def _migrations(app: App, project: Project, directory: str) -> list[Migration]:
+    found = []
+    for name in sorted(os.listdir(app.folder)) if app.folder else []:
+        if name.endswith(".py") and name[0] not in "_~":
+            file = os.path.join(str(app.folder), name)
+            one = parse(app.label, name[:-3], file, os.path.relpath(file, directory), project)
+            found += [one] if one else []
+    return found
+
+
+def parse(label: str, name: str, path: str, file: str, project: Project) -> Migration | None:
+    """A migration file; None when it has no class Migration. path: to open it; file: as it is told."""
+    tree = read(path)
+    body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"), None)
+    if body is None:
+        return None
+    given = {node.targets[0].id: node.value for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+    with open(path, "rb") as opened:
+        content = opened.read()
+    talk = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in talk]
+    called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    document = ast.get_docstring(tree) or ""
+    revision = Revision(
+        revision=f"{label}.{name}", parents=(), phase=_phase(given.get("gradual_phase"), f"{label}.{name}", file, project), file=file,
+        description=document.splitlines()[0] if document else "", words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
+        concurrent=any(one.endswith("Concurrently") for one in called) or sql_text.concurrent(texts),
+        transactional=_constant(given.get("atomic")) is not False,
+        # Django records a migration with foreign keys or indexes only after the transaction that made them.
+        recorded_apart=True, sha256=sha256(content))
+    pairs = {key: _pairs(given.get(key), file, project) for key in ("dependencies", "run_before", "replaces")}
+    return Migration(label, name, pairs["dependencies"], pairs["run_before"], tuple(".".join(one) for one in pairs["replaces"]), revision)
+
+
+def _constant(node: ast.expr | None) -> object:
+    return node.value if isinstance(node, ast.Constant) else None
+
+
+def _phase(node: ast.expr | None, revision: str, file: str, project: Project) -> str:
+    """What the file says; for a file of somebody else's (in .venv) what the settings say."""
+    said: Any = UNKNOWN
+    if node is not None:
+        said = node.value if isinstance(node, ast.Constant) else ast.unparse(node)
+    elif file.startswith(".venv"):
+        phases = project.phases()
+        said = phases.get(revision, phases.get(revision.partition(".")[0], UNKNOWN))
+    found = str(said).strip().lower()
+    if found not in (*PHASES, UNKNOWN) or (found == UNKNOWN and node is not None):
+        raise DatabaseError(f"{file} has gradual_phase = {said!r}; write one of {', '.join(PHASES)}")
+    return found
+
+
+def _pairs(node: ast.expr | None, file: str, project: Project) -> tuple[tuple[str, str], ...]:
+    """[("app", "name"), swappable_dependency(…)] as pairs."""
+    found: list[tuple[str, str]] = []
+    if node is None:
+        return ()
+    if not isinstance(node, (ast.List, ast.Tuple)):
+        raise DatabaseError(f"{file}, line {node.lineno}: this list is made by code, which Gradual does not run; write it out")
+    for one in node.elts:
+        if isinstance(one, ast.Call) and ast.unparse(one.func).endswith("swappable_dependency") and ast.unparse(one.args[0]) == _USER:
+            found.append((project.user_app(), "__first__"))
+            continue
+        try:
+            app, name = value(one, {})
+        except (Unreadable, ValueError, TypeError):
+            raise DatabaseError(f"{file}, line {one.lineno}: {ast.unparse(one)} is made by code, which Gradual does not run; write (app, name)") from None
+        found.append((str(app), str(name)))
+    return tuple(found)
+
+
+def _linked(found: Mapping[str, Migration]) -> dict[str, Revision]:
+    """Revisions with their parents: dependencies, and what says that it runs before them."""
+    replaced = {one for migration in found.values() for one in migration.replaces}
+    parents = {name: [target for pair in one.dependencies for target in _targets(pair, found)] for name, one in found.items()}
+    for name, one in found.items():
+        for pair in one.before:
+            for target in _targets(pair, found):
+                parents.setdefault(target, []).append(name)
+    linked = {name: replace(one.revision, parents=tuple(dict.fromkeys(parents[name]))) for name, one in found.items()}
+    missing_parents({name: replace(one, parents=tuple(parent for parent in one.parents if parent not in replaced)) for name, one in linked.items()})
+    return linked
+
+
+def _targets(pair: tuple[str, str], found: Mapping[str, Migration]) -> list[str]:
+    """A dependency as revisions; __first__ and __latest__ are the ends of an app, and none of one without migrations."""
+    app, name = pair
+    if name not in ("__first__", "__latest__"):
+        return [f"{app}.{name}"]
+    own = {key: one for key, one in found.items() if one.label == app}
+    if name == "__first__":
+        return [key for key, one in own.items() if not any(other == app for other, _name in one.dependencies)]
+    followed = {f"{other}.{parent}" for one in own.values() for other, parent in one.dependencies}
+    return [key for key in own if key not in followed]

@@ -1,0 +1,125 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Adapter for sqitch (1.x): the plan is read by us, as are the changes that the database has; sqitch deploys one change at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import sql_text
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Command, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, sha256
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+
+# sqitch writes the name of who deploys into its registry, and asks the system for one otherwise.
+_WHO = {"SQITCH_FULLNAME": "Gradual", "SQITCH_EMAIL": "gradual@localhost"}
+# The address is in libpq's variables, so that no password is in an argument: sqitch hands its target to psql.
+_TARGET = "db:pg:"
+
+
+@dataclass
+class Change:
+    """A line of the plan. name: as in the database. unique: with the tag that tells a reworked change from its later self."""
+
+    name: str
+    line: int
+    note: str = ""
+    tags: list[str] = field(default_factory=list)
+    unique: str = ""
+
+
+class Sqitch(Graph):
+    """The plan in `<directory>/<path>`, with its folders deploy, revert and verify."""
+
+    name = "sqitch"
+
+    def __init__(self, directory: str, path: str) -> None:
+        self.directory = directory
+        self.folder = os.path.join(directory, path)
+        self.path = path
+        self.project, self.changes = _plan(self.folder)
+        self.revisions = self._read()
+
+    def recorded(self, session: Session) -> list[str]:
+        """A reworked change is in the registry once more each time: the first one there is the first one of the plan."""
+        found: list[str] = []
+        for name in revisions.sqitch(session, self.project):
+            same = [one.unique for one in self.changes if one.name == name]
+            before = sum(one in same for one in found)
+            found.append(same[before] if before < len(same) else name)
+        return found
+
+    def apply(self, revision: Revision) -> Command:
+        verified = os.path.isfile(os.path.join(self.folder, "verify", f"{revision.revision}.sql"))
+        return self._command("deploy", "--to-change", revision.revision, "--mode", "change", "--verify" if verified else "--no-verify",
+                             "--set", "VERBOSITY=verbose")
+
+    def revert(self, revision: Revision) -> Command:
+        to = ("--to-change", revision.parents[0]) if revision.parents else ()
+        return self._command("revert", *to, "-y", "--set", "VERBOSITY=verbose")
+
+    def sentence(self, output: str) -> str:
+        return sql_text.server_sentence(output)
+
+    def _command(self, word: str, *words: str) -> Command:
+        return Command(("sqitch", "--no-pager", word, _TARGET, *words), self.folder, libpq=True, variables=_WHO)
+
+    def _read(self) -> dict[str, Revision]:
+        found: dict[str, Revision] = {}
+        before: tuple[str, ...] = ()
+        for change in self.changes:
+            file = os.path.join(self.path, "deploy", f"{change.unique}.sql")
+            try:
+                with open(os.path.join(self.directory, file), "rb") as opened:
+                    content = opened.read()
+            except OSError as error:
+                raise DatabaseError(f"{file}, the deploy script of {change.unique} in the plan, cannot be read: {error.strerror}") from None
+            text = content.decode("utf-8", "replace")
+            statements = sql_text.statements(text, file, plain=False)
+            whole = bool(statements) and re.match(r"BEGIN\b", statements[0], re.I) and re.match(r"COMMIT\b", statements[-1], re.I)
+            found[change.unique] = Revision(
+                change.unique, before, sql_text.told(text, file)["phase"], change.note, sql_text.concurrent(statements), file, sql_text.words(statements),
+                bool(whole), recorded_apart=True, sha256=sha256(content))
+            before = (change.unique,)
+        return found
+
+
+def _plan(folder: str) -> tuple[str, list[Change]]:
+    """(project, changes) of sqitch.plan; its format is in sqitchplan(5)."""
+    file = os.path.join(folder, "sqitch.plan")
+    try:
+        with open(file, encoding="utf-8") as opened:
+            lines = opened.read().splitlines()
+    except OSError as error:
+        raise DatabaseError(f"there is no plan to read at {file}: {error.strerror}; `path` is the folder of sqitch.plan in the release") from None
+    project = ""
+    changes: list[Change] = []
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].split()
+        if line.startswith("%"):
+            key, _equals, value = line[1:].partition("=")
+            project = value.strip() if key.strip() == "project" else project
+        elif words and words[0].startswith("@"):
+            if not changes:
+                raise DatabaseError(f"{file}, line {number}, has the tag {words[0]} before any change")
+            changes[-1].tags.append(words[0])
+        elif words:
+            changes.append(Change(words[0], number, line.partition("# ")[2].strip()))
+    if not project:
+        raise DatabaseError(f"{file} has no line %project=; is it a plan of sqitch?")
+    return project, _unique(file, changes)
+
+
+def _unique(file: str, changes: list[Change]) -> list[Change]:
+    """Give each change a name of its own. One that is reworked later goes by the first tag behind it, as its scripts do."""
+    for place, change in enumerate(changes):
+        later = next((number for number in range(place + 1, len(changes)) if changes[number].name == change.name), None)
+        tags = [tag for one in changes[place:later] for tag in one.tags] if later else [""]
+        if not tags:
+            raise DatabaseError(f"{file}, line {change.line}: {change.name} is reworked without a tag in between")
+        change.unique = change.name + tags[0]
+    return changes

@@ -1,0 +1,126 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""SQL files read as text: statements, what their first comment tells Gradual, and what may not be in them."""
+
+from __future__ import annotations
+
+import re
+from typing import Mapping
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import PHASES, UNKNOWN
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+_CONCURRENT = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
+_TRANSACTION = re.compile(r"(BEGIN(?!\s+ATOMIC)|START\s+TRANSACTION|COMMIT|END|ROLLBACK(?!\s+TO)|ABORT|PREPARE\s+TRANSACTION)\b", re.IGNORECASE)
+_TOLD = re.compile(r"--\s*gradual:\s*(?P<words>.*)$")
+# What has to be read as a whole, because a semicolon or a dash in it means nothing.
+_WHOLE = re.compile(r"""
+    (?P<comment>--[^\n]*)
+  | (?P<block>/\*)
+  | (?P<text>[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag))
+  | (?P<open>['"] | \$(?:[A-Za-z_]\w*)?\$)
+  | (?P<end>;)
+  | (?P<meta>\\)
+""", re.VERBOSE | re.DOTALL)
+ALLOWED: Mapping[str, tuple[str, ...]] = {"phase": PHASES, "transaction": ("one", "none")}
+
+
+def statements(text: str, file: str, plain: bool = True) -> list[str]:
+    """The statements without comments. Refused: what does not end and, if plain, psql's own commands (they may turn off what protects)."""
+    found: list[str] = []
+    now: list[str] = []
+    place = 0
+    while True:
+        match = _WHOLE.search(text, place)
+        now.append(text[place:match.start() if match else len(text)])
+        if match is None:
+            break
+        place = match.end()
+        if match["block"]:
+            place = _after_comment(text, match.start(), file)
+            now.append(" ")
+        elif match["text"]:
+            now.append(match["text"])
+        elif match["meta"] and not plain:
+            place = (text + "\n").index("\n", place)
+        elif match["open"] or match["meta"]:
+            line = text.count("\n", 0, match.start()) + 1
+            what = "has a backslash command of psql" if match["meta"] else f"has a {match['open']} that is never closed"
+            raise DatabaseError(f"{file}, line {line}, {what}; write plain SQL")
+        elif match["end"] and not _in_function("".join(now)):
+            found.append("".join(now).strip())
+            now = []
+        elif match["end"]:
+            now.append(";")
+    return [one for one in (*found, "".join(now).strip()) if one]
+
+
+def _after_comment(text: str, begin: int, file: str) -> int:
+    """Where a /* comment */ ends; they nest."""
+    depth = 0
+    for mark in re.finditer(r"/\*|\*/", text[begin:]):
+        depth += 1 if mark[0] == "/*" else -1
+        if depth == 0:
+            return begin + mark.end()
+    line = text.count("\n", 0, begin) + 1
+    raise DatabaseError(f"{file}, line {line}, has a comment that is never closed; write plain SQL")
+
+
+def _in_function(statement: str) -> bool:
+    """Whether this is the beginning of a function whose body is SQL (BEGIN ATOMIC … END)."""
+    body = re.search(r"\bBEGIN\s+ATOMIC\b", statement, re.IGNORECASE)
+    return bool(body and not re.search(r"\bEND\s*$", statement[body.end():], re.IGNORECASE))
+
+
+def told(text: str, file: str) -> dict[str, str]:
+    """What the comments at the top of the file say: `-- gradual: phase=expand transaction=none`."""
+    found = {"phase": UNKNOWN, "transaction": "one"}
+    for line in text.splitlines():
+        if line.strip() and not line.lstrip().startswith("--"):
+            break
+        match = _TOLD.match(line.strip())
+        for word in match["words"].replace(",", " ").split() if match else ():
+            key, _equals, value = word.partition("=")
+            if value not in ALLOWED.get(key, ()):
+                may = " or ".join(f"{name}=({'|'.join(values)})" for name, values in ALLOWED.items())
+                raise DatabaseError(f"{file} says {word!r} in its comment for Gradual; write {may}")
+            found[key] = value
+    return found
+
+
+def description(text: str) -> str:
+    """The first comment that is not for Gradual."""
+    for line in text.splitlines():
+        if line.strip() and not line.lstrip().startswith("--"):
+            break
+        said = line.strip().lstrip("- ").strip()
+        if said and not _TOLD.match(line.strip()):
+            return said
+    return ""
+
+
+def concurrent(found: list[str]) -> bool:
+    return any(_CONCURRENT.search(re.sub(r"'(?:[^']|'')*'", "''", one)) for one in found)
+
+
+def controls_transactions(found: list[str]) -> list[str]:
+    """Statements that begin or end a transaction."""
+    return [one for one in found if _TRANSACTION.match(one)]
+
+
+def words(found: list[str]) -> frozenset[str]:
+    """Every word, as it is written and as PostgreSQL folds it: an index that is made here is among them."""
+    plain = {word for one in found for word in re.findall(r"\w+", one)}
+    return frozenset(plain | {word.lower() for word in plain})
+
+
+def server_sentence(output: str) -> str:
+    """psql's last error, with detail and hint, without place and SQLSTATE; else the last line."""
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    for number in range(len(lines) - 1, -1, -1):
+        match = re.search(r"\b(?:ERROR|FATAL|error|fatal):\s+(?:[0-9A-Z]{5}:\s+)?(?P<said>.+)$", lines[number])
+        if match:
+            said = [match["said"]]
+            said += [line.strip() for line in lines[number + 1:number + 8] if line.startswith(("DETAIL:", "HINT:"))]
+            return " ".join(said)
+    return lines[-1].strip() if lines else "it said nothing"

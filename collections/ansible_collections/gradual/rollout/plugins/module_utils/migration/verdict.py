@@ -1,0 +1,68 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""What an operator reads when a step has failed: what happened, where the database stands, what may be left, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+_FOLLOWING = "The code that runs now is not concerned. "
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the last attempt ended. ended: why we ended it, or "". lost: the connection or the server went away. deadline: seconds."""
+
+    revision: Revision
+    told: Mapping[str, Any]
+    stands: str
+    said: str
+    ended: str
+    status: int
+    waited: bool
+    lost: bool
+    deadline: float
+    folder: str
+
+
+def remains(revision: Revision, lost: bool) -> str:
+    """What may be left of an attempt."""
+    if not revision.transactional:
+        return "It does not run in one transaction, so parts of it may be there. "
+    if revision.recorded_apart and lost:
+        return "Its tool records it only after the transaction that does it, so it may be there without being recorded: look before you run it again. "
+    return "It ran in a transaction, nothing of it is left. "
+
+
+def sentence(end: Ending) -> str:
+    what = f"Revision {end.revision.revision} ({end.revision.file})"
+    blockers = "; ".join(end.told["blockers"])
+    left = remains(end.revision, end.lost or bool(end.ended))
+    if end.waited:
+        held = f", held by {blockers}" if blockers else ""
+        return (f"{what} did not get its lock in {end.told['attempts']} attempts within {end.deadline:.0f} s{held}. {end.stands}. {_FOLLOWING}"
+                "Let that transaction end, or end it with SELECT pg_terminate_backend(pid), and run the same command again.")
+    if end.ended:
+        who = f" ({blockers})" if blockers else ""
+        return f"{what} was ended: {end.ended}{who}. {end.stands}. {left}{_FOLLOWING}Run the same command again when nothing is in the way."
+    if end.status == 0:
+        return (f"{what} ended with status 0, but the database did not move to it. {end.stands}. Does the release's own configuration use DATABASE_URL, "
+                f"and commit what it does? Look in {end.folder}")
+    return f"{what} failed: {end.said}. {end.stands}. {left}{_FOLLOWING}Mend the migration in a new artifact and run deploy.yml with it."
+
+
+def same_server(before: Mapping[str, Any], now: Mapping[str, Any], stands: str | None) -> None:
+    """Refuse to go on with a server that is not the one that this run began with."""
+    here = f"This one stands at {stands or 'no revision'}"
+    after = "Nothing more is applied. What was committed last may be missing here: take a new backup of the new primary, and run again there"
+    if before["system_identifier"] != now["system_identifier"]:
+        raise DatabaseError(f"the server that came back is another cluster ({now['system_identifier']}, it was {before['system_identifier']}). {here}. {after}")
+    if now["standby"]:
+        raise DatabaseError(f"the server that came back is a standby: there was a failover, another server is the primary now. {here}. {after}")
+    if before["timeline"] != now["timeline"]:
+        raise DatabaseError(f"there was a failover: the server that came back is on timeline {now['timeline']}, this run began on {before['timeline']}. "
+                            f"{here}. {after}")
