@@ -76,8 +76,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def throwaway() -> Iterator[Server]:
-    """Make a cluster, run it, take it away."""
+def throwaway(*words: str) -> Iterator[Server]:
+    """Make a cluster, run it, take it away. words: for initdb, such as --data-checksums."""
     folder = Path(tempfile.mkdtemp(prefix="gradual-test-", dir="/tmp"))
     folder.chmod(0o755)
     who = account(RUN_AS)
@@ -87,7 +87,7 @@ def throwaway() -> Iterator[Server]:
         server = Server(folder, free.getsockname()[1])
     try:
         run_as([str(programs() / "initdb"), "-D", str(folder / "data"), "-U", RUN_AS, "--auth-local=peer", "--auth-host=scram-sha-256", "-E", "UTF8",
-                "--locale=C.UTF-8", "--no-sync"])
+                "--locale=C.UTF-8", "--no-sync", *words])
         server.pg_ctl("start")
         with effective_user(RUN_AS), Session({"dbname": "postgres", "host": str(folder), "port": str(server.port), "user": RUN_AS}) as session:
             session.run(f"CREATE ROLE {TESTER} SUPERUSER LOGIN PASSWORD '{PASSWORD}'")
