@@ -34,6 +34,13 @@ class TestBeforeARollout:
         for word in ("backup", "migrate", "release", "ramp", "verify", "rollback", "point of no return"):
             assert word in ran.screen, f"the plan does not speak of {word}"
 
+    def test_nothing_begins_where_nobody_can_tell_whether_an_alert_fires(self, run: Run) -> None:
+        before = fleet.snapshot()
+        ran = run("deploy.yml", *GOOD, "-e", "preflight_prometheus=http://127.0.0.1:9")
+        assert ran.status != 0
+        assert "It is not known whether an alert fires" in ran.screen
+        assert fleet.snapshot() == before
+
     @pytest.mark.parametrize("part", PARTS)
     def test_a_part_alone_in_check_mode_changes_nothing(self, run: Run, part: str) -> None:
         before = fleet.snapshot()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import canary, flagd, fleet, rollout
+from ansible_collections.gradual.rollout.plugins.module_utils import canary, flagd, fleet, lease, rollout, watching
 
 
 class FilterModule:
@@ -28,6 +28,8 @@ class FilterModule:
                 fleet.probes,
                 fleet.releases_on_hosts,
                 fleet.smoke_events,
+                lease.begins,
                 rollout.outcome_of,
+                watching.alarm,
             )
         }

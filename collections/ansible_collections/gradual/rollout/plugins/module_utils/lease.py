@@ -116,6 +116,11 @@ def opened(lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[st
     return Decision(_identifier(lines, manifest, request.now), [("rollout.started", start), _taken(request)])
 
 
+def begins(rollout: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    """Whether a deploy of the manifest now is a new rollout: none is open, and its release is not with all users already."""
+    return not rollout.get("open") and not (rollout.get("completed") and same_release(rollout["manifest"], manifest))
+
+
 def same_release(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two manifests bring the same to hosts, database and users, however slowly and however closely watched.
 

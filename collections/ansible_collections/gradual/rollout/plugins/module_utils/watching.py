@@ -51,14 +51,17 @@ def watch(prometheus: Prometheus, dashboard: Mapping[str, Any] | None, now: floa
         "alertmanagers": _count(prometheus, "alertmanagers", missing),
         "watchdog": None,
         "firing": [],
+        "critical": None,
         "delivered": None,
         "health_check_age_seconds": None,
         "dashboard": None,
         "not_measured": missing,
     }
     try:
-        firing = sorted({labels.get("alertname", "?") for labels, _value in prometheus.values('ALERTS{alertstate="firing"}', now)})
+        alerts = [(labels.get("alertname", "?"), labels.get("severity")) for labels, _value in prometheus.values('ALERTS{alertstate="firing"}', now)]
+        firing = sorted({name for name, _severity in alerts})
         result.update(watchdog=WATCHDOG in firing, firing=[name for name in firing if name != WATCHDOG])
+        result["critical"] = sorted({name for name, severity in alerts if severity == "critical"})
         result["delivered"] = _number(prometheus, "sum(alertmanager_notifications_total) - sum(alertmanager_notifications_failed_total)", now)
         result["health_check_age_seconds"] = _number(prometheus, f"{now:.3f} - min({HEALTH_CHECK})", now)
     except PrometheusError as error:
@@ -71,6 +74,19 @@ def watch(prometheus: Prometheus, dashboard: Mapping[str, Any] | None, now: floa
     else:
         result["dashboard"] = answered(prometheus, dashboard, now)
     return result
+
+
+def alarm(monitoring: Mapping[str, Any], accepted: Sequence[str] = ()) -> str:
+    """Why no rollout should begin just now, or "": a critical alert fires that nobody has accepted, or nobody can tell."""
+    critical = monitoring.get("critical")
+    if critical is None:
+        return f"It is not known whether an alert fires: {'; '.join(monitoring.get('not_measured') or ['Prometheus was not asked'])}. Mend the monitoring first."
+    loud = [name for name in critical if name not in accepted]
+    if not loud:
+        return ""
+    names = ", ".join(f'"{name}"' for name in loud)
+    return (f"A rollout does not begin while something is wrong: {', '.join(loud)} {'fires' if len(loud) == 1 else 'fire'}. See docs/runbooks/{loud[0]}.md. "
+            f"Where this release is the cure: -e '{{\"preflight_accepted_alerts\": [{names}]}}'")
 
 
 def front_door(url: str, ca_path: str | None, internal: Sequence[str] = INTERNAL) -> dict[str, Any]:

@@ -68,6 +68,11 @@ monitoring:
       type: list
       elements: str
       returned: success
+    critical:
+      description: Those of them whose severity is critical; null where Prometheus could not be asked.
+      type: list
+      elements: str
+      returned: success
     delivered:
       description: Notifications that Alertmanager has delivered since it began.
       type: float

@@ -84,7 +84,9 @@ def test_a_rollout_from_start_to_end(book: Book) -> None:
 ])
 def test_a_completed_release_that_would_be_watched_otherwise_is_not_rolled_out_again(book: Book, change: dict[str, Any], wanted: list[str]) -> None:
     book.open()
+    assert not lease.begins(book.state, MANIFEST)
     book.close()
+    assert lease.begins(book.state, {**MANIFEST, **change}) == bool(wanted)
     assert book.open(BOB, manifest={**MANIFEST, **change}) == wanted
 
 

@@ -18,7 +18,8 @@ NOW = 1_700_000_000.0
 SERIES: dict[str, list[dict[str, Any]]] = {
     'ALERTS{alertstate="firing"}': [
         {"metric": {"alertname": "Watchdog"}, "value": [NOW, "1"]},
-        {"metric": {"alertname": "HostDown"}, "value": [NOW, "1"]},
+        {"metric": {"alertname": "HostDown", "severity": "critical"}, "value": [NOW, "1"]},
+        {"metric": {"alertname": "DiskFull", "severity": "warning"}, "value": [NOW, "1"]},
     ],
     "sum(alertmanager_notifications_total) - sum(alertmanager_notifications_failed_total)": [{"metric": {}, "value": [NOW, "6"]}],
     f"{NOW:.3f} - min(gradual_health_check_last_run_timestamp_seconds)": [{"metric": {}, "value": [NOW, "143"]}],
@@ -77,7 +78,8 @@ def test_what_is_watched_is_counted(url: str) -> None:
         "rules": 2,
         "alertmanagers": 1,
         "watchdog": True,
-        "firing": ["HostDown"],
+        "firing": ["DiskFull", "HostDown"],
+        "critical": ["HostDown"],
         "delivered": 6.0,
         "health_check_age_seconds": 143.0,
         "dashboard": {"panels": 2, "queries": 3, "answered": 2, "silent": ["Up: nothing_of_that_name"]},
@@ -87,9 +89,21 @@ def test_what_is_watched_is_counted(url: str) -> None:
 
 def test_what_is_not_there_is_not_measured_and_never_zero() -> None:
     seen = watching.watch(Prometheus("http://127.0.0.1:9", timeout=1), DASHBOARD, NOW)
-    assert {seen[key] for key in ("rules", "alertmanagers", "watchdog", "delivered", "health_check_age_seconds")} == {None}
+    assert {seen[key] for key in ("rules", "alertmanagers", "watchdog", "critical", "delivered", "health_check_age_seconds")} == {None}
     assert seen["dashboard"] is None
     assert len(seen["not_measured"]) == 3
+
+
+@pytest.mark.parametrize(("critical", "accepted", "wanted"), [
+    ([], [], ""),
+    (["HostDown"], ["HostDown"], ""),
+    (["HostDown"], ["DiskFull"], "HostDown fires. See docs/runbooks/HostDown.md. Where this release is the cure: -e '{\"preflight_accepted_alerts\": [\"HostDown\"]}'"),
+    (["DiskFull", "HostDown"], ["HostDown"], "DiskFull fires"),
+    (None, ["HostDown"], "It is not known whether an alert fires: nobody answers. Mend the monitoring first."),
+])
+def test_no_rollout_begins_while_an_alert_fires_or_nobody_can_tell(critical: list[str] | None, accepted: list[str], wanted: str) -> None:
+    said = watching.alarm({"critical": critical, "not_measured": ["nobody answers"]}, accepted)
+    assert said == wanted if not wanted else wanted in said
 
 
 def test_without_a_dashboard_that_is_said(url: str) -> None:
