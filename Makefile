@@ -53,7 +53,7 @@ rules-test: environment packages ## alert rules, routes, the gate and the dashbo
 	$(PYTEST) tests/rules tests/services
 
 database-test: environment packages ## backups and migrations on a PostgreSQL of the tests' own
-	$(PYTEST) tests/database
+	$(PYTEST) tests/database tests/faults
 
 storefront-test: environment packages ## the reference application on a PostgreSQL of the tests' own
 	$(PYTEST) examples/storefront/tests
@@ -80,6 +80,9 @@ bench-backup: environment packages ## taking, proving and restoring backups, bes
 bench-look: environment ## what one look of the gate costs in time of our own, and how many traces a second replay judges
 	@PYTHONPATH=collections:. python -m tests.bench.speed
 
+bench-faults: environment packages ## every fault that a backup or a migration has to survive, and what finds damage in a backup: docs/bench-faults.md
+	@PYTHONPATH=collections:. python -m tests.faults $(BENCH)
+
 replay: environment ## what the gate would have said of recorded counts (COUNTS=file.json [GATE=gate.yml]): docs/gates.md
 	@test -n "$(COUNTS)" || { echo "replay: which counts? make replay COUNTS=file.json [GATE=gate.yml]" >&2; exit 2; }
 	@PYTHONPATH=collections python -m ansible_collections.gradual.rollout.plugins.module_utils.replay $(COUNTS) $(GATE)
@@ -101,4 +104,4 @@ clean: ## remove all that was made: fleets demo and test, images, environments, 
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet environment packages test test-fleet stories lint unit unit-beside second-environment rules-test database-test storefront-test fleet-test bench-gates bench-locks bench-backup bench-look replay check-report lock clean
+.PHONY: help demo fleet environment packages test test-fleet stories lint unit unit-beside second-environment rules-test database-test storefront-test fleet-test bench-gates bench-locks bench-backup bench-look bench-faults replay check-report lock clean
