@@ -154,7 +154,7 @@ SPEC: dict[str, Field] = {
     "migrations": {
         "type": "dict",
         "options": {
-            "adapter": {"type": "str", "default": "alembic", "choices": ["alembic"], "description": "What runs them."},
+            "adapter": {"type": "str", "default": "alembic", "choices": ["alembic", "django", "sql", "sqitch"], "description": "What runs them."},
             "path": {
                 "type": "str",
                 "default": "migrations",

@@ -18,7 +18,9 @@ description:
   - Revisions that use CONCURRENTLY run without a lock timeout, which would only leave invalid indexes. Such indexes of an attempt that died are dropped
     before, and those that are invalid afterwards are rebuilt.
   - Runs alone. A second migrator, a backup by this collection and any running pg_dump of this database are waited for until O(deadline).
-  - Applies revisions of the phase V(expand) only, unless asked for more. The phase is read from the top level of the revision's file, C(phase = "expand").
+  - Applies revisions of the phase V(expand) only, unless asked for more. The phase is read from the revision's file, C(phase = "expand") at the top level
+    of one of Alembic's.
+  - Keeps the SHA-256 of each revision's file in the database, in C(gradual.migration_step), and refuses to go on when one was edited after it was applied.
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
@@ -32,20 +34,25 @@ attributes:
     support: none
 options:
   adapter:
-    description: The migration tool.
+    description:
+      - The migration tool. V(sql) is a folder of plain SQL files, C(0001_orders.sql), which psql runs, each in one transaction with the row that records it.
+      - "For V(sql) and V(sqitch) the phase is in a comment at the top of the file, C(-- gradual: phase=expand); for V(django) it is the attribute
+        C(gradual_phase) of the class C(Migration), and for apps of others the setting C(GRADUAL_PHASES), by the label of the app."
     type: str
-    choices: [alembic]
+    choices: [alembic, django, sql, sqitch]
     default: alembic
   directory:
-    description: Folder of the staged release, with its own C(.venv) and C(alembic.ini).
+    description: Folder of the staged release, with its own C(.venv) where the tool is Alembic or Django.
     type: path
     required: true
   path:
-    description: Folder of the migrations below O(directory), the one that holds C(versions).
+    description:
+      - Folder of the migrations below O(directory). The one that holds C(versions) for Alembic, C(manage.py) for Django, C(sqitch.plan) for sqitch, or the
+        SQL files themselves.
     type: str
     default: migrations
   target:
-    description: V(head), a revision, or the first letters of one.
+    description: V(head), a revision, or the first letters of one. A revision of Django's is C(app.name).
     type: str
     default: head
   phase:
@@ -96,6 +103,12 @@ options:
     description: Seconds that one revision may run.
     type: int
     default: 3600
+  max_lag_bytes:
+    description: Before each step, wait until no replica is further behind than this. Until O(deadline); nothing is waited for when this is not given.
+    type: int
+  max_lag_seconds:
+    description: The same in seconds.
+    type: float
 seealso:
   - module: gradual.rollout.backup_verify
 """
@@ -112,6 +125,16 @@ EXAMPLES = r"""
     directory: /opt/storefront/releases/2.0.0-1f3a5c7e9b2d
     environment_file: /etc/gradual/storefront/database.environment
     receipt: "{{ proven.receipt }}"
+
+- name: The same for a Django project whose manage.py is at the top of the release, not while a replica is far behind
+  gradual.rollout.migration:
+    state: applied
+    adapter: django
+    path: .
+    directory: /opt/storefront/releases/2.0.0-1f3a5c7e9b2d
+    environment_file: /etc/gradual/storefront/database.environment
+    receipt: "{{ proven.receipt }}"
+    max_lag_seconds: 10
 """
 
 RETURN = r"""
@@ -190,14 +213,12 @@ identity:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters, guards
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed, Migrator, Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
-ADAPTERS = {"alembic": Alembic}
 ARGUMENTS = {
-    "adapter": {"type": "str", "choices": ["alembic"], "default": "alembic"},
+    "adapter": {"type": "str", "choices": ["alembic", "django", "sql", "sqitch"], "default": "alembic"},
     "directory": {"type": "path", "required": True},
     "path": {"type": "str", "default": "migrations"},
     "target": {"type": "str", "default": "head"},
@@ -213,11 +234,14 @@ ARGUMENTS = {
     "pause_ms": {"type": "int", "default": 500},
     "deadline": {"type": "int", "default": 60},
     "timeout": {"type": "int", "default": 3600},
+    "max_lag_bytes": {"type": "int"},
+    "max_lag_seconds": {"type": "float"},
     "run_as": {"type": "str", "default": "postgres"},
     "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
     "port": {"type": "int", "default": 5432},
 }
-_SAME = ("target", "phase", "receipt", "max_age", "run_as", "migrate_as", "socket_directory", "port", "lock_timeout_ms", "pause_ms", "deadline", "timeout")
+_SAME = ("target", "phase", "receipt", "max_age", "run_as", "migrate_as", "socket_directory", "port", "lock_timeout_ms", "pause_ms", "deadline", "timeout",
+         "max_lag_bytes", "max_lag_seconds")
 
 
 def request(module: AnsibleModule) -> Request:
@@ -247,7 +271,7 @@ def migrate(module: AnsibleModule) -> dict[str, object]:
         nothing: dict[str, object] = {key: [] for key in ("pending", "would_apply", "applied", "left", "invalid_indexes")}
         told = f"the release is not staged in {module.params['directory']} yet; what is pending can be told only then"
         return {"changed": True, "message": told, "from": None, "to": None, "current": None, "identity": {}, **nothing}
-    adapter = ADAPTERS[module.params["adapter"]](os.path.realpath(module.params["directory"]), module.params["path"])
+    adapter = adapters.of(module.params["adapter"], os.path.realpath(module.params["directory"]), module.params["path"])
     with Migrator(request(module), adapter) as migrator:
         if module.params["state"] == "info":
             return {"changed": False, **migrator.info()}
