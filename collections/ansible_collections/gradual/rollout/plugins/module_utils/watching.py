@@ -80,7 +80,8 @@ def alarm(monitoring: Mapping[str, Any], accepted: Sequence[str] = ()) -> str:
     """Why no rollout should begin just now, or "": a critical alert fires that nobody has accepted, or nobody can tell."""
     critical = monitoring.get("critical")
     if critical is None:
-        return f"It is not known whether an alert fires: {'; '.join(monitoring.get('not_measured') or ['Prometheus was not asked'])}. Mend the monitoring first."
+        reason = "; ".join(monitoring.get("not_measured") or ["Prometheus was not asked"])
+        return f"It is not known whether an alert fires: {reason}. Mend the monitoring first."
     loud = [name for name in critical if name not in accepted]
     if not loud:
         return ""
