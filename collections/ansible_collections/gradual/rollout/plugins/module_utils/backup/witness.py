@@ -1,0 +1,163 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Which locks a migration takes on a throwaway copy, told by the migration's own transaction.
+
+Looking at pg_locks from outside misses locks that are held for a moment. So on the copy a trigger on the tool's table of revisions, which is
+written last before the commit, and an event trigger after each command of the schema's language write down what their own session holds then:
+nothing that a transaction has locked is let go before it ends. What runs in no transaction of its own (CONCURRENTLY) is looked at from outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from typing import Any, Iterator, Mapping, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, clean_environment, die_with_parent
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+
+SCHEMA = "gradual_rehearsal"
+NAME = "gradual-rehearsal"
+# Weakest first, as PostgreSQL's manual lists them (13.3.1).
+MODES = ("AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock",
+         "AccessExclusiveLock")
+# Those that somebody who writes rows waits for.
+AGAINST_WRITES = MODES[4:]
+
+_SETUP = f"""
+CREATE SCHEMA {SCHEMA};
+CREATE TABLE {SCHEMA}.seen (relation oid, mode text, source text, transaction bigint, seconds numeric, UNIQUE (relation, mode, source, transaction));
+CREATE TABLE {SCHEMA}.known (relation oid PRIMARY KEY, name text, filenode oid);
+
+CREATE FUNCTION {SCHEMA}.note(source text) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+  INSERT INTO {SCHEMA}.seen
+  SELECT l.relation, l.mode, source, txid_current(), extract(epoch FROM clock_timestamp() - transaction_timestamp())
+    FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+   WHERE l.locktype = 'relation' AND l.pid = pg_backend_pid()
+  ON CONFLICT DO NOTHING
+$$;
+CREATE FUNCTION {SCHEMA}.recorded() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+  BEGIN PERFORM {SCHEMA}.note('record'); RETURN NULL; END
+$$;
+CREATE FUNCTION {SCHEMA}.commanded() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+  BEGIN
+    -- What Gradual itself makes in between belongs to no migration.
+    IF current_setting('application_name') = '{APPLICATION_NAME}' THEN PERFORM {SCHEMA}.note('command'); END IF;
+  END
+$$;
+CREATE PROCEDURE {SCHEMA}.watch(name text) LANGUAGE plpgsql AS $$
+  BEGIN
+    LOOP
+      INSERT INTO {SCHEMA}.seen
+      SELECT l.relation, l.mode, 'watch', 0, 0 FROM pg_stat_activity a JOIN pg_locks l USING (pid)
+       WHERE a.application_name = name AND a.datname = current_database() AND l.locktype = 'relation'
+      ON CONFLICT DO NOTHING;
+      COMMIT;
+      PERFORM pg_sleep(0.01);
+      COMMIT;
+    END LOOP;
+  END
+$$;
+CREATE EVENT TRIGGER {SCHEMA}_commanded ON ddl_command_end EXECUTE FUNCTION {SCHEMA}.commanded()
+"""
+_KNOWN = f"""
+INSERT INTO {SCHEMA}.known SELECT c.oid, n.nspname || '.' || c.relname, pg_relation_filenode(c.oid)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'gradual', %s)
+   AND c.relname <> ALL(%s)
+"""
+# Where each tool records what it has applied.
+RECORDS = ("alembic_version", "django_migrations", "gradual_sql_migration", "changes")
+_RECORDS = """
+SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.relname = ANY(%s) AND (c.relname = 'changes') = (n.nspname = 'sqitch')
+"""
+
+
+class Witness:
+    """Call `begin` before a revision and `tell` after it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        session.run(_SETUP)
+
+    def begin(self) -> None:
+        """Note which tables there are, ask the tool's own to tell, and forget what was seen."""
+        self.session.run(f"TRUNCATE {SCHEMA}.known")
+        self.session.run(_KNOWN, (SCHEMA, list(RECORDS)))
+        for names in self.session.rows(_RECORDS, (list(RECORDS),)):
+            table = quote(*names)
+            self.session.run(f"DROP TRIGGER IF EXISTS zzz_gradual_rehearsal ON {table}")
+            self.session.run(f"CREATE TRIGGER zzz_gradual_rehearsal AFTER INSERT OR UPDATE OR DELETE ON {table}"
+                             f" FOR EACH STATEMENT EXECUTE FUNCTION {SCHEMA}.recorded()")
+        self.session.run(f"TRUNCATE {SCHEMA}.seen")
+
+    def tell(self, whole: bool) -> dict[str, Any]:
+        """{"locks": [{table, mode}], "exact": bool, "rewrote": [table], "held_seconds": float | None}: the strongest lock on each table.
+
+        whole: the revision is one transaction. held_seconds: how old that was when it wrote its revision; only the commit came after.
+        """
+        rows = self.session.rows(f"SELECT k.name, s.mode, s.source, s.transaction, s.seconds::float8 FROM {SCHEMA}.seen s"
+                                 f" LEFT JOIN {SCHEMA}.known k USING (relation)")
+        rewrote = self.session.rows(f"SELECT name FROM {SCHEMA}.known WHERE EXISTS (SELECT FROM pg_class WHERE oid = relation)"
+                                    " AND pg_relation_filenode(relation) IS DISTINCT FROM filenode ORDER BY 1")
+        records = [row for row in rows if row[2] == "record"]
+        return {"locks": strongest(rows), "exact": whole and exact(rows), "rewrote": [row[0] for row in rewrote],
+                "held_seconds": round(max(float(row[4]) for row in records), 3) if records and whole else None}
+
+
+def strongest(rows: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
+    """The strongest mode on each table, strongest first; rows begin with name (None: made meanwhile) and mode."""
+    found: dict[str, str] = {}
+    for name, mode, *_rest in rows:
+        if name is not None and mode in MODES and MODES.index(mode) >= MODES.index(found.get(name, MODES[0])):
+            found[name] = mode
+    return [{"table": name, "mode": found[name]} for name in sorted(found, key=lambda one: (-MODES.index(found[one]), one))]
+
+
+def exact(rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether one transaction did all of it and told its locks at its end: every other sight is of that transaction too.
+
+    rows: (name, mode, source, transaction, …); a sight from outside has no transaction, so it must say nothing new.
+    """
+    told = {row[3] for row in rows if row[2] == "record"}
+    held = {(row[0], row[1]) for row in rows if row[2] == "record"}
+    return len(told) == 1 and all(row[3] in told if row[2] == "command" else row[0] is None or (row[0], row[1]) in held for row in rows)
+
+
+@contextlib.contextmanager
+def watching(session: Session, psql: str, parameters: Mapping[str, str], run_as: str | None) -> Iterator[None]:
+    """Look at the locks of migrations every 10 ms from a session of its own while the block runs. run_as: only where we are root."""
+    identity: dict[str, Any] = {}
+    if run_as is not None:
+        who = account(run_as)
+        identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+    process = subprocess.Popen(
+        [psql, "--no-psqlrc", "--quiet", "--no-password", "--host", parameters["host"], "--port", parameters["port"], "--dbname", parameters["dbname"],
+         "--command", f"CALL {SCHEMA}.watch('{APPLICATION_NAME}')"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/", preexec_fn=die_with_parent,  # noqa: PLW1509
+        env={**clean_environment(), "PGAPPNAME": NAME}, **identity)
+    try:
+        _wait_until_watched(session, process)
+        yield
+        if process.poll() is not None:
+            raise DatabaseError(f"nobody saw the locks of what ran in no transaction: {_words(process)}")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _wait_until_watched(session: Session, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 20
+    while not session.value("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = %s AND query LIKE 'CALL %%')", (NAME,)):
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            raise DatabaseError(f"the locks of migrations cannot be watched: {_words(process)}")
+        time.sleep(0.02)
+
+
+def _words(process: subprocess.Popen[bytes]) -> str:
+    return " ".join(process.communicate()[1].decode(errors="replace").split()) or f"psql ended with status {process.returncode}"
