@@ -43,6 +43,19 @@ FEATURE: dict[str, Field] = {
     },
 }
 
+WAIVER: dict[str, Field] = {
+    "revision": {"type": "str", "required": True, "pattern": r"[\w.-]+", "example": '"0003"', "description": "The revision that the finding is about."},
+    "rule": {"type": "str", "required": True, "pattern": r"[a-z][a-z-]*", "example": "create-trigger", "description": "The rule of migration_lint."},
+    "reason": {"type": "str", "required": True, "example": "the table has 60 rows", "description": "Why it does no harm here, as a sentence."},
+    "until": {
+        "type": "str",
+        "required": True,
+        "pattern": r"\d{4}-\d{2}-\d{2}",
+        "example": '"2027-03-31"',
+        "description": "The last day on which this holds.",
+    },
+}
+
 BAKE: dict[str, Field] = {
     "canary": {
         "type": "int",
@@ -121,6 +134,39 @@ GATE: dict[str, Field] = {
     },
 }
 
+BACKFILL: dict[str, Field] = {
+    "name": {"type": "str", "required": True, "pattern": NAME, "example": "total-in-cents", "description": "By which its progress is kept."},
+    "table": {
+        "type": "str",
+        "required": True,
+        "pattern": r"[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62})?",
+        "example": "orders",
+        "description": "The table, with its schema where that is not the owner's first one.",
+    },
+    "key": {
+        "type": "str",
+        "pattern": r"[A-Za-z_]\w{0,62}",
+        "example": "id",
+        "description": "Column by which the batches go, NOT NULL and the first of an index; id without it.",
+    },
+    "set": {
+        "type": "str",
+        "required": True,
+        "pattern": r"[^;]*\S[^;]*",
+        "example": "cents = total * 100",
+        "description": "Assignments of an UPDATE.",
+    },
+    "where": {
+        "type": "str",
+        "required": True,
+        "pattern": r"[^;]*\S[^;]*",
+        "example": "cents IS NULL",
+        "description": "Which rows are still to do; false once a row is done.",
+    },
+    "batch": {"type": "int", "least": 1, "most": 100000, "description": "Rows of the first batch, 1000 without it; the later ones follow the time they take."},
+    "pause_ms": {"type": "int", "least": 0, "description": "Milliseconds after each batch at the least, 100 without it."},
+}
+
 SPEC: dict[str, Field] = {
     "application": {"type": "str", "required": True, "pattern": NAME, "example": "storefront", "description": "Name of the application."},
     "version": {"type": "str", "required": True, "pattern": VERSION, "example": "2.0.0", "description": "Version that is released."},
@@ -163,6 +209,19 @@ SPEC: dict[str, Field] = {
                 "description": "Where they are in the artifact.",
             },
             "target": {"type": "str", "required": True, "pattern": r"[\w.-]+", "example": '"0003"', "description": "Revision to migrate to."},
+            "waivers": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": WAIVER,
+                "description": "Findings of migration_lint that somebody has looked at.",
+            },
+            "backfills": {
+                "type": "list",
+                "elements": "dict",
+                "options": BACKFILL,
+                "description": "Rows that playbooks/backfill.yml fills in after the rollout, all of them before contract.",
+            },
         },
         "description": "Migrations of the database; none without it.",
     },

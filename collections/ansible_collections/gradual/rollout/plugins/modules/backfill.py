@@ -1,0 +1,285 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Fill in the rows that were there before a migration: a thin shell over module_utils/migration/backfill_runner.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backfill
+short_description: Fill in existing rows batch by batch, resumably, without being in anybody's way
+version_added: "0.1.0"
+description:
+  - Goes through a table in the order of its key. Each batch is one short transaction that changes rows and moves the recorded position, so that a run which is
+    killed anywhere loses nothing and repeats nothing. The next run goes on from there.
+  - Rows that others hold are left out and come in a later pass. A backfill is complete when no row meets C(where) any more, and only then.
+  - The size of a batch follows the time that it takes, O(batch_ms). After each one comes a pause at least as long as the batch took.
+  - Waits while a replica is too far behind, while the server is busy, and while a migration of the database runs.
+  - Runs with the rights of the role in C(DATABASE_URL), the owner of the schema. One run at a time in a database.
+  - A backfill whose C(table), C(key), C(set) or C(where) is not what it was when it began is refused.
+author:
+  - The Gradual project (@gradual)
+extends_documentation_fragment:
+  - gradual.rollout.database
+attributes:
+  check_mode:
+    description: Tells how many rows are left. Changes nothing.
+    support: full
+  diff_mode:
+    description: There is nothing to show but numbers.
+    support: none
+options:
+  backfills:
+    description: What to fill in, in this order.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: By which its progress is kept in the table C(gradual.backfill).
+        type: str
+        required: true
+      table:
+        description: The table, with its schema where the role's search path does not lead to it.
+        type: str
+        required: true
+      key:
+        description: Column that is NOT NULL and the first of an index, by which the batches go.
+        type: str
+        default: id
+      set:
+        description: Assignments of an UPDATE. After them O(backfills[].where) must be false.
+        type: str
+        required: true
+      where:
+        description: Condition of the rows that are still to do.
+        type: str
+        required: true
+      batch:
+        description: Rows of the first batch. A batch grows to ten times that at the most.
+        type: int
+        default: 1000
+      pause_ms:
+        description: Milliseconds after each batch at the least.
+        type: int
+        default: 100
+  state:
+    description: V(info) tells how far each one is, V(complete) goes on until all are complete or O(deadline) has passed.
+    type: str
+    choices: [info, complete]
+    default: info
+  prove:
+    description: With O(state=info), looks for rows that are left over also where the record says that all is done. This may read a whole table.
+    type: bool
+    default: false
+  database:
+    description: Name of the database. Taken from the C(DATABASE_URL) when it is not given.
+    type: str
+  environment_file:
+    description: File on this host with lines of C(KEY=value), C(DATABASE_URL) of the role that owns the schema among them.
+    type: path
+  database_url:
+    description: The C(DATABASE_URL) itself, instead of a file.
+    type: str
+  deadline:
+    description: Seconds after which it stops. What is done stays done, and the next run goes on.
+    type: float
+    default: 3600
+  batch_ms:
+    description: Milliseconds that a batch should take.
+    type: int
+    default: 200
+  lock_timeout_ms:
+    description: Milliseconds that a batch waits for a lock before it is tried again later.
+    type: int
+    default: 50
+  lag_bytes:
+    description: How many bytes of WAL a replica may be behind. V(0) sets no limit.
+    type: int
+    default: 67108864
+  lag_seconds:
+    description: How many seconds a replica may be behind. V(0) sets no limit.
+    type: float
+    default: 10
+  lag_ignored:
+    description: Names (C(application_name)) of replicas that are late on purpose.
+    type: list
+    elements: str
+    default: []
+  active_sessions:
+    description: How many sessions of others may have a statement running while a batch is done. Without it, twice as many as this host has processors.
+    type: int
+seealso:
+  - module: gradual.rollout.migration
+"""
+
+EXAMPLES = r"""
+- name: Fill in the cents of the orders
+  gradual.rollout.backfill:
+    state: complete
+    environment_file: /etc/gradual/storefront/database.environment
+    backfills:
+      - name: total-in-cents
+        table: orders
+        set: cents = total * 100
+        where: cents IS NULL
+
+- name: Is all of it done?
+  gradual.rollout.backfill:
+    prove: true
+    environment_file: /etc/gradual/storefront/database.environment
+    backfills: "{{ manifest.migrations.backfills }}"
+  register: filled
+"""
+
+RETURN = r"""
+backfills:
+  description: Each one, in order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+    table:
+      description: Its table.
+      type: str
+    finished:
+      description: Whether it is complete.
+      type: bool
+    begun:
+      description: Whether a run has begun it.
+      returned: with O(state=info)
+      type: bool
+    position:
+      description: The key, as text, up to which the present pass has come; null at the beginning of one.
+      returned: with O(state=info)
+      type: str
+    total_rows:
+      description: Rows changed by all runs.
+      returned: with O(state=info)
+      type: int
+    recorded:
+      description: Whether this run had anything to record.
+      returned: with O(state=complete)
+      type: bool
+    passes:
+      description: How often this run has come to the end of the table, or was on its way there.
+      returned: with O(state=complete)
+      type: int
+    rows:
+      description: Rows changed by this run.
+      returned: with O(state=complete)
+      type: int
+    batches:
+      description: Batches of this run.
+      returned: with O(state=complete)
+      type: int
+    seconds:
+      description: How long this run was at it.
+      returned: with O(state=complete)
+      type: float
+    paused:
+      description: "Seconds paused, by reason: between batches, lag, load, migration, held rows, retries."
+      returned: with O(state=complete)
+      type: dict
+    retries:
+      description: Batches that were taken back, by a lock that was not to be had or a lost connection, and done again.
+      returned: with O(state=complete)
+      type: int
+    waits_for:
+      description: What is in its way; empty when nothing is.
+      returned: with O(state=complete)
+      type: str
+    left:
+      description: "Rows that are still to do, C({rows, how}); how is counted, proven, or estimated by the planner for a table of more than 64 MiB."
+      type: dict
+    remaining_seconds:
+      description: At the pace of this run; null when it has changed nothing.
+      returned: with O(state=complete)
+      type: float
+finished:
+  description: Whether all are complete.
+  returned: success
+  type: bool
+message:
+  description: How far it is, in a sentence.
+  returned: success
+  type: str
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill import backfills, sentence
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_runner import Runner
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_sessions import Request, variables_of
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.lag import Limits
+
+BACKFILL = {
+    "name": {"type": "str", "required": True},
+    "table": {"type": "str", "required": True},
+    "key": {"type": "str", "default": "id", "no_log": False},
+    "set": {"type": "str", "required": True},
+    "where": {"type": "str", "required": True},
+    "batch": {"type": "int", "default": 1000},
+    "pause_ms": {"type": "int", "default": 100},
+}
+ARGUMENTS = {
+    "backfills": {"type": "list", "elements": "dict", "required": True, "options": BACKFILL},
+    "state": {"type": "str", "choices": ["info", "complete"], "default": "info"},
+    "prove": {"type": "bool", "default": False},
+    "database": {"type": "str"},
+    "environment_file": {"type": "path"},
+    "database_url": {"type": "str", "no_log": True},
+    "deadline": {"type": "float", "default": 3600},
+    "batch_ms": {"type": "int", "default": 200},
+    "lock_timeout_ms": {"type": "int", "default": 50},
+    "lag_bytes": {"type": "int", "default": 67108864},
+    "lag_seconds": {"type": "float", "default": 10},
+    "lag_ignored": {"type": "list", "elements": "str", "default": []},
+    "active_sessions": {"type": "int"},
+    "run_as": {"type": "str", "default": "postgres"},
+    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
+    "port": {"type": "int", "default": 5432},
+}
+_SAME = ("run_as", "socket_directory", "port", "deadline", "batch_ms", "lock_timeout_ms")
+
+
+def request(module: AnsibleModule) -> Request:
+    """The module's options as a request."""
+    given = module.params
+    variables = variables_of(given["environment_file"], given["database_url"])
+    module.no_log_values.update(guards.secrets(variables))
+    limits = Limits(given["lag_bytes"] or None, given["lag_seconds"] or None, tuple(given["lag_ignored"]))
+    active = given["active_sessions"] if given["active_sessions"] is not None else 2 * (os.cpu_count() or 1)
+    return Request(database=given["database"] or guards.database_of(variables["DATABASE_URL"]), variables=variables, limits=limits, active_sessions=active,
+                   **{key: given[key] for key in _SAME})
+
+
+def fill(module: AnsibleModule) -> dict[str, object]:
+    """Look or go on, as asked."""
+    wanted = backfills(module.params["backfills"])
+    with Runner(request(module), wanted) as runner:
+        looking = module.check_mode or module.params["state"] == "info"
+        found = runner.info(module.params["prove"] or module.check_mode) if looking else runner.run()
+    finished = all(one["finished"] for one in found)
+    changed = any(one["rows"] > 0 or one["recorded"] for one in found) if not looking else module.params["state"] == "complete" and not finished
+    return {"changed": changed, "backfills": found, "finished": finished, "message": sentence(found)}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, required_one_of=[("environment_file", "database_url")],
+                           mutually_exclusive=[("environment_file", "database_url")])
+    try:
+        result = fill(module)
+    except DatabaseError as error:
+        module.fail_json(msg=f"Nothing more is filled in: {error}")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
