@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -18,11 +19,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PREFIX
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 from tests.database.conftest import fill
-from tests.database.server import OWNER, Server, Shop, meanwhile, until
+from tests.database.server import OWNER, RUN_AS, Server, Shop, meanwhile, until
 
 from .fault import Seen, shortened
 
@@ -96,6 +98,12 @@ def receipt(shop: Shop, **changes: Any) -> dict[str, Any]:
     kept = {key: identity[key] for key in ("database", "system_identifier", "timeline")}
     return receipts.sealed({"schema": 1, "id": "by-hand", "host": "elsewhere", "path": "/nowhere", "revision": shop.revision(), "level": "restored",
                             "taken_at": receipts.now(), "files": {}, **kept, **changes})
+
+
+def demoted() -> dict[str, Any]:
+    """What makes a program run as the cluster's user."""
+    who = account(RUN_AS)
+    return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 @contextmanager

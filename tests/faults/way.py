@@ -8,7 +8,6 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed
@@ -20,16 +19,10 @@ from tests.database.server import OWNER, PASSWORD, RUN_AS, Shop, meanwhile, prog
 
 from .fault import NotHere, Seen, fault
 from .locks import in_the_way
-from .stage import Stage, Watch, columns, receipt, users
+from .stage import Stage, Watch, columns, demoted, receipt, users
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
-
-
-def demoted() -> dict[str, Any]:
-    """What makes a program run as the cluster's user."""
-    who = account(RUN_AS)
-    return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 @contextlib.contextmanager

@@ -1,0 +1,66 @@
+"""Damages to backups, each as it happens: after the backup was sealed, or before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
+
+
+@dataclass(frozen=True)
+class Damage:
+    """method and format: of the backup that is damaged. fits: it was there before the checksums were made, so they fit."""
+
+    name: str
+    method: str
+    format: str
+    do: Callable[[Path], object]
+    fits: bool = False
+
+
+def flip(path: Path, share: float = 0.6) -> None:
+    """One bit of the file, that far into it."""
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * share)] ^= 0x10
+    path.write_bytes(bytes(data))
+
+
+def cut(path: Path, share: float = 0.5) -> None:
+    os.truncate(path, int(path.stat().st_size * share))
+
+
+def largest(folder: Path, pattern: str) -> Path:
+    """The table's file, where there is one of interest."""
+    return max((path for path in folder.glob(pattern) if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def one_digit(path: Path) -> None:
+    """0x31 becomes 0x33 in an amount that is stored as text: one bit."""
+    before = path.read_bytes()
+    after = before.replace(b"\tpaid\t1.00\t", b"\tpaid\t3.00\t", 1)
+    assert after != before
+    path.write_bytes(after)
+
+
+def reseal(folder: Path) -> None:
+    """Checksums and seal as they would be had the damage been there when they were made."""
+    receipts.write(str(folder), {**receipts.read(str(folder)), "files": store.summed(str(folder))})
+
+
+DUMP = "database.dump"
+DAMAGES = [
+    Damage("dump cut in half", "dump", "custom", lambda at: cut(at / DUMP)),
+    Damage("dump cut in half, before its checksum", "dump", "custom", lambda at: cut(at / DUMP), fits=True),
+    Damage("bit flipped in compressed data", "dump", "custom", lambda at: flip(at / DUMP)),
+    Damage("bit flipped in compressed data, before its checksum", "dump", "custom", lambda at: flip(at / DUMP), fits=True),
+    Damage("bit flipped in a dump without compression", "dump", "plain custom", lambda at: one_digit(at / DUMP)),
+    Damage("bit flipped in a dump without compression, before its checksum", "dump", "plain custom", lambda at: one_digit(at / DUMP), fits=True),
+    Damage("file of one table missing", "dump", "directory", lambda at: largest(at, "database/*.dat*").unlink()),
+    Damage("file of one table missing, before the checksum", "dump", "directory", lambda at: largest(at, "database/*.dat*").unlink(), fits=True),
+    Damage("dump truncated to nothing", "dump", "custom", lambda at: cut(at / DUMP, 0)),
+    Damage("roles.sql missing", "dump", "custom", lambda at: (at / "roles.sql").unlink()),
+]
