@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,126 +56,122 @@ def steps(shop: Shop, tool: str) -> list[tuple[str, bool]]:
             "SELECT revision, applied_at IS NOT NULL FROM gradual.migration_step WHERE adapter = %s ORDER BY 1", (tool,))]
 
 
-def test_expand_now_contract_later_and_each_step_is_recorded(empty: Shop, tool: str) -> None:
+def working(shop: Shop) -> Any:
+    """The process that waits in the revision for the table `go` to have a row."""
+    return shop.value(f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{APPLICATION_NAME}'"
+                      " AND wait_event = 'PgSleep'")
+
+
+# What a revision does until the test lets it go on: a wait for a state, not for a time.
+WAIT = "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM go) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$"
+
+
+@pytest.fixture
+def items(empty: Shop) -> Shop:
+    """A database that has the table and was never migrated."""
+    empty.as_owner(FIRST.sql, "CREATE TABLE go (id int)")
+    return empty
+
+
+def test_the_way_of_a_release(empty: Shop, tool: str) -> None:
     folder = release(empty, tool, FIRST, COLUMN, GOODBYE)
+    first, second, third = (name(tool, number) for number in (1, 2, 3))
     with migrator(empty, tool, folder, variables={}) as looking:
         told = looking.info()
-        assert [(one["revision"], one["phase"]) for one in told["pending"]] == [
-            (name(tool, 1), "expand"), (name(tool, 2), "expand"), (name(tool, 3), "contract")]
-        assert told["current"] is None
+    assert [(one["revision"], one["phase"]) for one in told["pending"]] == [(first, "expand"), (second, "expand"), (third, "contract")]
+    assert told["current"] is None
+
+    # A target is no further than it says.
+    assert apply(empty, tool, folder, target=first)["to"] == first
+    refuses_an_edit(empty, tool, folder)
+
     done = apply(empty, tool, folder)
-    assert applied(done) == [name(tool, 1), name(tool, 2)]
-    assert (done["from"], done["to"]) == (None, name(tool, 2))
-    assert [one["revision"] for one in done["left"]] == [name(tool, 3)]
+    assert applied(done) == [second]
+    assert (done["from"], done["to"], [one["revision"] for one in done["left"]]) == (first, second, [third])
     assert columns(empty) == {"id", "extra", "note"}
-    assert steps(empty, tool) == [(name(tool, 1), True), (name(tool, 2), True)]
+    assert steps(empty, tool) == [(first, True), (second, True)]
     with empty.session() as session:
         # What a receipt of a backup taken now would name.
-        assert live.revisions(session) == [name(tool, 2)]
+        assert live.revisions(session) == [second]
+
+    # Applied and not recorded, as a crash leaves it: the next run does it, and has nothing else to do.
+    empty.run(f"DELETE FROM gradual.migration_step WHERE revision = '{first}'",
+              f"UPDATE gradual.migration_step SET applied_at = NULL, seconds = NULL WHERE revision = '{second}'")
     again = apply(empty, tool, folder, receipt=None)
-    assert (again["applied"], again["to"]) == ([], name(tool, 2))
-    assert apply(empty, tool, folder, phase="contract")["to"] == name(tool, 3)
+    assert (again["applied"], again["to"]) == ([], second)
+    assert steps(empty, tool) == [(first, True), (second, True)]
+
+    with pytest.raises(DatabaseError, match=f"at revision {second}, which is none of the 1"):
+        apply(empty, tool, release(empty, tool, FIRST))
+    assert apply(empty, tool, folder, phase="contract")["to"] == third
     assert columns(empty) == {"id", "note"}
 
 
-def test_a_target_is_no_further_than_it_says(empty: Shop, tool: str) -> None:
-    assert apply(empty, tool, release(empty, tool, FIRST, COLUMN), target=name(tool, 1))["to"] == name(tool, 1)
-
-
-def test_what_fails_leaves_nothing_and_the_mended_release_goes_on(empty: Shop, tool: str) -> None:
-    broken = release(empty, tool, FIRST, Step(2, "ALTER TABLE items ADD COLUMN note text; ALTER TABLE items ADD COLUMN extra text"))
-    with pytest.raises(MigrationFailed, match=r'failed: column "extra" of relation "items" already exists.*nothing of it is left') as seen:
-        apply(empty, tool, broken)
-    assert seen.value.result["to"] == name(tool, 1)
-    assert PASSWORD not in str(seen.value)
-    assert columns(empty) == {"id", "extra"}
-    assert applied(apply(empty, tool, release(empty, tool, FIRST, COLUMN))) == [name(tool, 2)]
-
-
-def test_a_concurrent_index_needs_no_transaction(empty: Shop, tool: str) -> None:
-    assert applied(apply(empty, tool, release(empty, tool, FIRST, INDEX))) == [name(tool, 1), name(tool, 2)]
-    assert empty.value("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('items_extra')") is True
-
-
-def test_a_file_without_a_phase_is_not_run(empty: Shop, tool: str) -> None:
-    with pytest.raises(DatabaseError, match="does not say its phase"):
-        apply(empty, tool, release(empty, tool, FIRST, Step(2, "DROP TABLE items", phase=None)))
-    assert columns(empty) == set()
-
-
-def test_a_file_edited_after_it_was_applied_is_refused_before_anything_changes(empty: Shop, tool: str) -> None:
-    folder = release(empty, tool, FIRST, COLUMN)
-    apply(empty, tool, folder, target=name(tool, 1))
+def refuses_an_edit(shop: Shop, tool: str, folder: Path) -> None:
+    """Nothing is applied or planned while the text of what was applied is another one."""
     first = file(folder, tool, FIRST)
     text = first.read_text()
     first.write_text(text.replace("extra text", "extra json"))
     with pytest.raises(DatabaseError, match=f"{first.name} was edited after it was applied.*Put the file back as it was"):
-        apply(empty, tool, folder)
-    with pytest.raises(DatabaseError, match="was edited after it was applied"), migrator(empty, tool, folder) as looking:
+        apply(shop, tool, folder)
+    with pytest.raises(DatabaseError, match="was edited after it was applied"), migrator(shop, tool, folder) as looking:
         looking.plan()
-    assert columns(empty) == {"id", "extra"}
+    assert columns(shop) == {"id", "extra"}
     first.write_text(text)
-    assert apply(empty, tool, folder)["to"] == name(tool, 2)
 
 
-def test_a_step_that_was_applied_and_not_recorded_is_recorded_by_the_next_run(empty: Shop, tool: str) -> None:
-    folder = release(empty, tool, FIRST, COLUMN)
-    apply(empty, tool, folder)
-    empty.run(f"DELETE FROM gradual.migration_step WHERE revision = '{name(tool, 1)}'",
-              f"UPDATE gradual.migration_step SET applied_at = NULL, seconds = NULL WHERE revision = '{name(tool, 2)}'")
-    assert apply(empty, tool, folder)["applied"] == []
-    assert steps(empty, tool) == [(name(tool, 1), True), (name(tool, 2), True)]
+def test_what_fails_leaves_nothing_and_the_mended_release_goes_on(items: Shop, tool: str) -> None:
+    broken = release(items, tool, Step(1, "ALTER TABLE items ADD COLUMN note text; ALTER TABLE items ADD COLUMN extra text"))
+    with pytest.raises(MigrationFailed, match=r'failed: column "extra" of relation "items" already exists.*nothing of it is left') as seen:
+        apply(items, tool, broken)
+    assert seen.value.result["to"] is None
+    assert PASSWORD not in str(seen.value)
+    assert columns(items) == {"id", "extra"}
+    assert applied(apply(items, tool, release(items, tool, Step(1, COLUMN.sql)))) == [name(tool, 1)]
 
 
-def test_a_backend_killed_in_the_middle_is_tried_again(empty: Shop, tool: str) -> None:
-    folder = release(empty, tool, FIRST, Step(2, "ALTER TABLE items ADD COLUMN note text; SELECT pg_sleep(0.7)"))
+def test_a_concurrent_index_needs_no_transaction(items: Shop, tool: str) -> None:
+    assert applied(apply(items, tool, release(items, tool, replace(INDEX, number=1)))) == [name(tool, 1)]
+    assert items.value("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('items_extra')") is True
+
+
+def test_a_file_without_a_phase_is_not_run(items: Shop, tool: str) -> None:
+    with pytest.raises(DatabaseError, match="does not say its phase"):
+        apply(items, tool, release(items, tool, Step(1, "DROP TABLE items", phase=None)))
+    assert columns(items) == {"id", "extra"}
+
+
+def test_a_backend_killed_in_the_middle_is_tried_again(items: Shop, tool: str) -> None:
+    """Its session has our name and our limits meanwhile, and no argument of any process has the password."""
+    arguments: list[str] = []
+    limits: list[Any] = []
 
     def kill() -> None:
-        working = (f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{APPLICATION_NAME}'"
-                   " AND wait_event = 'PgSleep'")
-        empty.run(f"SELECT pg_terminate_backend({until(lambda: empty.value(working))})")
-
-    apply(empty, tool, folder, target=name(tool, 1))
-    with meanwhile(kill):
-        step = apply(empty, tool, folder)["applied"][0]
-    assert step["attempts"] == 2
-    assert "note" in columns(empty)
-
-
-def test_its_session_has_our_name_and_limits_and_no_argument_has_the_password(empty: Shop, tool: str) -> None:
-    folder = release(empty, tool, FIRST, Step(2, "CREATE TABLE seen AS SELECT current_setting('application_name') AS name,"
-                                                 " current_setting('lock_timeout') AS limit; SELECT pg_sleep(0.5)"))
-    arguments: list[str] = []
-
-    def watch() -> None:
-        until(lambda: empty.value(f"SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{APPLICATION_NAME}' AND wait_event = 'PgSleep'"))
+        pid = until(lambda: working(items), 60)
+        limits.append(items.value(f"SELECT mode FROM pg_locks WHERE pid = {pid} AND relation = 'items'::regclass"))
         for process in filter(str.isdigit, os.listdir("/proc")):
-            try:
+            with contextlib.suppress(OSError):
                 arguments.append(Path("/proc", process, "cmdline").read_text())
-            except OSError:
-                continue
+        items.run(f"SELECT pg_terminate_backend({pid})")
+        until(lambda: working(items) != pid, 60)
+        items.run("INSERT INTO go VALUES (1)")
 
-    with meanwhile(watch):
-        apply(empty, tool, folder)
-    assert any(str(folder) in one or tool in one or "psql" in one for one in arguments)
+    folder = release(items, tool, Step(1, f"{COLUMN.sql}; CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS waits; {WAIT}"))
+    with meanwhile(kill):
+        step = apply(items, tool, folder, deadline=60)["applied"][0]
+    assert step["attempts"] == 2
+    assert "note" in columns(items)
+    assert items.value("SELECT waits FROM seen") == "50ms"
+    assert limits == ["AccessExclusiveLock"]
+    assert len(arguments) > 3
     assert not [one for one in arguments if PASSWORD in one]
-    with empty.session() as session:
-        assert session.rows("SELECT name, \"limit\" FROM seen") == [(APPLICATION_NAME, "50ms")]
 
 
-def test_an_older_release_does_not_touch_a_newer_database(empty: Shop, tool: str) -> None:
-    apply(empty, tool, release(empty, tool, FIRST, COLUMN))
-    with pytest.raises(DatabaseError, match=f"at revision {name(tool, 2)}, which is none of the 1"):
-        apply(empty, tool, release(empty, tool, FIRST))
-
-
-def test_a_lock_that_is_never_free_ends_with_the_name_of_who_holds_it(empty: Shop, tool: str) -> None:
-    folder = release(empty, tool, FIRST, COLUMN)
-    apply(empty, tool, folder, target=name(tool, 1))
-    with empty.session() as reader:
+def test_a_lock_that_is_never_free_ends_with_the_name_of_who_holds_it(items: Shop, tool: str) -> None:
+    with items.session() as reader:
         reader.run("BEGIN")
         reader.run("SELECT 1 FROM items")
         pid = reader.value("SELECT pg_backend_pid()")
         with pytest.raises(MigrationFailed, match=rf"did not get its lock in \d+ attempts within 1 s, held by pid {pid} "):
-            apply(empty, tool, folder, deadline=1)
-    assert columns(empty) == {"id", "extra"}
+            apply(items, tool, release(items, tool, Step(1, COLUMN.sql)), deadline=1)
+    assert columns(items) == {"id", "extra"}
