@@ -212,7 +212,6 @@ SPEC: dict[str, Field] = {
             "waivers": {
                 "type": "list",
                 "elements": "dict",
-                "default": [],
                 "options": WAIVER,
                 "description": "Findings of migration_lint that somebody has looked at.",
             },

@@ -16,6 +16,8 @@ COLLECTION = Path(__file__).parents[2]
 PACKAGE = "ansible_collections.gradual.rollout.plugins"
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
 ON_HOSTS = sorted([*(COLLECTION / "plugins/modules").glob("*.py"), *(COLLECTION / "plugins/module_utils").rglob("*.py")])
+# They run on the controller, as action plugins of the same name.
+ON_CONTROLLER = ("manifest", "migration_lint")
 RUNTIME = yaml.safe_load((COLLECTION / "meta/runtime.yml").read_text(encoding="utf-8"))
 
 
@@ -70,6 +72,10 @@ def outline(options: dict[str, Any], inner: str) -> dict[str, Any]:
 def test_documentation_and_argument_spec_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "manifest":
         pytest.skip("runs on the controller; its arguments are the action plugin's")
+    if name in ON_CONTROLLER:
+        spec = importlib.import_module(f"{PACKAGE}.modules.{name}").ARGUMENTS
+        assert outline(spec, "options") == outline(documentation_of(name)["options"], "suboptions")
+        return
     given = arguments_of(name, monkeypatch)
     assert outline(given["argument_spec"], "options") == outline(documentation_of(name)["options"], "suboptions")
     assert given["supports_check_mode"] is True
@@ -78,7 +84,7 @@ def test_documentation_and_argument_spec_agree(name: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_goes_through_reach(name: str) -> None:
     routed = RUNTIME["plugin_routing"]["modules"].get(name, {}).get("action_plugin")
-    assert routed == (None if name == "manifest" else "gradual.rollout.reach")
+    assert routed == (None if name in ON_CONTROLLER else "gradual.rollout.reach")
 
 
 @pytest.mark.parametrize("path", ON_HOSTS, ids=lambda path: str(path.relative_to(COLLECTION / "plugins")))

@@ -1,0 +1,61 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Judges the migrations of a release on the controller, before any host is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from typing import Any, Iterator
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.gradual.rollout.plugins.module_utils.artifact import ArtifactError, fetch
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import lint
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.unpacking import UnpackError, unpack
+from ansible_collections.gradual.rollout.plugins.modules.migration_lint import ARGUMENTS
+
+OPEN = 0o755  # the revisions are run by nobody, who has to read them
+
+
+class ActionModule(ActionBase):
+    """An artifact or a folder in; findings out, or one message that names all that stop the rollout."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """See the module's documentation."""
+        result = super().run(tmp, task_vars or {})
+        result["changed"] = False
+        _validation, given = self.validate_argument_spec(
+            argument_spec=ARGUMENTS, mutually_exclusive=[("url", "directory")], required_one_of=[("url", "directory")], required_together=[("url", "sha256")]
+        )
+        try:
+            with _release(given) as directory:
+                found = lint.lint(
+                    given["adapter"], directory, given["path"], given["target"], given["recorded"], given["phase"], given["waivers"]
+                )
+        except (DatabaseError, ArtifactError, UnpackError, OSError) as error:
+            return {**result, "failed": True, "msg": f"The migrations could not be judged: {error}", "findings": [], "mistakes": [], "revisions": []}
+        stopping = lint.stops(found["findings"])
+        if stopping or found["mistakes"]:
+            listed = "\n".join([*lint.lines(stopping), *found["mistakes"]])
+            return {**result, **found, "failed": True, "msg": f"The migrations of this release are not rolled out like this:\n{listed}\nWaivers: docs/migration-lint.md"}
+        return {**result, **found, "lines": list(lint.lines(found["findings"]))}
+
+
+@contextlib.contextmanager
+def _release(given: dict[str, Any]) -> Iterator[str]:
+    """The folder of the release: the one that is named, or the artifact, unpacked for as long as it takes."""
+    if given["directory"]:
+        yield os.path.realpath(given["directory"])
+        return
+    with tempfile.TemporaryDirectory(prefix="gradual-lint-") as folder, tempfile.TemporaryFile() as packed:
+        os.chmod(folder, OPEN)
+        fetch(given["url"], given["sha256"], packed, given["timeout"], given["ca_path"])
+        packed.seek(0)
+        unpack(packed, folder)
+        yield os.path.realpath(folder)

@@ -1,0 +1,110 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""The SQL of a release's revisions, on the controller: no database, and nothing of the release's env.py or settings is run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import pwd
+import subprocess
+import sys
+from typing import Any, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import lint_django, lint_offline
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_literals import Literal, autocommits, literals, operations
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_statements import Piece, Source, Unseen
+
+# For all revisions of a release together, in seconds; half a second is usual.
+PATIENCE = 20.0
+
+
+def sources(adapter: str, directory: str, revisions: Sequence[Revision]) -> list[Source]:
+    """The revisions as they will run, in the order given. adapter: as in the manifest; directory: the unpacked release."""
+    if adapter == "alembic":
+        played = offline(directory, revisions) if _has_alembic() else {}
+        return [_alembic(directory, one, played.get(one.revision), _has_alembic()) for one in revisions]
+    if adapter == "django":
+        return [lint_django.source(one, _text(directory, one.file)) for one in revisions]
+    return [_sql(directory, one, adapter) for one in revisions]
+
+
+def _has_alembic() -> bool:
+    return importlib.util.find_spec("alembic") is not None
+
+
+def _text(directory: str, file: str) -> str:
+    with open(os.path.join(directory, file), encoding="utf-8", errors="replace") as opened:
+        return opened.read()
+
+
+def _sql(directory: str, revision: Revision, adapter: str) -> Source:
+    """A file of SQL; sqitch begins no transaction by itself, psql does unless the file says otherwise. Lines of psql's own commands are not seen."""
+    text = _text(directory, revision.file)
+    unseen = []
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if line.startswith("\\"):
+            if line.split()[0] not in ("\\set", "\\echo", "\\qecho", "\\pset", "\\timing"):
+                unseen.append(Unseen("unseen", number + 1, f"a command of psql: {line}"))
+            lines[number] = ""
+    transaction = 1 if adapter == "sql" and revision.transactional else None
+    return Source(revision.revision, revision.phase, revision.file, (Piece("\n".join(lines), 1, transaction),), tuple(unseen))
+
+
+def offline(directory: str, revisions: Sequence[Revision]) -> dict[str, dict[str, Any]]:
+    """What lint_offline.py tells of each revision; those that it did not come to are missing."""
+    nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+    files = [[one.revision, os.path.join(directory, one.file)] for one in revisions]
+    task = {"directory": directory, "files": files, "uid": nobody.pw_uid if nobody else None, "gid": nobody.pw_gid if nobody else None}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", lint_offline.__file__], input=json.dumps(task), capture_output=True, text=True, check=False, timeout=PATIENCE, env={},
+            cwd="/", start_new_session=True,
+        )
+        said = done.stdout
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
+    found = {}
+    for line in said.splitlines():
+        try:
+            told = json.loads(line)
+            found[str(told["revision"])] = told
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _alembic(directory: str, revision: Revision, played: dict[str, Any] | None, there: bool) -> Source:
+    text = _text(directory, revision.file)
+    if played is not None and not played["asked"] and not played["failed"]:
+        return Source(revision.revision, revision.phase, revision.file, tuple(Piece(*one) for one in played["writes"]))
+    unseen = []
+    writes = played["writes"] if played else []
+    if played is None:
+        reason = f"it did not end within {PATIENCE:.0f} s, or ended Python" if there else "Alembic is not installed on the controller (pip install alembic)"
+        unseen.append(Unseen("unseen", 1, f"only what stands in the file as text was read: {reason}"))
+        unseen += [Unseen("unseen", line, call) for line, call in operations(text, revision.file)]
+    elif played["failed"]:
+        line, reason = played["failed"]
+        unseen.append(Unseen("unseen", line, f"offline mode ended here ({reason}); of what comes after it, only what stands in the file as text was read"))
+    if played is not None and played["asked"]:
+        unseen.append(Unseen("asks-database", min([one[1] for one in writes] or [1]), "op.get_bind()"))
+    visited = {int(one[1]) for one in writes}
+    more, blind = _unvisited(literals(text, revision.file), visited, autocommits(text, revision.file))
+    return Source(revision.revision, revision.phase, revision.file, (*(Piece(*one) for one in writes), *more), (*unseen, *blind))
+
+
+def _unvisited(found: Sequence[Literal], visited: set[int], autocommit: bool) -> tuple[list[Piece], list[Unseen]]:
+    """Calls of the file that offline mode did not come to: their SQL where it is written out, else that it was not seen."""
+    pieces, blind = [], []
+    for call in found:
+        if visited & set(range(call.first, call.last + 1)):
+            continue
+        if call.sql is None:
+            blind.append(Unseen("unseen", call.first, "SQL that is put together at run time, in a line that offline mode did not come to"))
+        else:
+            pieces.append(Piece(call.sql, call.first, None if autocommit else 1))
+    return pieces, blind

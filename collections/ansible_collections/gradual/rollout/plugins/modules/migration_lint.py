@@ -1,0 +1,186 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation and arguments of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_lint
+short_description: Judge the migrations of a release before anything is touched
+version_added: 0.1.0
+description:
+  - Reads the SQL that the revisions of a release will run, and says what each statement locks, why that hurts, and what to write instead.
+  - Two read it, squawk and rules of Gradual's own on the tree of PostgreSQL's parser. What cannot be read is a finding too.
+  - Fails when a finding of level C(error) is not waived, or when a waiver is expired or unused. The message lists them all.
+  - Runs on the controller and contacts no host but the one that has the artifact. The artifact is unpacked into a folder of its own that is removed again.
+  - Revisions of Alembic are Python code of the release. They are run in a process of its own, in Alembic's offline mode, without the
+    release's C(env.py), without an environment and without a database; as C(nobody) where Ansible runs as root, else as who runs it.
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module]
+requirements:
+  - pglast and squawk-cli for the Python that runs Ansible on the controller.
+  - Alembic there too for O(adapter=alembic); without it, only SQL that is written out in the files is read, and the rest is a finding.
+options:
+  url:
+    description: Where the release's artifact is, http or https. The controller fetches it.
+    type: str
+  sha256:
+    description: SHA-256 of the artifact, as 64 hex digits.
+    type: str
+  directory:
+    description: A folder on the controller that holds the release unpacked, instead of O(url).
+    type: path
+  adapter:
+    description: The migration tool that the release uses.
+    type: str
+    choices: [alembic, django, sql, sqitch]
+    default: alembic
+  path:
+    description: Where its migrations are in the release.
+    type: str
+    default: migrations
+  target:
+    description: Revision that the database will be brought to.
+    type: str
+    default: head
+  recorded:
+    description:
+      - What the database holds already, as M(gradual.rollout.revision_info) returns it. Only what is still pending is judged.
+      - Everything is judged without it.
+    type: list
+    elements: str
+  phase:
+    description:
+      - V(expand) judges what a rollout would run, which is the revisions of phase expand, and those that name no phase.
+      - V(contract) judges all of them, without the rules that are about code of the release before.
+    type: str
+    choices: [expand, contract]
+    default: expand
+  waivers:
+    description: Findings that somebody has looked at.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      revision:
+        description: The revision.
+        type: str
+        required: true
+      rule:
+        description: The rule of the finding.
+        type: str
+        required: true
+      reason:
+        description: Why it does no harm here.
+        type: str
+        required: true
+      until:
+        description: The last day on which this holds, C(YYYY-MM-DD).
+        type: str
+        required: true
+  timeout:
+    description: Seconds that the server of the artifact may be silent.
+    type: float
+    default: 30.0
+  ca_path:
+    description: PEM file of the authorities that the server's certificate is checked against, instead of the system's.
+    type: path
+seealso:
+  - module: gradual.rollout.migration
+  - module: gradual.rollout.revision_info
+"""
+
+EXAMPLES = r"""
+- name: Judge the migrations that this database has not had
+  gradual.rollout.migration_lint:
+    url: https://artifacts.example.com/storefront-2.0.0.tar.gz
+    sha256: 1f3a5c7e9b2d1f3a5c7e9b2d1f3a5c7e9b2d1f3a5c7e9b2d1f3a5c7e9b2d1f3a
+    target: "0003"
+    recorded: ["0001"]
+
+- name: Judge all migrations of a working copy
+  gradual.rollout.migration_lint:
+    directory: .
+    phase: contract
+"""
+
+RETURN = r"""
+revisions:
+  description: The revisions that were judged.
+  returned: always
+  type: list
+  elements: str
+findings:
+  description: What was found, waived findings and warnings included.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    revision:
+      description: The revision.
+      type: str
+    file:
+      description: Its file in the release.
+      type: str
+    line:
+      description: The line of the file in which the statement begins, or in which it is executed.
+      type: int
+    rule:
+      description: The rule, by which it can be waived.
+      type: str
+    statement:
+      description: The first 80 characters of the statement.
+      type: str
+    lock:
+      description: Which lock on which table it takes.
+      type: str
+    why:
+      description: Why that hurts.
+      type: str
+    instead:
+      description: What to write instead.
+      type: str
+    level:
+      description: V(error) stops a rollout, V(warning) does not.
+      type: str
+    waived:
+      description: RV(findings[].waived.reason) and RV(findings[].waived.until) of the waiver, or null.
+      type: dict
+      contains:
+        reason:
+          description: Why it does no harm here.
+          type: str
+        until:
+          description: The last day on which this holds.
+          type: str
+lines:
+  description: The findings, for people.
+  returned: success
+  type: list
+  elements: str
+mistakes:
+  description: Waivers that are expired or waive nothing.
+  returned: always
+  type: list
+  elements: str
+"""
+
+ARGUMENTS = {
+    "url": {"type": "str"},
+    "sha256": {"type": "str"},
+    "directory": {"type": "path"},
+    "adapter": {"type": "str", "choices": ["alembic", "django", "sql", "sqitch"], "default": "alembic"},
+    "path": {"type": "str", "default": "migrations"},
+    "target": {"type": "str", "default": "head"},
+    "recorded": {"type": "list", "elements": "str"},
+    "phase": {"type": "str", "choices": ["expand", "contract"], "default": "expand"},
+    "waivers": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {key: {"type": "str", "required": True} for key in ("revision", "rule", "reason", "until")},
+    },
+    "timeout": {"type": "float", "default": 30.0},
+    "ca_path": {"type": "path"},
+}

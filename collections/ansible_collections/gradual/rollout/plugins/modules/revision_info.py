@@ -1,0 +1,96 @@
+#!/usr/bin/python
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which migrations a database has had."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: revision_info
+short_description: Tell which migrations a database has had
+version_added: 0.1.0
+description:
+  - Reads the table of the migration tool over a session of its own. Neither the tool nor a release is needed on the host.
+  - A database that cannot be asked is no failure; RV(recorded) is null then, and RV(reason) says why. Whoever reads that has to count on everything.
+author: [The Gradual project (@gradual)]
+extends_documentation_fragment: [gradual.rollout.database, gradual.rollout.attributes.info_module]
+options:
+  adapter:
+    description: The migration tool.
+    type: str
+    choices: [alembic, django, sql, sqitch]
+    default: alembic
+  database:
+    description: Name of the database. Taken from the C(DATABASE_URL) in O(environment_file) when it is not given.
+    type: str
+  environment_file:
+    description: File on this host with lines of C(KEY=value), C(DATABASE_URL) among them.
+    type: path
+seealso:
+  - module: gradual.rollout.migration_lint
+"""
+
+EXAMPLES = r"""
+- name: See what the database has had
+  gradual.rollout.revision_info:
+    database: storefront
+"""
+
+RETURN = r"""
+recorded:
+  description: What the tool's table holds, an empty list for a database without that table, null where that is not known.
+  returned: always
+  type: list
+  elements: str
+reason:
+  description: Why it is not known.
+  returned: when it is not known
+  type: str
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+
+READERS = {"alembic": revisions.alembic, "django": revisions.django, "sql": revisions.sql_files, "sqitch": revisions.sqitch}
+ARGUMENTS = {
+    "adapter": {"type": "str", "choices": ["alembic", "django", "sql", "sqitch"], "default": "alembic"},
+    "database": {"type": "str"},
+    "environment_file": {"type": "path"},
+    "run_as": {"type": "str", "default": "postgres"},
+    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
+    "port": {"type": "int", "default": 5432},
+}
+
+
+def database(given: dict[str, str | None]) -> str:
+    """The name, from the options or from the file that they name."""
+    file = given["environment_file"]
+    if given["database"] or not file:
+        return given["database"] or ""
+    if not os.path.isfile(file):
+        raise DatabaseError(f"there is no {file} on this host yet")
+    with open(file, encoding="utf-8") as opened:
+        return guards.database_of(guards.variables(opened.read(), file).get("DATABASE_URL", ""))
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, required_one_of=[("database", "environment_file")])
+    given = module.params
+    try:
+        name = database(given)
+        with effective_user(given["run_as"]):
+            session = Session({"dbname": name, "host": given["socket_directory"], "port": str(given["port"])}, "gradual-look")
+        with session:
+            module.exit_json(changed=False, recorded=READERS[given["adapter"]](session))
+    except (DatabaseError, OSError) as error:
+        module.exit_json(changed=False, recorded=None, reason=str(error))
+
+
+if __name__ == "__main__":
+    main()
