@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import drill, dump, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import drill, methods, store, taking
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import runner
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user, effective_user
@@ -130,17 +130,17 @@ class Shop:
             for statement in statements:
                 session.run(statement)
 
-    def back_up(self, **changes: Any) -> dict[str, Any]:
+    def back_up(self, method: str = "dump", **changes: Any) -> dict[str, Any]:
         """Take a backup; what the module returns."""
-        request = dump.Request(**{
+        request = taking.Request(**{
             "application": "shop", "database": self.name, "destination": self.backups, "socket_directory": str(self.server.folder),
             "port": self.server.port, "format": "custom", "jobs": 2, "keep": 5, "reserve_mib": 10, "deadline": 3, **changes})
         who = account(RUN_AS)
         store.prepare(request.destination, who.pw_uid, who.pw_gid)
         # Names have the second in them.
-        while os.path.exists(dump.plan_path(request)):
+        while os.path.exists(taking.plan_path(request)):
             time.sleep(0.1)
-        taken: dict[str, Any] = as_user(RUN_AS, lambda: dump.take(request))
+        taken: dict[str, Any] = as_user(RUN_AS, lambda: methods.of(method).take(request))
         return taken
 
     def prove(self, path: str, level: str = "restored", **changes: Any) -> dict[str, Any]:
@@ -212,11 +212,11 @@ def revision(number: int, *statements: str, phase: str | None = "expand", concur
 
 
 def environment(folder: Path) -> Path:
-    """An environment as a release carries it, readable by everybody: this one's Alembic under the system's Python."""
+    """An environment as a release carries it, readable by everybody: this one's Alembic and Django under the system's Python."""
     python = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else shutil.which("python3") or "python3"
     subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True, capture_output=True)
     packages = next(folder.glob("lib/python*/site-packages"))
-    for name in ("alembic", "sqlalchemy", "mako", "markupsafe", "psycopg", "psycopg_binary", "typing_extensions"):
+    for name in ("alembic", "sqlalchemy", "mako", "markupsafe", "psycopg", "psycopg_binary", "typing_extensions", "django", "asgiref", "sqlparse"):
         with contextlib.suppress(ImportError):
             origin = Path(str(importlib.import_module(name).__file__))
             if origin.name != "__init__.py":

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Back up one database: a thin shell over module_utils/backup/dump.py."""
+"""Back up one database: a thin shell over module_utils/backup/methods.py."""
 
 from __future__ import annotations
 
@@ -43,9 +43,11 @@ options:
     type: path
     required: true
   method:
-    description: How to back up. V(dump) is pg_dump.
+    description: >-
+      How to back up. V(dump) is pg_dump of one database. V(basebackup) is pg_basebackup of the whole cluster and of the write-ahead log up to a
+      restore point at which the contents of O(database) are compared.
     type: str
-    choices: [dump]
+    choices: [dump, basebackup]
     default: dump
   format:
     description: One file (V(custom)), or a folder that is written by several processes at once (V(directory)).
@@ -129,7 +131,8 @@ message:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import dump, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import methods, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user
 
@@ -137,7 +140,7 @@ ARGUMENTS = {
     "application": {"type": "str", "required": True},
     "database": {"type": "str", "required": True},
     "destination": {"type": "path", "required": True},
-    "method": {"type": "str", "choices": ["dump"], "default": "dump"},
+    "method": {"type": "str", "choices": ["dump", "basebackup"], "default": "dump"},
     "format": {"type": "str", "choices": ["custom", "directory"], "default": "custom"},
     "jobs": {"type": "int", "default": 2},
     "keep": {"type": "int", "default": 5},
@@ -152,18 +155,19 @@ ARGUMENTS = {
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     given = module.params
-    request = dump.Request(
+    request = Request(
         **{key: given[key] for key in ("application", "database", "destination", "socket_directory", "port", "format", "jobs", "reserve_mib")},
         keep=max(1, given["keep"]), deadline=given["deadline"])
+    method = methods.of(given["method"])
     try:
         who = account(given["run_as"])
         if module.check_mode:
-            module.exit_json(changed=True, receipt={}, **as_user(given["run_as"], lambda: dump.plan(request)))
+            module.exit_json(changed=True, receipt={}, **as_user(given["run_as"], lambda: method.plan(request)))
         store.prepare(request.destination, who.pw_uid, who.pw_gid)
-        result = as_user(given["run_as"], lambda: dump.take(request))
+        result = as_user(given["run_as"], lambda: method.take(request))
     except DatabaseError as error:
         module.fail_json(msg=f"The backup of {request.database} was not taken: {error}")
-    for warning in result["receipt"]["warnings"]:
+    for warning in result.pop("warnings"):
         module.warn(warning)
     module.exit_json(changed=True, **result)
 

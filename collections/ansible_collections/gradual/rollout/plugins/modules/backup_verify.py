@@ -12,7 +12,10 @@ version_added: "0.1.0"
 description:
   - Earns a backup its level, one after the other. V(intact) reads every file back and compares its SHA-256. V(readable) decodes every byte of the dump.
     V(restored) restores roles and database into a throwaway cluster and compares schema, migration revision, number of rows and contents of every
-    table with those of the snapshot that the dump was made from.
+    table with those of the snapshot that the backup was made from. V(sound) has pg_amcheck look at every page of it, tries the release before on it,
+    and rehearses the pending migrations, with how long each took and which locks.
+  - Of a physical backup, V(intact) is pg_verifybackup or pgBackRest's own verification as well, and V(restored) recovers to the restore point at which
+    the contents were digested.
   - The throwaway cluster listens on no network, archives nothing, runs no jobs, and is gone when the module ends, however it ends.
   - The receipt in the backup's folder is written anew and never says more than what was seen just now.
 author:
@@ -35,8 +38,22 @@ options:
   level:
     description: How far to prove it. Each level includes those before it. A migration wants V(restored).
     type: str
-    choices: [taken, intact, readable, restored]
+    choices: [taken, intact, readable, restored, sound]
     default: restored
+  sound:
+    description:
+      - What to try on the restored copy at the level V(sound). What is not named here is not tried, and is null in the receipt.
+    type: dict
+    suboptions:
+      pending:
+        description: >-
+          The migrations to rehearse: C(adapter), C(directory), C(path), C(target), C(phase), C(migrate_as), and C(environment_file), the file with the
+          C(DATABASE_URL) of the live database.
+        type: dict
+      smoke:
+        description: >-
+          The release before: C(directory), C(command), C(probes), C(run_as), and C(environment_file) as above.
+        type: dict
   run_as:
     description: The system user that the backups belong to, and that the throwaway cluster runs as. PostgreSQL does not run as root.
     type: str
@@ -104,14 +121,18 @@ message:
   type: str
 """
 
+from typing import Any, Mapping
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import drill
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import drill, sound
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
-    "level": {"type": "str", "choices": ["taken", "intact", "readable", "restored"], "default": "restored"},
+    "level": {"type": "str", "choices": ["taken", "intact", "readable", "restored", "sound"], "default": "restored"},
+    "sound": {"type": "dict", "options": {"pending": {"type": "dict"}, "smoke": {"type": "dict"}}},
     "run_as": {"type": "str", "default": "postgres"},
     "scratch": {"type": "path", "default": "/var/tmp"},
     "reserve_mib": {"type": "int", "default": 512},
@@ -120,13 +141,30 @@ ARGUMENTS = {
 }
 
 
+def to_try(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The parts of `sound` that were given, each with the environment from its file, so that no secret is an argument."""
+    found = {}
+    for name, part in (given or {}).items():
+        if part:
+            path = str(part.get("environment_file"))
+            try:
+                with open(path, encoding="utf-8") as file:
+                    found[name] = {**part, "environment": guards.variables(file.read(), path)}
+            except OSError as error:
+                raise DatabaseError(
+                    f"sound.{name}.environment_file {path} cannot be read: {error.strerror}; write the path of the file with DATABASE_URL") from None
+    return found
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     given = module.params
-    wanted = drill.Drill(**{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")})
     work = drill.plan if module.check_mode else drill.prove
     try:
-        result = as_user(given["run_as"], lambda: work(wanted))
+        options = to_try(given["sound"]) if given["level"] == "sound" and not module.check_mode else {}
+        wanted = drill.Drill(**{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")}, sound=options)
+        with sound.at_hand(options):
+            result = as_user(given["run_as"], lambda: work(wanted))
     except DatabaseError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=True, **result)

@@ -15,7 +15,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 FILE = "receipt.json"
 SCHEMA = 1
 # Each level includes those before it.
-LEVELS = ("taken", "intact", "readable", "restored")
+LEVELS = ("taken", "intact", "readable", "restored", "sound")
 
 
 def now() -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 from typing import Any, Iterator, Mapping, Sequence
@@ -15,6 +16,9 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 PARTIAL = ".partial-"
+# A backup of many files lists them here, so that the receipt stays small; the receipt has this file's sum.
+LISTING = "files.json"
+CLUSTER = "base"
 _LOCK = ".lock"
 MIB = 1024 * 1024
 
@@ -108,23 +112,59 @@ def remove(folder: str) -> None:
     shutil.rmtree(doomed)
 
 
-def summed(folder: str) -> dict[str, dict[str, Any]]:
-    """{"dump/toc.dat": {"bytes": 4711, "sha256": …}} of every file in a backup but its receipt, read back from the disk."""
+def summed(folder: str, known: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    """{"dump/toc.dat": {"bytes": 4711, "sha256": …}} of every file in a backup but its receipt and listing, read back from the disk.
+
+    known: sums by path that somebody trustworthy has made already; these files are not read.
+    """
     found = {}
     for parent, _folders, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
             relative = os.path.relpath(path, folder)
-            if relative.startswith(receipts.FILE):
+            if relative.startswith(receipts.FILE) or relative == LISTING:
                 continue
-            digest = hashlib.sha256()
-            with open(path, "rb") as file:
-                # What was just written must not be judged by the copy in memory alone.
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                for block in iter(lambda: file.read(MIB), b""):
-                    digest.update(block)
-            found[relative] = {"bytes": os.path.getsize(path), "sha256": digest.hexdigest()}
+            if known and relative in known:
+                found[relative] = {"bytes": os.path.getsize(path), "sha256": known[relative]}
+                continue
+            found[relative] = {"bytes": os.path.getsize(path), "sha256": sum_of(path)}
     return dict(sorted(found.items()))
+
+
+def sum_of(path: str) -> str:
+    """SHA-256 of a file as it is on the disk."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        # What was just written must not be judged by the copy in memory alone.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for block in iter(lambda: file.read(MIB), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_listing(folder: str, files: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """List the cluster's files beside the receipt; what is left for the receipt itself."""
+    path = os.path.join(folder, LISTING)
+    inside = {name: told for name, told in files.items() if name.startswith(CLUSTER + "/")}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(inside, file, indent=0, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    return {**{name: dict(told) for name, told in files.items() if name not in inside},
+            LISTING: {"bytes": os.path.getsize(path), "sha256": sum_of(path)}}
+
+
+def expected(receipt: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
+    """Every file that a backup consists of, the listed ones included, as it was when it was taken."""
+    files = dict(receipt["files"])
+    if LISTING in files:
+        path = os.path.join(folder, LISTING)
+        if not os.path.isfile(path) or sum_of(path) != files[LISTING]["sha256"]:
+            raise DatabaseError(f"{path} is missing or has other contents than when it was taken; take a new backup")
+        del files[LISTING]
+        with open(path, encoding="utf-8") as file:
+            files.update(json.load(file))
+    return files
 
 
 def sync(folder: str) -> None:
@@ -166,9 +206,12 @@ def file_differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str,
 
 def present_files(receipt: Mapping[str, Any], folder: str) -> None:
     """Every file of the receipt is there with its size; cheap, so no proof of its contents."""
-    for name, facts in receipt["files"].items():
+    for name, facts in expected(receipt, folder).items():
         path = os.path.join(folder, name)
         size = os.path.getsize(path) if os.path.isfile(path) else None
         if size != facts["bytes"]:
             seen = "missing" if size is None else f"{size} bytes long"
             raise DatabaseError(f"{path} is {seen}, but its receipt says {facts['bytes']} bytes; take a new backup")
+    for path in (receipt.get("restore") or {}).get("needs", ()):
+        if not os.path.exists(path):
+            raise DatabaseError(f"the backup needs {path}, which is not there any more; take a new one")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
@@ -15,13 +15,14 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 _TEXT_SETTINGS = {
     "datestyle": "ISO, YMD", "timezone": "UTC", "intervalstyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex",
     "lc_monetary": "C", "xmlbinary": "base64", "search_path": "pg_catalog", "row_security": "off", "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0",
 }
-# Tables whose rows pg_dump writes: ordinary ones (partitions too), none that belong to an extension.
+# Tables whose rows pg_dump writes: ordinary ones (partitions too), none that belong to an extension. With false, those whose rows survive a crash:
+# a copy of the files has no rows of unlogged tables.
 _TABLES = """
 SELECT n.nspname::text, c.relname::text
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ WHERE c.relkind = 'r' AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND %s) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
  ORDER BY 1, 2
 """
@@ -33,18 +34,27 @@ LARGE_OBJECTS = "large objects"
 def fix_text(session: Session) -> None:
     """Make the text of every value independent of this server's, database's and role's settings."""
     for name, value in _TEXT_SETTINGS.items():
-        session.run("SELECT set_config(%s, %s, false)", (name, value))
+        # Older servers do not know each of them.
+        session.run("SELECT set_config(name, %s, false) FROM pg_settings WHERE lower(name) = lower(%s)", (value, name))
 
 
-def hold(session: Session) -> None:
+def names(session: Session, unlogged: bool = True) -> list[str]:
+    """The quoted names of the tables whose rows are compared."""
+    return [quote(schema, name) for schema, name in session.rows(_TABLES, (unlogged,))]
+
+
+def hold(session: Session, held: Sequence[str] | None = None, settings: Mapping[str, int] | None = None) -> None:
     """Begin a transaction that keeps every table from being rewritten or dropped until it ends; its snapshot is still to be taken.
 
     A snapshot alone does not protect from that: a table that is truncated or rewritten meanwhile looks empty in it.
+    held: quoted names, every table without it. settings: those of this transaction only.
     """
-    names = [quote(schema, name) for schema, name in session.rows(_TABLES)]
+    wanted = names(session) if held is None else held
     session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    if names:
-        session.run(f"LOCK TABLE ONLY {', ONLY '.join(names)} IN ACCESS SHARE MODE")
+    for name, value in (settings or {}).items():
+        session.run(f"SET LOCAL {name} = {value}")
+    if wanted:
+        session.run(f"LOCK TABLE ONLY {', ONLY '.join(wanted)} IN ACCESS SHARE MODE")
 
 
 def _digest(expression: str) -> str:
@@ -52,10 +62,10 @@ def _digest(expression: str) -> str:
     return f"count(*), coalesce(sum(('x' || left(md5({expression}), 16))::bit(64)::bigint), 0)::text"
 
 
-def tables(session: Session) -> dict[str, dict[str, Any]]:
+def tables(session: Session, unlogged: bool = True) -> dict[str, dict[str, Any]]:
     """{"public.orders": {"rows": 3, "digest": "-123"}}, one pass over every table; call `fix_text` first."""
     found: dict[str, dict[str, Any]] = {}
-    for schema, name in session.rows(_TABLES):
+    for schema, name in session.rows(_TABLES, (unlogged,)):
         # The alias is one that no column has, else it would be taken for the column.
         statement = f'SELECT {_digest(chr(34) + "gradual whole row" + chr(34) + "::text")} FROM ONLY {quote(schema, name)} AS "gradual whole row"'
         rows, digest = session.rows(statement)[0]
@@ -70,6 +80,12 @@ def sequences(session: Session) -> dict[str, int | None]:
     """Last value of every sequence. Sequences are in no snapshot: take them before and after a dump and compare as a range."""
     return {f"{row[0]}.{row[1]}": row[2] for row in session.rows(
         "SELECT schemaname::text, sequencename::text, last_value FROM pg_sequences WHERE schemaname !~ '^pg_' ORDER BY 1, 2")}
+
+
+def ahead(session: Session) -> dict[str, int]:
+    """How far the write-ahead log runs ahead of each sequence: 32 values and its cache (SEQ_LOG_VALS in sequence.c); less than 0 for those that descend."""
+    return {f"{row[0]}.{row[1]}": int(row[2]) for row in session.rows(
+        "SELECT schemaname::text, sequencename::text, increment_by * (32 + cache_size) FROM pg_sequences WHERE schemaname !~ '^pg_'")}
 
 
 def plain_schema(text: str) -> str:

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import Iterator
+from typing import Iterator, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import clean_environment, die_with_parent, run, strictly
@@ -21,6 +21,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 PREFIX = "gradual-drill-"
 _OWNER = "owner.pid"
 PORT = 5432
+# Bytes of an empty cluster, its write-ahead log and what a restore's sorts need for a moment.
+OVERHEAD = 400 * 1024 * 1024
 # Speed over safety, since nothing here is to last; and nothing that would reach out: no archive, no replication, no jobs.
 SETTINGS = {
     "listen_addresses": "", "port": str(PORT), "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal",
@@ -64,25 +66,42 @@ def orphans(parent: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float = 60) -> Iterator[Scratch]:
-    """Make a cluster in a new folder below `parent`, run it, and take it away whatever happens."""
+def scratch_folder(parent: str) -> Iterator[str]:
+    """A new folder below `parent` that goes away whatever happens, with those whose process died before it could do that."""
     for orphan in orphans(parent):
         shutil.rmtree(orphan, ignore_errors=True)
     try:
         folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
     except OSError as error:
         raise DatabaseError(f"no throwaway cluster can be made below {parent}: {error.strerror}; name another folder as `scratch`") from None
-    server: subprocess.Popen[bytes] | None = None
     try:
         with open(os.path.join(folder, _OWNER), "w", encoding="utf-8") as file:
             file.write(str(os.getpid()))
-        data = os.path.join(folder, "data")
-        strictly(run([os.path.join(programs, "initdb"), "--pgdata", data, "--username", superuser, "--auth", "trust", "--encoding", "UTF8",
-                      "--no-locale", "--no-sync"], timeout=timeout))
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float = 60) -> Iterator[Scratch]:
+    """Make an empty cluster in a new folder below `parent`, run it, and take it away whatever happens."""
+    with scratch_folder(parent) as folder:
+        strictly(run([os.path.join(programs, "initdb"), "--pgdata", os.path.join(folder, "data"), "--username", superuser, "--auth", "trust",
+                      "--encoding", "UTF8", "--no-locale", "--no-sync"], timeout=timeout))
+        with running(folder, programs, superuser, timeout) as scratch:
+            yield scratch
+
+
+@contextlib.contextmanager
+def running(folder: str, programs: str, superuser: str, timeout: float, settings: Mapping[str, str] | None = None) -> Iterator[Scratch]:
+    """Run the cluster in `folder`/data; it ends with the block, and with this process. settings: those that it needs besides ours."""
+    data = os.path.join(folder, "data")
+    server: subprocess.Popen[bytes] | None = None
+    try:
         with open(os.path.join(folder, "log"), "wb") as log:
             server = subprocess.Popen(
                 [os.path.join(programs, "postgres"), "-D", data, "-c", f"unix_socket_directories={folder}",
-                 *(part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}"))],
+                 *(part for name, value in {**SETTINGS, **(settings or {})}.items() for part in ("-c", f"{name}={value}"))],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment(), cwd=data,
                 preexec_fn=_end_with_parent)  # noqa: PLW1509 (a module has no threads)
         scratch = Scratch(folder, programs, superuser)
@@ -91,7 +110,6 @@ def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float =
     finally:
         if server is not None:
             _stop(server)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end_with_parent() -> None:
