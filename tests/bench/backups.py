@@ -1,0 +1,169 @@
+"""python -m tests.bench.backups [--rounds N] [--megabytes N] [--out FOLDER]: what a proven backup costs beside the raw tools.
+
+Writes FOLDER/results.json and FOLDER.md; `--render` makes the page again from results.json. Exit status 1 when a check does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.bench import rows
+from tests.bench.tables import check_lines, conditions, table
+from tests.bench.takings import WAYS, Site, Taken
+from tests.database.server import Shop, throwaway
+
+Json = dict[str, Any]
+OUT = Path("docs/bench-backup")
+ALLOWED = 1.2
+ENOUGH_MIB = 1000
+LEVELS = ("intact", "readable", "restored", "sound")
+
+
+def run(names: Sequence[str], megabytes: int, rounds: int, proofs: int, seed: int) -> Json:
+    """Fill a database, take it in every way in each round, in another order each time, and prove ours in the last `proofs` rounds."""
+    dice = random.Random(seed)
+    with throwaway() as server:
+        site = Site.made(Shop(server, "shop", Path("/nonexistent")), lambda session: rows.fill(session, megabytes))
+        wanted = [name for name in site.ways() if name in names]
+        taken: dict[str, list[Json]] = {name: [] for name in wanted}
+        proven: dict[str, list[Json]] = {name: [] for name in wanted if WAYS[name].raw}
+        for number in range(rounds):
+            for name in dice.sample(wanted, len(wanted)):
+                found = site.take(name)
+                taken[name].append(_told(found))
+                _say(f"round {number + 1} of {rounds}: {name:22} {found.seconds:7.2f} s, {found.bytes / rows.MIB:6.0f} MiB {found.parts or ''}")
+                if name in proven and number >= rounds - proofs:
+                    receipt = site.shop.prove(found.path, "sound", timeout=900)
+                    proven[name].append({"level": receipt["level"], **{key: value for key, value in receipt["durations"].items() if key not in found.parts}})
+                    _say(f"    proven {receipt['level']}: {proven[name][-1]}")
+        size = int(server.value("SELECT pg_database_size('shop')", "postgres"))
+        return {"conditions": conditions(server), "mib": round(size / rows.MIB), "rounds": rounds, "seed": seed, "taken": taken, "proven": proven,
+                "left_out": [WAYS[name].title for name in names if name not in wanted]}
+
+
+def _told(found: Taken) -> Json:
+    return {"seconds": round(found.seconds, 3), "mib": round(found.bytes / rows.MIB, 1), "parts": found.parts}
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each figure that every round has."""
+    keys = [key for key in rounds[0] if all(isinstance(one.get(key), int | float) for one in rounds)] if rounds else []
+    return {key: statistics.median(one[key] for one in rounds) for key in keys}
+
+
+def ratios(taken: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, float]:
+    """{ours: median seconds of ours / median seconds of the raw tool at the same settings}."""
+    seconds = {name: medians(each)["seconds"] for name, each in taken.items() if each}
+    return {name: seconds[name] / seconds[WAYS[name].raw] for name in seconds if WAYS[name].raw in seconds}
+
+
+def check(results: Mapping[str, Any]) -> Iterator[tuple[bool, str, str]]:
+    """(holds, claim, figures)."""
+    yield results["mib"] >= ENOUGH_MIB, f"a database of {ENOUGH_MIB} MiB or more", f"{results['mib']} MiB"
+    rounds = min(len(each) for each in results["taken"].values())
+    yield rounds >= 3, "every way was taken in 3 rounds or more", f"{rounds} rounds"
+    yield not results["left_out"], "no way was left out", ", ".join(results["left_out"]) or "none"
+    for name, ratio in ratios(results["taken"]).items():
+        ours, raw = (medians(results["taken"][one])["seconds"] for one in (name, WAYS[name].raw))
+        claim = f"{WAYS[name].title}: taking costs ≤ {ALLOWED} × {WAYS[WAYS[name].raw].title}"
+        yield ratio <= ALLOWED, claim, f"{ours:.1f} s beside {raw:.1f} s, {ratio:.2f} ×"
+    for name, each in results["proven"].items():
+        reached = [one["level"] for one in each]
+        yield bool(each) and set(reached) == {"sound"}, f"{WAYS[name].title}: each one that was proven is sound", ", ".join(reached) or "none was proven"
+
+
+def page(results: Mapping[str, Any], data: str) -> str:
+    """The page as Markdown."""
+    held, taken = ratios(results["taken"]), []
+    for name in (name for name in WAYS if name in results["taken"]):
+        each, found = results["taken"][name], medians(results["taken"][name])
+        seconds = [one["seconds"] for one in each]
+        taken.append([WAYS[name].title, f"{found['seconds']:.1f} s", f"{min(seconds):.1f} to {max(seconds):.1f}", f"{held[name]:.2f}" if name in held else "",
+                      f"{found['mib']:.0f} MiB" if found["mib"] else "–"])
+    parts = [[WAYS[name].title, ", ".join(f"{part} {seconds:.1f}" for part, seconds in medians([one["parts"] for one in each]).items())]
+             for name, each in results["taken"].items() if WAYS[name].raw]
+    proofs = []
+    for name, each in results["proven"].items():
+        found = medians(each)
+        proofs.append([WAYS[name].title, *(f"{found[level]:.1f} s" if level in found else "–" for level in LEVELS),
+                       *(f"{found[part]:.1f} s" if part in found else "–" for part in ("drill_restore", "drill_compare", "drill_amcheck"))])
+    left_out = f"Left out, since the tool is not there: {', '.join(results['left_out'])}.\n" if results["left_out"] else ""
+    return HEAD.format(
+        data=data, conditions=results["conditions"], mib=results["mib"], rounds=results["rounds"], left_out=left_out,
+        checks=table(["", "claim", "figures"], [["yes" if holds else "**no**", claim, seen] for holds, claim, seen in check(results)]),
+        taken=table(["taking", "median", "from, to (s)", "× the raw tool", "size"], taken), parts=table(["part, s", "medians"], parts),
+        proofs=table(["proving", *LEVELS, "restoring it", "comparing", "pg_amcheck"], proofs),
+        proof_rounds=max((len(each) for each in results["proven"].values()), default=0))
+
+
+HEAD = """# What a proven backup costs
+
+Made by `make bench-backup`; `python -m tests.bench.backups --render` makes this page again from `{data}`.
+
+{conditions}.
+A database of {mib:,} MiB, indexes and all: customers, orders, their lines, events, with text, JSON, numerics and timestamps. All of it is in the page cache,
+so what is compared is work and not a disk; files are synced as each tool does. Rounds: {rounds}, in each of them every way once, in an order that is drawn;
+before each, what is still dirty is written out. Figures are medians, and a ratio is of two medians of this run.
+{left_out}
+Beside what the raw tool does, taking a backup with Gradual digests every table in the snapshot that is backed up, writes a canary row, the schema and the
+roles, sums every file, syncs all, writes a receipt and publishes the backup under its name.
+
+## What must hold
+
+{checks}
+
+## Taking
+
+{taken}
+
+{parts}
+
+The parts of Gradual's, one after the other; where a dump runs beside the digest, `dump` is what is left of it after the digest.
+
+## Proving and restoring
+
+{proofs}
+
+Rounds: {proof_rounds}. Each level's seconds are those beyond the level before it. *Intact*: every file summed again, and the tool's own verification.
+*Readable*: every byte decoded. *Restored*: a throwaway cluster is made, holds the backup (*restoring it*), and is compared with the snapshot (*comparing*).
+*Sound*: pg_amcheck on it; the application's smoke test and the pending migrations, which belong to this level too, need an application and are not here.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.backups", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--proofs", type=int, default=1, help="the last rounds, in which ours are proven too (default %(default)s)")
+    parser.add_argument("--megabytes", type=int, default=1100)
+    parser.add_argument("--way", action="append", choices=WAYS, metavar="NAME", help=f"only this one (repeat): {', '.join(WAYS)}")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of results.json (default %(default)s); the page is FOLDER.md")
+    parser.add_argument("--render", action="store_true", help="only render FOLDER/results.json again")
+    given = parser.parse_args(argv)
+    file = given.out / "results.json"
+    if not given.render:
+        results = run(given.way or list(WAYS), given.megabytes, given.rounds, given.proofs, given.seed)
+        given.out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if not file.exists():
+        parser.error(f"{file} does not exist; run without --render first")
+    results = json.loads(file.read_text(encoding="utf-8"))
+    given.out.with_name(f"{given.out.name}.md").write_text(page(results, f"{given.out.name}/results.json"), encoding="utf-8")
+    judged = list(check(results))
+    print("\n".join(check_lines(judged)))
+    return 0 if all(holds for holds, _claim, _seen in judged) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

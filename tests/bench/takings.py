@@ -1,0 +1,130 @@
+"""Ways to take a backup: ours, and the raw tool of each, run as the cluster's user on the same server."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+
+from tests.database.server import OWNER, Shop, programs, run_as
+
+
+class Way(NamedTuple):
+    """title for people; raw: the way (a key of WAYS) that ours is held against, "" for a raw tool."""
+
+    title: str
+    raw: str = ""
+
+
+# In the order of the page: ours, the raw tool at the same settings, the raw tool as it comes.
+WAYS = {
+    "custom": Way("Gradual: dump, one file", "pg_dump-custom"),
+    "pg_dump-custom": Way("pg_dump -Fc -Z1"),
+    "pg_dump-default": Way("pg_dump -Fc"),
+    "postgresql_db": Way("community.postgresql.postgresql_db, state=dump, target=….pgc"),
+    "directory": Way("Gradual: dump, directory, 2 jobs", "pg_dump-directory"),
+    "pg_dump-directory": Way("pg_dump -Fd -j2 -Z1"),
+    "basebackup": Way("Gradual: basebackup", "pg_basebackup"),
+    "pg_basebackup": Way("pg_basebackup -Fp -X stream -c fast --manifest-checksums=SHA256"),
+    "pg_basebackup-default": Way("pg_basebackup -Fp -X stream -c fast"),
+    "pgbackrest": Way("Gradual: pgbackrest, full", "pgbackrest-raw"),
+    "pgbackrest-raw": Way("pgbackrest backup --type=full"),
+}
+
+
+@dataclass
+class Taken:
+    """Seconds, bytes at the destination, the parts of ours (name to seconds), and where it is."""
+
+    seconds: float
+    bytes: int
+    parts: dict[str, float] = field(default_factory=dict)
+    path: str = ""
+
+
+def size(path: Path) -> int:
+    """Bytes of a file or of all files below a folder."""
+    return path.stat().st_size if path.is_file() else sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+
+
+def settle() -> None:
+    """Write out what earlier work has left dirty, so that nobody pays for somebody else."""
+    subprocess.run(["sync"], check=True)
+
+
+@dataclass
+class Site:
+    """The shop that is backed up, and pgBackRest's configuration where it is there."""
+
+    shop: Shop
+    pgbackrest: Callable[..., list[str]] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def made(cls, shop: Shop, fill: Callable[[Session], object]) -> Site:
+        """The shop's database, filled and vacuumed, so that reading it writes nothing; archived by pgBackRest from then on where that is installed."""
+        shop.server.run(f"CREATE DATABASE {shop.name} OWNER {OWNER}")
+        with shop.session() as session:
+            fill(session)
+            session.run("VACUUM (ANALYZE, FREEZE)")
+        return cls(shop)
+
+    @property
+    def folder(self) -> Path:
+        return self.shop.server.folder / "raw"
+
+    def ways(self) -> list[str]:
+        """The names of the ways that can be taken here."""
+        return [name for name in WAYS if self.pgbackrest or not name.startswith("pgbackrest")]
+
+    def take(self, name: str) -> Taken:
+        """One backup, by ours or by the raw tool; the one before it is removed first, outside the time."""
+        settle()
+        if WAYS[name].raw:
+            return self._ours(name)
+        if name == "pgbackrest-raw":
+            return self._pgbackrest()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        run_as(["mkdir", str(self.folder)])
+        argv = self.command(name)
+        begun = time.monotonic()
+        run_as(argv)
+        return Taken(time.monotonic() - begun, size(self.folder))
+
+    def command(self, name: str) -> list[str]:
+        """The argv of a raw tool."""
+        server = self.shop.server
+        address = ["--host", str(server.folder), "--port", str(server.port), "--no-password"]
+        dump, base, target = str(programs() / "pg_dump"), str(programs() / "pg_basebackup"), str(self.folder / "backup")
+        if name == "postgresql_db":
+            # The line that the module's db_dump() makes (github.com/ansible-collections/community.postgresql, plugins/modules/postgresql_db.py).
+            return ["/bin/sh", "-c", f"{dump} {self.shop.name} --host={server.folder} --port={server.port} --format=c > {target}.pgc"]
+        options = {
+            "pg_dump-custom": [dump, "--format=custom", "--compress=1"],
+            "pg_dump-default": [dump, "--format=custom"],
+            "pg_dump-directory": [dump, "--format=directory", "--jobs=2", "--compress=1"],
+            "pg_basebackup": [base, "--format=plain", "--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256"],
+            "pg_basebackup-default": [base, "--format=plain", "--wal-method=stream", "--checkpoint=fast"],
+        }[name]
+        return [*options, *address, *(["--pgdata", target] if options[0] == base else ["--file", target, self.shop.name])]
+
+    def _ours(self, name: str) -> Taken:
+        method, changes = ("dump", {"format": name}) if name in ("custom", "directory") else (name, self.options.get(name, {}))
+        shutil.rmtree(self.shop.backups, ignore_errors=True)
+        # The name of a backup has the second in it; waiting for a free one is no part of taking.
+        time.sleep(1.1)
+        begun = time.monotonic()
+        told = self.shop.back_up(method, **changes)
+        return Taken(time.monotonic() - begun, told["size"], told["receipt"]["durations"], told["path"])
+
+    def _pgbackrest(self) -> Taken:
+        assert self.pgbackrest is not None
+        begun = time.monotonic()
+        run_as(self.pgbackrest("backup", "--type=full"))
+        return Taken(time.monotonic() - begun, 0)
