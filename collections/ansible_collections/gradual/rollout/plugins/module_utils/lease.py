@@ -22,7 +22,8 @@ Event = tuple[str, dict[str, Any]]
 # Each event that roles may record, with the fields that the replay and the report cannot do without.
 EVENTS: dict[str, tuple[str, ...]] = {
     "step.started": ("step",), "step.finished": ("step",), "step.failed": ("step",),
-    "backup.proven": ("receipt",), "migration.applied": ("from", "to"), "contract.applied": ("from", "to"),
+    "backup.proven": ("receipt",), "migration.applied": ("from", "to"), "contract.began": ("from",),
+    "contract.applied": ("from", "to"), "contract.ended": (), "backfill.finished": ("backfills",),
     "host.drained": ("host",), "host.released": ("host",), "host.admitted": ("host",), "host.returned": ("host",), "host.lost": ("host",),
     "host.rehearsed": ("host",),
     "stage.set": ("percent",), "stage.verified": ("percent",), "stage.measured": ("percent",), "stage.certified": ("percent",),
@@ -32,8 +33,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "monitoring.observed": (),
     "return.finished": (), "flag.retired": ("flag",), "report.written": ("files",), "rollout.resumed": (),
 }  # fmt: skip
-# What anybody may record without the lease: the run that holds it waits for just that.
-FREE = frozenset({"stage.approved"})
+# What anybody may record without the lease.
+FREE = replay.FREE
 # What the ledger module writes itself.
 OWN = frozenset({"rollout.started", "rollout.finished", "lease.taken", "lease.renewed", "lease.released"})
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
@@ -116,9 +117,11 @@ def opened(lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[st
     return Decision(_identifier(lines, manifest, request.now), [("rollout.started", start), _taken(request)])
 
 
-def begins(rollout: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+def begins(rollout: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> bool:
     """Whether a deploy of the manifest now is a new rollout: none is open, and its release is not with all users already."""
-    return not rollout.get("open") and not (rollout.get("completed") and same_release(rollout["manifest"], manifest))
+    if not rollout:
+        return True
+    return not rollout["open"] and not (rollout["completed"] and same_release(rollout["manifest"], manifest))
 
 
 def same_release(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -83,6 +83,7 @@ def test_a_rollout_from_start_to_end(book: Book) -> None:
     ({"migrations": {"target": "0004"}}, ["rollout.started", "lease.taken"]),
 ])
 def test_a_completed_release_that_would_be_watched_otherwise_is_not_rolled_out_again(book: Book, change: dict[str, Any], wanted: list[str]) -> None:
+    assert lease.begins(None, MANIFEST)
     book.open()
     assert not lease.begins(book.state, MANIFEST)
     book.close()
