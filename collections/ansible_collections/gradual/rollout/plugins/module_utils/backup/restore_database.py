@@ -1,0 +1,217 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""A dump as a database of the live cluster: a new one, or the live one's successor."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import time
+from typing import Any, Mapping
+
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import comparing, dump, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request, stamp
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Method
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, records, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+
+NAME = "gradual-restore"
+# PostgreSQL cuts longer names off.
+_LONGEST = 63
+_OF_DATABASE = re.compile(r"^\d+; \d+ \d+ (DATABASE|DATABASE PROPERTIES|(ACL|COMMENT|SECURITY LABEL) - DATABASE) ")
+
+
+class NewDatabase:
+    """Restore beside the live databases, under a name that nobody has."""
+
+    def __init__(self, request: Request, receipt: Mapping[str, Any], method: Method) -> None:
+        self.request, self.receipt, self.method = request, receipt, method
+        self.name = request.database or f"{receipt['database']}_restored_{stamp(receipt)}"
+
+    def plan(self) -> dict[str, Any]:
+        with self._session("postgres") as session:
+            free = self._check(session)
+        return {"target": "database", "database": self.name, "message": f"would restore {self.receipt['id']} as the new database {self.name} of the cluster at "
+                f"{self.request.socket_directory}:{self.request.port}, {free / store.MIB:.0f} MiB are free there"}
+
+    def carry_out(self) -> dict[str, Any]:
+        made = self._restore()
+        return {"roles_made": made, "message": f"{self.receipt['id']} is restored as the database {self.name} and holds what its receipt says",
+                "next": [f'psql --host {self.request.socket_directory} --port {self.request.port} "dbname={self.name}"',
+                         f'dropdb --host {self.request.socket_directory} --port {self.request.port} "{self.name}"  # when it is not needed any more']}
+
+    def _check(self, session: Session) -> int:
+        """Refuse a name that is taken, a server that is too old and a disk that is too full; the free bytes."""
+        _free_name(session, self.name)
+        major = self.receipt["server_version"] // 10000
+        seen = server.identity(session)
+        if seen["standby"]:
+            raise DatabaseError("this server is a standby (in recovery), and nothing can be restored into it; run on the primary")
+        if seen["server_version"] // 10000 < major:
+            raise DatabaseError(f"the backup is of PostgreSQL {major} and this server is {seen['server_version'] // 10000}; "
+                                f"restore it into one of {major} or newer")
+        needed = int(self.receipt["database_bytes"])
+        return store.need_space(str(session.value("SHOW data_directory")), needed, self.request.reserve_mib, "the restored database")
+
+    def _restore(self) -> list[str]:
+        """Make it and compare it; when that fails it is gone again. Names of the roles that had to be made."""
+        with self._session("postgres") as session:
+            programs = server.binaries(session)
+            made = self._make_roles(session, programs)
+        try:
+            self._psql(programs, "postgres", renamed(self._of_database(programs), self.receipt["database"], self.name))
+            strictly(run([os.path.join(programs, "pg_restore"), *self.request.address(), "--exit-on-error", "--no-tablespaces", "--jobs",
+                          str(self.request.jobs), "--dbname", self.name, self._archive()], timeout=self.request.timeout))
+            self._compare()
+        except BaseException:
+            with contextlib.suppress(DatabaseError), self._session("postgres") as session:
+                session.run(f"DROP DATABASE IF EXISTS {quote(self.name)}")
+            raise
+        return made
+
+    def _compare(self) -> None:
+        """What the receipt says of rows, contents, sequences, revision and the canary holds for the new database."""
+        receipt = self.receipt
+        with self._session(self.name) as session:
+            contents.fix_text(session)
+            found = contents.differences(receipt["tables"], contents.tables(session))
+            ranges = receipt["sequences"]
+            found += contents.sequence_differences({name: ends[0] for name, ends in ranges.items()}, {name: ends[1] for name, ends in ranges.items()},
+                                                   contents.sequences(session))
+            revision = ",".join(server.revisions(session)) or None
+            if revision != receipt["revision"]:
+                found.append(f"it is at revision {revision}, the backup at {receipt['revision']}")
+            if receipt.get("canary") and not records.has_canary(session, receipt["canary"]):
+                found.append("the row that was written for this backup is missing")
+        comparing.none_of(found)
+
+    def _make_roles(self, session: Session, programs: str) -> list[str]:
+        """Those that the backup has and the cluster has not, without password; those that are there stay as they are."""
+        there = {row[0] for row in session.rows("SELECT rolname::text FROM pg_roles")}
+        with open(os.path.join(self.request.path, dump.ROLES), encoding="utf-8", errors="surrogateescape") as file:
+            missing, statements = roles(file.read(), there)
+        if missing:
+            self._psql(programs, "postgres", statements)
+        return missing
+
+    def _of_database(self, programs: str) -> str:
+        """The statements that make the database itself, with its locale, settings and grants."""
+        program, archive = os.path.join(programs, "pg_restore"), self._archive()
+        listed = run([program, "--create", "--list", archive])
+        strictly(listed)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write("".join(line + "\n" for line in listed.output.splitlines() if _OF_DATABASE.match(line)))
+            file.flush()
+            made = run([program, "--create", "--no-tablespaces", "--use-list", file.name, "--file", "-", archive])
+        strictly(made)
+        return made.output
+
+    def _psql(self, programs: str, database: str, statements: str) -> None:
+        strictly(run([os.path.join(programs, "psql"), *self.request.address(), "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--output", "/dev/null",
+                      "--dbname", database, "--file", "-"], send=statements.encode("utf-8", "surrogateescape"), timeout=self.request.timeout))
+
+    def _archive(self) -> str:
+        return os.path.join(self.request.path, dump.DUMP[self.receipt["format"]])
+
+    def _session(self, database: str) -> Session:
+        return Session(self.request.parameters(database), NAME)
+
+
+class DatabaseInPlace(NewDatabase):
+    """Restore beside, compare, and only then give it the live one's name; the live one keeps its rows under another name."""
+
+    def __init__(self, request: Request, receipt: Mapping[str, Any], method: Method) -> None:
+        super().__init__(request, receipt, method)
+        self.live = str(receipt["database"])
+        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        self.name = f"{self.live}_restoring_{now}"
+        self.aside = f"{self.live}_before_{now}"
+
+    def plan(self) -> dict[str, Any]:
+        with self._session("postgres") as session:
+            identity = server.identity(session)
+            if identity["system_identifier"] != self.receipt["system_identifier"]:
+                raise DatabaseError(f"the backup is of the cluster {self.receipt['system_identifier']}, this one is {identity['system_identifier']}; "
+                                    "restore it beside (without in_place)")
+            if not session.value("SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (self.live,)):
+                raise DatabaseError(f"there is no database {self.live} to replace; restore it as a new one: database: {self.live}, without in_place")
+            if len(self.aside.encode()) > _LONGEST:
+                raise DatabaseError(f"the name {self.aside} is longer than {_LONGEST} bytes; rename the database by hand and restore beside it")
+            self._check(session)
+        return {"target": "database", "database": self.live, "aside": self.aside, "message":
+                f"would restore {self.receipt['id']} beside, end every session of {self.live}, rename that to {self.aside} and the restored one to {self.live}"}
+
+    def carry_out(self) -> dict[str, Any]:
+        with self._session(self.live) as session:
+            server.wait_for_lock(session, shared=False, deadline=self.request.deadline)
+            made = self._restore()
+        self._swap()
+        return {"roles_made": made, "message": f"{self.live} is what it was at {self.receipt['taken_at']}; what it was until now is {self.aside}, "
+                "with all that was written since",
+                "next": [f'psql --host {self.request.socket_directory} --port {self.request.port} "dbname={self.aside}"  # for what was written since',
+                         "ansible-playbook playbooks/backup.yml  # migrations want a backup of what is live now"]}
+
+    def _swap(self) -> None:
+        """Both names in one transaction; nobody can be in either meanwhile. When it fails, all is as it was."""
+        live, new, aside = quote(self.live), quote(self.name), quote(self.aside)
+        with self._session("postgres") as session:
+            # Else a pool comes back faster than the rename.
+            session.run(f"ALTER DATABASE {live} ALLOW_CONNECTIONS false")
+            try:
+                _end_sessions(session, (self.live, self.name), self.request.deadline)
+                session.run("BEGIN")
+                session.run(f"ALTER DATABASE {live} RENAME TO {aside}")
+                session.run(f"ALTER DATABASE {new} RENAME TO {live}")
+                session.run(f"ALTER DATABASE {aside} ALLOW_CONNECTIONS true")
+                session.run("COMMIT")
+            except DatabaseError as error:
+                with contextlib.suppress(DatabaseError):
+                    session.run("ROLLBACK")
+                session.run(f"ALTER DATABASE {live} ALLOW_CONNECTIONS true")
+                raise DatabaseError(f"{self.live} was not replaced and is as it was: {error}. The restored one is there as {self.name}") from None
+
+
+def _end_sessions(session: Session, databases: tuple[str, ...], deadline: float) -> None:
+    until = time.monotonic() + deadline
+    while True:
+        left = session.rows("SELECT pg_terminate_backend(pid), format('%%s (pid %%s, user %%s)', application_name, pid, usename) FROM pg_stat_activity"
+                            " WHERE datname = ANY(%s) AND pid <> pg_backend_pid()", (list(databases),))
+        if not left:
+            return
+        if time.monotonic() > until:
+            raise DatabaseError(f"{'; '.join(row[1] for row in left)} could not be ended within {deadline:.0f} s")
+        time.sleep(0.1)
+
+
+def _free_name(session: Session, name: str) -> None:
+    if len(name.encode()) > _LONGEST:
+        raise DatabaseError(f"the name {name} is longer than {_LONGEST} bytes; give a shorter one as database")
+    if session.value("SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (name,)):
+        raise DatabaseError(f"there is a database {name} already, and nothing is restored over it; drop it, or give another name as database")
+
+
+def renamed(statements: str, old: str, new: str) -> str:
+    """pg_restore's statements on a database, as statements on one of another name."""
+    name = "(?:" + re.escape(old) + "|" + re.escape(quote(old)) + ")"
+    heads = r"(?:CREATE|ALTER|COMMENT ON|SECURITY LABEL .*? ON) DATABASE |(?:GRANT|REVOKE) .*? ON DATABASE |ALTER ROLE .*? IN DATABASE "
+    kept = "".join(line + "\n" for line in statements.splitlines() if not line.startswith("\\connect "))
+    return re.sub(rf"^({heads}){name}(?= )", lambda found: found.group(1) + quote(new), kept, flags=re.MULTILINE)
+
+
+def roles(text: str, there: set[str]) -> tuple[list[str], str]:
+    """(names that are missing, statements that make them) out of what pg_dumpall wrote of all roles."""
+    def plain(name: str) -> str:
+        return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+    word = r'("(?:[^"]|"")+"|[^\s;"]+)'
+    missing = [plain(name) for name in re.findall(rf"^CREATE ROLE {word};$", text, re.MULTILINE) if plain(name) not in there]
+    wanted = []
+    for line in text.splitlines():
+        found = re.match(rf"(?:CREATE ROLE {word};|ALTER ROLE {word} WITH |GRANT {word} TO {word}[ ;])", line)
+        if found and plain(found.group(1) or found.group(2) or found.group(4)) in missing:
+            wanted.append(line)
+    return missing, "".join(line + "\n" for line in wanted)

@@ -1,0 +1,42 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""What is asked of a restore."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which backup, as what, and where the live cluster is. Empty: choose. Seconds where nothing else is said.
+
+    target: database or cluster; database: the new one's name; folder and cluster_port: the new cluster's; in_place: the name of the
+    database that it is to replace, or ""; point: a named restore point.
+    """
+
+    path: str
+    target: str = ""
+    database: str = ""
+    folder: str = ""
+    cluster_port: int = 0
+    in_place: str = ""
+    point: str = ""
+    socket_directory: str = "/var/run/postgresql"
+    port: int = 5432
+    jobs: int = 2
+    reserve_mib: int = 512
+    timeout: float = 3600
+    deadline: float = 60
+
+    def parameters(self, database: str) -> dict[str, str]:
+        return {"dbname": database, "host": self.socket_directory, "port": str(self.port), "options": "-c statement_timeout=0 -c lock_timeout=0"}
+
+    def address(self) -> list[str]:
+        return ["--host", self.socket_directory, "--port", str(self.port), "--no-password"]
+
+
+def stamp(receipt: Mapping[str, Any]) -> str:
+    """When the backup was taken, as part of a name: 20261123T120000Z."""
+    return str(receipt["taken_at"]).replace("-", "").replace(":", "")
