@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import canary, flagd, fleet, lease, rollout, watching
+from ansible_collections.gradual.rollout.plugins.module_utils import canary, contract_gate, flagd, fleet, lease, rollout, watching
 
 
 class FilterModule:
@@ -17,6 +17,7 @@ class FilterModule:
             function.__name__: function
             for function in (
                 canary.canary_watch,
+                contract_gate.contract_objections,
                 flagd.labels_of,
                 flagd.shown_at,
                 fleet.fleet_problems,

@@ -20,6 +20,8 @@ OUTCOMES = ("completed", "returned", "incomplete")
 REOPENING = frozenset(
     {"rollout.resumed", "host.drained", "host.released", "host.admitted", "host.returned", "host.lost", "stage.set", "flags.off", "step.failed"}
 )
+# What anybody may record without the lease: a person's word, and work that goes on beside rollouts.
+FREE = frozenset({"stage.approved", "backfill.finished"})
 REOPENING_STEPS = frozenset({"backup", "migrate", "release", "ramp", "rollback"})
 
 
@@ -82,9 +84,15 @@ def _blank(identifier: str) -> dict[str, Any]:
     return {
         "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None, "started_epoch": None, "finished": None,
         "plan": None, "revision": None, "steps": {}, "failed": None, "hosts": {}, "receipt": None, "migrated": None,
-        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [], "contracted": False, "returned": None, "aa": None,
-        "canary": None, "completed": False, "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
+        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [], "contracted": False, "contract": None,
+        "returned": None, "aa": None, "canary": None, "completed": False,
+        "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
     }  # fmt: skip
+
+
+def _untouched(before: Any, since: str | None) -> dict[str, Any]:
+    """A host to which nothing has happened. left: when it was drained last; switched: since when no old code can have run on it."""
+    return {"before": before, "to": None, "now": "untouched", "drained": False, "since": since, "left": None, "switched": None}
 
 
 def _moment(line: Line) -> float:
@@ -118,8 +126,8 @@ def _apply(state_: dict[str, Any], line: Line) -> None:
         state_["canary"] = {"host": _text(data, "host"), "ended": event.partition(".")[2], "at": line["time"]}
     elif event == "flags.off":
         state_.update(certified=0, stage=0, flags_off=line["time"])
-    elif event == "contract.applied":
-        state_["contracted"] = True
+    elif family == "contract":
+        _contract(state_, event, data, line)
     elif event == "return.finished":
         _returned(state_, data)
     _renew(state_["lease"], line)
@@ -139,7 +147,7 @@ def _rollout(state_: dict[str, Any], event: str, data: dict[str, Any], line: Lin
         state_.update(started=line["time"], started_epoch=_moment(line), open=True, **told)
         hosts = data.get("hosts")
         for name, before in (hosts if isinstance(hosts, dict) else {}).items():
-            state_["hosts"][name] = {"before": before, "to": None, "now": "untouched", "drained": False, "since": line["time"]}
+            state_["hosts"][name] = _untouched(before, line["time"])
     elif event == "rollout.resumed":
         # What was never taken back is not forgotten: the run that resumes goes back first.
         if state_["returned"]:
@@ -172,6 +180,19 @@ def _step(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) 
         state_["failed"] = state_["failed"] or {"step": name, "at": line["time"], **why}
 
 
+def _contract(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
+    """From its beginning on it counts as done: who dies on the way cannot say how far it came. Only a run that touched nothing takes that back."""
+    if event == "contract.began":
+        state_["contract"] = {"began": line["time"], "applied": None, "from": data.get("from"), "to": None, "before": state_["contracted"]}
+        state_["contracted"] = True
+    elif event == "contract.applied":
+        state_["contract"] = {**(state_["contract"] or {"began": line["time"], "before": False}), "applied": line["time"],
+                              "from": data.get("from"), "to": data.get("to")}
+        state_["contracted"] = True
+    elif event == "contract.ended" and state_["contract"]:
+        state_["contracted"] = state_["contract"]["before"]
+
+
 def _returned(state_: dict[str, Any], data: dict[str, Any]) -> None:
     """Users are back: what a later run would have to do again is not done any more. Nor is what was measured on the hosts as they were."""
     state_["aa"] = None
@@ -188,11 +209,16 @@ def _host(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) 
     name = _text(data, "host")
     if name is None:
         return
-    host = state_["hosts"].setdefault(name, {"before": data.get("from"), "to": None, "now": "untouched", "drained": False, "since": None})
+    host = state_["hosts"].setdefault(name, _untouched(data.get("from"), None))
     did = event.partition(".")[2]
     host["since"] = line["time"]
     if did in ("drained", "admitted"):
         host["drained"] = did == "drained"
+    if did == "drained":
+        host["left"] = line["time"]
+    if did in ("released", "returned"):
+        # Old code ended after the host was drained; what its processes had open at that time is gone.
+        host["switched"] = (host["left"] or line["time"]) if did == "released" else None
     if did in ("released", "returned", "lost"):
         host["now"] = did
     if did in ("released", "returned") and "to" in data:
@@ -233,8 +259,8 @@ def _lease(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line)
 
 def _renew(lease: dict[str, Any], line: Line) -> None:
     """Every event was written by the holder of the lease (`ledger` sees to that), so every event renews it.
-    Only an approval comes from somebody else."""
-    if lease["holder"] and line["event"] != "stage.approved":
+    Only what is free of the lease comes from somebody else."""
+    if lease["holder"] and line["event"] not in FREE:
         try:
             lease["until"] = stamp(_moment(line) + lease["seconds"])
         except (OverflowError, ValueError, OSError):

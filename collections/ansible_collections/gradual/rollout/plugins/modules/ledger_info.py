@@ -81,7 +81,7 @@ rollout:
       description: "The failure that has not been overcome, C({step, host, task, error, at}); else null."
       type: dict
     hosts:
-      description: "Host → C({before, to, now, drained, since}); now is untouched, released, returned or lost."
+      description: "Host → C({before, to, now, drained, since, left, switched}); now is untouched, released, returned or lost."
       type: dict
     receipt:
       description: The receipt of the proven backup; else null.
@@ -117,14 +117,21 @@ rollout:
       description: "How the watch of the first host ended, C({host, ended, at}) with V(passed) or V(skipped); null when it has not."
       type: dict
     contracted:
-      description: Whether the point of no return has been passed.
+      description: Whether the point of no return has been passed, or may have been.
       type: bool
+    contract:
+      description: "C({began, applied, from, to, before}); applied is null for one whose end is not known; null before the first."
+      type: dict
     durations:
       description: For each step the median of its seconds in the completed rollouts of this ledger.
       type: dict
     lease:
       description: "C({holder, seconds, since, until, held}); held tells whether it counts at this moment."
       type: dict
+clock:
+  description: The present by the clock that the ledger's times come from, in epoch seconds.
+  returned: success
+  type: float
 intact:
   description: Whether every line is as it was written.
   returned: success
@@ -184,6 +191,7 @@ def look(path: str, identifier: str | None, include_events: bool) -> dict[str, A
     state = replay.state(reading.lines, identifier, time.time())
     found: dict[str, Any] = {
         "rollout": state,
+        "clock": time.time(),
         "intact": reading.intact,
         "broken_at": reading.broken.seq if reading.broken else None,
         "broken": str(reading.broken) if reading.broken else None,

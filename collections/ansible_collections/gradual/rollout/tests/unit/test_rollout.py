@@ -161,3 +161,44 @@ def test_a_lease_ends_by_the_clock(now: float | None, held: bool) -> None:
     found = replay.state(lines, now=now)
     assert found is not None
     assert (found["lease"]["held"], found["lease"]["until"]) == (held, stamp(NOON + 90))
+
+
+BEGAN: Event = ("contract.began", {"from": "0003"})
+APPLIED: Event = ("contract.applied", {"from": "0003", "to": "0004"})
+
+
+@pytest.mark.parametrize(
+    ("events", "contracted"),
+    [
+        ([], False),
+        # Who died on the way cannot say how far it came.
+        ([BEGAN], True),
+        ([BEGAN, APPLIED], True),
+        ([BEGAN, ("contract.ended", {})], False),
+        ([BEGAN, BEGAN, ("contract.ended", {})], True),
+        ([BEGAN, APPLIED, BEGAN, ("contract.ended", {})], True),
+        ([APPLIED], True),
+        ([("contract.ended", {})], False),
+    ],
+)
+def test_contracted_from_its_beginning_on_unless_nothing_was_touched(events: list[Event], contracted: bool) -> None:
+    assert state(STARTED, events)["contracted"] is contracted
+
+
+def test_the_record_says_from_where_to_where() -> None:
+    found = state(STARTED, BEGAN, APPLIED)["contract"]
+    assert (found["began"], found["applied"], found["from"], found["to"]) == (stamp(NOON + 10), stamp(NOON + 20), "0003", "0004")
+
+
+def test_since_when_no_old_code_can_have_run_on_a_host() -> None:
+    events: list[Event] = [("host.drained", {"host": "app1"}), ("host.admitted", {"host": "app1"}), ("host.released", {"host": "app1", "to": {}})]
+    assert state(STARTED, events)["hosts"]["app1"]["switched"] == stamp(NOON + 10)
+    assert state(STARTED, events)["hosts"]["app2"]["switched"] is None
+    back: list[Event] = [("host.drained", {"host": "app1"}), ("host.returned", {"host": "app1", "to": {}})]
+    assert state(STARTED, events, back)["hosts"]["app1"]["switched"] is None
+
+
+def test_a_backfill_neither_needs_the_lease_nor_renews_it() -> None:
+    taken: Event = ("lease.taken", {"holder": "a", "seconds": 30})
+    until = state(STARTED, taken)["lease"]["until"]
+    assert state(STARTED, taken, ("backfill.finished", {"backfills": []}))["lease"]["until"] == until
