@@ -228,11 +228,11 @@ SPEC: dict[str, Field] = {
         "type": "dict",
         "fill": True,
         "options": {
-            "method": {"type": "str", "default": "dump", "choices": ["dump"], "description": "How it is taken."},
+            "method": {"type": "str", "default": "dump", "choices": ["dump", "basebackup", "pgbackrest"], "description": "How it is taken."},
             "level": {
                 "type": "str",
                 "default": "restored",
-                "choices": ["taken", "intact", "readable", "restored"],
+                "choices": ["taken", "intact", "readable", "restored", "sound"],
                 "description": "How far it must be proven.",
             },
         },
