@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def refound(shop: Shop, path: str, damage: Callable[[Path], object], level: str,
         shop.prove(path, "restored")
     receipt = receipts.read(path)
     assert receipt["level"] != "restored"
-    assert f"not {level}" in receipt["problem"]
+    assert re.match(f"not {level}: ", receipt["problem"])
     assert store.newest_proven(store.survey(shop.backups)[0]) is None
     return watch.safe(str(failed.value).partition(shop.backups)[2].partition(" is ")[2], shop.revision(), "the receipt proves nothing any more")
 
@@ -153,6 +154,32 @@ def file_missing(stage: Stage) -> Seen:
 @fault(4, "roles.sql is taken away", "roles missing")
 def roles_missing(stage: Stage) -> Seen:
     return damaged(stage, lambda folder: (folder / "roles.sql").unlink(), "intact")
+
+
+def without_wal(stage: Stage, fits: bool, level: str) -> Seen:
+    """A copy of the files, and one segment of the log that it needs to become consistent is not there."""
+    with stage.shop() as shop:
+        path = shop.back_up("basebackup")["path"]
+        assert shop.prove(path, "restored")["level"] == "restored", "control: with it, it is proven"
+
+        def take_away(folder: Path) -> None:
+            last = receipts.read(str(folder))["restore"]["last_segment"]
+            found = [one for one in folder.rglob(last) if one.is_file()]
+            assert found, f"{last} is not in the backup"
+            for one in found:
+                one.unlink()
+
+        return refound(shop, path, take_away, level, fits)
+
+
+@fault(6, "the last segment of the write-ahead log that a basebackup needs is taken away", "basebackup")
+def segment_missing(stage: Stage) -> Seen:
+    return without_wal(stage, fits=False, level="intact")
+
+
+@fault(6, "the same, before the checksums were made: nothing in the receipt speaks of the segment's file", "basebackup, before its checksums")
+def segment_never_there(stage: Stage) -> Seen:
+    return without_wal(stage, fits=True, level="(intact|readable)")
 
 
 @fault(23, "the drill's disk (ext4, 300 MiB) has no room for the restored copy", "seen before")

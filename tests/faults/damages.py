@@ -51,7 +51,22 @@ def reseal(folder: Path) -> None:
     receipts.write(str(folder), {**receipts.read(str(folder)), "files": store.summed(str(folder))})
 
 
+def segment(folder: Path) -> None:
+    """The last segment that the backup needs, wherever it lies."""
+    last = receipts.read(str(folder))["restore"]["last_segment"]
+    found = [path for path in folder.rglob(last) if path.is_file()]
+    assert found
+    for path in found:
+        path.unlink()
+
+
+def first_segment(folder: Path) -> None:
+    """The segment in which the copy begins."""
+    min(path for path in folder.glob(f"{store.CLUSTER}/pg_wal/0*") if path.is_file()).unlink()
+
+
 DUMP = "database.dump"
+TABLE = f"{store.CLUSTER}/base/*/[0-9]*"
 DAMAGES = [
     Damage("dump cut in half", "dump", "custom", lambda at: cut(at / DUMP)),
     Damage("dump cut in half, before its checksum", "dump", "custom", lambda at: cut(at / DUMP), fits=True),
@@ -63,4 +78,10 @@ DAMAGES = [
     Damage("file of one table missing, before the checksum", "dump", "directory", lambda at: largest(at, "database/*.dat*").unlink(), fits=True),
     Damage("dump truncated to nothing", "dump", "custom", lambda at: cut(at / DUMP, 0)),
     Damage("roles.sql missing", "dump", "custom", lambda at: (at / "roles.sql").unlink()),
+    Damage("byte flipped in a relation's file", "basebackup", "plain", lambda at: flip(largest(at, TABLE))),
+    Damage("a relation's file missing", "basebackup", "plain", lambda at: largest(at, TABLE).unlink()),
+    Damage("a relation's file missing, before the checksums", "basebackup", "plain", lambda at: largest(at, TABLE).unlink(), fits=True),
+    Damage("first WAL segment missing", "basebackup", "plain", first_segment),
+    Damage("last WAL segment missing", "basebackup", "plain", segment),
+    Damage("last WAL segment missing, before the checksums", "basebackup", "plain", segment, fits=True),
 ]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 from tests.database.server import Shop, programs, run_as
@@ -49,7 +50,7 @@ def theirs(method: str, other: tools.Community) -> dict[str, Check]:
 
         return {LIST: lambda path: tools.lists(dump(path)),
                 PGC: lambda path: other.restores(dump(path), ".dir" if dump(path).is_dir() else ".pgc")}
-    return {VERIFY: lambda path: tools.verifies(path / "cluster")}
+    return {VERIFY: lambda path: tools.verifies(path / store.CLUSTER)}
 
 
 def taken(shop: Shop, method: str, form: str) -> Path:
@@ -93,10 +94,19 @@ def rows(stage: Stage, other: tools.Community | None) -> Iterator[Row]:
                     yield judged(whole, damage, checks, damage.name)
 
 
+def false_accepts(found: list[Row]) -> dict[str, int]:
+    """How many damaged backups each check was content with, of those that it looked at."""
+    return {column: sum(row.accepted.get(column, False) for row in found if not row.damage.startswith("nothing")) for column in COLUMNS}
+
+
 def markdown(found: list[Row]) -> str:
     lines = ["| damage | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for row in found:
         whole = row.damage.startswith("nothing")
         words = {None: "–", True: "accepted" if whole else "**accepted**", False: "**refused**" if whole else "found"}
         lines.append(f"| {row.damage} | " + " | ".join(words[row.accepted.get(column)] for column in COLUMNS) + " |")
+    damaged = [row for row in found if not row.damage.startswith("nothing")]
+    looked = {column: sum(column in row.accepted for row in damaged) for column in COLUMNS}
+    cells = [f"{count} of {looked[column]}" if looked[column] else "–" for column, count in false_accepts(found).items()]
+    lines.append(f"| **accepted though damaged** | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

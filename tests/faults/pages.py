@@ -37,15 +37,25 @@ def corrupt(shop: Shop, relation: str) -> None:
         shop.value(f"SELECT count(*) FROM {relation}")
 
 
-@fault(7, "one byte of a page of `orders` is changed on the disk, in a cluster with checksums; then a backup is asked for", "dump")
-def page_for_dump(stage: Stage) -> Seen:
+def refused(stage: Stage, method: str, said: str) -> Seen:
+    """A backup of that method from a damaged source must not come to be."""
     with checked(stage) as shop:
         older = shop.back_up()["path"]
         before = store.summed(older)
         watch = Watch(shop)
         corrupt(shop, "orders")
         watch.struck()
-        with pytest.raises(DatabaseError, match="invalid page in block 0") as failed:
-            shop.back_up()
+        with pytest.raises(DatabaseError, match=said) as failed:
+            shop.back_up(method)
         assert (store.leftovers(shop.backups), store.summed(older)) == ([], before)
         return watch.safe(failed.value, "0001", "no file of it is left, and the backup from before the damage is as it was")
+
+
+@fault(7, "one byte of a page of `orders` is changed on the disk, in a cluster with checksums; then a backup is asked for", "dump")
+def page_for_dump(stage: Stage) -> Seen:
+    return refused(stage, "dump", "invalid page in block 0")
+
+
+@fault(7, "one byte of a page of `orders` is changed on the disk, in a cluster with checksums; then a backup is asked for", "basebackup")
+def page_for_basebackup(stage: Stage) -> Seen:
+    return refused(stage, "basebackup", "checksum")

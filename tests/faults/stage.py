@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PREFIX
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -88,7 +89,9 @@ class Stage:
         try:
             yield fill(shop)
         finally:
-            running.run(f"DROP DATABASE IF EXISTS {shop.name} WITH (FORCE)")
+            # A server that is gone for good took it along.
+            with suppress(DatabaseError):
+                running.run(f"DROP DATABASE IF EXISTS {shop.name} WITH (FORCE)")
 
 
 def receipt(shop: Shop, **changes: Any) -> dict[str, Any]:

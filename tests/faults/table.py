@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import backups, contracts, locks, pages, papers, processes, servers, way
+from . import backups, contracts, locks, pages, papers, processes, replicas, servers, way
 from .fault import FAULTS, ROWS, Fault, NotHere, Seen
 from .stage import Stage
 
-FAMILIES = (locks, backups, contracts, pages, papers, processes, servers, way)
+FAMILIES = (locks, backups, contracts, pages, papers, processes, replicas, servers, way)
 
 
 def faults() -> list[Fault]:
