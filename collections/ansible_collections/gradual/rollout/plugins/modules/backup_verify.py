@@ -52,7 +52,8 @@ options:
         type: dict
       smoke:
         description: >-
-          The release before: C(directory), C(command), C(probes), C(run_as), and C(environment_file) as above.
+          The release before: C(directory), C(version), C(command) as argv, C(probes), C(run_as), C(ready) for the path that tells when it is ready, C(timeout)
+          until then in seconds, C(environment_file) as above and C(environment) for more. No password is needed, the copy gets its own.
         type: dict
   run_as:
     description: The system user that the backups belong to, and that the throwaway cluster runs as. PostgreSQL does not run as root.
@@ -146,14 +147,23 @@ def to_try(given: Mapping[str, Any] | None) -> dict[str, Any]:
     found = {}
     for name, part in (given or {}).items():
         if part:
-            path = str(part.get("environment_file"))
-            try:
-                with open(path, encoding="utf-8") as file:
-                    found[name] = {**part, "environment": guards.variables(file.read(), path)}
-            except OSError as error:
-                raise DatabaseError(
-                    f"sound.{name}.environment_file {path} cannot be read: {error.strerror}; write the path of the file with DATABASE_URL") from None
+            known = {**variables(f"sound.{name}", part.get("environment_file")), **(part.get("environment") or {})}
+            if not known.get("DATABASE_URL"):
+                raise DatabaseError(f"sound.{name} has no DATABASE_URL; name a file that has it as environment_file, or write it, without password, "
+                                    "as environment")
+            found[name] = {**part, "environment": known}
     return found
+
+
+def variables(option: str, path: str | None) -> dict[str, str]:
+    """What the file says; nothing without one."""
+    if not path:
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            return guards.variables(file.read(), path)
+    except OSError as error:
+        raise DatabaseError(f"{option}.environment_file {path} cannot be read: {error.strerror}; write the path of the file with DATABASE_URL") from None
 
 
 def main() -> None:

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping
+from typing import Any, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import opened
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.witness import AGAINST_WRITES, Witness, watching
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Adapter, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import Migrator, Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -19,7 +19,6 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 
 # From so many rows on, a lock that writers wait for, or a rewrite, is worth a word.
 MANY_ROWS = 100_000
-ADAPTERS: dict[str, Callable[[str, str], Adapter]] = {"alembic": Alembic}
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,9 @@ class Rehearsal(Migrator):
     def _step(self, revision: Revision) -> None:
         self.witness.begin()
         super()._step(revision)
-        seen = self.witness.tell(whole(revision))
+        seen = self.witness.tell(revision.transactional and not revision.concurrent)
         step = {"revision": revision.revision, "phase": revision.phase, "seconds": self.applied[-1]["seconds"], **seen}
         self.told.append({**step, "warnings": warnings(step, self.rows)})
-
-
-def whole(revision: Revision) -> bool:
-    """Whether it is one transaction, its record included."""
-    return not revision.concurrent and getattr(revision, "transactional", True) and not getattr(revision, "recorded_apart", False)
 
 
 def rehearse(copy: Copy, pending: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -78,7 +72,7 @@ def rehearse(copy: Copy, pending: Mapping[str, Any]) -> list[dict[str, Any]]:
         variables=opened.environment(pending["environment"], copy.folder, copy.port, copy.passwords), max_age=0, run_as=copy.run_as,
         migrate_as=pending.get("migrate_as") or "nobody", socket_directory=copy.folder, port=copy.port, lock_timeout_ms=50, pause_ms=100,
         deadline=float(pending.get("deadline") or 60), timeout=float(pending.get("timeout") or 3600))
-    tool = ADAPTERS[pending["adapter"]](os.path.realpath(pending["directory"]), pending["path"])
+    tool = adapters.of(pending["adapter"], os.path.realpath(pending["directory"]), pending["path"])
     with effective_user(copy.run_as):
         session = Session(copy.parameters(), "gradual-witness")
     with session:

@@ -104,9 +104,9 @@ class Witness:
                                  f" LEFT JOIN {SCHEMA}.known k USING (relation)")
         rewrote = self.session.rows(f"SELECT name FROM {SCHEMA}.known WHERE EXISTS (SELECT FROM pg_class WHERE oid = relation)"
                                     " AND pg_relation_filenode(relation) IS DISTINCT FROM filenode ORDER BY 1")
-        records = [row for row in rows if row[2] == "record"]
-        return {"locks": strongest(rows), "exact": whole and exact(rows), "rewrote": [row[0] for row in rewrote],
-                "held_seconds": round(max(float(row[4]) for row in records), 3) if records and whole else None}
+        told = whole and exact(rows)
+        return {"locks": strongest(rows), "exact": told, "rewrote": [row[0] for row in rewrote],
+                "held_seconds": round(max(float(row[4]) for row in rows if row[2] == "record"), 3) if told else None}
 
 
 def strongest(rows: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
