@@ -111,7 +111,7 @@ def _fetch(work: Work, at: moment.Moment) -> None:
 def _need_all_wal(work: Work, held: Mapping[str, Any]) -> None:
     """Every segment from the beginning of the copy to the restore point is there in its full size."""
     inside = os.path.join(work.folder, store.CLUSTER, "pg_wal")
-    size = server.segment_bytes(work.session)
+    size = held["restore"]["segment_bytes"]
     first = min(name for name in os.listdir(inside) if wal.is_segment(name))
     held["restore"]["first_segment"] = first
     for name in wal.segments(first, held["restore"]["last_segment"], size):

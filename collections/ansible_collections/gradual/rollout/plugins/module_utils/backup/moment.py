@@ -58,8 +58,8 @@ class Moment:
     seconds: float
 
 
-def facts(work: Work, fetch: Callable[[Moment], None]) -> dict[str, Any]:
-    """What the receipt says of the database at the restore point. `fetch` brings the write-ahead log up to it into the backup."""
+def facts(work: Work, fetch: Callable[[Moment], None] | None = None) -> dict[str, Any]:
+    """What the receipt says of the database at the restore point. `fetch` brings the log up to it into the backup."""
     attempts = iter(range(1, 1_000_000))
 
     def attempt() -> dict[str, Any]:
@@ -69,7 +69,7 @@ def facts(work: Work, fetch: Callable[[Moment], None]) -> dict[str, Any]:
     return taking.patiently(attempt, work.session, lambda: None, work.request.deadline)
 
 
-def _attempt(work: Work, name: str, fetch: Callable[[Moment], None]) -> dict[str, Any]:
+def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> dict[str, Any]:
     session = work.session
     before = contents.sequences(session)
     moment = _quiet(work, name)
@@ -79,7 +79,8 @@ def _attempt(work: Work, name: str, fetch: Callable[[Moment], None]) -> dict[str
     snapshot = str(session.value("SELECT pg_export_snapshot()"))
     # Completes the segment that the restore point is in.
     session.run("SELECT pg_switch_wal()")
-    fetch(moment)
+    if fetch is not None:
+        fetch(moment)
     work.clock.lap("wal")
     schema = taking.dump_schema(work, snapshot)
     tables = contents.tables(session, unlogged=False)
@@ -89,7 +90,8 @@ def _attempt(work: Work, name: str, fetch: Callable[[Moment], None]) -> dict[str
     return {
         **told, "lsn": moment.lsn, "schema_fingerprint": contents.fingerprint(schema), "tables": tables, "taken_at": taken_at,
         "sequences": {one: _range(before[one], after[one], ahead.get(one, 0)) for one in before if one in after},
-        "restore": {"target": moment.name, "lsn": moment.lsn, "last_segment": moment.segment, "writers_waited": moment.seconds},
+        "restore": {"target": moment.name, "lsn": moment.lsn, "last_segment": moment.segment, "writers_waited": moment.seconds,
+                    "segment_bytes": server.segment_bytes(session)},
     }
 
 

@@ -114,8 +114,12 @@ class Method:
     def check(self, request: Request, session: Session) -> None:
         """Refuse what this method cannot back up; changes nothing."""
 
+    def place(self, request: Request) -> str:
+        """The folder whose disk the backup fills."""
+        return request.destination
+
     def estimate(self, session: Session) -> int:
-        """An upper bound of the bytes at the destination."""
+        """An upper bound of the backup's bytes."""
         raise NotImplementedError
 
     def fill(self, work: Work) -> dict[str, Any]:
@@ -158,7 +162,7 @@ def plan(method: Method, request: Request) -> dict[str, Any]:
     # The new one counts as one of those that are kept.
     remove = store.removable(good, request.database, request.application, max(0, request.keep - 1))
     path = plan_path(request)
-    free = store.need_space(request.destination, estimate, request.reserve_mib, "the backup")
+    free = store.need_space(method.place(request), estimate, request.reserve_mib, "the backup")
     return {
         "path": path, "estimated_bytes": estimate, "free_bytes": free, "would_remove": remove,
         "message": f"would {'dump' if method.name == 'dump' else 'back up by ' + method.name} {request.database} to {path}, at most about "
