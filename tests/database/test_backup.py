@@ -24,7 +24,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PREFIX
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-from .server import OWNER, RUN_AS, Server, Shop, end_now, meanwhile, programs, run_as, throwaway, until
+from .server import OWNER, RUN_AS, Server, Shop, end_now, meanwhile, programs, run_as, until
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "collections/ansible_collections/gradual/rollout/schemas/receipt.schema.json").read_text())
 EVERYTHING = (
@@ -326,19 +326,3 @@ def test_a_table_that_stays_locked_ends_the_dump_in_time(shop: Shop) -> None:
 def test_what_cannot_be_backed_up_is_told_plainly(shop: Shop, server: Server, changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         shop.back_up(**changes)
-
-
-def test_the_docs_restore_by_hand_with_nothing_but_the_folder(shop: Shop) -> None:
-    taken = shop.back_up()
-    words = [line[4:].partition("     #")[0] for line in (Path(__file__).parents[2] / "docs/database.md").read_text().splitlines() if line.startswith("    ")]
-    commands = [line.replace(" --port 5433", "") for line in words if not line.startswith(("cd ", "pg_createcluster"))]
-    assert [line.split()[0] for line in commands] == ["python3", "grep", "pg_restore"]
-    with throwaway() as rescue:
-        rescue.run(f"DROP ROLE {OWNER}", "DROP ROLE shop_app", "DROP ROLE IF EXISTS tester_two")
-        environment = {"PGHOST": str(rescue.folder), "PGPORT": str(rescue.port), "PATH": f"{programs()}:/usr/bin:/bin"}
-        # The test's own superuser is in the backup as well as in the new cluster.
-        commands[1] = commands[1].replace(f"'^CREATE ROLE {'postgres'};'", f"'^CREATE ROLE \\({RUN_AS}\\|tester\\);'")
-        for command in commands:
-            run_as(["bash", "-c", f"set -euo pipefail; cd {taken['path']}; {command}"], env=environment)
-        assert rescue.value("SELECT count(*) FROM orders", shop.name) == 2000
-        assert rescue.value("SELECT tableowner::text FROM pg_tables WHERE tablename = 'orders'", shop.name) == OWNER
