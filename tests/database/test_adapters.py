@@ -141,7 +141,7 @@ def test_a_file_without_a_phase_is_not_run(items: Shop, tool: str) -> None:
     assert columns(items) == {"id", "extra"}
 
 
-def test_a_backend_killed_in_the_middle_is_tried_again(items: Shop, tool: str) -> None:
+def test_a_backend_killed_in_the_middle_is_tried_again_where_that_is_safe(items: Shop, tool: str) -> None:
     """Its session has our name and our limits meanwhile, and no argument of any process has the password."""
     arguments: list[str] = []
     limits: list[Any] = []
@@ -158,8 +158,16 @@ def test_a_backend_killed_in_the_middle_is_tried_again(items: Shop, tool: str) -
 
     folder = release(items, tool, Step(1, f"{COLUMN.sql}; CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS waits; {WAIT}"))
     with meanwhile(kill):
-        step = apply(items, tool, folder, deadline=60)["applied"][0]
-    assert step["attempts"] == 2
+        if tool == "sqitch":
+            # It records a change only after the script's own COMMIT, so nobody knows; a script that counts would count twice.
+            with pytest.raises(MigrationFailed, match="it may be there without being recorded: look before you run it again"):
+                apply(items, tool, folder, deadline=60)
+            assert columns(items) == {"id", "extra"}
+            step = apply(items, tool, folder)["applied"][0]
+            assert "did not end; sqitch records a revision only after the transaction that does it" in step["notes"][0]
+        else:
+            step = apply(items, tool, folder, deadline=60)["applied"][0]
+            assert step["attempts"] == 2
     assert "note" in columns(items)
     assert items.value("SELECT waits FROM seen") == "50ms"
     assert limits == ["AccessExclusiveLock"]

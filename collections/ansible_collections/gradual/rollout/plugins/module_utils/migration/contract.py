@@ -18,7 +18,8 @@ class Revision:
     """One migration, as its file tells. `phase` is unknown when the file does not say it; unknown is treated as contract.
 
     concurrent: uses CONCURRENTLY, which wants no lock timeout. transactional: done as a whole or not at all. recorded_apart: the tool
-    records it in a transaction after the one that does it, so a crash can leave it done and not recorded. sha256: of the file's bytes.
+    records it in a transaction after the one that does it, so a crash can leave it done and not recorded. repeatable: run again then, it
+    fails or does no harm. sha256: of the file's bytes.
     """
 
     revision: str
@@ -31,6 +32,7 @@ class Revision:
     words: frozenset[str] = frozenset()
     transactional: bool = True
     recorded_apart: bool = False
+    repeatable: bool = True
     sha256: str = ""
 
     def told(self) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def parse(label: str, name: str, path: str, file: str, project: Project) -> Migr
         description=document.splitlines()[0] if document else "", words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
         concurrent=any(one.endswith("Concurrently") for one in called) or sql_text.concurrent(texts),
         transactional=_constant(given.get("atomic")) is not False,
-        # Django records a migration with foreign keys or indexes only after the transaction that made them.
+        # Django records a migration with foreign keys or indexes only after the transaction that made them; made again, they fail.
         recorded_apart=True, sha256=sha256(content))
     pairs = {key: _pairs(given.get(key), file, project) for key in ("dependencies", "run_before", "replaces")}
     return Migration(label, name, pairs["dependencies"], pairs["run_before"], tuple(".".join(one) for one in pairs["replaces"]), revision)

@@ -24,9 +24,9 @@ _VARIABLES.update({"dbname": "PGDATABASE", "target_session_attrs": "PGTARGETSESS
 _HARMLESS = ("keepalives", "tcp_user_timeout", "application_name", "fallback_application_name", "options")
 # Told by every driver in every language of the server: the class of the error, or its SQLSTATE.
 _LOCK_TIMEOUT = re.compile(r"LockNotAvailable|55P03|canceling statement due to lock timeout")
-_PASSING = re.compile(
-    r"DeadlockDetected|SerializationFailure|AdminShutdown|CrashShutdown|CannotConnectNow|40P01|40001|57P0[123]"
-    r"|server closed the connection unexpectedly|terminating connection|[Cc]onnection refused|the connection is lost|consuming input failed")
+_AGAIN = re.compile(r"DeadlockDetected|SerializationFailure|CannotConnectNow|40P01|40001|57P03|[Cc]onnection refused")
+_LOST = re.compile(r"AdminShutdown|CrashShutdown|57P0[12]|server closed the connection unexpectedly|terminating connection|the connection is lost"
+                   r"|consuming input failed|connection to server was lost")
 
 
 def steps(pending: Sequence[Revision], phase: str) -> tuple[list[Revision], list[Revision]]:
@@ -137,9 +137,14 @@ def lock_timeout(output: str) -> bool:
     return bool(_LOCK_TIMEOUT.search(output))
 
 
+def lost(output: str) -> bool:
+    """Whether the session went away under it, so that nobody was told how its last statement ended."""
+    return bool(_LOST.search(output))
+
+
 def passing(output: str) -> bool:
     """Whether the same step may well succeed when it is tried again: a deadlock, a restart of the server, a lost connection."""
-    return bool(_PASSING.search(output))
+    return bool(_AGAIN.search(output)) or lost(output)
 
 
 def settings(lock_timeout_ms: int | None, statement_timeout_ms: int, server_version: int) -> dict[str, int]:

@@ -9,9 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards, indexes, steps, verdict, way
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import conditions, guards, indexes, steps, verdict, way
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import (
     Attempt,
     Limits,
@@ -28,7 +26,6 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.server import wait_for_lock
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-NEEDED_LEVEL = "restored"
 _WATCHER = "gradual-migration-watcher"
 
 
@@ -80,6 +77,8 @@ class Migrator:
         self.applied: list[dict[str, Any]] = []
         self.left: list[Revision] = []
         self.failed: dict[str, Any] | None = None
+        # Whether an attempt at the present step may have done it without recording it.
+        self.unsure = False
 
     def __enter__(self) -> Migrator:
         return self
@@ -114,18 +113,18 @@ class Migrator:
             if self.identity["standby"]:
                 raise DatabaseError("this server is a standby (in recovery), so nothing can be migrated here; run on the primary. Nothing was changed.")
             if not self.request.rehearsal:
-                self._check_receipt()
+                conditions.allowed(self.request.receipt, self.identity, self.adapter.ancestors(self._recorded()), self.request.max_age)
             self._check_way()
             wait_for_lock(self.session, shared=False, deadline=self.request.deadline)
-            self._end_orphans()
+            conditions.no_orphan(self.session)
             # Only now is nobody else at it.
             self._remember()
             for revision in self.plan():
                 self._step(revision)
+            return self.info()
         except DatabaseError as error:
-            notes = "".join(f" Gradual {note}." for note in (self.failed or {}).get("notes", []) if note.startswith("dropped"))
-            raise MigrationFailed(guards.scrubbed(str(error) + notes, guards.secrets(self.request.variables)), self._last_known()) from None
-        return self.info()
+            told = str(error) + verdict.notes((self.failed or {}).get("notes", []))
+            raise MigrationFailed(guards.scrubbed(told, guards.secrets(self.request.variables)), self._last_known()) from None
 
     def _step(self, revision: Revision) -> None:
         """One revision, with as many attempts as the deadline allows."""
@@ -135,7 +134,8 @@ class Migrator:
                                 "lock_waits": 0, "blockers": [], "notes": []}
         self.failed = told
         try:
-            self._wait_for_replicas()
+            limits = lag.Limits(self.request.max_lag_bytes, self.request.max_lag_seconds)
+            conditions.replicas_near(self._alive(), limits, self.request.deadline, self._stands)
             self._check_way()
             self._begin(revision, told)
             self._try(revision, before, told, begun)
@@ -144,9 +144,9 @@ class Migrator:
             self._tidy(revision, told)
             raise
         told["seconds"] = round(self.clock() - begun, 3)
-        steps.finish(self._alive(), self.adapter, revision, told["seconds"])
         self.applied.append(told)
         self.failed = None
+        steps.finish(self._alive(), self.adapter, revision, told["seconds"])
         broken = indexes.names(indexes.of_revision(indexes.invalid(self.session), revision))
         if broken:
             raise DatabaseError(f"revision {revision.revision} is applied, but its index {', '.join(broken)} is invalid and could not be rebuilt; "
@@ -154,17 +154,14 @@ class Migrator:
 
     def _begin(self, revision: Revision, told: dict[str, Any]) -> None:
         since = steps.begin(self._alive(), self.adapter, revision)
-        if since and not revision.transactional:
-            told["notes"].append(f"an attempt that began at {since} did not end; this revision does not run in one transaction, so what that attempt did "
-                                 "before is still there, and it is run again from its beginning")
-        elif since and revision.recorded_apart:
-            told["notes"].append(f"an attempt that began at {since} did not end; {self.adapter.name} records a revision only after the transaction that "
-                                 "does it, so it may be there without being recorded")
+        if since and not (revision.transactional and not revision.recorded_apart):
+            told["notes"].append(verdict.unfinished(revision, self.adapter.name, since))
+        self.unsure = bool(since) and revision.recorded_apart
 
     def _try(self, revision: Revision, before: list[str], told: dict[str, Any], begun: float) -> None:
         """Attempt after attempt, until the database says that the revision is applied."""
         while True:
-            self._wait_for_dumps(begun)
+            conditions.no_dump(self._alive, begun + self.request.deadline, self.request.deadline, self._stands)
             if revision.concurrent:
                 told["notes"] += indexes.drop_leftovers(self.session, revision, self.request.deadline)
             told["attempts"] += 1
@@ -185,11 +182,11 @@ class Migrator:
 
         An invalid index is in the way of every write, and a unique one forbids values; so none is left behind.
         """
-        if self.session.closed:
+        if self.session.closed or not told["attempts"] or self.adapter.verify(self._recorded(), revision):
             return
-        if revision.transactional and not revision.recorded_apart and not self.adapter.verify(self._recorded(), revision):
+        if revision.transactional and not self.unsure:
             steps.forget(self.session, self.adapter, revision)
-        if revision.concurrent and self.adapter.verify(self._recorded(), revision) is False:
+        if revision.concurrent:
             try:
                 told["notes"] += indexes.drop_leftovers(self._alive(), revision, self.request.deadline)
             except DatabaseError as error:
@@ -199,14 +196,16 @@ class Migrator:
         """Return when the step may be tried again, raise when not."""
         waited = ended.ended == "lock timeout" or guards.lock_timeout(ended.output)
         told["lock_waits"] += int(waited)
-        again = waited or (not ended.ended and guards.passing(ended.output))
+        lost = not waited and (bool(ended.ended) or guards.lost(ended.output))
+        self.unsure = self.unsure or (lost and revision.recorded_apart)
+        again = waited or (not ended.ended and guards.passing(ended.output) and (revision.repeatable or not lost))
         if again and recorded == before and spent < self.request.deadline:
             if not waited:
                 told["notes"].append(f"attempt {told['attempts']} ended by: {self._sentence(ended)}")
             return
-        stands = f"The database stands at {self._name(recorded) or 'no revision'}" + (", as before" if recorded == before else "")
+        stands = self._stands() + (", as before" if recorded == before else "")
         raise DatabaseError(verdict.sentence(verdict.Ending(
-            revision, told, stands, self._sentence(ended), ended.ended, ended.status, waited, guards.passing(ended.output), self.request.deadline,
+            revision, told, stands, self._sentence(ended), ended.ended, ended.status, waited, self.unsure, self.request.deadline,
             self.adapter.apply(revision).folder)))
 
     def _attempt(self, revision: Revision) -> Attempt:
@@ -229,22 +228,6 @@ class Migrator:
     def _sentence(self, ended: Attempt) -> str:
         return guards.scrubbed(self.adapter.sentence(ended.output), guards.secrets(self.request.variables)).rstrip(".")
 
-    def _check_receipt(self) -> None:
-        """Fail closed (P1): a receipt is for this database, now, and proven, or nothing is changed."""
-        given = self.request.receipt
-        if not given:
-            raise DatabaseError("there is no receipt of a backup, so nothing is migrated; take one with gradual.rollout.backup, prove it with "
-                                "gradual.rollout.backup_verify, and give its receipt (or the folder of the backup)")
-        receipt = receipts.read(given) if isinstance(given, str) else receipts.checked(given, "the receipt")
-        found = receipts.objections(receipt, self.identity, self.adapter.ancestors(self._recorded()), NEEDED_LEVEL, self.request.max_age)
-        if not found and receipt["host"] == os.uname().nodename:
-            try:
-                store.present_files(receipt, receipt["path"])
-            except DatabaseError as error:
-                found.append(str(error))
-        if found:
-            raise DatabaseError(f"the receipt {receipt['id']} does not allow it: {'; '.join(found)}. Nothing was changed. Take a backup and prove it now.")
-
     def _check_way(self) -> None:
         way.check(self._alive(), self.request.variables, self._unprivileged() or self.request.run_as, self._settings(self.request.lock_timeout_ms),
                   self.request.database)
@@ -256,34 +239,6 @@ class Migrator:
         """Where nothing is pending: unless somebody else is at work, who then does it."""
         if not self.identity["standby"] and server.try_lock(self.session, shared=False):
             self._remember()
-
-    def _end_orphans(self) -> None:
-        """We hold the lock, so whatever still works under our name belongs to a run that is dead."""
-        until = self.clock() + 3
-        while running_sessions(self.session) and self.clock() < until:
-            time.sleep(0.2)
-        terminate_sessions(self.session)
-
-    def _wait_for_dumps(self, begun: float) -> None:
-        while True:
-            running = server.dumps_running(self._alive())
-            if not running:
-                return
-            if self.clock() - begun > self.request.deadline:
-                raise DatabaseError(f"a dump of this database runs ({'; '.join(running)}) and blocks every ALTER; it did not end within "
-                                    f"{self.request.deadline:.0f} s. The database stands at {self._name(self._recorded()) or 'no revision'}. "
-                                    "Run the same command again when it has ended.")
-            time.sleep(0.5)
-
-    def _wait_for_replicas(self) -> None:
-        """A step that begins while a replica is far behind puts it further behind, and with it whoever reads there."""
-        limits = lag.Limits(self.request.max_lag_bytes, self.request.max_lag_seconds)
-        if (limits.bytes, limits.seconds) == (None, None):
-            return
-        waited = lag.wait(self._alive(), limits, self.request.deadline)
-        if waited.late:
-            raise DatabaseError(f"the replicas did not catch up within {self.request.deadline:.0f} s: {'; '.join(waited.late)}. The database stands at "
-                                f"{self._name(self._recorded()) or 'no revision'}. Run the same command again when they have.")
 
     def _connect(self) -> Session:
         with effective_user(self.request.run_as):
@@ -312,9 +267,14 @@ class Migrator:
             wait_for_lock(fresh, shared=False, deadline=5)
         except DatabaseError:
             return
+        try:
+            # Before it becomes ours: nothing may be written to another one.
+            verdict.same_server(self.identity, server.identity(fresh), self.adapter.position(self.adapter.recorded(fresh)))
+        except DatabaseError:
+            fresh.close()
+            raise
         self.session.close()
         self.session = fresh
-        verdict.same_server(self.identity, server.identity(fresh), self.adapter.position(self.adapter.recorded(fresh)))
 
     def _watcher(self) -> Session | None:
         return None if self.session.closed else self.session
@@ -324,6 +284,9 @@ class Migrator:
 
     def _name(self, recorded: list[str]) -> str | None:
         return self.adapter.position(recorded)
+
+    def _stands(self) -> str:
+        return f"The database stands at {self._name(self._recorded()) or 'no revision'}"
 
     def _last_known(self) -> dict[str, Any]:
         """`info` as far as it can still be told."""

@@ -116,5 +116,6 @@ def _file(directory: str, file: str, parents: tuple[str, ...] = ()) -> Revision:
         seen = " ".join(sql_text.controls_transactions(found)[0].split())[:40]
         raise DatabaseError(f"{file} has {seen!r}, but Gradual wraps each file and its record in one transaction; leave that out, or write "
                             "`-- gradual: transaction=none` at its top")
-    return Revision(os.path.basename(file)[:-4], parents, told["phase"], sql_text.description(text), concurrent, file, sql_text.words(found),
-                    transactional, not transactional, sha256(content))
+    return Revision(
+        revision=os.path.basename(file)[:-4], parents=parents, phase=told["phase"], description=sql_text.description(text), concurrent=concurrent, file=file,
+        words=sql_text.words(found), transactional=transactional, recorded_apart=not transactional, sha256=sha256(content))

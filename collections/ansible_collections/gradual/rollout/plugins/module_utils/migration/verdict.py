@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -15,7 +15,9 @@ _FOLLOWING = "The code that runs now is not concerned. "
 
 @dataclass(frozen=True)
 class Ending:
-    """How the last attempt ended. ended: why we ended it, or "". lost: the connection or the server went away. deadline: seconds."""
+    """How the last attempt ended. ended: why we ended it, or "". unsure: an attempt may have done it without recording it.
+    deadline: seconds.
+    """
 
     revision: Revision
     told: Mapping[str, Any]
@@ -24,24 +26,40 @@ class Ending:
     ended: str
     status: int
     waited: bool
-    lost: bool
+    unsure: bool
     deadline: float
     folder: str
 
 
-def remains(revision: Revision, lost: bool) -> str:
+def remains(revision: Revision, unsure: bool) -> str:
     """What may be left of an attempt."""
     if not revision.transactional:
         return "It does not run in one transaction, so parts of it may be there. "
-    if revision.recorded_apart and lost:
+    if unsure:
         return "Its tool records it only after the transaction that does it, so it may be there without being recorded: look before you run it again. "
     return "It ran in a transaction, nothing of it is left. "
+
+
+def unfinished(revision: Revision, tool: str, since: str) -> str:
+    """A note on a step that an earlier run began; nobody saw its end."""
+    if not revision.transactional:
+        return (f"an attempt that began at {since} did not end; this revision does not run in one transaction, so what that attempt did before is still "
+                "there, and it is run again from its beginning")
+    return (f"an attempt that began at {since} did not end; {tool} records a revision only after the transaction that does it, so it may be there "
+            "without being recorded")
+
+
+def notes(found: Sequence[str]) -> str:
+    """Those notes on a failed step without which its message would mislead, as sentences."""
+    told = [f"Gradual {note}." for note in found if note.startswith("dropped")]
+    told += [f"{note[0].upper()}{note[1:]}." for note in found if note.startswith("an attempt that began")]
+    return "".join(f" {one}" for one in told)
 
 
 def sentence(end: Ending) -> str:
     what = f"Revision {end.revision.revision} ({end.revision.file})"
     blockers = "; ".join(end.told["blockers"])
-    left = remains(end.revision, end.lost or bool(end.ended))
+    left = remains(end.revision, end.unsure)
     if end.waited:
         held = f", held by {blockers}" if blockers else ""
         return (f"{what} did not get its lock in {end.told['attempts']} attempts within {end.deadline:.0f} s{held}. {end.stands}. {_FOLLOWING}"
