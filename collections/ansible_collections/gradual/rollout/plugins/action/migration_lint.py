@@ -43,7 +43,8 @@ class ActionModule(ActionBase):
         stopping = lint.stops(found["findings"])
         if stopping or found["mistakes"]:
             listed = "\n".join([*lint.lines(stopping), *found["mistakes"]])
-            return {**result, **found, "failed": True, "msg": f"The migrations of this release are not rolled out like this:\n{listed}\nWaivers: docs/migration-lint.md"}
+            message = f"The migrations of this release are not rolled out like this:\n{listed}\nWaivers: docs/migration-lint.md"
+            return {**result, **found, "failed": True, "msg": message}
         return {**result, **found, "lines": list(lint.lines(found["findings"]))}
 
 

@@ -36,8 +36,11 @@ def lint(
     if lint_statements.pglast is None:
         raise DatabaseError(MISSING.format(python=sys.executable))
     tool = adapters.of(adapter, directory, path)
-    road = tool.pending([], target)
-    wanted = [one.revision for one in tool.pending(recorded or [], target) if phase == "contract" or one.phase in ("expand", UNKNOWN)]
+    pending = tool.pending(recorded or [], target)
+    ahead = {one.revision for one in pending}
+    # What went before is read too, for what it has proven. Where migrations were squashed, it is not simply the rest.
+    road = [*(one for one in tool.pending([], target) if one.revision not in ahead), *pending]
+    wanted = [one.revision for one in pending if phase == "contract" or one.phase in ("expand", UNKNOWN)]
     day = today or datetime.date.today()
     found = [one for one in judge(sources(adapter, directory, road)) if one["revision"] in wanted]
     for one in found:

@@ -211,6 +211,8 @@ def _create_table(node: Any, state: State) -> Iterator[str]:
 def _domain(node: Any, state: State) -> Iterator[str]:
     if node.subtype in ("C", "O") and not (node.def_ is not None and node.def_.skip_validation):
         yield "ban-alter-domain-with-add-constraint"
+    else:
+        state.harmless.add("ban-alter-domain-with-add-constraint")
     if node.subtype in ("C", "O"):
         yield "constraint-in-expand"
     if node.subtype == "X":

@@ -247,13 +247,19 @@ SQUAWK: dict[str, str | None] = {
         "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity", "prefer-robust-stmts", "prefer-text-field", "prefer-timestamp-tz",
         "prefer-repack", "ban-char-field", "identifier-too-long", "unused-ignore", "require-timeout-settings", "require-lock-timeout",
         "require-statement-timeout", "require-table-schema", "require-enum-value-ordering", "ban-uncommitted-transaction", "ban-create-domain-with-constraint",
+        "ban-drop-index", "ban-set-default", "ban-add-enum-value", "ban-add-column",
     )),
     **dict.fromkeys((
         "ban-drop-column", "ban-drop-table", "ban-drop-view", "ban-drop-function", "ban-drop-type", "ban-drop-schema", "ban-drop-sequence", "ban-drop-domain",
-        "ban-drop-extension", "ban-drop-constraint",
+        "ban-drop-extension", "ban-drop-constraint", "ban-drop-policy", "ban-drop-generated-expression", "ban-detach-inheritance",
     ), "drop-in-expand"),
-    **dict.fromkeys(("renaming-column", "renaming-table"), "rename-in-expand"),
-    "ban-truncate-cascade": "truncate", "ban-drop-database": "cluster-wide", "require-concurrent-reindex": "reindex",
+    **dict.fromkeys(("renaming-column", "renaming-table", "renaming-object", "ban-set-schema"), "rename-in-expand"),
+    **dict.fromkeys((
+        "ban-create-policy", "ban-alter-policy-condition", "ban-alter-policy-roles", "ban-alter-row-level-security",
+    ), "row-security-in-expand"),
+    **dict.fromkeys(("ban-drop-database", "ban-alter-role-options", "ban-alter-database-options", "ban-alter-system-options"), "cluster-wide"),
+    "ban-truncate-cascade": "truncate", "require-concurrent-reindex": "reindex", "ban-drop-default": "drop-default-in-expand",
+    "ban-disable-trigger": "disable-trigger", "ban-revoke": "revoke-in-expand", "ban-add-composite-attribute": "alter-type",
 }
 EXPAND_ONLY = frozenset((
     "drop-in-expand", "rename-in-expand", "constraint-in-expand", "not-null-in-expand", "ban-drop-not-null", "drop-default-in-expand", "revoke-in-expand",

@@ -24,8 +24,8 @@ PATIENCE = 20.0
 def sources(adapter: str, directory: str, revisions: Sequence[Revision]) -> list[Source]:
     """The revisions as they will run, in the order given. adapter: as in the manifest; directory: the unpacked release."""
     if adapter == "alembic":
-        played = offline(directory, revisions) if _has_alembic() else {}
-        return [_alembic(directory, one, played.get(one.revision), _has_alembic()) for one in revisions]
+        played, ended = offline(directory, revisions) if _has_alembic() else ({}, "Alembic is not installed on the controller (pip install alembic)")
+        return [_alembic(directory, one, played.get(one.revision), ended) for one in revisions]
     if adapter == "django":
         return [lint_django.source(one, _text(directory, one.file)) for one in revisions]
     return [_sql(directory, one, adapter) for one in revisions]
@@ -54,8 +54,8 @@ def _sql(directory: str, revision: Revision, adapter: str) -> Source:
     return Source(revision.revision, revision.phase, revision.file, (Piece("\n".join(lines), 1, transaction),), tuple(unseen))
 
 
-def offline(directory: str, revisions: Sequence[Revision]) -> dict[str, dict[str, Any]]:
-    """What lint_offline.py tells of each revision; those that it did not come to are missing."""
+def offline(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, dict[str, Any]], str]:
+    """What lint_offline.py tells of each revision, and how it ended; revisions that it did not come to are missing."""
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
     files = [[one.revision, os.path.join(directory, one.file)] for one in revisions]
     task = {"directory": directory, "files": files, "uid": nobody.pw_uid if nobody else None, "gid": nobody.pw_gid if nobody else None}
@@ -65,8 +65,10 @@ def offline(directory: str, revisions: Sequence[Revision]) -> dict[str, dict[str
             cwd="/", start_new_session=True,
         )
         said = done.stdout
+        ended = f"offline mode ended with exit status {done.returncode} before it came to this one. {' '.join(done.stderr.split())[-300:]}".strip()
     except subprocess.TimeoutExpired as error:
         said = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
+        ended = f"offline mode was given up after {PATIENCE:.0f} s"
     found = {}
     for line in said.splitlines():
         try:
@@ -74,18 +76,17 @@ def offline(directory: str, revisions: Sequence[Revision]) -> dict[str, dict[str
             found[str(told["revision"])] = told
         except (ValueError, KeyError, TypeError):
             continue
-    return found
+    return found, ended
 
 
-def _alembic(directory: str, revision: Revision, played: dict[str, Any] | None, there: bool) -> Source:
+def _alembic(directory: str, revision: Revision, played: dict[str, Any] | None, ended: str) -> Source:
     text = _text(directory, revision.file)
     if played is not None and not played["asked"] and not played["failed"]:
         return Source(revision.revision, revision.phase, revision.file, tuple(Piece(*one) for one in played["writes"]))
     unseen = []
     writes = played["writes"] if played else []
     if played is None:
-        reason = f"it did not end within {PATIENCE:.0f} s, or ended Python" if there else "Alembic is not installed on the controller (pip install alembic)"
-        unseen.append(Unseen("unseen", 1, f"only what stands in the file as text was read: {reason}"))
+        unseen.append(Unseen("unseen", 1, f"only what stands in the file as text was read: {ended}"))
         unseen += [Unseen("unseen", line, call) for line, call in operations(text, revision.file)]
     elif played["failed"]:
         line, reason = played["failed"]

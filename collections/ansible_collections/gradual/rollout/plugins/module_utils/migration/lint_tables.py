@@ -22,6 +22,8 @@ ABOUT_TABLES = frozenset(RULES) - {
 _STABLE = frozenset(("now", "transaction_timestamp", "statement_timestamp", "current_setting", "lower", "upper", "to_tsvector", "jsonb_build_object",
                      "jsonb_build_array", "json_build_object", "json_build_array", "make_interval", "make_date", "timezone", "date_trunc", "length", "md5",
                      "array_fill", "coalesce", "concat", "to_timestamp", "current_user", "version"))  # fmt: skip
+# Of these squawk speaks for every constraint; one with an index cannot be NOT VALID, and its index is told by a rule of its own.
+_NO_SUCH_THING = frozenset(("constraint-missing-not-valid", "adding-serial-primary-key-field"))
 _SERIAL = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
 _SIMPLE = {
     "AT_SetLogged": "set-logged", "AT_SetUnLogged": "set-logged", "AT_SetTableSpace": "rewrite-table", "AT_SetAccessMethod": "rewrite-table",
@@ -35,6 +37,7 @@ _SIMPLE = {
 def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
     """Rules that the commands break; what they do to the table goes into `state`."""
     if node.objtype.name == "OBJECT_TYPE":
+        state.harmless.add("changing-column-type")
         if ("type", name(node.relation)) not in state.created:
             yield "alter-type"
         return
@@ -135,6 +138,7 @@ def _add_constraint(table: str, constraint: Any, statement: Statement, state: St
     kind = constraint.contype.name
     if kind in ("CONSTR_UNIQUE", "CONSTR_PRIMARY"):
         columns = [str(one.sval) for one in constraint.keys or ()]
+        state.harmless |= _NO_SUCH_THING
         if constraint.indexname is None:
             yield "disallowed-unique-constraint"
         else:
@@ -142,6 +146,7 @@ def _add_constraint(table: str, constraint: Any, statement: Statement, state: St
             state.harmless |= {"disallowed-unique-constraint", "adding-not-nullable-field"}
     elif kind == "CONSTR_EXCLUSION":
         yield "exclusion-constraint"
+        state.harmless |= _NO_SUCH_THING
         columns = []
     elif kind in ("CONSTR_FOREIGN", "CONSTR_CHECK", "CONSTR_NOTNULL"):
         columns = [str(one.sval) for one in (constraint.fk_attrs if kind == "CONSTR_FOREIGN" else constraint.keys) or ()] or columns_of(constraint.raw_expr)
@@ -174,6 +179,7 @@ def _validate(table: str, constraint: str, statement: Statement, state: State) -
     added_in = state.unproven.get((table, constraint))
     if added_in is not None and added_in == statement.transaction:
         yield "validate-in-same-transaction"
+        state.harmless.add("constraint-missing-not-valid")
     if (table, constraint) in state.checks:
         state.proven.add((table, state.checks[(table, constraint)]))
 
