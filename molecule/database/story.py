@@ -1,4 +1,7 @@
-"""Deploys 2.0.0 to a streaming pair whose primary dies in the middle of a migration, and again to the standby that took its place."""
+"""Deploys 2.0.0 to a streaming pair whose primary dies in the middle of a migration, and again to the standby that took its place.
+
+At the end the newest backup is brought back beside the live database.
+"""
 
 import contextlib
 import json
@@ -13,9 +16,11 @@ from tests.support.users import Users
 from tests.support.waiting import until
 
 # What users get of the features is other stories'; this one is over as soon as every host has the code.
-RELEASE = release("epic21", features=[], stages=[100])
+RELEASE = release("epic21", features=[], stages=[100], backup={"method": "dump", "level": "sound"})
 PROGRESS = "SELECT phase FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"
 BEHIND = "SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), replay_lsn) FROM pg_stat_replication WHERE application_name = 'db2' AND state = 'streaming'"
+RESTORED = "storefront_restored"
+ALERTS = 'http://127.0.0.1:9090/api/v1/query?query=ALERTS{alertname="DatabaseDown",alertstate="firing"}'
 INVALID = "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid"
 
 
@@ -51,14 +56,26 @@ def old_transaction() -> Iterator[None]:
             process.kill()
 
 
-def with_old_receipt(receipt: dict[str, object]) -> str:
-    """What the migration module says on the new primary to the receipt of before, asked for the one migration that is still to come."""
-    staged = fleet.execute("db2", "sh", "-c", "ls -d /opt/storefront/releases/2.0.0-*").strip()
-    arguments = {"directory": staged, "phase": "contract", "state": "applied", "receipt": receipt,
-                 "environment_file": "/etc/gradual/storefront/database.environment"}
-    done = subprocess.run([fleet.binaries() / "ansible", "db2", "--inventory", "inventories/sandbox", "-m", "gradual.rollout.migration",
+def module(name: str, arguments: dict[str, object]) -> str:
+    """What one module of the collection says on the new primary, as a person calls it."""
+    done = subprocess.run([fleet.binaries() / "ansible", "db2", "--inventory", "inventories/sandbox", "-m", f"gradual.rollout.{name}",
                            "-a", json.dumps(arguments)], cwd=fleet.HOME, env=fleet.clean_environment(), capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
+
+
+def with_old_receipt(receipt: dict[str, object]) -> str:
+    """What `migration` says to the receipt of before, asked for the one migration that is still to come."""
+    staged = fleet.execute("db2", "sh", "-c", "ls -d /opt/storefront/releases/2.0.0-*").strip()
+    return module("migration", {"directory": staged, "phase": "contract", "state": "applied", "receipt": receipt,
+                                "environment_file": "/etc/gradual/storefront/database.environment"})
+
+
+def take_over() -> None:
+    """What an operator does once the standby is promoted: names it first, and provisions, so that nobody waits for the dead host any more."""
+    name_database_hosts("db2")
+    prepare.wait_until_right("1.0.0")
+    assert story.play("playbooks/provision.yml", "--limit", "database,monitoring") == 0
+    until(lambda: json.loads(fleet.execute("mon1", "curl", "-sg", ALERTS))["data"]["result"] == [], "the alert of the dead host has ended", 60)
 
 
 name_database_hosts("db1")
@@ -76,11 +93,12 @@ with Story("database") as story:
     with story.measured("promoted_seconds"):
         fleet.query("SELECT pg_promote()", "db2")
     story.finish(play)
-    name_database_hosts("db2")
-    with story.measured("served_again_seconds"):
-        prepare.wait_until_right("1.0.0")
+    with story.measured("taken_over_seconds"):
+        take_over()
     story.note("left", {"revision": fleet.revision(), "invalid": fleet.query(INVALID)})
     receipt = story.events.last("backup.proven")["data"]["receipt"]
     with Users(story.directory / "afterwards"):
         story.play("deploy.yml", *RELEASE)
     story.note("refusal", with_old_receipt(receipt))
+    fresh = story.events.last("backup.proven")["data"]["receipt"]
+    story.note("restored", module("restore", {"path": fresh["path"], "database": RESTORED}))

@@ -5,7 +5,7 @@ import pytest
 from tests.support import fleet
 from tests.support.seen import Seen
 
-PAIR, FIRST, SECOND = range(3)
+FIRST, SECOND = 1, 3  # the others provision
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +16,13 @@ def _after_the_failover(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_first_migration_was_applied_under_load_and_reached_the_standby(story: Seen) -> None:
     assert story.record["standby"]["revision"] == "0002"
     assert story.record["standby"]["columns"] == ["1"]
+
+
+def test_the_backup_was_tried_out_with_the_release_before_and_the_migrations(story: Seen) -> None:
+    receipt = story.happened("backup.proven")[0]["data"]["receipt"]
+    assert receipt["level"] == "sound"
+    assert [step["revision"] for step in receipt["rehearsal"]] == ["0002", "0003"]
+    assert [(one["version"], one["when"]) for one in receipt["smoke"]] == [("1.0.0", "restored"), ("1.0.0", "migrated")]
 
 
 def test_no_request_failed_before_the_power_was_cut(story: Seen) -> None:
@@ -55,6 +62,14 @@ def test_the_second_run_took_a_backup_on_the_new_timeline_and_finished(story: Se
 def test_the_receipt_of_before_is_worth_nothing_any_more(story: Seen) -> None:
     assert "was taken on timeline 1, this server is on 2 (there was a failover or a restore since)" in " ".join(story.record["refusal"].split())
     assert "Nothing was changed" in story.record["refusal"]
+    assert fleet.revision() == "0003"
+
+
+def test_the_backup_came_back_beside_the_live_database(story: Seen) -> None:
+    receipt = story.happened("backup.proven")[-1]["data"]["receipt"]
+    assert "storefront_restored" in story.record["restored"]
+    assert fleet.query("SELECT count(*) FROM orders", database="storefront_restored") == [str(receipt["tables"]["public.orders"]["rows"])]
+    assert fleet.query("SELECT version_num FROM alembic_version", database="storefront_restored") == ["0002"], "as it was before the second migration"
     assert fleet.revision() == "0003"
 
 

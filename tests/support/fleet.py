@@ -130,9 +130,9 @@ def primary() -> str:
     return (os.environ.get("GRADUAL_DATABASE") or "db1").split(",")[0]
 
 
-def query(statement: str, host: str | None = None) -> list[str]:
-    """Lines that psql prints for a statement in the application's database, as its superuser; on the primary without a host."""
-    return execute(host or primary(), "runuser", "-u", "postgres", "--", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", APPLICATION,
+def query(statement: str, host: str | None = None, database: str = APPLICATION) -> list[str]:
+    """Lines that psql prints for a statement in a database (default: the application's), as its superuser; on the primary without a host."""
+    return execute(host or primary(), "runuser", "-u", "postgres", "--", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database,
                    text=statement + ";\n").splitlines()
 
 
