@@ -23,7 +23,7 @@ Event = tuple[str, dict[str, Any]]
 EVENTS: dict[str, tuple[str, ...]] = {
     "step.started": ("step",), "step.finished": ("step",), "step.failed": ("step",),
     "backup.proven": ("receipt",), "migration.applied": ("from", "to"), "contract.began": ("from",),
-    "contract.applied": ("from", "to"), "contract.ended": (), "backfill.finished": ("backfills",),
+    "contract.applied": ("from", "to"), "contract.ended": (), "backfill.finished": ("backfills",), "database.restored": ("path",),
     "host.drained": ("host",), "host.released": ("host",), "host.admitted": ("host",), "host.returned": ("host",), "host.lost": ("host",),
     "host.rehearsed": ("host",),
     "stage.set": ("percent",), "stage.verified": ("percent",), "stage.measured": ("percent",), "stage.certified": ("percent",),
