@@ -7,7 +7,7 @@ import pytest
 from tests.support import fleet, seen
 from tests.support.fixtures import Run
 
-LATER = ["retire", "contract", "approve"]
+LATER = ["retire", "backfill", "contract", "approve"]
 
 
 @pytest.mark.parametrize("playbook", LATER)

@@ -11,7 +11,7 @@ from tests.support.manifests import GOOD
 # provision.yml is tested in tests/fleet/test_provisioning.py.
 # Playbooks that a person may start at any time; deploy's parts are run by deploy.yml, and alone here in check mode.
 PARTS = ["preflight", "backup", "migrate", "release", "ramp", "verify", "report", "rollback"]
-LATER = ["retire", "contract", "approve", "replay", "restore"]
+LATER = ["retire", "backfill", "contract", "approve", "replay", "restore"]
 
 
 def test_none_is_left_out() -> None:

@@ -63,7 +63,7 @@ def _digest(host: Mapping[str, Any] | None) -> str | None:
 def _old_host(name: str, host: Mapping[str, Any] | None, version: str) -> str:
     if host is None:
         return f"{name} was left out of this run, so it counts as old; run without --limit"
-    if host.get("unreachable") or host.get("failed"):
+    if host.get("lost_host") or host.get("unreachable") or host.get("failed"):
         return (f"{name} could not be looked at, so it counts as old ({_line(host.get('msg'))}); bring it back, or take it out of the inventory if it is "
                 "gone for good")
     running = host.get("running")

@@ -73,7 +73,7 @@ def test_poolers_and_sessions_with_the_new_version_are_let_through() -> None:
 
 
 def test_nothing_is_known_of_an_empty_ledger() -> None:
-    empty = {"id": None, "open": False, "outcome": None, "manifest": None, "hosts": {}}
+    empty: dict[str, Any] = {"id": None, "open": False, "outcome": None, "manifest": None, "hosts": {}}
     found = contract_objections(empty, {"app1": host()}, [], None, NOW)
     assert [one.partition(",")[0] for one in found] == [
         "the newest rollout", "app1 runs 2.0.0", "all users have had the release for 0.0 h", "past this point rollback.yml cannot put the old code back"]

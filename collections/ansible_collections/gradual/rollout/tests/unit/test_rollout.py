@@ -163,8 +163,8 @@ def test_a_lease_ends_by_the_clock(now: float | None, held: bool) -> None:
     assert (found["lease"]["held"], found["lease"]["until"]) == (held, stamp(NOON + 90))
 
 
-BEGAN: Event = ("contract.began", {"from": "0003"})
-APPLIED: Event = ("contract.applied", {"from": "0003", "to": "0004"})
+CONTRACTING: Event = ("contract.began", {"from": "0003"})
+CONTRACTED: Event = ("contract.applied", {"from": "0003", "to": "0004"})
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,12 @@ APPLIED: Event = ("contract.applied", {"from": "0003", "to": "0004"})
     [
         ([], False),
         # Who died on the way cannot say how far it came.
-        ([BEGAN], True),
-        ([BEGAN, APPLIED], True),
-        ([BEGAN, ("contract.ended", {})], False),
-        ([BEGAN, BEGAN, ("contract.ended", {})], True),
-        ([BEGAN, APPLIED, BEGAN, ("contract.ended", {})], True),
-        ([APPLIED], True),
+        ([CONTRACTING], True),
+        ([CONTRACTING, CONTRACTED], True),
+        ([CONTRACTING, ("contract.ended", {})], False),
+        ([CONTRACTING, CONTRACTING, ("contract.ended", {})], True),
+        ([CONTRACTING, CONTRACTED, CONTRACTING, ("contract.ended", {})], True),
+        ([CONTRACTED], True),
         ([("contract.ended", {})], False),
     ],
 )
@@ -186,7 +186,7 @@ def test_contracted_from_its_beginning_on_unless_nothing_was_touched(events: lis
 
 
 def test_the_record_says_from_where_to_where() -> None:
-    found = state(STARTED, BEGAN, APPLIED)["contract"]
+    found = state(STARTED, CONTRACTING, CONTRACTED)["contract"]
     assert (found["began"], found["applied"], found["from"], found["to"]) == (stamp(NOON + 10), stamp(NOON + 20), "0003", "0004")
 
 
