@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import steps as records
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed, Migrator
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
@@ -130,8 +131,14 @@ def test_what_fails_leaves_nothing_and_the_mended_release_goes_on(items: Shop, t
     assert applied(apply(items, tool, release(items, tool, Step(1, COLUMN.sql)))) == [name(tool, 1)]
 
 
-def test_a_concurrent_index_needs_no_transaction(items: Shop, tool: str) -> None:
-    assert applied(apply(items, tool, release(items, tool, replace(INDEX, number=1)))) == [name(tool, 1)]
+def test_a_concurrent_index_is_run_again_from_its_beginning(items: Shop, tool: str) -> None:
+    folder = release(items, tool, replace(INDEX, number=1))
+    # As a run that was killed in the middle of it leaves the record.
+    with migrator(items, tool, folder) as dead:
+        records.begin(dead.session, dead.adapter, dead.plan()[0])
+    done = apply(items, tool, folder)
+    assert applied(done) == [name(tool, 1)]
+    assert "does not run in one transaction, so what that attempt did before is still there" in done["applied"][0]["notes"][0]
     assert items.value("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('items_extra')") is True
 
 
