@@ -143,27 +143,22 @@ ARGUMENTS = {
 
 
 def to_try(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The parts of `sound` that were given, each with the environment from its file, so that no secret is an argument."""
+    """The parts of `sound` that were given, each with its environment: what it says itself, and what its file says, so that no secret is an argument."""
     found = {}
     for name, part in (given or {}).items():
         if part:
-            known = {**variables(f"sound.{name}", part.get("environment_file")), **(part.get("environment") or {})}
-            if not known.get("DATABASE_URL"):
-                raise DatabaseError(f"sound.{name} has no DATABASE_URL; name a file that has it as environment_file, or write it, without password, "
-                                    "as environment")
-            found[name] = {**part, "environment": known}
+            path = part.get("environment_file")
+            variables = dict(part.get("environment") or {})
+            if path:
+                try:
+                    with open(path, encoding="utf-8") as file:
+                        variables.update(guards.variables(file.read(), path))
+                except OSError as error:
+                    raise DatabaseError(f"sound.{name}.environment_file {path} cannot be read: {error.strerror}") from None
+            if "DATABASE_URL" not in variables:
+                raise DatabaseError(f"sound.{name} has no DATABASE_URL; write the path of the file that has it as environment_file")
+            found[name] = {**part, "environment": variables}
     return found
-
-
-def variables(option: str, path: str | None) -> dict[str, str]:
-    """What the file says; nothing without one."""
-    if not path:
-        return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            return guards.variables(file.read(), path)
-    except OSError as error:
-        raise DatabaseError(f"{option}.environment_file {path} cannot be read: {error.strerror}; write the path of the file with DATABASE_URL") from None
 
 
 def main() -> None:

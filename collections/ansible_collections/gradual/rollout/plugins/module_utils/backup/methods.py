@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.basebackup import Basebackup
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.dump import Dump
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.pgbackrest import PgBackRest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
-METHODS: dict[str, Method] = {method.name: method for method in (Dump(), Basebackup())}
+METHODS: dict[str, Method] = {method.name: method for method in (Dump(), Basebackup(), PgBackRest())}
 
 
 def of(name: str) -> Method:

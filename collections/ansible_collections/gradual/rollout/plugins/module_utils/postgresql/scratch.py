@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -124,10 +125,16 @@ def _wait(server: subprocess.Popen[bytes], scratch: Scratch, timeout: float) -> 
                 return
         except DatabaseError as error:
             if server.poll() is not None or time.monotonic() > until:
-                with open(os.path.join(scratch.folder, "log"), encoding="utf-8", errors="replace") as log:
-                    last = " / ".join(log.read().splitlines()[-5:])
-                raise DatabaseError(f"the throwaway cluster did not start ({error}); its log ends: {last}") from None
+                raise DatabaseError(f"the throwaway cluster did not start; its log says: {_said(scratch.folder) or error}") from None
         time.sleep(0.05)
+
+
+def _said(folder: str) -> str:
+    """Why a server ended, by its log: what is fatal, without what it answered to us while we asked."""
+    with open(os.path.join(folder, "log"), encoding="utf-8", errors="replace") as log:
+        lines = [line for line in log.read().splitlines() if "the database system is" not in line]
+    told = [line for line in lines if re.search(r"\b(FATAL|PANIC|ERROR|WARN|WARNING)\b", line)]
+    return " / ".join((told or lines)[-5:])
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
