@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import lint
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_rules import EXPAND_ONLY, RULES, SQUAWK
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_rules import EXPAND_ONLY, RULES, SQUAWK, table
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_statements import Piece, Source, Unseen
 
 # SQL of a revision of phase expand, in one transaction; the rules that it breaks, with where they are wanted the lock.
@@ -230,3 +232,8 @@ def test_a_line_in_a_block_is_the_line_of_its_statement() -> None:
 def test_statements_of_more_than_one_byte_a_character_keep_their_lines() -> None:
     found = lint.judge([source("COMMENT ON TABLE orders IS 'Größe in €';\nUPDATE orders SET a = 'ü';\nDROP TABLE orders")])
     assert [(one["line"], one["rule"]) for one in found] == [(2, "whole-table-update"), (3, "drop-in-expand")]
+
+
+def test_the_page_for_users_has_this_table() -> None:
+    page = (Path(__file__).parents[6] / "docs/migration-lint.md").read_text(encoding="utf-8")
+    assert "\n".join(table()) in page, "docs/migration-lint.md: write lint_rules.table() there"

@@ -98,23 +98,25 @@ def test_what_only_the_answer_would_have_written_is_not_seen(release: Path) -> N
     assert sorted(rules(release)) == [("1", "asks-database"), ("1", "unseen")]
 
 
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ("sa.inspect(op.get_bind()).get_columns('orders')", "offline mode ended"),
-        ("import no_such_library", "No module named 'no_such_library'"),
-        ("import socket; socket.create_connection(('127.0.0.1', 9))", "socket.connect"),
-        ("import subprocess; subprocess.run(['true'])", "may not do that"),
-        ("import os; os.environ['DATABASE_URL']", "DATABASE_URL"),
-        ("raise SystemExit(3)", "SystemExit"),
-        ("import os; os._exit(3)", "exit status 3"),
-    ],
-)
-def test_a_revision_that_cannot_be_played_is_no_silent_pass(release: Path, body: str, said: str) -> None:
-    revision(release, "1", f"{body}\nop.execute('DROP TABLE orders')\nop.execute(what)")
+UNPLAYABLE = {
+    "inspects": ("sa.inspect(op.get_bind()).get_columns('orders')", "offline mode ended"),
+    "imports": ("import no_such_library", "No module named 'no_such_library'"),
+    "connects": ("import socket; socket.create_connection(('127.0.0.1', 9))", "socket.connect"),
+    "starts": ("import subprocess; subprocess.run(['true'])", "may not do that"),
+    "wants": ("import os; os.environ['DATABASE_URL']", "DATABASE_URL"),
+    "exits": ("raise SystemExit(3)", "SystemExit"),
+    "dies": ("import os; os._exit(3)", "exit status 3"),
+    "too_late": ("pass", "exit status 3"),
+}
+
+
+def test_a_revision_that_cannot_be_played_is_no_silent_pass(release: Path) -> None:
+    for before, name in zip([None, *UNPLAYABLE], UNPLAYABLE):
+        revision(release, name, f"{UNPLAYABLE[name][0]}\nop.execute('DROP TABLE orders')\nop.execute(what)", before)
     found = lint.lint("alembic", str(release), "migrations", "head")["findings"]
-    assert {one["rule"] for one in found} == {"unseen", "drop-in-expand"}
-    assert said in " ".join(one["why"] for one in found)
+    for name, (_body, said) in UNPLAYABLE.items():
+        assert {one["rule"] for one in found if one["revision"] == name} - {"asks-database"} == {"unseen", "drop-in-expand"}
+        assert said in " ".join(one["why"] for one in found if one["revision"] == name)
 
 
 def test_a_revision_that_never_ends_is_given_up(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,21 +262,21 @@ def test_operations_of_django(release: Path, operation: str, wanted: list[str]) 
     assert [one["rule"] for one in found] == wanted
 
 
-LAYERS = {
-    "1.0.0": (["1.0.0"], "0001", []),
-    "2.0.0": (["1.0.0", "2.0.0"], "0003", []),
-    "2.0.4": (["1.0.0", "2.0.0", "2.0.4"], "0003b", ["constraint-in-expand"]),
-    **{version: (["1.0.0", "2.0.0", version], "0003", []) for version in ("2.0.1", "2.0.2", "2.0.3", "2.0.5")},
-}
-
-
-@pytest.mark.parametrize("version", LAYERS)
-def test_releases_of_the_storefront(version: str, release: Path) -> None:
-    layers, target, wanted = LAYERS[version]
+@pytest.mark.parametrize(("layers", "target", "wanted"), [
+    (["1.0.0"], "0001", []),
+    (["1.0.0", "2.0.0"], "0003", []),
+    # The story of a migration that fails; its manifest waives this.
+    (["1.0.0", "2.0.0", "2.0.4"], "0003b", ["constraint-in-expand"]),
+])  # fmt: skip
+def test_releases_of_the_storefront(layers: list[str], target: str, wanted: list[str], release: Path) -> None:
     for layer in layers:
         shutil.copytree(VERSIONS / layer, release, dirs_exist_ok=True)
     found = lint.lint("alembic", str(release), "migrations", target)["findings"]
     assert [one["rule"] for one in lint.stops(found)] == wanted
     # The trigger of 0002, and that 0003 goes on by what it finds.
     told = {one["rule"] for one in found if one["level"] == "warning"}
-    assert told == (set() if version == "1.0.0" else {"create-trigger", "asks-database", "own-timeouts"})
+    assert told == (set() if layers == ["1.0.0"] else {"create-trigger", "asks-database", "own-timeouts"})
+
+
+def test_no_other_release_of_the_storefront_has_migrations_of_its_own() -> None:
+    assert {path.parts[-4] for path in VERSIONS.glob("*/migrations/versions/*.py")} == {"1.0.0", "2.0.0", "2.0.4"}

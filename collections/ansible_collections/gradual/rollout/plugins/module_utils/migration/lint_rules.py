@@ -93,7 +93,7 @@ RULES: dict[str, Rule] = {
     ),
     "truncate": Rule(
         ERROR, ACCESS_EXCLUSIVE, "the rows are gone, for the release before as well",
-        _LATER,
+        'DROP TABLE in contract; or a revision with phase = "contract" and a waiver that says who no longer wants the rows',
     ),
     "vacuum-full": Rule(
         ERROR, ACCESS_EXCLUSIVE, "the table is written anew while nobody can read it",
@@ -265,3 +265,10 @@ EXPAND_ONLY = frozenset((
     "drop-in-expand", "rename-in-expand", "constraint-in-expand", "not-null-in-expand", "ban-drop-not-null", "drop-default-in-expand", "revoke-in-expand",
     "row-security-in-expand",
 ))
+
+
+def table() -> list[str]:
+    """The rules as docs/migration-lint.md shows them."""
+    head = ["| rule | level | lock | why | write instead |", "|---|---|---|---|---|"]
+    expand = {name: " In phase expand only." if name in EXPAND_ONLY else "" for name in RULES}
+    return head + [f"| `{name}` | {rule.level} | {rule.lock} | {rule.why}.{expand[name]} | {rule.instead} |" for name, rule in RULES.items()]
