@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -271,3 +274,47 @@ def test_only_roles_that_are_missing_are_made() -> None:
             'GRANT a TO "b c" GRANTED BY postgres;\nGRANT "b c" TO a GRANTED BY postgres;\n')
     assert restore_database.roles(text, {"a"}) == (
         ["b c"], 'CREATE ROLE "b c";\nALTER ROLE "b c" WITH NOLOGIN;\nGRANT a TO "b c" GRANTED BY postgres;\n')
+
+
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  module_defaults:
+    gradual.rollout.backup: {socket_directory: "{{ socket }}", port: "{{ shop_port }}", run_as: "{{ user }}"}
+    gradual.rollout.restore: {socket_directory: "{{ socket }}", port: "{{ shop_port }}", run_as: "{{ user }}", reserve_mib: 10}
+  tasks:
+    - gradual.rollout.backup: {application: shop, database: "{{ shop_database }}", destination: "{{ backups }}", reserve_mib: 10}
+      register: taken
+      check_mode: false
+    - gradual.rollout.restore: {path: "{{ taken.path }}", database: "{{ shop_database }}_again"}
+      register: restored
+    - gradual.rollout.restore: {state: point, point: here}
+      register: named
+    - ansible.builtin.copy: {dest: "{{ result }}", mode: "0600", content: "{{ {'restored': restored, 'named': named} | to_json }}"}
+      check_mode: false
+"""
+
+
+def play(shop: Shop, folder: Path, *words: str) -> dict[str, Any]:
+    """What the modules return to a playbook."""
+    (folder / "play.yml").write_text(PLAY)
+    variables = {"socket": str(shop.server.folder), "shop_port": shop.server.port, "user": RUN_AS, "shop_database": shop.name, "backups": shop.backups,
+                 "result": str(folder / "result.json"), "ansible_python_interpreter": sys.executable}
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", "-e", json.dumps(variables), *words,
+         str(folder / "play.yml")], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    told: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return told
+
+
+def test_check_mode_tells_what_would_be_done_and_the_module_then_does_it(shop: Shop, tmp_path: Path) -> None:
+    told = play(shop, tmp_path, "--check")
+    assert told["restored"]["message"].startswith("would restore shop-")
+    assert told["named"]["lsn"] is None
+    assert databases(shop) == {shop.name}
+    told = play(shop, tmp_path)
+    assert told["restored"]["changed"]
+    assert databases(shop) == {shop.name, f"{shop.name}_again"}
+    assert told["named"]["message"].startswith("the restore point here is at ")
+
