@@ -13,7 +13,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import mome
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Request, Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server, wal
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import beside, run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.recovery import Target, recovered
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import OVERHEAD, Scratch, scratch_folder
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -49,7 +49,9 @@ class Basebackup(taking.Method):
             keeper.run("SELECT pg_create_physical_replication_slot(%s || pg_backend_pid(), true, true)", (_SLOT,))
             warnings = _copy(work)
             work.clock.lap("copy")
-            held = moment.facts(work, lambda at: _fetch(work, at))
+            # The disk works while the tables are read; the frame syncs again what this did not see.
+            with beside(["find", os.path.join(work.folder, store.CLUSTER), "-type", "f", "-exec", "sync", "--", "{}", "+"]):
+                held = moment.facts(work, lambda at: _fetch(work, at))
         _need_all_wal(work, held)
         return {
             "format": "plain", **held, "warnings": warnings, "known": _known(work.folder), "tools": {"pg_basebackup": work.version("pg_basebackup")},

@@ -79,6 +79,8 @@ def _snapshot(work: Work) -> dict[str, Any]:
     work.clock.lap("prepare")
     schema = taking.dump_schema(work, snapshot)
     command = _command(work, snapshot)
+    # pg_dump is what is waited for; the digest shall not take more than one processor from it.
+    session.run("SET LOCAL max_parallel_workers_per_gather = 0")
     with beside(command) as dumping:
         tables = contents.tables(session)
         work.clock.lap("digest")

@@ -9,6 +9,7 @@ import hashlib
 import re
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import digests
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
 # A digest is made from the rows' text, so the settings that shape this text are fixed.
@@ -57,21 +58,15 @@ def hold(session: Session, held: Sequence[str] | None = None, settings: Mapping[
         session.run(f"LOCK TABLE ONLY {', ONLY '.join(wanted)} IN ACCESS SHARE MODE")
 
 
-def _digest(expression: str) -> str:
-    # Sum of the first 64 bits of each row's MD5: the order of the rows does not matter, a row that is there twice counts twice.
-    return f"count(*), coalesce(sum(('x' || left(md5({expression}), 16))::bit(64)::bigint), 0)::text"
-
-
 def tables(session: Session, unlogged: bool = True) -> dict[str, dict[str, Any]]:
     """{"public.orders": {"rows": 3, "digest": "-123"}}, one pass over every table; call `fix_text` first."""
     found: dict[str, dict[str, Any]] = {}
     for schema, name in session.rows(_TABLES, (unlogged,)):
-        # The alias is one that no column has, else it would be taken for the column.
-        statement = f'SELECT {_digest(chr(34) + "gradual whole row" + chr(34) + "::text")} FROM ONLY {quote(schema, name)} AS "gradual whole row"'
+        statement = f'SELECT {digests.of_rows(session, schema, name)} FROM ONLY {quote(schema, name)} AS "{digests.ALIAS}"'
         rows, digest = session.rows(statement)[0]
         found[f"{schema}.{name}"] = {"rows": rows, "digest": digest}
     if session.value("SELECT EXISTS (SELECT FROM pg_largeobject_metadata)"):
-        rows, digest = session.rows(f"SELECT {_digest('oid::text || md5(lo_get(oid))')} FROM pg_largeobject_metadata")[0]
+        rows, digest = session.rows(f"SELECT {digests.of_text('oid::text || md5(lo_get(oid))')} FROM pg_largeobject_metadata")[0]
         found[LARGE_OBJECTS] = {"rows": rows, "digest": digest}
     return found
 
