@@ -18,10 +18,11 @@ class Step:
     sql: str
     phase: str | None = "expand"
     concurrently: bool = False
+    back: str = "SELECT 1"
 
 
 FIRST = Step(1, "CREATE TABLE items (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, extra text)")
-COLUMN = Step(2, "ALTER TABLE items ADD COLUMN note text")
+COLUMN = Step(2, "ALTER TABLE items ADD COLUMN note text", back="ALTER TABLE items DROP COLUMN note")
 INDEX = Step(2, "CREATE INDEX CONCURRENTLY items_extra ON items (extra)", concurrently=True)
 GOODBYE = Step(3, "ALTER TABLE items DROP COLUMN extra", phase="contract")
 
@@ -59,7 +60,8 @@ def alembic(folder: Path, steps: Sequence[Step]) -> None:
     write(folder / "alembic.ini", "[alembic]\nscript_location = migrations\n")
     write(folder / "migrations" / "env.py", support.ENV)
     for one in steps:
-        write(file(folder, "alembic", one), support.revision(one.number, one.sql, phase=one.phase, concurrently=one.concurrently))
+        write(file(folder, "alembic", one), support.revision(one.number, one.sql, phase=one.phase, concurrently=one.concurrently)
+              + f"def downgrade():\n    op.execute({one.back!r})\n")
 
 
 def django(folder: Path, steps: Sequence[Step]) -> None:
@@ -72,13 +74,14 @@ def django(folder: Path, steps: Sequence[Step]) -> None:
         said = f"    gradual_phase = {one.phase!r}\n" if one.phase else ""
         write(file(folder, "django", one), (
             f"from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n{said}    atomic = {not one.concurrently}\n"
-            f"    dependencies = {before!r}\n    operations = [migrations.RunSQL({one.sql!r})]\n"))
+            f"    dependencies = {before!r}\n    operations = [migrations.RunSQL({one.sql!r}, {one.back!r})]\n"))
 
 
 def sql(folder: Path, steps: Sequence[Step]) -> None:
     for one in steps:
         phase = f"-- gradual: phase={one.phase}\n" if one.phase else ""
         write(file(folder, "sql", one), f"{phase}{'-- gradual: transaction=none' if one.concurrently else ''}\n{one.sql};\n")
+        write(folder / "migrations" / f"{one.number:04}_step.down.sql", f"{one.back};\n")
 
 
 def sqitch(folder: Path, steps: Sequence[Step]) -> None:
@@ -86,6 +89,7 @@ def sqitch(folder: Path, steps: Sequence[Step]) -> None:
     for one in steps:
         phase = f"-- gradual: phase={one.phase}\n" if one.phase else ""
         write(file(folder, "sqitch", one), f"{phase}{one.sql};\n" if one.concurrently else f"{phase}BEGIN;\n{one.sql};\nCOMMIT;\n")
+        write(folder / "migrations" / "revert" / f"{one.number:04}_step.sql", f"BEGIN;\n{one.back};\nCOMMIT;\n")
         plan.append(f"{one.number:04}_step 2026-11-0{one.number}T12:00:00Z A Person <person@example.org> # step")
     write(folder / "migrations" / "sqitch.plan", "\n".join(plan) + "\n")
     write(folder / "migrations" / "sqitch.conf", "[core]\n    engine = pg\n")

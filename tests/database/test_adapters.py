@@ -13,6 +13,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import steps as records
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.reverting import Reverter
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed, Migrator
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -104,8 +105,28 @@ def test_the_way_of_a_release(empty: Shop, tool: str) -> None:
 
     with pytest.raises(DatabaseError, match=f"at revision {second}, which is none of the 1"):
         apply(empty, tool, release(empty, tool, FIRST))
+    goes_back(empty, tool, folder)
     assert apply(empty, tool, folder, phase="contract")["to"] == third
     assert columns(empty) == {"id", "note"}
+
+
+def goes_back(shop: Shop, tool: str, folder: Path) -> None:
+    """One step, from what the release's own run applied, and forward again."""
+    adapter = adapters.of(tool, str(folder), PATHS[tool])
+    first, second = name(tool, 1), name(tool, 2)
+    with pytest.raises(DatabaseError, match=f"{second} came after {first}"), Reverter(shop.request(target=first), adapter) as looking:
+        looking.plan()
+    shop.run(f"UPDATE gradual.migration_step SET seconds = NULL WHERE revision = '{second}'")
+    with pytest.raises(DatabaseError, match="was not applied by Gradual"), Reverter(shop.request(target=second), adapter) as looking:
+        looking.plan()
+    shop.run(f"UPDATE gradual.migration_step SET seconds = 1 WHERE revision = '{second}'")
+    with Reverter(shop.request(target=second, receipt=receipt(shop)), adapter) as back:
+        done = back.apply()
+        assert (applied(done), done["to"]) == ([second], first)
+        assert back.apply()["to"] == first
+    assert columns(shop) == {"id", "extra"}
+    assert steps(shop, tool) == [(first, True)]
+    assert applied(apply(shop, tool, folder)) == [second]
 
 
 def refuses_an_edit(shop: Shop, tool: str, folder: Path) -> None:

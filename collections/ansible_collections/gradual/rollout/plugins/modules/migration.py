@@ -52,7 +52,7 @@ options:
     type: str
     default: migrations
   target:
-    description: V(head), a revision, or the first letters of one. A revision of Django's is C(app.name).
+    description: V(head), a revision, or the first letters of one. A revision of Django's is C(app.name). For O(state=reverted) the one to go back from.
     type: str
     default: head
   phase:
@@ -63,9 +63,13 @@ options:
     choices: [expand, contract]
     default: expand
   state:
-    description: V(info) tells where the database stands, V(applied) brings it forward.
+    description:
+      - V(info) tells where the database stands, V(applied) brings it forward.
+      - V(reverted) goes one step back, from exactly the revision that O(target) names. Only from an expand revision that this module applied and that no
+        other rests on, by the tool's own way back, behind the same guards. What was written meanwhile into what it takes away is lost, so it is for a schema
+        that nobody uses yet; a rollback of the code does not need it.
     type: str
-    choices: [info, applied]
+    choices: [info, applied, reverted]
     default: info
   database:
     description: Name of the database. Taken from the C(DATABASE_URL) when it is not given.
@@ -156,8 +160,8 @@ pending:
   type: list
   elements: dict
 would_apply:
-  description: Revisions that would be applied.
-  returned: in check mode with O(state=applied)
+  description: Revisions that would be applied, or reverted.
+  returned: in check mode with O(state=applied) or O(state=reverted)
   type: list
   elements: str
 applied:
@@ -214,6 +218,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters, guards
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.reverting import Reverter
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed, Migrator, Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
@@ -223,7 +228,7 @@ ARGUMENTS = {
     "path": {"type": "str", "default": "migrations"},
     "target": {"type": "str", "default": "head"},
     "phase": {"type": "str", "choices": ["expand", "contract"], "default": "expand"},
-    "state": {"type": "str", "choices": ["info", "applied"], "default": "info"},
+    "state": {"type": "str", "choices": ["info", "applied", "reverted"], "default": "info"},
     "database": {"type": "str"},
     "environment_file": {"type": "path"},
     "database_url": {"type": "str", "no_log": True},
@@ -258,7 +263,7 @@ def request(module: AnsibleModule) -> Request:
         variables["DATABASE_URL"] = given["database_url"]
     url = variables.get("DATABASE_URL", "")
     module.no_log_values.update(guards.secrets(variables))
-    if given["state"] == "applied" and not url:
+    if given["state"] != "info" and not url:
         raise DatabaseError("there is no DATABASE_URL of the owner of the schema; name a file that has it as environment_file")
     if not given["database"] and not url:
         raise DatabaseError("which database? Give database, or environment_file with DATABASE_URL")
@@ -272,7 +277,8 @@ def migrate(module: AnsibleModule) -> dict[str, object]:
         told = f"the release is not staged in {module.params['directory']} yet; what is pending can be told only then"
         return {"changed": True, "message": told, "from": None, "to": None, "current": None, "identity": {}, **nothing}
     adapter = adapters.of(module.params["adapter"], os.path.realpath(module.params["directory"]), module.params["path"])
-    with Migrator(request(module), adapter) as migrator:
+    kind = Reverter if module.params["state"] == "reverted" else Migrator
+    with kind(request(module), adapter) as migrator:
         if module.params["state"] == "info":
             return {"changed": False, **migrator.info()}
         if module.check_mode:

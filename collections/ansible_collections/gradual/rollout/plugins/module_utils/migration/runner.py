@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Mapping
+from typing import Any, Callable
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import conditions, guards, indexes, steps, verdict, way
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import (
@@ -19,53 +18,22 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt 
     running_sessions,
     terminate_sessions,
 )
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Adapter, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Adapter, Command, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.request import MigrationFailed, Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.server import wait_for_lock
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
+__all__ = ["MigrationFailed", "Migrator", "Request"]
 _WATCHER = "gradual-migration-watcher"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to migrate and within which bounds; seconds unless the name says otherwise.
-
-    rehearsal: the database is a throwaway copy, so no receipt is asked for; everything else is done as it will be.
-    max_lag_bytes, max_lag_seconds: how far a replica may be behind when a step begins; None: as far as it likes.
-    """
-
-    database: str
-    target: str
-    phase: str
-    variables: Mapping[str, str]
-    receipt: Any
-    max_age: float
-    run_as: str
-    migrate_as: str | None
-    socket_directory: str
-    port: int
-    lock_timeout_ms: int
-    pause_ms: int
-    deadline: float
-    timeout: float
-    rehearsal: bool = False
-    max_lag_bytes: int | None = None
-    max_lag_seconds: float | None = None
-
-
-class MigrationFailed(DatabaseError):
-    """With what had been done when it failed."""
-
-    def __init__(self, message: str, result: Mapping[str, Any]) -> None:
-        super().__init__(message)
-        self.result = dict(result)
 
 
 class Migrator:
     """One run. Use as a context manager: it holds a session with the server."""
+
+    aim = "applied"
 
     def __init__(self, request: Request, adapter: Adapter, clock: Callable[[], float] = time.monotonic) -> None:
         self.request = request
@@ -146,7 +114,7 @@ class Migrator:
         told["seconds"] = round(self.clock() - begun, 3)
         self.applied.append(told)
         self.failed = None
-        steps.finish(self._alive(), self.adapter, revision, told["seconds"])
+        self._finish(revision)
         broken = indexes.names(indexes.of_revision(indexes.invalid(self.session), revision))
         if broken:
             raise DatabaseError(f"revision {revision.revision} is applied, but its index {', '.join(broken)} is invalid and could not be rebuilt; "
@@ -158,6 +126,15 @@ class Migrator:
             told["notes"].append(verdict.unfinished(revision, self.adapter.name, since))
         self.unsure = bool(since) and revision.recorded_apart
 
+    def _command(self, revision: Revision) -> Command:
+        return self.adapter.apply(revision)
+
+    def _done(self, recorded: list[str], revision: Revision) -> bool:
+        return self.adapter.verify(recorded, revision)
+
+    def _finish(self, revision: Revision) -> None:
+        steps.finish(self._alive(), self.adapter, revision, self.applied[-1]["seconds"])
+
     def _try(self, revision: Revision, before: list[str], told: dict[str, Any], begun: float) -> None:
         """Attempt after attempt, until the database says that the revision is applied."""
         while True:
@@ -168,12 +145,12 @@ class Migrator:
             ended = self._attempt(revision)
             told["blockers"] = merged(told["blockers"], ended.blockers)
             recorded = self._recorded()
-            if self.adapter.verify(recorded, revision):
+            if self._done(recorded, revision):
                 break
             self._judge(revision, ended, before, recorded, told, self.clock() - begun)
             time.sleep(self.request.pause_ms / 1000)
         if ended.status != 0:
-            told["notes"].append(f"ended with status {ended.status} ({self._sentence(ended)}), but the database says that it is applied")
+            told["notes"].append(f"ended with status {ended.status} ({self._sentence(ended)}), but the database says that it is {self.aim}")
         if revision.concurrent:
             told["notes"] += indexes.rebuild(self.session, revision)
 
@@ -206,12 +183,12 @@ class Migrator:
         stands = self._stands() + (", as before" if recorded == before else "")
         raise DatabaseError(verdict.sentence(verdict.Ending(
             revision, told, stands, self._sentence(ended), ended.ended, ended.status, waited, self.unsure, self.request.deadline,
-            self.adapter.apply(revision).folder)))
+            self._command(revision).folder)))
 
     def _attempt(self, revision: Revision) -> Attempt:
         lock_timeout = None if revision.concurrent else self.request.lock_timeout_ms
         limits = Limits(lock_timeout, self.request.lock_timeout_ms, self.request.deadline, self.request.timeout)
-        command = self.adapter.apply(revision)
+        command = self._command(revision)
         variables = environment(self.request.variables, self._settings(lock_timeout), command)
         ended = attempt(command, variables, self._unprivileged(), limits, self._watcher)
         if running_sessions(self._alive()):

@@ -22,6 +22,13 @@ def _known(session: Session, adapter: Adapter) -> dict[str, tuple[str, bool]]:
         f"SELECT revision, sha256, applied_at IS NOT NULL FROM {_TABLE} WHERE adapter = %s", (adapter.name,))}
 
 
+def was_applied(session: Session, adapter: Adapter, name: str) -> bool:
+    """Whether Gradual itself applied that revision, and not only found it there: then it knows how long it took."""
+    if session.value("SELECT to_regclass(%s)::text", (_TABLE,)) is None:
+        return False
+    return bool(session.value(f"SELECT EXISTS (SELECT FROM {_TABLE} WHERE adapter = %s AND revision = %s AND seconds IS NOT NULL)", (adapter.name, name)))
+
+
 def refuse_edited(session: Session, adapter: Adapter, applied: Sequence[str]) -> None:
     """Every database was migrated by the text that it saw: another one under the same name would leave them different for good."""
     known = _known(session, adapter)

@@ -1,0 +1,45 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""What a migrator is asked for, and how it says that it failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to migrate and within which bounds; seconds unless the name says otherwise.
+
+    rehearsal: the database is a throwaway copy, so no receipt is asked for; everything else is done as it will be.
+    max_lag_bytes, max_lag_seconds: how far a replica may be behind when a step begins; None: as far as it likes.
+    """
+
+    database: str
+    target: str
+    phase: str
+    variables: Mapping[str, str]
+    receipt: Any
+    max_age: float
+    run_as: str
+    migrate_as: str | None
+    socket_directory: str
+    port: int
+    lock_timeout_ms: int
+    pause_ms: int
+    deadline: float
+    timeout: float
+    rehearsal: bool = False
+    max_lag_bytes: int | None = None
+    max_lag_seconds: float | None = None
+
+
+class MigrationFailed(DatabaseError):
+    """With what had been done when it failed."""
+
+    def __init__(self, message: str, result: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.result = dict(result)
