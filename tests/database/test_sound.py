@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -194,6 +195,26 @@ def test_a_release_that_does_not_start_says_its_last_words_and_no_password(shop:
 def test_a_migration_that_fails_on_the_copy_says_the_tools_own_sentence(shop: Shop) -> None:
     with pytest.raises(DatabaseError, match=r'do not work on a restored copy .*: Revision 0002 .*check constraint "dear" of relation "orders" is violated'):
         prove(shop, pending=pending(shop, "ALTER TABLE orders ADD CONSTRAINT dear CHECK (total > 5)"))
+
+
+def test_a_run_that_is_killed_takes_the_release_and_the_copy_with_it(shop: Shop) -> None:
+    never = APPLICATION.replace("HTTPServer((", "import time; time.sleep(600); HTTPServer((")
+    options = {"smoke": previous(shop, never, timeout=60)}
+    mark = shop.server.folder / f"marks-{shop.name}" / "child"
+    child = os.fork()
+    if child == 0:
+        try:
+            prove(shop, **options)
+        finally:
+            os._exit(0)
+    until(mark.exists)
+    until(mark.read_text)
+    application = int(mark.read_text())
+    assert runs(application)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    until(lambda: not runs(application))
+    until(lambda: not list(shop.server.folder.glob("gradual-drill-*")))
 
 
 def test_a_copy_is_open_to_those_with_its_password_only(shop: Shop) -> None:

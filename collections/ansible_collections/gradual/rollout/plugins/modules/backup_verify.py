@@ -167,6 +167,8 @@ def main() -> None:
     work = drill.plan if module.check_mode else drill.prove
     try:
         options = to_try(given["sound"]) if given["level"] == "sound" and not module.check_mode else {}
+        for part in options.values():
+            module.no_log_values.update(guards.secrets(part["environment"]))
         wanted = drill.Drill(**{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")}, sound=options)
         with sound.at_hand(options):
             result = as_user(given["run_as"], lambda: work(wanted))

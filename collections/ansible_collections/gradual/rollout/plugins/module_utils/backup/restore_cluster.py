@@ -103,9 +103,10 @@ class NewCluster:
         _write(os.path.join(data, "pg_hba.conf"), _HBA.format(user=pwd.getpwuid(os.geteuid()).pw_name))
 
     def _place(self, data: str, folder: str) -> None:
-        store.sync(data)
         if os.path.lexists(folder):
             raise DatabaseError(f"{folder} has appeared meanwhile, and nothing is restored over it")
+        _take_along(data, f"{folder}.tablespaces-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+        store.sync(data)
         os.rename(data, folder)
         os.chmod(folder, 0o700)
         receipts.sync_folder(self.parent)
@@ -181,6 +182,19 @@ def _tidy(scratch: Scratch) -> None:
     """Take away what comparing has made beside the databases of the backup."""
     with Session(scratch.parameters("postgres"), "gradual-restore") as session:
         session.run("DROP DATABASE IF EXISTS gradual_schema")
+
+
+def _take_along(data: str, folder: str) -> None:
+    """Bring tablespaces, which lie beside the data folder of the copy, to where they stay, and have the data folder lead there."""
+    links = os.path.join(data, "pg_tblspc")
+    for name in os.listdir(links):
+        link = os.path.join(links, name)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        there = os.path.join(folder, name)
+        os.rename(os.path.realpath(link), there)
+        os.remove(link)
+        os.symlink(there, link)
+        store.sync(there)
 
 
 def _close(data: str, timeout: float) -> None:
