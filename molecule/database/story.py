@@ -19,7 +19,6 @@ from tests.support.waiting import until
 RELEASE = release("epic21", features=[], stages=[100], backup={"method": "dump", "level": "sound"})
 PROGRESS = "SELECT phase FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"
 BEHIND = "SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), replay_lsn) FROM pg_stat_replication WHERE application_name = 'db2' AND state = 'streaming'"
-RESTORED = "storefront_restored"
 ALERTS = 'http://127.0.0.1:9090/api/v1/query?query=ALERTS{alertname="DatabaseDown",alertstate="firing"}'
 INVALID = "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid"
 
@@ -56,18 +55,14 @@ def old_transaction() -> Iterator[None]:
             process.kill()
 
 
-def module(name: str, arguments: dict[str, object]) -> str:
-    """What one module of the collection says on the new primary, as a person calls it."""
-    done = subprocess.run([fleet.binaries() / "ansible", "db2", "--inventory", "inventories/sandbox", "-m", f"gradual.rollout.{name}",
+def with_old_receipt(receipt: dict[str, object]) -> str:
+    """What the migration module says on the new primary to the receipt of before, asked for the one migration that is still to come."""
+    staged = fleet.execute("db2", "sh", "-c", "ls -d /opt/storefront/releases/2.0.0-*").strip()
+    arguments = {"directory": staged, "phase": "contract", "state": "applied", "receipt": receipt,
+                 "environment_file": "/etc/gradual/storefront/database.environment"}
+    done = subprocess.run([fleet.binaries() / "ansible", "db2", "--inventory", "inventories/sandbox", "-m", "gradual.rollout.migration",
                            "-a", json.dumps(arguments)], cwd=fleet.HOME, env=fleet.clean_environment(), capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
-
-
-def with_old_receipt(receipt: dict[str, object]) -> str:
-    """What `migration` says to the receipt of before, asked for the one migration that is still to come."""
-    staged = fleet.execute("db2", "sh", "-c", "ls -d /opt/storefront/releases/2.0.0-*").strip()
-    return module("migration", {"directory": staged, "phase": "contract", "state": "applied", "receipt": receipt,
-                                "environment_file": "/etc/gradual/storefront/database.environment"})
 
 
 def take_over() -> None:
@@ -100,5 +95,4 @@ with Story("database") as story:
     with Users(story.directory / "afterwards"):
         story.play("deploy.yml", *RELEASE)
     story.note("refusal", with_old_receipt(receipt))
-    fresh = story.events.last("backup.proven")["data"]["receipt"]
-    story.note("restored", module("restore", {"path": fresh["path"], "database": RESTORED}))
+    story.play("playbooks/restore.yml", "-e", "restore_new_name=storefront_restored")

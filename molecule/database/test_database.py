@@ -5,7 +5,7 @@ import pytest
 from tests.support import fleet
 from tests.support.seen import Seen
 
-FIRST, SECOND = 1, 3  # the others provision
+FIRST, SECOND, RESTORE = 1, 3, 4  # the others provision
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_the_receipt_of_before_is_worth_nothing_any_more(story: Seen) -> None:
 
 def test_the_backup_came_back_beside_the_live_database(story: Seen) -> None:
     receipt = story.happened("backup.proven")[-1]["data"]["receipt"]
-    assert "storefront_restored" in story.record["restored"]
+    assert story.play(RESTORE)["status"] == 0, story.screen(RESTORE)[-2000:]
     assert fleet.query("SELECT count(*) FROM orders", database="storefront_restored") == [str(receipt["tables"]["public.orders"]["rows"])]
     assert fleet.query("SELECT version_num FROM alembic_version", database="storefront_restored") == ["0002"], "as it was before the second migration"
     assert fleet.revision() == "0003"
