@@ -10,13 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill import backfills
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_runner import Runner
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_runner import Run, Runner
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_sessions import APPLICATION_NAME, Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -39,11 +39,26 @@ def fill(shop: Shop, *given: dict[str, Any], **changes: Any) -> list[dict[str, A
         return runner.run()
 
 
+def fill_until(shop: Shop, enough: Callable[[Run], bool], given: dict[str, Any] = TWICE, **changes: Any) -> dict[str, Any]:
+    """Run the backfill, and have its deadline pass when that is so."""
+    passed = [0.0]
+    with Runner(wanted(shop, **{"deadline": 600, **changes}), backfills([given]), lambda: time.monotonic() + passed[0]) as runner:
+        def end() -> None:
+            try:
+                until(lambda: runner.at and enough(runner.at), 60)
+            finally:
+                passed[0] = 1000.0
+
+        with meanwhile(end):
+            return runner.run()[0]
+
+
 def in_a_process(shop: Shop) -> subprocess.Popen[str]:
     """The same in a process of its own, which can be killed; it prints what it did."""
     code = (f"import json, sys\nsys.path[:0] = {[*sys.path, str(Path(__file__).parents[2])]!r}\n"
             "from pathlib import Path\nfrom tests.database.server import Server, Shop\nfrom tests.database.test_backfill import fill\n"
-            f"print(json.dumps(fill(Shop(Server(Path({str(shop.server.folder)!r}), {shop.server.port}), {shop.name!r}, Path('/')))))\n")
+            f"shop = Shop(Server(Path({str(shop.server.folder)!r}), {shop.server.port}), {shop.name!r}, Path('/'))\n"
+            f"print(json.dumps(fill(shop, {({**TWICE, 'batch': 20, 'pause_ms': 30})!r}, batch_ms=20)))\n")
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
@@ -89,7 +104,7 @@ def test_killed_anywhere_it_resumes_and_no_row_is_done_twice(orders: Shop) -> No
                     "CREATE TRIGGER slow BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION slow()")
     at_work = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{APPLICATION_NAME}'"
     seen: list[int] = []
-    for number in range(1, 6):
+    for number in range(1, 5):
         process = in_a_process(orders)
         try:
             # It has come further than the one before; now somewhere in a batch, at its commit, or in the pause after it.
@@ -119,7 +134,8 @@ def test_a_session_that_is_ended_by_the_server_is_opened_again(orders: Shop) -> 
     with meanwhile(end):
         done = fill(orders, {**TWICE, "pause_ms": 40})[0]
     assert ended == [1]
-    assert (done["finished"], done["rows"], done["retries"]) == (True, 2000, 1)
+    assert (done["finished"], done["rows"]) == (True, 2000)
+    assert done["retries"] >= 1
     assert touched(orders) == [(1, 2000)]
 
 
@@ -147,13 +163,12 @@ def test_concurrent_writers_lose_nothing_and_rows_held_by_them_come_later(orders
         holder.run("SELECT FROM orders WHERE id IN (7, 700) FOR UPDATE")
 
         def let_go() -> None:
-            until(lambda: there(orders) and rows_of(orders) == 1998)
-            time.sleep(0.3)
+            until(lambda: runner.at and runner.at.paused["held rows"] > 0)
             holder.run("COMMIT")
 
-        with meanwhile(write), meanwhile(let_go):
+        with Runner(wanted(orders), backfills([TWICE])) as runner, meanwhile(write), meanwhile(let_go):
             try:
-                done = fill(orders)[0]
+                done = runner.run()[0]
             finally:
                 ended.set()
     assert (done["finished"], done["rows"]) == (True, 2000)
@@ -168,7 +183,7 @@ def test_rows_that_stay_held_are_told_with_who_holds_them(orders: Shop) -> None:
         holder.run("BEGIN")
         holder.run("SELECT FROM orders WHERE id = 7 FOR UPDATE")
         pid = holder.value("SELECT pg_backend_pid()")
-        done = fill(orders, deadline=4)[0]
+        done = fill_until(orders, lambda run: run.paused["held rows"] > 0)
         assert (done["finished"], done["rows"], done["left"]) == (False, 1999, {"rows": 1, "how": "counted"})
         assert f"held by others (pid {pid} (test, user {TESTER}" in done["waits_for"]
         holder.run("COMMIT")
@@ -176,7 +191,7 @@ def test_rows_that_stay_held_are_told_with_who_holds_them(orders: Shop) -> None:
 
 
 def test_at_its_deadline_it_says_how_far_it_is_and_goes_on_from_there(orders: Shop) -> None:
-    done = fill(orders, {**TWICE, "pause_ms": 400}, deadline=1)[0]
+    done = fill_until(orders, lambda run: run.rows > 0, {**TWICE, "pause_ms": 400})
     assert not done["finished"]
     assert 0 < done["rows"] < 2000
     assert done["left"] == {"rows": 2000 - done["rows"], "how": "counted"}
@@ -192,7 +207,7 @@ def test_it_waits_while_the_server_is_busy(orders: Shop) -> None:
         pid = busy.value("SELECT pg_backend_pid()")
         with meanwhile(lambda: _sleep(busy)):
             until(lambda: orders.value(f"SELECT state = 'active' FROM pg_stat_activity WHERE pid = {pid}"))
-            waiting = fill(orders, deadline=1.5, active_sessions=0)[0]
+            waiting = fill_until(orders, lambda run: run.paused["load"] >= 1, active_sessions=0)
             assert (waiting["finished"], waiting["rows"]) == (False, 0)
             assert waiting["paused"]["load"] >= 1
             assert waiting["waits_for"].endswith("sessions are at work, more than 0")
@@ -208,7 +223,7 @@ def _sleep(session: Session) -> None:
 def test_it_waits_while_a_migration_runs_and_another_runner_goes_away(orders: Shop) -> None:
     with orders.session() as migration:
         assert server.try_lock(migration, shared=False)
-        waiting = fill(orders, deadline=1.5)[0]
+        waiting = fill_until(orders, lambda run: run.paused["migration"] >= 1)
         assert (waiting["rows"], waiting["waits_for"]) == (0, "a migration of this database runs")
         assert waiting["paused"]["migration"] >= 1
     with Runner(wanted(orders), backfills([TWICE])) as first:
@@ -284,7 +299,7 @@ def test_it_waits_for_a_replica_that_is_late(orders: Shop, standby: Server) -> N
     until(lambda: [(one["application_name"], one["state"], one["bytes"]) for one in behind()] == [("late1", "streaming", 0)])
     standby.run("SELECT pg_wal_replay_pause()")
     limits = lag.Limits(bytes=131072, seconds=None)
-    waiting = fill(orders, deadline=3, limits=limits)[0]
+    waiting = fill_until(orders, lambda run: run.paused["lag"] >= 0.5, limits=limits)
     assert not waiting["finished"]
     assert 0 < waiting["rows"] < 2000, waiting["waits_for"]
     assert waiting["paused"]["lag"] >= 0.5

@@ -34,6 +34,7 @@ class Runner:
         self.clock = clock
         self.begun = clock()
         self.sessions = Sessions(request)
+        self.at: Run | None = None
 
     def __enter__(self) -> Runner:
         return self
@@ -50,7 +51,8 @@ class Runner:
         self.sessions.prepare()
         results = []
         for one in self.backfills:
-            results.append(Run(self, one).whole())
+            self.at = Run(self, one)
+            results.append(self.at.whole())
         return results
 
     def out_of_time(self) -> bool:
@@ -76,7 +78,7 @@ class Run:
         self.begun = self.clock()
         self.paused = dict.fromkeys(REASONS, 0.0)
         self.rows = self.batches = self.retries = self.passes = 0
-        self.waits_for = ""
+        self.waits: dict[str, str] = {}
         self.recorded = False
         self.pace = Pace(one.batch, runner.request.batch_ms / 1000)
 
@@ -107,8 +109,9 @@ class Run:
             if not self._try(self._rows_to_do):
                 self._try(lambda: work.finish(self.sessions.writer, self.one, finished=True))
                 return
-            self.waits_for = "rows to do keep appearing behind it; is code at work that still writes them, and should a trigger fill them in?"
-            if not changed:
+            if changed:
+                self.waits["held rows"] = "rows were held, or keep appearing behind it: does code still write them, and should a trigger fill them in?"
+            else:
                 self._wait_for_holders()
 
     def _pass(self) -> int:
@@ -125,7 +128,8 @@ class Run:
             changed += done.changed
             self.rows += done.changed
             self.batches += 1
-            self.waits_for = ""
+            for reason in ("migration", "retries", *(["held rows"] if done.changed else [])):
+                self.waits.pop(reason, None)
             self.pace.took(took)
             self._sleep("between", pause(took, done.changed, self.one.pause_ms))
 
@@ -137,7 +141,7 @@ class Run:
             if writer.value("SELECT pg_try_advisory_xact_lock_shared(%s::int, %s::int)", server.LOCK):
                 break
             writer.run("ROLLBACK")
-            self.waits_for = "a migration of this database runs"
+            self.waits["migration"] = "a migration of this database runs"
             self._insist_on_time()
             self._sleep("migration", _LOOK_AGAIN)
         known = work.progress(writer, self.one)
@@ -160,7 +164,7 @@ class Run:
                 if not lost and error.sqlstate not in _PASSING:
                     self._roll_back()
                     raise
-                self.waits_for = str(error)
+                self.waits["retries"] = str(error)
             self._roll_back()
             self.retries += 1
             self.pace.failed()
@@ -175,7 +179,7 @@ class Run:
                 self.sessions.reconnect()
                 return
             except DatabaseError as error:
-                self.waits_for = str(error)
+                self.waits["retries"] = str(error)
             self._insist_on_time()
             self._sleep("retries", _LOOK_AGAIN)
 
@@ -193,12 +197,14 @@ class Run:
             self._insist_on_time()
             late, active = self._seen()
             if late:
-                reason, self.waits_for = "lag", "; ".join(late)
+                reason, self.waits["lag"] = "lag", "; ".join(late)
             elif active > self.runner.request.active_sessions:
-                reason, self.waits_for = "load", f"{active} sessions are at work, more than {self.runner.request.active_sessions}"
+                reason, self.waits["load"] = "load", f"{active} sessions are at work, more than {self.runner.request.active_sessions}"
             else:
                 return
             self._sleep(reason, _LOOK_AGAIN)
+            self._insist_on_time()
+            del self.waits[reason]
 
     def _seen(self) -> tuple[tuple[str, ...], int]:
         while True:
@@ -206,7 +212,7 @@ class Run:
                 watcher = self.sessions.watcher
                 return lag.late(lag.behind(watcher), self.runner.request.limits), lag.load(watcher)
             except DatabaseError as error:
-                self.waits_for = str(error)
+                self.waits["retries"] = str(error)
             self._insist_on_time()
             self._sleep("retries", _LOOK_AGAIN)
             self._come_back()
@@ -214,7 +220,7 @@ class Run:
     def _wait_for_holders(self) -> None:
         with contextlib.suppress(DatabaseError):
             holders = self.sessions.holders(self.one)
-            self.waits_for = f"the rows that are left are held by others ({'; '.join(holders) or 'who have just gone'})"
+            self.waits["held rows"] = f"the rows that are left are held by others ({'; '.join(holders) or 'who have just gone'})"
         self._insist_on_time()
         self._sleep("held rows", _LOOK_AGAIN)
 
@@ -239,4 +245,4 @@ class Run:
             told["left"] = work.left(session, self.one)
         known = told["left"]["rows"]
         told["remaining_seconds"] = round(known * seconds / self.rows, 1) if self.rows else None
-        return {**told, "waits_for": self.waits_for}
+        return {**told, "waits_for": "; ".join(self.waits.values())}
