@@ -6,10 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.database import server as support
-
 from . import matrix, tools
-from .stage import Stage
+from .stage import stage
 from .table import Result, caused, markdown, summary
 
 ROOT = Path(__file__).parents[2]
@@ -34,10 +32,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench-faults.md", help="file to write")
     out: Path = parser.parse_args().out
     results: list[Result] = []
-    with support.throwaway() as running, tools.community(running) as other:
-        stage = Stage(running, support.environment(running.folder / "venv"))
-        damaged = list(matrix.rows(stage, other))
-        for one in caused(stage):
+    with stage() as ready, tools.community(ready.server) as other:
+        damaged = list(matrix.rows(ready, other))
+        for one in caused(ready):
             results.append(one)
             print(f"{one.fault.number:2} {one.fault.name}: {'right' if one.seen else one.wrong or one.elsewhere}", file=sys.stderr, flush=True)
     text = (f"{INTRODUCTION}\n## What Gradual does\n\n{summary(results)}\n\n{markdown(results)}\n"

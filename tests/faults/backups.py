@@ -16,52 +16,68 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch
 
 from tests.database.server import Shop, meanwhile, programs, run_as, until
 
+from .damages import archived, flip, one_digit
 from .disks import disk, fill_up
 from .fault import Seen, fault
+from .repositories import command, options
 from .stage import Stage, Watch
+from .tools import passes
 
 BEFORE = "older backups are as they were"
 
 
-def filled_during_dump(stage: Stage, kind: str, form: str) -> Seen:
+def filled_during_dump(shop: Shop, mounted: Path, form: str) -> Seen:
     """Another program fills the disk once the backup has begun, which waits for a migration so that this is so."""
-    with disk(kind, 64) as mounted, stage.shop() as shop:
+    backups = str(mounted / "backups")
+    older = shop.back_up(destination=backups, reserve_mib=0, format=form)["path"]
+    watch, before = Watch(shop), store.summed(older)
+    with shop.session() as other:
+        assert live.try_lock(other, shared=False)
+
+        def fill() -> None:
+            until(lambda: store.leftovers(backups))
+            fill_up(mounted)
+            # Control: nobody gets even one block.
+            assert os.statvfs(mounted).f_bavail * os.statvfs(mounted).f_frsize < 4096
+            watch.struck()
+            other.close()
+
+        with meanwhile(fill), pytest.raises(DatabaseError) as failed:
+            shop.back_up(destination=backups, reserve_mib=0, format=form, deadline=10)
+    assert store.leftovers(backups) == []
+    good, broken = store.survey(backups)
+    assert ([one["path"] for one in good], broken, store.summed(older)) == ([older], [], before)
+    return watch.safe(failed.value, "0001", f"no file of it is left, {BEFORE}")
+
+
+def filled_ext4(stage: Stage, form: str) -> Seen:
+    with disk("ext4", 64) as mounted, stage.shop() as shop:
         shop.as_owner("CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b FROM generate_series(1, 50000)")
-        backups = str(mounted / "backups")
-        older = shop.back_up(destination=backups, reserve_mib=0, format=form)["path"]
-        watch, before = Watch(shop), store.summed(older)
-        with shop.session() as other:
-            assert live.try_lock(other, shared=False)
-
-            def fill() -> None:
-                until(lambda: store.leftovers(backups))
-                fill_up(mounted)
-                # Control: nobody gets even one block.
-                assert os.statvfs(mounted).f_bavail * os.statvfs(mounted).f_frsize < 4096
-                watch.struck()
-                other.close()
-
-            with meanwhile(fill), pytest.raises(DatabaseError) as failed:
-                shop.back_up(destination=backups, reserve_mib=0, format=form, deadline=10)
-        assert store.leftovers(backups) == []
-        good, broken = store.survey(backups)
-        assert ([one["path"] for one in good], broken, store.summed(older)) == ([older], [], before)
-        return watch.safe(failed.value, "0001", f"no file of it is left, {BEFORE}")
+        return filled_during_dump(shop, mounted, form)
 
 
 @fault(3, "another program fills the ext4 disk (64 MiB) once the dump to one file has begun", "ext4, one file")
 def full_ext4(stage: Stage) -> Seen:
-    return filled_during_dump(stage, "ext4", "custom")
+    return filled_ext4(stage, "custom")
 
 
 @fault(3, "another program fills the ext4 disk (64 MiB) once the dump to a folder has begun", "ext4, a folder")
 def full_ext4_directory(stage: Stage) -> Seen:
-    return filled_during_dump(stage, "ext4", "directory")
+    return filled_ext4(stage, "directory")
 
 
-@fault(3, "another program fills the tmpfs (64 MiB) once the dump has begun; there pg_dump -Fc ends with 0", "tmpfs, one file")
+@fault(3, "another program fills the tmpfs (64 MiB) once the dump of a small database has begun, of which pg_dump itself makes an empty file and ends with 0",
+       "tmpfs, one file")
 def full_tmpfs(stage: Stage) -> Seen:
-    return filled_during_dump(stage, "tmpfs", "custom")
+    with disk("tmpfs", 64) as mounted, stage.shop() as shop:
+        shop.as_owner("DROP TABLE orders")
+        seen = filled_during_dump(shop, mounted, "custom")
+        bare = mounted / "bare.dump"
+        # Control: pg_dump itself.
+        run_as([str(programs() / "pg_dump"), "--format", "custom", "--schema", "public", "--host", str(shop.server.folder), "--port", str(shop.server.port),
+                "--file", str(bare), shop.name])
+        assert bare.stat().st_size == 0
+        return seen
 
 
 @fault(3, "the disk (ext4) is full before the backup begins", "ext4, from the beginning")
@@ -76,13 +92,6 @@ def full_before(stage: Stage) -> Seen:
             shop.back_up(destination=backups, reserve_mib=0)
         assert store.summed(older) == before
         return watch.safe(failed.value, "0001", f"nothing was begun, {BEFORE}")
-
-
-def flip(path: Path, share: float = 0.6) -> None:
-    """One bit in the middle of the file."""
-    data = bytearray(path.read_bytes())
-    data[int(len(data) * share)] ^= 0x10
-    path.write_bytes(bytes(data))
 
 
 def damaged(stage: Stage, damage: Callable[[Path], object], level: str, form: str = "custom", fits: bool = False) -> Seen:
@@ -137,13 +146,7 @@ def flipped_plain(stage: Stage) -> Seen:
                 "--no-tablespaces", "--file", f"{path}/database.dump", shop.name])
         receipts.write(path, {**receipts.read(path), "files": store.summed(path)})
         assert shop.prove(path)["level"] == "restored", "control: the same dump without the flip is proven"
-
-        def one_digit(folder: Path) -> None:
-            data = (folder / "database.dump").read_bytes()
-            # 0x31 and 0x33, one bit apart.
-            (folder / "database.dump").write_bytes(data.replace(b"\tpaid\t1.00\t", b"\tpaid\t3.00\t", 1))
-
-        return refound(shop, path, one_digit, "restored", fits=True)
+        return refound(shop, path, lambda folder: one_digit(folder / "database.dump"), "restored", fits=True)
 
 
 @fault(4, "the file of one table is taken out of a dump in a folder", "file missing")
@@ -180,6 +183,21 @@ def segment_missing(stage: Stage) -> Seen:
 @fault(6, "the same, before the checksums were made: nothing in the receipt speaks of the segment's file", "basebackup, before its checksums")
 def segment_never_there(stage: Stage) -> Seen:
     return without_wal(stage, fits=True, level="(intact|readable)")
+
+
+@fault(6, "a segment that a backup of pgBackRest needs is taken out of the archive; pgbackrest verify ends with 0", "pgbackrest")
+def segment_missing_in_archive(stage: Stage) -> Seen:
+    with stage.shop(stage.archiving()) as shop:
+        path = shop.back_up("pgbackrest", options=options(shop.server), deadline=30)["path"]
+        assert shop.prove(path, "restored")["level"] == "restored", "control: with it, it is proven"
+        watch, segment = Watch(shop), archived(Path(path))
+        segment.unlink()
+        assert passes(*command(shop.server, "verify")), "control: pgBackRest itself is content"
+        watch.struck()
+        with pytest.raises(DatabaseError, match=f"is not intact: the archive lacks {segment.name[:24]}") as failed:
+            shop.prove(path, "restored")
+        assert receipts.read(path)["level"] == "taken"
+        return watch.safe(str(failed.value).partition(" is ")[2], "0001", "the receipt proves nothing any more")
 
 
 @fault(23, "the drill's disk (ext4, 300 MiB) has no room for the restored copy", "seen before")

@@ -1,4 +1,4 @@
-"""One cluster for all faults that leave it whole."""
+"""One stage for all faults."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.database import server as support
-
-from .stage import Stage
+from . import stage as stages
 
 
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
-    """A running PostgreSQL, and what a release carries as its .venv."""
-    with support.throwaway() as running:
-        yield Stage(running, support.environment(running.folder / "venv"))
+def stage() -> Iterator[stages.Stage]:
+    with stages.stage() as ready:
+        yield ready

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,11 @@ def one_digit(path: Path) -> None:
 
 def reseal(folder: Path) -> None:
     """Checksums and seal as they would be had the damage been there when they were made."""
+    listed = folder / "repository.json"
+    if listed.exists():
+        root = repository(folder)
+        told = {name: root / name for name in json.loads(listed.read_text())}
+        listed.write_text(json.dumps({name: {"bytes": path.stat().st_size, "sha256": store.sum_of(str(path))} for name, path in told.items()}))
     receipts.write(str(folder), {**receipts.read(str(folder)), "files": store.summed(str(folder))})
 
 
@@ -65,7 +72,25 @@ def first_segment(folder: Path) -> None:
     min(path for path in folder.glob(f"{store.CLUSTER}/pg_wal/0*") if path.is_file()).unlink()
 
 
+def repository(folder: Path) -> Path:
+    """The repository of pgBackRest that the receipt in the folder speaks of."""
+    return Path(receipts.read(str(folder))["restore"]["repository"])
+
+
+def page(folder: Path) -> Path:
+    """The largest file of its backup in the repository."""
+    told = receipts.read(str(folder))["restore"]
+    return largest(repository(folder) / "backup" / told["stanza"] / told["label"], "pg_data/base/**/*.gz")
+
+
+def archived(folder: Path) -> Path:
+    """The last segment that it needs, in the archive."""
+    return next(repository(folder).glob(f"archive/**/{receipts.read(str(folder))['restore']['last_segment']}-*"))
+
+
 DUMP = "database.dump"
+# What lies beside a backup for those who put it in its place.
+OTHER = "another-database.dump"
 TABLE = f"{store.CLUSTER}/base/*/[0-9]*"
 DAMAGES = [
     Damage("dump cut in half", "dump", "custom", lambda at: cut(at / DUMP)),
@@ -78,10 +103,17 @@ DAMAGES = [
     Damage("file of one table missing, before the checksum", "dump", "directory", lambda at: largest(at, "database/*.dat*").unlink(), fits=True),
     Damage("dump truncated to nothing", "dump", "custom", lambda at: cut(at / DUMP, 0)),
     Damage("roles.sql missing", "dump", "custom", lambda at: (at / "roles.sql").unlink()),
+    Damage("dump of another database in its place", "dump", "custom", lambda at: shutil.copyfile(at.parent / OTHER, at / DUMP)),
+    Damage("dump of another database in its place, before the checksum", "dump", "custom", lambda at: shutil.copyfile(at.parent / OTHER, at / DUMP), fits=True),
     Damage("byte flipped in a relation's file", "basebackup", "plain", lambda at: flip(largest(at, TABLE))),
     Damage("a relation's file missing", "basebackup", "plain", lambda at: largest(at, TABLE).unlink()),
     Damage("a relation's file missing, before the checksums", "basebackup", "plain", lambda at: largest(at, TABLE).unlink(), fits=True),
     Damage("first WAL segment missing", "basebackup", "plain", first_segment),
     Damage("last WAL segment missing", "basebackup", "plain", segment),
     Damage("last WAL segment missing, before the checksums", "basebackup", "plain", segment, fits=True),
+    Damage("file of the repository flipped", "pgbackrest", "repository", lambda at: flip(page(at))),
+    Damage("file of the repository flipped, before the checksums", "pgbackrest", "repository", lambda at: flip(page(at)), fits=True),
+    Damage("file of the repository missing", "pgbackrest", "repository", lambda at: page(at).unlink()),
+    Damage("WAL segment flipped in the archive", "pgbackrest", "repository", lambda at: flip(archived(at))),
+    Damage("needed WAL segment missing in the archive", "pgbackrest", "repository", lambda at: archived(at).unlink()),
 ]

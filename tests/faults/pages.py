@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
-from tests.database.server import Shop, throwaway
+from tests.database.server import Shop
 
 from .fault import Seen, fault
+from .repositories import command, options
 from .stage import Stage, Watch
+from .tools import passes
 
 PAGE = 8192
-
-
-@contextlib.contextmanager
-def checked(stage: Stage) -> Iterator[Shop]:
-    """A shop on a cluster with data checksums."""
-    with throwaway("--data-checksums") as server, Stage(server, stage.environment).shop() as shop:
-        yield shop
 
 
 def corrupt(shop: Shop, relation: str) -> None:
@@ -37,25 +31,39 @@ def corrupt(shop: Shop, relation: str) -> None:
         shop.value(f"SELECT count(*) FROM {relation}")
 
 
-def refused(stage: Stage, method: str, said: str) -> Seen:
-    """A backup of that method from a damaged source must not come to be."""
-    with checked(stage) as shop:
-        older = shop.back_up()["path"]
-        before = store.summed(older)
-        watch = Watch(shop)
-        corrupt(shop, "orders")
-        watch.struck()
-        with pytest.raises(DatabaseError, match=said) as failed:
-            shop.back_up(method)
-        assert (store.leftovers(shop.backups), store.summed(older)) == ([], before)
-        return watch.safe(failed.value, "0001", "no file of it is left, and the backup from before the damage is as it was")
+def refused(shop: Shop, said: str, **asked: Any) -> Seen:
+    """A backup from a damaged source must not come to be."""
+    older = shop.back_up(**asked)["path"]
+    before = store.summed(older)
+    watch = Watch(shop)
+    corrupt(shop, "orders")
+    watch.struck()
+    with pytest.raises(DatabaseError, match=said) as failed:
+        shop.back_up(**asked)
+    assert (store.leftovers(shop.backups), store.summed(older)) == ([], before)
+    assert [one["path"] for one in store.survey(shop.backups)[0]] == [older]
+    return watch.safe(failed.value, "0001", "no file of it is left, and the backup from before the damage is as it was")
 
 
-@fault(7, "one byte of a page of `orders` is changed on the disk, in a cluster with checksums; then a backup is asked for", "dump")
+CAUSED = "one byte of a page of `orders` is changed on the disk, in a cluster with checksums; then a backup is asked for"
+
+
+@fault(7, CAUSED, "dump")
 def page_for_dump(stage: Stage) -> Seen:
-    return refused(stage, "dump", "invalid page in block 0")
+    with stage.shop(stage.archiving()) as shop:
+        return refused(shop, "invalid page in block 0", method="dump")
 
 
-@fault(7, "one byte of a page of `orders` is changed on the disk, in a cluster with checksums; then a backup is asked for", "basebackup")
+@fault(7, CAUSED, "basebackup")
 def page_for_basebackup(stage: Stage) -> Seen:
-    return refused(stage, "basebackup", "checksum")
+    with stage.shop(stage.archiving()) as shop:
+        return refused(shop, "checksum", method="basebackup")
+
+
+@fault(7, CAUSED + ", of which pgbackrest ends with 0", "pgbackrest")
+def page_for_pgbackrest(stage: Stage) -> Seen:
+    with stage.shop(stage.archiving()) as shop:
+        seen = refused(shop, "has pages with a wrong checksum", method="pgbackrest", options=options(shop.server), deadline=30)
+        # Control: pgBackRest itself is content.
+        assert passes(*command(shop.server, "backup", "--type=full"))
+        return seen

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +121,11 @@ def behind(primary: Server) -> int:
     return int(primary.value("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) FROM pg_stat_replication", "postgres"))
 
 
-def backfill(shop: Shop, deadline: float) -> dict[str, Any]:
-    """Run the backfill of the cents; what the module tells of it."""
+def backfill(shop: Shop, deadline: float, wanted: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Run that backfill, of the cents as a rule; what the module tells of it."""
     request = Request(database=shop.name, variables={"DATABASE_URL": shop.url}, run_as=RUN_AS, socket_directory=str(shop.server.folder),
                       port=shop.server.port, deadline=deadline, limits=lag.Limits(bytes=LATE, seconds=None), active_sessions=50)
-    with Runner(request, backfills([CENTS])) as runner:
+    with Runner(request, backfills([wanted or CENTS])) as runner:
         return runner.run()[0]
 
 

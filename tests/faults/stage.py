@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 from tests.database.conftest import fill
-from tests.database.server import OWNER, RUN_AS, Server, Shop, meanwhile, until
+from tests.database.server import OWNER, RUN_AS, Server, Shop, environment, meanwhile, throwaway, until
 
 from .fault import Seen, shortened
+from .repositories import archiving
 
 _NUMBERS = itertools.count(1)
 _UNREST = """
@@ -72,13 +73,28 @@ class Watch:
         return Seen(shortened(did), state + (f"; {more}" if more else ""), round(took, 2))
 
 
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """A running PostgreSQL, and what a release carries as its .venv."""
+    with ExitStack() as stack:
+        running = stack.enter_context(throwaway())
+        yield Stage(running, environment(running.folder / "venv"), stack)
+
+
 @dataclass
 class Stage:
     """One cluster for all faults that leave it whole."""
 
     server: Server
     environment: Path
-    shops: list[Shop] = field(default_factory=list)
+    stack: ExitStack
+    _archiving: Server | None = None
+
+    def archiving(self) -> Server:
+        """Another cluster, made when it is first asked for: with data checksums, and a repository of pgBackRest as its archive."""
+        if self._archiving is None:
+            self._archiving = self.stack.enter_context(archiving())
+        return self._archiving
 
     @contextmanager
     def shop(self, server: Server | None = None) -> Iterator[Shop]:
