@@ -81,6 +81,10 @@ TABLE: list[tuple[str, set[str]]] = [
     ("TRUNCATE orders CASCADE", {"truncate"}),
     ("INSERT INTO other SELECT * FROM orders", {"insert-from-select"}),
     ("INSERT INTO other VALUES (1), (2)", set()),
+    ("INSERT INTO other SELECT 1 UNION ALL SELECT a FROM orders", {"insert-from-select"}),
+    ("MERGE INTO other USING orders ON other.id = orders.id WHEN MATCHED THEN DELETE", {"insert-from-select"}),
+    ("UPDATE orders SET a = 1 WHERE true", {"whole-table-update"}),
+    ("DELETE FROM orders WHERE 1 = 1", {"whole-table-delete"}),
     ("CREATE TABLE new (a int); INSERT INTO new VALUES (1); UPDATE new SET a = 2; DELETE FROM new; TRUNCATE new", set()),
     # Tables as a whole.
     ("CREATE TABLE new (id bigint PRIMARY KEY, a text NOT NULL UNIQUE)", set()),
@@ -128,6 +132,8 @@ TABLE: list[tuple[str, set[str]]] = [
     ("CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DELETE FROM orders; END $$", set()),
     ("DROP VIEW v; CREATE VIEW v AS SELECT 1", set()),
     ("DROP VIEW v", {"drop-in-expand"}),
+    ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'", {"replace-in-expand"}),
+    ("CREATE OR REPLACE VIEW v AS SELECT 2", {"replace-in-expand"}),
     ("CREATE EXTENSION IF NOT EXISTS pg_trgm", set()),
     ("DROP SCHEMA archive", {"drop-in-expand"}),
     # Sessions, transactions, what reaches beyond.
@@ -148,6 +154,12 @@ TABLE: list[tuple[str, set[str]]] = [
     ("SELECT migrate_everything()", {"calls-function"}),
     ("SELECT setval('orders_id_seq', 1000)", set()),
     ("CALL migrate_everything()", {"unseen"}),
+    ("EXPLAIN ANALYZE DELETE FROM orders", {"unseen"}),
+    ("PREPARE later AS DELETE FROM orders", {"unseen"}),
+    ("ALTER EXTENSION postgis UPDATE", {"unseen"}),
+    ("ALTER TABLE ALL IN TABLESPACE slow SET TABLESPACE fast", {"rewrite-table"}),
+    ("ALTER TABLE orders ADD CHECK ((a + 1) IS NOT NULL)", {"constraint-missing-not-valid", "constraint-in-expand"}),
+    ("SAVEPOINT s; RELEASE s", set()),
     ("ALTER TABL orders ADD COLUMN a int", {"unseen"}),
     ("SELECT 1; ALTER TABL orders; DROP TABLE orders", {"unseen", "drop-in-expand"}),
 ]

@@ -62,12 +62,20 @@ def judge(found: Sequence[Source]) -> list[Finding]:
         findings += [_told(read, one.line, one.what, one.rule) for one in read.unseen if one.rule not in EXPAND_ONLY or read.source.phase == "expand"]
         for place, statement in enumerate(read.statements):
             others = (one for one in read.statements if one is not statement and not one.nested)
-            broken = dict.fromkeys(sorted(rules(statement, state, all(repeatable(one.node) for one in others))))
+            broken = _rules(statement, state, all(repeatable(one.node) for one in others))
             more = {one.rule: one for one in said if one.read == number and one.statement == place}
             findings += [_told(read, statement.line, statement.sql, rule, statement) for rule in broken]
             findings += [_told(read, statement.line, statement.sql, one.rule, statement, _words(one))
                          for one in more.values() if one.rule not in broken and one.rule not in state.harmless]
     return findings
+
+
+def _rules(statement: Statement, state: State, alone: bool) -> list[str]:
+    """Rules that are broken; a tree that the checks stumble over was not seen."""
+    try:
+        return sorted(rules(statement, state, alone))
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return ["unseen"]
 
 
 def _words(said: lint_squawk.Said) -> Rule:

@@ -117,8 +117,12 @@ def _broken(kind: str, node: Any, statement: Statement, state: State) -> Iterato
         yield _SIMPLE[kind]
     elif kind in _CHECKS:
         yield from _CHECKS[kind](node, state)
-    elif kind == "TransactionStmt" and statement.transaction is not None:
-        yield "transaction-nesting"
+    elif kind == "TransactionStmt":
+        if statement.transaction is not None and not any(word in node.kind.name for word in ("SAVEPOINT", "RELEASE", "ROLLBACK_TO")):
+            yield "transaction-nesting"
+    elif kind not in _HARMLESS:
+        # What this table does not know is no pass.
+        yield "unseen"
 
 
 def _index(node: Any, state: State) -> Iterator[str]:
@@ -155,16 +159,29 @@ def _rename(node: Any, state: State) -> Iterator[str]:
 
 
 def _update(node: Any, state: State) -> Iterator[str]:
-    if node.whereClause is None:
+    # A condition that names no column (WHERE true) is none.
+    if not lint_tables.columns_of(node.whereClause):
         yield "whole-table-update" if type(node).__name__ == "UpdateStmt" else "whole-table-delete"
     yield from _inside(node, state)
 
 
 def _insert(node: Any, state: State) -> Iterator[str]:
     query = node.selectStmt
-    if query is not None and query.fromClause and query.limitCount is None:
-        yield "insert-from-select"
+    if query is not None:
+        if _from(query) and query.limitCount is None:
+            yield "insert-from-select"
+        yield from _inside(query, state)
     yield from _inside(node, state)
+
+
+def _from(query: Any) -> bool:
+    """Whether a query reads tables, in any part of a UNION."""
+    return query is not None and bool(query.fromClause or _from(query.larg) or _from(query.rarg))
+
+
+def _replace(node: Any, _state: State) -> Iterator[str]:
+    if node.replace:
+        yield "replace-in-expand"
 
 
 def _inside(node: Any, state: State) -> Iterator[str]:
@@ -231,11 +248,24 @@ def _reindex(node: Any, _state: State) -> Iterable[str]:
 _SIMPLE = {
     "AlterObjectSchemaStmt": "rename-in-expand", "AlterPolicyStmt": "row-security-in-expand", "CallStmt": "unseen", "ClusterStmt": "cluster",
     "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger", "LockStmt": "lock-table", "RuleStmt": "create-rule",
-    "TruncateStmt": "truncate",
+    "AlterTableMoveAllStmt": "rewrite-table", "MergeStmt": "insert-from-select", "TruncateStmt": "truncate",
 }  # fmt: skip
 _CHECKS = {
     "AlterDomainStmt": _domain, "AlterEnumStmt": _enum, "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (),
-    "CreateStmt": _create_table, "DeleteStmt": _update, "DropStmt": _drop, "GrantStmt": _grant, "IndexStmt": _index, "InsertStmt": _insert,
-    "RefreshMatViewStmt": lambda node, _state: () if node.concurrent else ("refresh-materialized-view",), "ReindexStmt": _reindex, "RenameStmt": _rename,
+    "CreateFunctionStmt": _replace, "CreateStmt": _create_table, "DeleteStmt": _update, "DropStmt": _drop, "GrantStmt": _grant,
+    "IndexStmt": _index, "InsertStmt": _insert,
+    "RefreshMatViewStmt": lambda node, _state: () if node.concurrent else ("refresh-materialized-view",),
+    "ReindexStmt": _reindex, "RenameStmt": _rename,
     "SelectStmt": _select, "UpdateStmt": _update, "VacuumStmt": _vacuum, "VariableSetStmt": _set,
+    "GrantRoleStmt": _grant, "ViewStmt": _replace,
 }  # fmt: skip
+# New things, words about things, and what DO blocks hold is read by itself.
+_HARMLESS = frozenset((
+    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt", "AlterFunctionStmt", "AlterObjectDependsStmt",
+    "AlterOpFamilyStmt", "AlterOwnerStmt", "AlterPublicationStmt", "AlterSeqStmt", "AlterStatsStmt", "AlterTSConfigurationStmt", "AlterTSDictionaryStmt",
+    "CommentStmt", "CompositeTypeStmt", "ConstraintsSetStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt", "CreateEnumStmt",
+    "CreateExtensionStmt", "CreateFdwStmt", "CreateForeignServerStmt", "CreateForeignTableStmt", "CreateOpClassStmt", "CreateOpFamilyStmt",
+    "CreatePLangStmt", "CreatePublicationStmt", "CreateRangeStmt", "CreateSchemaStmt", "CreateSeqStmt", "CreateStatsStmt", "CreateTableAsStmt",
+    "CreateTransformStmt", "CreateUserMappingStmt", "DefineStmt", "DiscardStmt", "DoStmt", "ListenStmt", "NotifyStmt", "SecLabelStmt", "UnlistenStmt",
+    "VariableShowStmt",
+))  # fmt: skip

@@ -203,6 +203,10 @@ RULES: dict[str, Rule] = {
         WARNING, ACCESS_EXCLUSIVE, f"{_OLD_CODE} and may meet NULL where there was none",
         "see that the release before can read it",
     ),
+    "replace-in-expand": Rule(
+        WARNING, "none", f"{_OLD_CODE} and call the new one from then on",
+        "a function or view of another name, which the new code uses",
+    ),
     "drop-default-in-expand": Rule(
         ERROR, ACCESS_EXCLUSIVE, f"{_OLD_CODE} and insert without the column",
         _LATER,
@@ -259,10 +263,12 @@ SQUAWK: dict[str, str | None] = {
     ), "row-security-in-expand"),
     **dict.fromkeys(("ban-drop-database", "ban-alter-role-options", "ban-alter-database-options", "ban-alter-system-options"), "cluster-wide"),
     "ban-truncate-cascade": "truncate", "require-concurrent-reindex": "reindex", "ban-drop-default": "drop-default-in-expand",
+    "ban-replace-view-function": "replace-in-expand",
     "ban-disable-trigger": "disable-trigger", "ban-revoke": "revoke-in-expand", "ban-add-composite-attribute": "alter-type",
 }
 EXPAND_ONLY = frozenset((
     "drop-in-expand", "rename-in-expand", "constraint-in-expand", "not-null-in-expand", "ban-drop-not-null", "drop-default-in-expand", "revoke-in-expand",
+    "replace-in-expand",
     "row-security-in-expand",
 ))
 

@@ -26,12 +26,20 @@ _STABLE = frozenset(("now", "transaction_timestamp", "statement_timestamp", "cur
 _NO_SUCH_THING = frozenset(("constraint-missing-not-valid", "adding-serial-primary-key-field"))
 _SERIAL = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
 _SIMPLE = {
+    "AT_SetExpression": "rewrite-table",
     "AT_SetLogged": "set-logged", "AT_SetUnLogged": "set-logged", "AT_SetTableSpace": "rewrite-table", "AT_SetAccessMethod": "rewrite-table",
     "AT_AttachPartition": "attach-partition", "AT_DropNotNull": "ban-drop-not-null",
     **dict.fromkeys(("AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser", "AT_DisableRule"), "disable-trigger"),
-    **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity"), "row-security-in-expand"),
+    **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"), "row-security-in-expand"),
     **dict.fromkeys(("AT_DropColumn", "AT_DropConstraint", "AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"), "drop-in-expand"),
 }  # fmt: skip
+# Short, and nothing that code of the release before would notice.
+_HARMLESS = frozenset((
+    "AT_AddInherit", "AT_AddOf", "AT_AlterConstraint", "AT_ChangeOwner", "AT_ClusterOn", "AT_ColumnDefault", "AT_DetachPartitionFinalize", "AT_DropCluster",
+    "AT_DropOf", "AT_EnableAlwaysRule", "AT_EnableAlwaysTrig", "AT_EnableReplicaRule", "AT_EnableReplicaTrig", "AT_EnableRule", "AT_EnableTrig",
+    "AT_EnableTrigAll", "AT_EnableTrigUser", "AT_GenericOptions", "AT_AlterColumnGenericOptions", "AT_ReplicaIdentity", "AT_ResetOptions",
+    "AT_ResetRelOptions", "AT_SetCompression", "AT_SetIdentity", "AT_SetOptions", "AT_SetRelOptions", "AT_SetStatistics", "AT_SetStorage",
+))  # fmt: skip
 
 
 def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
@@ -69,6 +77,8 @@ def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
             if not definition.concurrent:
                 yield "require-concurrent-partition-detach"
             yield "drop-in-expand"
+        elif what not in _HARMLESS:
+            yield "unseen"
 
 
 def only_new(table: str, columns: Sequence[str | None], state: State) -> bool:
@@ -168,7 +178,7 @@ def _add_constraint(table: str, constraint: Any, statement: Statement, state: St
 def _remember(table: str, constraint: Any, state: State) -> None:
     """A check that a column is not null makes a later SET NOT NULL quick (since PostgreSQL 12), once it is valid."""
     test = constraint.raw_expr
-    if type(test).__name__ == "NullTest" and test.nulltesttype.name == "IS_NOT_NULL":
+    if type(test).__name__ == "NullTest" and test.nulltesttype.name == "IS_NOT_NULL" and type(test.arg).__name__ == "ColumnRef":
         column = str(test.arg.fields[-1].sval)
         state.checks[(table, str(constraint.conname))] = column
         if not constraint.skip_validation:
