@@ -23,6 +23,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 from .server import OWNER, PASSWORD, RUN_AS, TESTER, Server, Shop, end_now, meanwhile, programs, run_as, until
+from .test_migration_way import pooler
 
 # It counts how often each row is touched, so that a row done twice or not at all is seen.
 TWICE = {"name": "total-in-cents", "table": "orders", "set": "cents = total * 100, touched = touched + 1", "where": "cents IS NULL", "batch": 50, "pause_ms": 1}
@@ -249,6 +250,16 @@ def test_what_cannot_work_is_refused_and_leaves_no_half_batch(orders: Shop, chan
     done = orders.value("SELECT count(*) FROM orders WHERE cents IS NOT NULL")
     assert done == (rows_of(orders) if there(orders) else 0)
     assert done in (0, 50)
+
+
+def test_it_does_not_go_through_a_pooler(orders: Shop) -> None:
+    # The role has by chance what we would ask for, so that nothing that is dropped on the way is missed.
+    orders.run(f"ALTER ROLE {OWNER} IN DATABASE {orders.name} SET lock_timeout = 50")
+    with pooler(orders, "pool_mode = transaction", "ignore_startup_parameters = options") as url:
+        with pytest.raises(DatabaseError, match=r"or through a pooler .*name the server itself") as seen:
+            fill(orders, variables={"DATABASE_URL": url})
+        assert PASSWORD not in str(seen.value)
+    assert not there(orders)
 
 
 def test_conditions_run_with_the_owners_rights_only(orders: Shop) -> None:

@@ -322,6 +322,19 @@ def test_a_first_release_has_nothing_to_go_back_to() -> None:
     assert claims(document.build(ledger.lines))["way-back"]["status"] == "not needed"
 
 
+def test_a_contract_whose_end_is_not_known_is_no_way_back() -> None:
+    here: dict[str, Any] = {"from": "0003"}
+    ledger = sample.released(sample.prepared())
+    assert "one that it runs on" in claims(document.build(ledger.lines))["way-back"]["statement"]
+    ledger.add("contract.began", **here)
+    assert "the end is not known" in claims(document.build(ledger.lines))["way-back"]["statement"]
+    ledger.add("contract.ended")
+    assert "one that it runs on" in claims(document.build(ledger.lines))["way-back"]["statement"]
+    ledger.add("contract.began", **here)
+    ledger.add("contract.applied", to="0004", **here)
+    assert "the schema was contracted" in claims(document.build(ledger.lines))["way-back"]["statement"]
+
+
 def test_a_report_of_another_version_is_named() -> None:
     galaxy = (SCHEMA.parents[1] / "galaxy.yml").read_text()
     assert f"version: {document.VERSION}\n" in galaxy

@@ -154,8 +154,9 @@ class Sessions:
         timeout, pid = session.rows("SELECT setting, pg_backend_pid() FROM pg_settings WHERE name = 'lock_timeout'")[0]
         there = self.watcher.value("SELECT datname = current_database() FROM pg_stat_activity WHERE pid = %s AND application_name = %s",
                                    (pid, APPLICATION_NAME))
-        if not there or timeout != str(given.lock_timeout_ms):
+        told = session.told_pid
+        if not there or told != pid or timeout != str(given.lock_timeout_ms):
             session.close()
-            raise DatabaseError(f"{way} leads to another database than {given.database} at {given.socket_directory}, or through a pooler that drops the "
-                                f"session's settings (lock_timeout is {timeout}); name the server itself. Nothing was changed")
+            raise DatabaseError(f"{way} leads to another database than {given.database} at {given.socket_directory}, or through a pooler (it calls "
+                                f"itself process {told}, the server's is {pid}; lock_timeout is {timeout}); name the server itself. Nothing was changed")
         return session

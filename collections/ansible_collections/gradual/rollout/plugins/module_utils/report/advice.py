@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.report import way
-from ansible_collections.gradual.rollout.plugins.module_utils.report.events import FAILED, NOT_MEASURED, Claim, Events
+from ansible_collections.gradual.rollout.plugins.module_utils.report.events import FAILED, NOT_MEASURED, Claim, Events, mapping
 
 BY_STEP = {
     "preflight": "Nothing has changed. Mend what the message names, then deploy again.",
@@ -81,6 +81,8 @@ def _after_success(events: Events) -> list[str]:
     steps = ["Watch the burn-rate alerts for a day: they are the net after the ramp."]
     if events.features:
         steps.append("When the code no longer asks for the flags (feature_evaluations_total stands still): ansible-playbook playbooks/retire.yml.")
+    if mapping(events.manifest.get("migrations")).get("backfills") and not events.of("backfill.finished"):
+        steps.append("Rows that were there before are still to be filled in: ansible-playbook playbooks/backfill.yml, again and again until it is done.")
     if events.manifest.get("migrations") and not events.of("contract.applied"):
         steps.append("When nobody will want to go back any more: ansible-playbook playbooks/contract.yml. That is the point of no return.")
     return steps

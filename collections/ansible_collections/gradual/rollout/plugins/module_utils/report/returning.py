@@ -15,6 +15,12 @@ def claims(events: Events) -> list[Claim]:
     return [way_back(events), *times(events), rehearsal(events)]
 
 
+def _begun(events: Events) -> Line | None:
+    """A contracting whose end is not known: whoever did it may have died on the way."""
+    began, ended = events.last("contract.began"), events.last("contract.ended")
+    return began if began and (ended is None or ended["seq"] < began["seq"]) else None
+
+
 def way_back(events: Events) -> Claim:
     """Did every switched host keep what it came from, and is the schema one that the old code runs on?"""
     released = events.of("host.released")
@@ -22,9 +28,11 @@ def way_back(events: Events) -> Claim:
     before = mapping(started["data"].get("hosts")) if started else {}
     without = [str(line["data"].get("host")) for line in released if not mapping(line["data"].get("from")).get("digest")]
     without += [name for name, was in before.items() if not mapping(was).get("digest") and name not in without]
-    contracted = events.last("contract.applied")
+    contracted = events.last("contract.applied") or _begun(events)
     if contracted is not None:
-        text = "the schema was contracted: the release before cannot run on it, and code does not go back past this point"
+        done = "was contracted: the release before cannot run on it" if contracted["event"] == "contract.applied" else (
+            "began to be contracted and the end is not known: the release before may not run on it")
+        text = f"the schema {done}, and code does not go back past this point"
     elif without:
         text = f"nothing ran before on {', '.join(sorted(set(without)))}: there is no release to go back to"
     else:
@@ -38,7 +46,7 @@ def way_back(events: Events) -> Claim:
         text,
         {"hosts_without_previous": sorted(set(without)), "contracted": contracted is not None} if known else None,
         [started, *released, contracted],
-        "host.released: from.digest is there for each host; no contract.applied",
+        "host.released: from.digest is there for each host; no contract.applied, nor a contract.began without contract.ended",
         good=not without,
         criteria=(8,),
         qualities=("reliability",),
