@@ -176,13 +176,14 @@ class Migrator:
         lost = not waited and (bool(ended.ended) or guards.lost(ended.output))
         self.unsure = self.unsure or (lost and revision.recorded_apart)
         again = waited or (not ended.ended and guards.passing(ended.output) and (revision.repeatable or not lost))
-        if again and recorded == before and spent < self.request.deadline:
+        # A session that was killed gets one more attempt even after a long one: only waits for others are what the deadline is for.
+        if again and recorded == before and (spent < self.request.deadline or (not waited and told["attempts"] == 1)):
             if not waited:
                 told["notes"].append(f"attempt {told['attempts']} ended by: {self._sentence(ended)}")
             return
         stands = self._stands() + (", as before" if recorded == before else "")
         raise DatabaseError(verdict.sentence(verdict.Ending(
-            revision, told, stands, self._sentence(ended), ended.ended, ended.status, waited, self.unsure, self.request.deadline,
+            revision, told, stands, self._sentence(ended), ended.ended, ended.status, waited, again, self.unsure, self.request.deadline,
             self._command(revision).folder)))
 
     def _attempt(self, revision: Revision) -> Attempt:

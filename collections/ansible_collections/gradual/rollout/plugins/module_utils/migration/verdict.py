@@ -15,8 +15,9 @@ _FOLLOWING = "The code that runs now is not concerned. "
 
 @dataclass(frozen=True)
 class Ending:
-    """How the last attempt ended. ended: why we ended it, or "". unsure: an attempt may have done it without recording it.
-    deadline: seconds.
+    """How the last attempt ended. ended: why we ended it, or "". deadline: seconds.
+
+    passing: the cause may be over by now. unsure: an attempt may have done it without recording it.
     """
 
     revision: Revision
@@ -26,6 +27,7 @@ class Ending:
     ended: str
     status: int
     waited: bool
+    passing: bool
     unsure: bool
     deadline: float
     folder: str
@@ -70,7 +72,8 @@ def sentence(end: Ending) -> str:
     if end.status == 0:
         return (f"{what} ended with status 0, but the database did not move to it. {end.stands}. Does the release's own configuration use DATABASE_URL, "
                 f"and commit what it does? Look in {end.folder}")
-    return f"{what} failed: {end.said}. {end.stands}. {left}{_FOLLOWING}Mend the migration in a new artifact and run deploy.yml with it."
+    following = "Run the same command again." if end.passing or end.unsure else "Mend the migration in a new artifact and run deploy.yml with it."
+    return f"{what} failed: {end.said}. {end.stands}. {left}{_FOLLOWING}{following}"
 
 
 def same_server(before: Mapping[str, Any], now: Mapping[str, Any], stands: str | None) -> None:
