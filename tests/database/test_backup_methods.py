@@ -8,14 +8,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import methods, store, taking
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 
-from .server import Server, Shop, meanwhile, run_as, throwaway, until
+from .server import RUN_AS, Server, Shop, meanwhile, run_as, throwaway, until
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "collections/ansible_collections/gradual/rollout/schemas/receipt.schema.json").read_text())
 
@@ -151,3 +153,35 @@ def test_a_writer_that_does_not_end_is_named_and_nobody_waits_behind_us(shop: Sh
                 ended.append(True)
     assert store.leftovers(shop.backups) == []
     assert max(stalls) < 1
+
+
+def planned(shop: Shop, method: str = "basebackup") -> dict[str, Any]:
+    request = taking.Request(application="shop", database=shop.name, destination=shop.backups, socket_directory=str(shop.server.folder),
+                             port=shop.server.port, keep=5, reserve_mib=10, deadline=3)
+    told: dict[str, Any] = as_user(RUN_AS, lambda: methods.of(method).plan(request))
+    return told
+
+
+def test_check_mode_tells_the_size_of_the_whole_cluster(copied: Shop) -> None:
+    told = planned(copied)
+    assert told["estimated_bytes"] > copied.value("SELECT sum(pg_database_size(oid))::bigint FROM pg_database")
+    assert told["message"].startswith(f"would back up by basebackup {copied.name} to {copied.backups}/shop-")
+
+
+def test_a_drill_of_a_copy_of_the_files_leaves_room_on_the_disk(copied: Shop) -> None:
+    (taken,) = (path for path in Path(copied.backups).iterdir() if path.is_dir())
+    with pytest.raises(DatabaseError, match=r"the restored copy needs about \d+ MiB and 1000000000 MiB have to stay free"):
+        copied.prove(str(taken), reserve_mib=10 ** 9)
+
+
+def test_tablespaces_and_unknown_methods_are_refused_before_anything_is_done(copied: Shop) -> None:
+    folder = copied.server.folder / "elsewhere"
+    run_as(["mkdir", str(folder)])
+    copied.run(f"CREATE TABLESPACE elsewhere LOCATION '{folder}'")
+    try:
+        with pytest.raises(DatabaseError, match=r"does not carry tablespaces, and there is elsewhere \(/.*\); use the method dump or pgbackrest"):
+            planned(copied)
+    finally:
+        copied.run("DROP TABLESPACE elsewhere")
+    with pytest.raises(DatabaseError, match="no backup method 'tar'; write one of dump, basebackup, pgbackrest"):
+        planned(copied, "tar")

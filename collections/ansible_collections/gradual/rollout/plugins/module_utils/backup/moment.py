@@ -45,6 +45,9 @@ SELECT DISTINCT format('%%s, pid %%s, user %%s, in a transaction since %%s', coa
   FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
  WHERE l.locktype = 'relation' AND l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()
    AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareLock') AND (c.oid >= 16384 OR c.relname LIKE 'pg_largeobject%%')
+UNION ALL
+SELECT format('prepared transaction %%s of %%s since %%s', gid, owner, date_trunc('second', prepared))
+  FROM pg_prepared_xacts WHERE database = current_database()
 """
 
 
