@@ -8,6 +8,7 @@ it can only mean, and everything else is a mistake that says what to write.
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import json
 import re
@@ -40,6 +41,9 @@ def plain(value: Any) -> Any:
         return {str(plain(key)): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(entry) for entry in value]
+    # YAML makes a date of 2027-03-31 without quotes; it is meant as it is written.
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        return value.isoformat()
     raise TypeError(type(value).__name__)
 
 

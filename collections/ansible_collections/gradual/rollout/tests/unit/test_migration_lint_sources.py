@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils import manifest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import lint, lint_sources, lint_squawk, lint_statements, lint_waivers
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_rules import RULES
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -200,7 +201,7 @@ def test_a_waiver_of_nothing_is_a_mistake() -> None:
     [
         ({"rule": "no-such"}, "migrations.waivers[0].rule: no rule of migration_lint, seen 'no-such'; write one of docs/migration-lint.md"),
         ({"reason": "fine"}, "migrations.waivers[0].reason: says too little, seen 'fine'; write a sentence why it does no harm here"),
-        ({"until": "2027-02-30"}, "migrations.waivers[0].until: no date, seen '2027-02-30'; write one like 2027-03-31, in quotes"),
+        ({"until": "2027-02-30"}, "migrations.waivers[0].until: no date, seen '2027-02-30'; write one like 2027-03-31"),
         ({}, None),
     ],
 )
@@ -280,3 +281,11 @@ def test_releases_of_the_storefront(layers: list[str], target: str, wanted: list
 
 def test_no_other_release_of_the_storefront_has_migrations_of_its_own() -> None:
     assert {path.parts[-4] for path in VERSIONS.glob("*/migrations/versions/*.py")} == {"1.0.0", "2.0.0", "2.0.4"}
+
+
+@pytest.mark.parametrize("until", ["2027-03-31", datetime.date(2027, 3, 31)], ids=["in quotes", "as YAML reads it"])
+def test_a_manifest_may_write_the_date_with_or_without_quotes(until: object) -> None:
+    waiver = {"revision": "0003", "rule": "truncate", "reason": "nobody uses it yet", "until": until}
+    checked, mistakes = manifest.check({"migrations": {"target": "0003", "waivers": [waiver]}})
+    assert checked["migrations"]["waivers"] == [{**waiver, "until": "2027-03-31"}]
+    assert not [line for line in mistakes if line.startswith("migrations")]

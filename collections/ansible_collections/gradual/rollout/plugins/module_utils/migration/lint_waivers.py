@@ -21,7 +21,7 @@ def mistakes(waivers: Sequence[Waiver], rules: Collection[str]) -> Iterator[str]
         if "reason" in waiver and len(reason.split()) < 3:
             yield f"{where}.reason: says too little, seen {reason!r}; write a sentence why it does no harm here"
         if until and _date(until) is None:
-            yield f"{where}.until: no date, seen {until!r}; write one like 2027-03-31, in quotes"
+            yield f"{where}.until: no date, seen {until!r}; write one like 2027-03-31"
         key = (str(waiver.get("revision")), rule)
         if key in seen:
             yield f"{where}: {rule} of {key[0]} is waived twice; write it once"
