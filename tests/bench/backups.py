@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.bench import rows
 from tests.bench.tables import check_lines, conditions, table
-from tests.bench.takings import WAYS, Site, Taken
+from tests.bench.takings import RESTORED, WAYS, Site, Taken
 from tests.database.server import Shop, throwaway
 
 Json = dict[str, Any]
@@ -34,17 +34,24 @@ def run(names: Sequence[str], megabytes: int, rounds: int, proofs: int, seed: in
         wanted = [name for name in site.ways() if name in names]
         taken: dict[str, list[Json]] = {name: [] for name in wanted}
         proven: dict[str, list[Json]] = {name: [] for name in wanted if WAYS[name].raw}
+        restored: dict[str, list[float]] = {name: [] for name in wanted if name in RESTORED}
         for number in range(rounds):
             for name in dice.sample(wanted, len(wanted)):
                 found = site.take(name)
                 taken[name].append(_told(found))
                 _say(f"round {number + 1} of {rounds}: {name:22} {found.seconds:7.2f} s, {found.bytes / rows.MIB:6.0f} MiB {found.parts or ''}")
-                if name in proven and number >= rounds - proofs:
+                if number < rounds - proofs:
+                    continue
+                if name in restored:
+                    restored[name].append(round(site.restore(name), 3))
+                    _say(f"    restored in {restored[name][-1]:.2f} s")
+                if name in proven:
                     receipt = site.shop.prove(found.path, "sound", timeout=900)
                     proven[name].append({"level": receipt["level"], **{key: value for key, value in receipt["durations"].items() if key not in found.parts}})
                     _say(f"    proven {receipt['level']}: {proven[name][-1]}")
         size = int(server.value("SELECT pg_database_size('shop')", "postgres"))
         return {"conditions": conditions(server), "mib": round(size / rows.MIB), "rounds": rounds, "seed": seed, "taken": taken, "proven": proven,
+                "restored": restored,
                 "left_out": [WAYS[name].title for name in names if name not in wanted]}
 
 
@@ -98,15 +105,22 @@ def page(results: Mapping[str, Any], data: str) -> str:
         found = medians(each)
         proofs.append([WAYS[name].title, *(f"{found[level]:.1f} s" if level in found else "–" for level in LEVELS),
                        *(f"{found[part]:.1f} s" if part in found else "–" for part in ("drill_restore", "drill_compare", "drill_amcheck"))])
+    restored = [[f"{WAYS[name].title}, {words}", f"{statistics.median(each):.1f} s"] for name, words in RAW_RESTORES.items()
+                if (each := results["restored"].get(name))]
     left_out = f"Left out, since the tool is not there: {', '.join(results['left_out'])}.\n" if results["left_out"] else ""
     return HEAD.format(
         data=data, conditions=results["conditions"], mib=results["mib"], rounds=results["rounds"], left_out=left_out,
         checks=table(["", "claim", "figures"], [["yes" if holds else "**no**", claim, seen] for holds, claim, seen in check(results)]),
         taken=table(["taking", "median", "from, to (s)", "× the raw tool", "size"], taken), parts=table(["part, s", "medians"], parts),
         proofs=table(["proving", *LEVELS, "restoring it", "comparing", "pg_amcheck"], proofs),
+        restored=table(["restoring with the raw tool", "into a running throwaway cluster"], restored),
         proof_rounds=max((len(each) for each in results["proven"].values()), default=0))
 
 
+RAW_RESTORES = {
+    "pg_dump-custom": "pg_restore --create -j2", "postgresql_db": "state=restore (pg_restore)", "pg_basebackup": "cp -a and start",
+    "pgbackrest-raw": "pgbackrest restore and start",
+}
 HEAD = """# What a proven backup costs
 
 Made by `make bench-backup`; `python -m tests.bench.backups --render` makes this page again from `{data}`.
@@ -138,6 +152,10 @@ The parts of Gradual's, one after the other; where a dump runs beside the digest
 Rounds: {proof_rounds}. Each level's seconds are those beyond the level before it. *Intact*: every file summed again, and the tool's own verification.
 *Readable*: every byte decoded. *Restored*: a throwaway cluster is made, holds the backup (*restoring it*), and is compared with the snapshot (*comparing*).
 *Sound*: pg_amcheck on it; the application's smoke test and the pending migrations, which belong to this level too, need an application and are not here.
+
+{restored}
+
+Beside *restoring it* above, which is Gradual's way to the same: there the roles are restored too, and a physical backup recovers to its restore point.
 """
 
 

@@ -88,9 +88,12 @@ STRATEGIES = {
 }
 
 
-def retried(url: str, tries: Iterator[Try]) -> Outcome:
-    """The ALTER in a session of its own, attempt after attempt. What the tool itself would need to start is left out, in its favour."""
-    begun, attempts = time.monotonic(), 0
+def retried(url: str, tries: Iterator[Try], over: Callable[[], bool]) -> Outcome:
+    """The ALTER in a session of its own, attempt after attempt. What the tool itself would need to start is left out, in its favour.
+
+    over: whether nothing is in the way any more. What is left of a pause then is counted, but not slept: nothing would happen in it.
+    """
+    begun, attempts, skipped = time.monotonic(), 0, 0.0
     with psycopg.connect(url, autocommit=True, application_name="migration") as connection:
         for number, one in enumerate(tries, 1):
             attempts = number
@@ -98,10 +101,20 @@ def retried(url: str, tries: Iterator[Try]) -> Outcome:
                 with connection.transaction():
                     connection.execute(f"SET LOCAL lock_timeout = {one.lock_timeout_ms}")
                     connection.execute(ALTER)
-                return Outcome(True, attempts, time.monotonic() - begun)
+                return Outcome(True, attempts, time.monotonic() - begun + skipped)
             except psycopg.errors.LockNotAvailable:
-                time.sleep(one.pause)
-    return Outcome(False, attempts, time.monotonic() - begun)
+                skipped += paused(one.pause, over)
+    return Outcome(False, attempts, time.monotonic() - begun + skipped)
+
+
+def paused(pause: float, over: Callable[[], bool]) -> float:
+    """Sleep that long (s), or until it is over; the seconds that were not slept."""
+    until = time.monotonic() + pause
+    while (left := until - time.monotonic()) > 0:
+        if over():
+            return left
+        time.sleep(min(left, 0.05))
+    return 0.0
 
 
 class Ours:
@@ -112,7 +125,8 @@ class Ours:
         self.release = shop.release(revision(1), revision(2, ALTER))
         self.receipt = shop.proven()
 
-    def __call__(self) -> Outcome:
+    def __call__(self, over: Callable[[], bool]) -> Outcome:
+        """Sleeps all of its pauses, whether it is over or not."""
         begun = time.monotonic()
         told = self.shop.migrate(self.release, self.receipt, lock_timeout_ms=LOCK_TIMEOUT_MS, pause_ms=PAUSE_MS, deadline=DEADLINE)
         return Outcome(told["to"] == "0002", told["applied"][0]["attempts"], time.monotonic() - begun)

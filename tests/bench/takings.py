@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user, run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PORT, scratch_cluster
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-from tests.database.server import OWNER, Shop, programs, run_as
+from tests.database.server import OWNER, RUN_AS, TESTER, Shop, programs, run_as
 
 
 class Way(NamedTuple):
@@ -48,6 +50,10 @@ class Taken:
     path: str = ""
 
 
+# Raw ways that are restored too.
+RESTORED = ("pg_dump-custom", "postgresql_db", "pg_basebackup", "pgbackrest-raw")
+
+
 def size(path: Path) -> int:
     """Bytes of a file or of all files below a folder."""
     return path.stat().st_size if path.is_file() else sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
@@ -58,13 +64,14 @@ def settle() -> None:
     subprocess.run(["sync"], check=True)
 
 
-# Its own defaults (gz, one process), but for the checkpoint, which no tool here waits for at leisure. Retention is left to what is measured.
+# Its own defaults (gz), but for two processes, as the other tools have, and for the checkpoint, which no tool here waits for at leisure.
 PGBACKREST = """[global]
 repo1-path={folder}/repository
 repo1-retention-full=2
 lock-path={folder}/lock
 spool-path={folder}/spool
 start-fast=y
+process-max=2
 [shop]
 pg1-path={folder}/data
 pg1-port={port}
@@ -153,3 +160,36 @@ class Site:
         begun = time.monotonic()
         told = self.shop.back_up(method, **changes)
         return Taken(time.monotonic() - begun, told["size"], told["receipt"]["durations"], told["path"])
+
+    def restore(self, name: str) -> float:
+        """Seconds that the raw tool needs to bring its newest backup into a running throwaway cluster, with the settings that our drills have."""
+        parent = str(self.shop.server.folder)
+        if name.startswith("pg_dump") or name == "postgresql_db":
+            return float(as_user(RUN_AS, lambda: self._pg_restore(name, parent)))
+        data = self.shop.server.folder / "restored"
+        run_as(["mkdir", "--mode=700", str(data)])
+        begun = time.monotonic()
+        run_as(self.pgbackrest("restore", f"--pg1-path={data}", "--archive-mode=off") if name == "pgbackrest-raw"
+               else ["cp", "--archive", "--reflink=auto", "--no-target-directory", str(self.folder / "backup"), str(data)])
+        options = f"-c listen_addresses= -c unix_socket_directories={data} -c archive_mode=off -c fsync=off"
+        run_as([str(programs() / "pg_ctl"), "-D", str(data), "-w", "-t", "300", "-l", str(data / "log"), "-o", options, "start"])
+        seconds = time.monotonic() - begun
+        run_as([str(programs() / "pg_ctl"), "-D", str(data), "-w", "-m", "immediate", "stop"])
+        shutil.rmtree(data)
+        return seconds
+
+    def _pg_restore(self, name: str, parent: str) -> float:
+        begun = time.monotonic()
+        with scratch_cluster(parent, str(programs()), RUN_AS) as scratch:
+            address = ["--host", scratch.folder, "--port", str(PORT), "--no-password"]
+            for role in (OWNER, "shop_app", TESTER):
+                run([str(programs() / "createuser"), *address, role])
+            program = str(programs() / "pg_restore")
+            if name == "postgresql_db":
+                # As db_restore() does, into a database that is there.
+                strictly(run([str(programs() / "createdb"), *address, "shop"]))
+                line = f"{program} --dbname=shop --host={scratch.folder} --port={PORT} --format=Custom < {self.folder}/backup.pgc"
+                strictly(run(["/bin/sh", "-c", line]))
+            else:
+                strictly(run([program, *address, "--create", "--exit-on-error", "--jobs=2", "--dbname=postgres", str(self.folder / "backup")]))
+            return time.monotonic() - begun

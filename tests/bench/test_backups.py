@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.bench import backups, rows
-from tests.bench.takings import WAYS, Site, size
+from tests.bench.takings import RESTORED, WAYS, Site, size
 from tests.database.server import Server, Shop
 
 
@@ -22,7 +22,8 @@ def results(**changes: Any) -> dict[str, Any]:
     rounds = {name: [taken(11.0, digest=2.0, dump=8.0)] * 3 if way.raw else [taken(10.0)] * 3 for name, way in WAYS.items()}
     proven = {"intact": 0.5, "readable": 4.0, "drill_restore": 30.0, "drill_compare": 2.0, "restored": 32.0, "drill_amcheck": 5.0, "sound": 5.0}
     return {"conditions": "here", "mib": 1100, "rounds": 3, "seed": 1, "taken": {**rounds, **changes.pop("taken", {})},
-            "proven": {name: [{"level": "sound", **proven}] for name, way in WAYS.items() if way.raw}, "left_out": [], **changes}
+            "proven": {name: [{"level": "sound", **proven}] for name, way in WAYS.items() if way.raw}, "left_out": [],
+            "restored": {"pg_dump-custom": [28.0], "pg_basebackup": []}, **changes}
 
 
 def test_every_check_holds_for_what_should_be_seen() -> None:
@@ -58,6 +59,8 @@ def test_the_page_has_every_way_once_and_says_what_was_left_out() -> None:
     assert "| Gradual: dump, one file | 11.0 s | 11.0 to 11.0 | 1.10 | 150 MiB |" in text
     assert "| Gradual: basebackup | 0.5 s | 4.0 s | 32.0 s | 5.0 s | 30.0 s | 2.0 s | 5.0 s |" in text
     assert "digest 2.0, dump 8.0" in text
+    assert "| pg_dump -Fc -Z1, pg_restore --create -j2 | 28.0 s |" in text
+    assert "cp -a and start" not in text
     assert "**no**" not in text
     assert "Left out" not in text
     assert "Left out, since the tool is not there: pgbackrest." in backups.page(results(left_out=["pgbackrest"]), "x")
@@ -65,6 +68,7 @@ def test_the_page_has_every_way_once_and_says_what_was_left_out() -> None:
 
 def test_ours_is_held_against_a_raw_tool_that_is_measured() -> None:
     assert all(WAYS[way.raw].raw == "" for way in WAYS.values() if way.raw)
+    assert set(backups.RAW_RESTORES) == set(RESTORED)
 
 
 def test_raw_tools_get_the_settings_that_their_titles_say(tmp_path: Path) -> None:

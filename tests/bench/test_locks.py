@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_figures_count_from_the_migration_on_and_their_p99_over_the_same_time_fo
 
 def one_round(longest: float, **changes: Any) -> dict[str, Any]:
     return {"round": 1, "longest": longest, "p99": longest / 2, "slow": 3, "transactions": 2400, "in_window": 2000, "errors": [], "failed": 0,
-            "longest_before": 0.01, "done": True, "attempts": 6, "seconds": 7.5, "after_blocker": 0.5, **changes}
+            "longest_before": 0.01, "done": True, "attempts": 6, "seconds": 7.5, **changes}
 
 
 def results(ours: list[dict[str, Any]], none: list[dict[str, Any]]) -> dict[str, Any]:
@@ -109,6 +110,15 @@ def test_attempts_of_other_tools() -> None:
     pauses = [one.pause for one in tries("pgroll")]
     assert all(0 <= pause <= min(60.0, 2.0**number) for number, pause in enumerate(pauses))
     assert max(pauses) > 30
+
+
+def test_what_is_left_of_a_pause_when_nothing_is_in_the_way_any_more_is_counted_and_not_slept() -> None:
+    begun = time.monotonic()
+    answers = iter([False, False, True])
+    left = strategies.paused(600.0, lambda: next(answers))
+    assert 590 < left < 600
+    assert time.monotonic() - begun < 100
+    assert strategies.paused(0.01, lambda: False) == 0.0
 
 
 def test_gradual_is_measured_with_its_modules_defaults() -> None:
