@@ -86,6 +86,9 @@ def _concurrent(node: Any) -> bool:
 def _made(node: Any) -> Iterator[tuple[str, str]]:
     """(kind, name) of what a statement makes; a trigger is named with its table."""
     kind = type(node).__name__
+    # What was there already is not made, and may be as large as it likes.
+    if getattr(node, "if_not_exists", False):
+        return
     if kind == "CreateStmt":
         yield "table", name(node.relation)
     elif kind == "CreateTableAsStmt":

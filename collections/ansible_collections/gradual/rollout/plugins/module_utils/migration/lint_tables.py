@@ -61,6 +61,9 @@ def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
                 state.harmless.add("drop-in-expand")
         elif what == "AT_AddColumn":
             yield from _add_column(table, definition, state)
+            if command.missing_ok:
+                # It may have been there, with whatever the release before writes into it.
+                state.added.pop((table, str(definition.colname)), None)
         elif what == "AT_AddConstraint":
             yield from _add_constraint(table, definition, statement, state)
         elif what == "AT_ValidateConstraint":
