@@ -183,3 +183,12 @@ def test_the_stanza_of_another_cluster_is_refused(shop: Shop, server: Server) ->
                              port=server.port, keep=5, reserve_mib=10, deadline=3, options=options(shop))
     with pytest.raises(DatabaseError, match=r"the stanza 'shop' is of the cluster \d+, this one is \d+"):
         as_user(RUN_AS, lambda: methods.of("pgbackrest").plan(request))
+
+
+def test_without_a_quiet_moment_there_is_no_receipt_and_the_label_is_told(shop: Shop) -> None:
+    with shop.session() as writer:
+        writer.run("BEGIN")
+        writer.run("UPDATE orders SET total = 0 WHERE id = 1")
+        with pytest.raises(DatabaseError, match=r"no moment without writers within 2 s.*The backup \d{8}-\d{6}F stays in the repository"):
+            shop.back_up("pgbackrest", options=options(shop), deadline=2)
+    assert store.survey(shop.backups) == ([], [])

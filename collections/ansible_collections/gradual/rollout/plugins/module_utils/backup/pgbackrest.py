@@ -52,7 +52,10 @@ class PgBackRest(taking.Method):
             taken = repository.backup(label)
         except DatabaseError as error:
             raise DatabaseError(f"{error}. {_discard(repository, label)}") from None
-        held = moment.facts(work)
+        try:
+            held = moment.facts(work)
+        except DatabaseError as error:
+            raise DatabaseError(f"{error}. The backup {label} stays in the repository, but nothing is known of what it holds", error.sqlstate) from None
         restore = {**held["restore"], **_where(repository, taken), "cluster_bytes": size}
         segments = _archived(repository, restore, work.request.deadline)
         work.clock.lap("archive")

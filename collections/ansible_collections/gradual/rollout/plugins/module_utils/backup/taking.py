@@ -187,7 +187,7 @@ def take(method: Method, request: Request) -> dict[str, Any]:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        warnings = method.tidy(request, receipt)
+        warnings = _tidied(method, request, receipt)
         good, _broken = store.survey(request.destination)
         removed = store.removable(good, request.database, request.application, request.keep)
         for path in removed:
@@ -220,6 +220,14 @@ def _filled(method: Method, request: Request, folder: str, path: str) -> dict[st
         "size": size, "files": listed, "canary": canary, "level": "taken", "levels": {"taken": receipts.now()}, "durations": clock.laps, **held,
         "tools": {**held["tools"], "folder": programs},
     }
+
+
+def _tidied(method: Method, request: Request, receipt: Mapping[str, Any]) -> list[str]:
+    """The backup has its name by now, so what goes wrong here is no failure of it."""
+    try:
+        return method.tidy(request, receipt)
+    except DatabaseError as error:
+        return [f"{receipt['id']} was taken, but what is older could not be tidied up: {error}"]
 
 
 def _canary(session: Session, run_name: str) -> dict[str, Any] | None:
