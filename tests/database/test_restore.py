@@ -24,7 +24,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-from .server import OWNER, RUN_AS, Server, Shop, meanwhile, programs, run_as, until
+from .server import OWNER, RUN_AS, Shop, meanwhile, programs, run_as, until
 
 
 def bring_back(shop: Shop, path: str, work: Any = restore.restore, **changes: Any) -> dict[str, Any]:
@@ -49,9 +49,12 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def no_database_is_left(server: Server, shop: Shop) -> Iterator[None]:
+def no_database_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    shop: Shop | None = request.getfixturevalue("shop") if "shop" in request.fixturenames else None
     yield
-    with server.session() as session:
+    if shop is None:
+        return
+    with shop.server.session() as session:
         for (name,) in session.rows("SELECT datname::text FROM pg_database WHERE starts_with(datname, %s)", (shop.name + "_",)):
             session.run(f'DROP DATABASE "{name}" WITH (FORCE)')
 

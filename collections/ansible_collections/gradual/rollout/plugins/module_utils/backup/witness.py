@@ -56,7 +56,7 @@ CREATE PROCEDURE {SCHEMA}.watch(name text) LANGUAGE plpgsql AS $$
        WHERE a.application_name = name AND a.datname = current_database() AND l.locktype = 'relation'
       ON CONFLICT DO NOTHING;
       COMMIT;
-      PERFORM pg_sleep(0.01);
+      PERFORM pg_sleep(0.002);
       COMMIT;
     END LOOP;
   END
@@ -130,7 +130,7 @@ def exact(rows: Sequence[Sequence[Any]]) -> bool:
 
 @contextlib.contextmanager
 def watching(session: Session, psql: str, parameters: Mapping[str, str], run_as: str | None) -> Iterator[None]:
-    """Look at the locks of migrations every 10 ms from a session of its own while the block runs. run_as: only where we are root."""
+    """Look at the locks of migrations every 2 ms from a session of its own while the block runs. run_as: only where we are root."""
     identity: dict[str, Any] = {}
     if run_as is not None:
         who = account(run_as)
