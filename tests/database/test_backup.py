@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ import jsonschema
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.dump import Dump
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -215,40 +214,6 @@ def test_a_receipt_that_was_edited_proves_nothing(shop: Shop) -> None:
     (path / "receipt.json").write_text(json.dumps({**told, "level": "restored"}))
     with pytest.raises(DatabaseError, match="changed after it was sealed"):
         shop.prove(str(path))
-
-
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 3 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can make a small disk")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    tmp_path.chmod(0o755)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=0777", "none", str(disk)], check=True)
-    for parent in disk.parents:
-        if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.mark.parametrize("format", ["custom", "directory"])
-def test_a_disk_that_fills_up_leaves_an_error_and_no_backup(shop: Shop, full_disk: Path, monkeypatch: pytest.MonkeyPatch, format: str) -> None:  # noqa: A002
-    shop.as_owner("CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b, gen_random_uuid() c FROM generate_series(1, 100000)")
-    with pytest.raises(DatabaseError, match="only 3 MiB are free"):
-        shop.back_up(destination=str(full_disk / "backups"), reserve_mib=0, format=format)
-    # As when somebody else fills it while the dump runs.
-    monkeypatch.setattr(Dump, "estimate", lambda method, session: 0)
-    with pytest.raises(DatabaseError):
-        shop.back_up(destination=str(full_disk / "backups"), reserve_mib=0, format=format)
-    assert [name for name in os.listdir(full_disk / "backups") if name != ".lock"] == []
-
-
-def test_the_drill_leaves_room_on_the_disk(shop: Shop, full_disk: Path) -> None:
-    path = shop.back_up()["path"]
-    with pytest.raises(DatabaseError, match=r"the restored copy needs about 4\d\d MiB"):
-        shop.prove(path, scratch=str(full_disk))
 
 
 def test_nothing_is_left_of_a_drill_nor_of_one_that_was_killed(shop: Shop) -> None:

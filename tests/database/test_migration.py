@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME, running_sessions
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import running_sessions
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed, Migrator
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-from .server import OWNER, PASSWORD, Shop, end_now, meanwhile, programs, revision, run_as, until
+from .goings_on import columns, receipt_by_hand, transaction, users, valid, waited
+from .server import OWNER, PASSWORD, Shop, meanwhile, revision
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
@@ -31,30 +27,7 @@ GOODBYE = revision(4, "ALTER TABLE orders DROP COLUMN extra", phase="contract")
 @pytest.fixture
 def receipt(shop: Shop) -> dict[str, Any]:
     """What a proven backup of the shop as it is now would have, written by hand: quicker than a restore for each test."""
-    with shop.session() as session:
-        identity = live.identity(session)
-    kept = {key: identity[key] for key in ("database", "system_identifier", "timeline")}
-    return receipts.sealed({"schema": 1, "id": "by-hand", "host": "elsewhere", "path": "/nowhere", "revision": "0001", "level": "restored",
-                            "taken_at": receipts.now(), "files": {}, **kept})
-
-
-def valid(shop: Shop, index: str) -> Any:
-    return shop.value(f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{index}')")
-
-
-def columns(shop: Shop) -> set[str]:
-    with shop.session() as session:
-        return {row[0] for row in session.rows("SELECT column_name::text FROM information_schema.columns WHERE table_name = 'orders'")}
-
-
-@contextmanager
-def transaction(shop: Shop, *statements: str) -> Iterator[Session]:
-    """A transaction that stays open, with the snapshot of its first statement."""
-    with shop.session() as session:
-        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        for statement in statements:
-            session.run(statement)
-        yield session
+    return receipt_by_hand(shop)
 
 
 def test_expand_goes_step_by_step_and_a_second_run_changes_nothing(shop: Shop) -> None:
@@ -130,58 +103,10 @@ def test_a_file_without_a_phase_is_not_run(shop: Shop, receipt: dict[str, Any]) 
     assert shop.revision() == "0001"
 
 
-@contextmanager
-def users(shop: Shop) -> Iterator[list[float]]:
-    """Short reads, one after the other; how long each took."""
-    took: list[float] = []
-    ended = threading.Event()
-
-    def read() -> None:
-        with shop.session() as session:
-            while not ended.is_set():
-                begun = time.monotonic()
-                session.run("SELECT count(*) FROM orders WHERE id = 5")
-                took.append(time.monotonic() - begun)
-                time.sleep(0.01)
-
-    with meanwhile(read):
-        try:
-            yield took
-        finally:
-            ended.set()
-
-
 def commit_after_wait(shop: Shop, reader: Session) -> None:
     """End the reader's transaction once the migration has waited for it and gone away again."""
-    waits = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{APPLICATION_NAME}' AND wait_event_type = 'Lock'"
-    until(lambda: shop.value(waits), 60)
-    until(lambda: not shop.value(waits), 60)
+    waited(shop)
     reader.run("COMMIT")
-
-
-def test_an_alter_behind_a_long_transaction_waits_without_stalling_anybody(shop: Shop, receipt: dict[str, Any]) -> None:
-    release = shop.release(FIRST, COLUMN)
-    with users(shop) as took, transaction(shop, "SELECT 1 FROM orders LIMIT 1") as reader:
-        pid = reader.value("SELECT pg_backend_pid()")
-        with meanwhile(lambda: commit_after_wait(shop, reader)):
-            step = shop.migrate(release, receipt, deadline=60)["applied"][0]
-    assert step["lock_waits"] >= 1
-    assert step["attempts"] == step["lock_waits"] + 1
-    assert any(f"pid {pid} (test, user" in one for one in step["blockers"])
-    assert max(took) < 0.5
-
-
-def test_a_lock_that_is_never_free_ends_with_the_name_of_who_holds_it(shop: Shop, receipt: dict[str, Any]) -> None:
-    release = shop.release(FIRST, COLUMN)
-    with transaction(shop, "SELECT 1 FROM orders LIMIT 1") as reader:
-        pid = reader.value("SELECT pg_backend_pid()")
-        said = rf"0002.*did not get its lock in \d+ attempts within 3 s, held by pid {pid} .*stands at 0001, as before"
-        with pytest.raises(MigrationFailed, match=said) as seen:
-            shop.migrate(release, receipt, deadline=3)
-    assert seen.value.result["to"] == "0001"
-    assert seen.value.result["failed_step"]["lock_waits"] >= 1
-    # Nothing of it stays in the way, and the same command does it now.
-    assert shop.migrate(release, receipt)["to"] == "0002"
 
 
 def test_an_error_is_told_in_the_databases_own_words_and_leaves_nothing(shop: Shop, receipt: dict[str, Any]) -> None:
@@ -226,41 +151,6 @@ def test_an_error_after_the_commit_is_told_as_what_it_is(shop: Shop, receipt: di
     assert "the database says that it is applied" in step["notes"][0]
 
 
-def migration_session(shop: Shop, state: str = "%") -> Any:
-    return shop.value("SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-                      f" AND application_name = '{APPLICATION_NAME}' AND query ILIKE '{state}'")
-
-
-def test_a_backend_killed_in_a_transaction_is_tried_again(shop: Shop, receipt: dict[str, Any]) -> None:
-    release = shop.release(FIRST, revision(2, "ALTER TABLE orders ADD COLUMN note text", "SELECT pg_sleep(1.5)"))
-
-    def kill() -> None:
-        pid = until(lambda: migration_session(shop, "%pg_sleep%"))
-        shop.run(f"SELECT pg_terminate_backend({pid})")
-
-    with meanwhile(kill):
-        step = shop.migrate(release, receipt)["applied"][0]
-    assert step["attempts"] == 2
-    assert "terminating connection due to administrator command" in step["notes"][0]
-    assert "note" in columns(shop)
-
-
-def test_a_backend_killed_in_create_index_concurrently_is_mended(shop: Shop, receipt: dict[str, Any]) -> None:
-    release = shop.release(FIRST, revision(2, "CREATE INDEX CONCURRENTLY orders_status ON orders (status)", concurrently=True))
-    with transaction(shop, "SELECT 1 FROM orders LIMIT 1") as reader:
-        # It waits for this transaction with its index half made.
-        def kill() -> None:
-            pid = until(lambda: valid(shop, "orders_status") is False and migration_session(shop, "CREATE INDEX%"))
-            shop.run(f"SELECT pg_terminate_backend({pid})")
-            reader.run("COMMIT")
-
-        with meanwhile(kill):
-            step = shop.migrate(release, receipt)["applied"][0]
-    assert step["attempts"] == 2
-    assert valid(shop, "orders_status") is True
-    assert any("dropped the invalid index public.orders_status" in note for note in step["notes"])
-
-
 def test_concurrently_waits_no_longer_than_the_deadline_for_an_old_transaction(shop: Shop, receipt: dict[str, Any]) -> None:
     release = shop.release(FIRST, revision(2, "CREATE INDEX CONCURRENTLY orders_status ON orders (status)", concurrently=True))
     with transaction(shop, "SELECT 1 FROM orders LIMIT 1") as reader:
@@ -293,75 +183,6 @@ def test_two_migrators_at_once_are_one_after_the_other(shop: Shop, receipt: dict
         releasing.start()
         assert shop.migrate(shop.releases[0], receipt)["to"] == "0002"
         releasing.join()
-
-
-def test_the_session_of_a_dead_run_is_ended(shop: Shop, receipt: dict[str, Any]) -> None:
-    release = shop.release(FIRST, COLUMN)
-    with Session({"dsn": shop.url}, APPLICATION_NAME) as orphan:
-        orphan.run("BEGIN")
-        orphan.run("LOCK TABLE orders")
-        assert shop.migrate(release, receipt)["to"] == "0002"
-        with pytest.raises(DatabaseError):
-            orphan.run("SELECT 1")
-
-
-def test_a_running_pg_dump_is_waited_for_and_then_named(shop: Shop, receipt: dict[str, Any]) -> None:
-    release = shop.release(FIRST, COLUMN)
-    blocked = transaction(shop, "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-    with blocked:
-        dumping = threading.Thread(target=run_as, args=[[str(programs() / "pg_dump"), "-h", str(shop.server.folder), "-p", str(shop.server.port), "-f",
-                                                         "/dev/null", shop.name]])
-        dumping.start()
-        until(lambda: shop.value("SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'pg_dump'"))
-        with pytest.raises(MigrationFailed, match=r"a dump of this database runs \(pg_dump, pid \d+, .*did not end within 1 s"):
-            shop.migrate(release, receipt, deadline=1)
-    # The dump goes on now and ends; the migration waits for that.
-    assert shop.migrate(release, receipt)["to"] == "0002"
-    dumping.join()
-
-
-def test_a_timeout_of_the_role_does_not_end_a_migration_halfway(shop: Shop, receipt: dict[str, Any]) -> None:
-    shop.run(f"ALTER ROLE {OWNER} IN DATABASE {shop.name} SET statement_timeout = '200ms'")
-    release = shop.release(FIRST, revision(2, "SELECT pg_sleep(0.6)", "ALTER TABLE orders ADD COLUMN note text"))
-    assert shop.migrate(release, receipt)["to"] == "0002"
-
-
-def test_a_restart_of_the_server_in_the_middle_is_survived(shop: Shop, receipt: dict[str, Any]) -> None:
-    release = shop.release(FIRST, revision(2, "ALTER TABLE orders ADD COLUMN note text", "SELECT pg_sleep(1.5)"))
-
-    def restart() -> None:
-        until(lambda: migration_session(shop, "%pg_sleep%"))
-        shop.server.pg_ctl("restart", "-m", "fast")
-
-    with meanwhile(restart):
-        done = shop.migrate(release, receipt, deadline=20)
-    assert done["to"] == "0002"
-    assert done["applied"][0]["attempts"] == 2
-
-
-@pytest.mark.parametrize(("text", "mark"), [
-    (revision(2, "ALTER TABLE orders ADD COLUMN note text", "SELECT pg_sleep(20)"), "%pg_sleep%"),
-    (revision(2, "CREATE INDEX CONCURRENTLY orders_status ON orders (status)", concurrently=True), "CREATE INDEX%"),
-])
-def test_a_migrator_killed_anywhere_is_followed_by_one_that_finishes(shop: Shop, receipt: dict[str, Any], tmp_path: Path, text: str, mark: str) -> None:
-    release = shop.release(FIRST, text)
-    with transaction(shop, "SELECT 1 FROM orders LIMIT 1") if "CONCURRENTLY" in text else transaction(shop) as reader:
-        code = (
-            f"import sys\nsys.path[:0] = {[*sys.path, str(Path(__file__).parents[2])]!r}\n"
-            "from pathlib import Path\nfrom tests.database.server import Server, Shop\n"
-            f"server = Server(Path({str(shop.server.folder)!r}), {shop.server.port})\n"
-            f"Shop(server, {shop.name!r}, Path('/')).migrate(Path({str(release)!r}), {receipt!r})\n"
-        )
-        driver = subprocess.Popen([sys.executable, "-c", code])
-        until(lambda: migration_session(shop, mark))
-        end_now(driver)
-        # The tool dies with its driver, and the server notices that it is gone within a second or so.
-        until(lambda: not migration_session(shop), 6)
-        reader.run("ROLLBACK")
-    assert shop.revision() == "0001"
-    (release / "migrations" / "versions" / "0001.py").write_text(text.replace("pg_sleep(20)", "pg_sleep(0)"))
-    assert shop.migrate(release, receipt)["to"] == "0002"
-    assert "CONCURRENTLY" not in text or valid(shop, "orders_status") is True
 
 
 def test_the_way_there_must_lead_to_this_database(shop: Shop, receipt: dict[str, Any]) -> None:

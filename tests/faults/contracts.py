@@ -13,12 +13,14 @@ import yaml
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
+from tests.database.goings_on import columns
+from tests.database.goings_on import receipt_by_hand as receipt
 from tests.database.server import PASSWORD, Shop, revision
 from tests.database.test_contract import FILL, NEW, OLD, Fleet, running
 
 from .fault import Seen, fault, shortened
 from .replicas import backfill
-from .stage import Stage, Watch, columns, receipt
+from .stage import Stage, Watch
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")

@@ -11,10 +11,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner i
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
+from tests.database.goings_on import columns, transaction, users, valid, waited, working
+from tests.database.goings_on import receipt_by_hand as receipt
 from tests.database.server import Shop, end_now, meanwhile, revision, until
 
 from .fault import Seen, fault
-from .stage import Stage, Watch, columns, migrator, receipt, told, transaction, users, valid, waited, working
+from .stage import Stage, Watch, migrator, told
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
@@ -65,6 +67,7 @@ def never_free(stage: Stage) -> Seen:
                 shop.migrate(release, given, deadline=2)
             seen = watch.safe(failed.value, "0001", "the same command applied it once the transaction had ended")
         assert max(took) < STALL, f"a user waited {max(took):.2f} s"
+        assert (failed.value.result["to"], failed.value.result["failed_step"]["lock_waits"] >= 1) == ("0001", True)
         assert "note" not in columns(shop)
         assert shop.migrate(release, given)["to"] == "0002"
         return seen

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed
 
+from tests.database.goings_on import columns, transaction, valid, working
+from tests.database.goings_on import receipt_by_hand as receipt
 from tests.database.server import end_now, meanwhile, revision, until
 
 from .fault import Seen, fault
-from .stage import Stage, Watch, columns, migrator, receipt, transaction, valid, working
+from .stage import Stage, Watch, migrator
 
 FIRST = revision(1)
 SLOW = "SELECT pg_sleep({})"

@@ -20,10 +20,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner i
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account
 
+from tests.database.goings_on import columns, working
+from tests.database.goings_on import receipt_by_hand as receipt
 from tests.database.server import PASSWORD, RUN_AS, TESTER, Server, Shop, meanwhile, programs, revision, run_as, throwaway, until
 
 from .fault import Seen, fault
-from .stage import Stage, Watch, columns, receipt, working
+from .stage import Stage, Watch
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")

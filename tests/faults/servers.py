@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.database.goings_on import columns, working
+from tests.database.goings_on import receipt_by_hand as receipt
 from tests.database.server import meanwhile, revision, until
 
 from .fault import Seen, fault
 from .proxy import Cutter
-from .stage import Stage, Watch, columns, receipt, working
+from .stage import Stage, Watch
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")

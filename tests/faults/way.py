@@ -15,11 +15,13 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
+from tests.database.goings_on import columns, users
+from tests.database.goings_on import receipt_by_hand as receipt
 from tests.database.server import OWNER, PASSWORD, RUN_AS, Shop, meanwhile, programs, revision, until
 
 from .fault import NotHere, Seen, fault
 from .locks import in_the_way
-from .stage import Stage, Watch, columns, demoted, receipt, users
+from .stage import Stage, Watch, demoted
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
