@@ -1,7 +1,8 @@
-"""What docs/restore-by-hand.md tells a person to type at three in the morning, typed."""
+"""What docs/restore-by-hand.md tells a person to type at three in the morning, typed; and the page on receipts held against the schema."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 
 from .server import OWNER, RUN_AS, Shop, programs, run_as, throwaway
 
-PAGE = (Path(__file__).parents[2] / "docs/restore-by-hand.md").read_text()
+HOME = Path(__file__).parents[2]
+PAGE = (HOME / "docs/restore-by-hand.md").read_text()
 
 
 def block(heading: str) -> list[str]:
     """The commands of the first block after a heading."""
-    return re.findall(rf"{re.escape(heading)}\n```\n(.*?)```", PAGE, re.DOTALL)[0].splitlines()
+    found: str = re.findall(rf"{re.escape(heading)}\n```\n(.*?)```", PAGE, re.DOTALL)[0]
+    return found.splitlines()
 
 
 def typed(lines: list[str], folder: str, **variables: str) -> str:
@@ -69,3 +72,14 @@ def test_a_copy_of_the_files_comes_back(shop: Shop) -> None:
     finally:
         subprocess.run([programs() / "pg_ctl", "stop", "--pgdata", folder, "--mode", "immediate"], check=False, capture_output=True,
                        user=RUN_AS)  # nothing to stop where it did not start
+
+
+def test_every_key_of_a_receipt_is_explained_in_the_schemas_own_words() -> None:
+    schema = json.loads((HOME / "collections/ansible_collections/gradual/rollout/schemas/receipt.schema.json").read_text())
+    rows = dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", (HOME / "docs/receipt.md").read_text(), re.MULTILINE))
+    wanted = {key: one.get("description", "") for key, one in schema["properties"].items()}
+    wanted.update({f"restore.{key}": one.get("description", "") for key, one in schema["properties"]["restore"]["properties"].items()})
+    assert list(rows) == list(wanted)
+    for key, words in wanted.items():
+        assert words, f"{key} has no description in the schema"
+        assert rows[key] == words
