@@ -23,7 +23,8 @@ MATRIX = """\
 Each damage was done to a backup that had been proven, and each cell is a check that was run on it; – means that the tool has nothing to
 do with such a backup. *Before its checksum* is damage that was there when the backup was sealed, as by bad memory or a lying disk: checksum
 and seal fit it. community.postgresql (of {ansible}, in an environment for the run) is `postgresql_db` with `state: restore` into an empty database,
-which is more than is commonly done: its `state: dump` looks at the exit status of pg_dump only. A migration wants the level *restored*.
+which is more than is commonly done: its `state: dump` looks at the exit status of pg_dump only. pgBackRest's columns are its exit status, which is
+what a timer sees. The last WAL segment of a basebackup lies beside the copy, where pg_verifybackup does not look. A migration wants the level *restored*.
 """
 
 
