@@ -152,14 +152,14 @@ BACKFILL: dict[str, Field] = {
     "set": {
         "type": "str",
         "required": True,
-        "pattern": r"[^;]*\S[^;]*",
+        "pattern": r"[^;]*[^;\s][^;]*",
         "example": "cents = total * 100",
         "description": "Assignments of an UPDATE.",
     },
     "where": {
         "type": "str",
         "required": True,
-        "pattern": r"[^;]*\S[^;]*",
+        "pattern": r"[^;]*[^;\s][^;]*",
         "example": "cents IS NULL",
         "description": "Which rows are still to do; false once a row is done.",
     },

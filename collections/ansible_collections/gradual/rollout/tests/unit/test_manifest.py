@@ -233,6 +233,14 @@ def test_the_releases_of_this_repository_are_good(path: Path) -> None:
     assert mistakes == []
 
 
+@pytest.mark.parametrize("key", ["set", "where"])
+def test_a_backfill_is_one_statement(key: str) -> None:
+    one = {"name": "cents", "table": "orders", "set": "cents = total * 100", "where": "cents IS NULL"}
+    for text, good in ((one[key], True), ("true; DROP TABLE orders", False), (" ", False)):
+        given = {**copy.deepcopy(GOOD), "migrations": {"target": "0003", "backfills": [{**one, key: text}]}}
+        assert (manifest.check(given, GROUPS)[1] == []) is good, text
+
+
 def test_the_roles_documentation_says_the_same() -> None:
     specs = yaml.safe_load((ROOT / "roles/preflight/meta/argument_specs.yml").read_text(encoding="utf-8"))
     assert specs["argument_specs"]["main"]["options"] == argument_spec(), "write argument_spec() into main.options"
