@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_locks import STRENGTH, locks
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.locks import STRENGTH, locks
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 from pglast import parse_sql
 

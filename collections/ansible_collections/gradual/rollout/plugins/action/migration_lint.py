@@ -11,7 +11,7 @@ from typing import Any, Iterator
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.gradual.rollout.plugins.module_utils.artifact import ArtifactError, fetch
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import lint
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint import judge
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.unpacking import UnpackError, unpack
 from ansible_collections.gradual.rollout.plugins.modules.migration_lint import ARGUMENTS
@@ -35,17 +35,17 @@ class ActionModule(ActionBase):
         )
         try:
             with _release(given) as directory:
-                found = lint.lint(
+                found = judge.lint(
                     given["adapter"], directory, given["path"], given["target"], given["recorded"], given["phase"], given["waivers"]
                 )
         except (DatabaseError, ArtifactError, UnpackError, OSError) as error:
             return {**result, "failed": True, "msg": f"The migrations could not be judged: {error}", "findings": [], "mistakes": [], "revisions": []}
-        stopping = lint.stops(found["findings"])
+        stopping = judge.stops(found["findings"])
         if stopping or found["mistakes"]:
-            listed = "\n".join([*lint.lines(stopping), *found["mistakes"]])
+            listed = "\n".join([*judge.lines(stopping), *found["mistakes"]])
             message = f"The migrations of this release are not rolled out like this:\n{listed}\nWaivers: docs/migration-lint.md"
             return {**result, **found, "failed": True, "msg": message}
-        return {**result, **found, "lines": list(lint.lines(found["findings"]))}
+        return {**result, **found, "lines": list(judge.lines(found["findings"]))}
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ import re
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.artifact import url_mistake
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import lint_waivers
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_rules import RULES
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint import waiver
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.rules import RULES
 
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"})
 BUILT_IN = ("errors", "slow")
@@ -41,7 +41,7 @@ def across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes:
     flags = [feature.get("flag") for feature in manifest.get("features", [])]
     if "gate" in manifest:
         mistakes.extend(_gate(manifest["gate"], manifest.get("stages", []), flags))
-    mistakes.extend(lint_waivers.mistakes((manifest.get("migrations") or {}).get("waivers", []), RULES))
+    mistakes.extend(waiver.mistakes((manifest.get("migrations") or {}).get("waivers", []), RULES))
     for number, flag in enumerate(flags):
         if flag in flags[:number]:
             mistakes.append(f"features[{number}].flag: twice in the list, seen {shown(flag)}; write each flag once")

@@ -7,9 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import lint
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_rules import EXPAND_ONLY, RULES, SQUAWK, table
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_statements import Piece, Source, Unseen
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint import judge
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.rules import EXPAND_ONLY, RULES, SQUAWK, table
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.statements import Piece, Source, Unseen
 
 # SQL of a revision of phase expand, in one transaction; the rules that it breaks, with where they are wanted the lock.
 TABLE: list[tuple[str, set[str]]] = [
@@ -200,7 +200,7 @@ def source(sql: str, revision: str = "r", phase: str = "expand", transaction: in
 def judged() -> dict[str, set[str]]:
     """Number of the row → rules that were found. All in one go, so that squawk starts once."""
     found: dict[str, set[str]] = {str(number): set() for number in range(len(ROWS))}
-    for one in lint.judge([source(sql, str(number), phase, transaction) for number, (sql, _wanted, phase, transaction) in enumerate(ROWS)]):
+    for one in judge.judge([source(sql, str(number), phase, transaction) for number, (sql, _wanted, phase, transaction) in enumerate(ROWS)]):
         found[one["revision"]].add(one["rule"])
     return found
 
@@ -212,7 +212,7 @@ def test_a_revision_breaks_these_rules_and_no_others(number: int, judged: dict[s
 
 def test_every_rule_has_a_row() -> None:
     fired = set().union(*(wanted for _sql, wanted, _phase, _transaction in ROWS))
-    # These two are about files, not about statements: test_migration_lint_sources.py has them.
+    # These two are about files, not about statements: test_migration_sources.py has them.
     assert set(RULES) - fired == {"phase-missing", "asks-database"}
 
 
@@ -222,7 +222,7 @@ def test_every_rule_of_squawk_that_is_mapped_leads_to_one_of_ours() -> None:
 
 
 def test_a_finding_says_where_what_and_what_instead() -> None:
-    (found,) = lint.judge([source("SELECT 1;\n\n-- all of it\nALTER TABLE shop.orders\n  ALTER COLUMN total TYPE bigint, SET (fillfactor = 70);", "0007")])
+    (found,) = judge.judge([source("SELECT 1;\n\n-- all of it\nALTER TABLE shop.orders\n  ALTER COLUMN total TYPE bigint, SET (fillfactor = 70);", "0007")])
     assert found == {
         "revision": "0007", "file": "0007.sql", "line": 4, "rule": "changing-column-type",
         "statement": "ALTER TABLE shop.orders ALTER COLUMN total TYPE bigint, SET (fillfactor = 70)", "lock": "AccessExclusiveLock on shop.orders",
@@ -236,20 +236,20 @@ def test_a_check_that_an_earlier_revision_validated_makes_set_not_null_quick() -
         source("ALTER TABLE orders VALIDATE CONSTRAINT filled", "2", "contract"),
         source("ALTER TABLE orders ALTER COLUMN total SET NOT NULL", "3", "contract"),
     ]
-    assert lint.judge(road) == []
-    assert [one["rule"] for one in lint.judge([road[0], road[2]])] == ["adding-not-nullable-field"]
+    assert judge.judge(road) == []
+    assert [one["rule"] for one in judge.judge([road[0], road[2]])] == ["adding-not-nullable-field"]
 
 
 def test_a_line_in_a_block_is_the_line_of_its_statement() -> None:
-    (found,) = lint.judge([source("SELECT 1;\nDO $$\nBEGIN\n  PERFORM 1;\n  UPDATE orders SET a = 1;\nEND $$")])
+    (found,) = judge.judge([source("SELECT 1;\nDO $$\nBEGIN\n  PERFORM 1;\n  UPDATE orders SET a = 1;\nEND $$")])
     assert (found["line"], found["statement"]) == (5, "UPDATE orders SET a = 1")
 
 
 def test_statements_of_more_than_one_byte_a_character_keep_their_lines() -> None:
-    found = lint.judge([source("COMMENT ON TABLE orders IS 'Größe in €';\nUPDATE orders SET a = 'ü';\nDROP TABLE orders")])
+    found = judge.judge([source("COMMENT ON TABLE orders IS 'Größe in €';\nUPDATE orders SET a = 'ü';\nDROP TABLE orders")])
     assert [(one["line"], one["rule"]) for one in found] == [(2, "whole-table-update"), (3, "drop-in-expand")]
 
 
 def test_the_page_for_users_has_this_table() -> None:
     page = (Path(__file__).parents[6] / "docs/migration-lint.md").read_text(encoding="utf-8")
-    assert "\n".join(table()) in page, "docs/migration-lint.md: write lint_rules.table() there"
+    assert "\n".join(table()) in page, "docs/migration-lint.md: write rules.table() there"

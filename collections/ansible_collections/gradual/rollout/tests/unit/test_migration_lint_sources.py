@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import manifest
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import lint, lint_sources, lint_squawk, lint_statements, lint_waivers
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_rules import RULES
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint import judge, sources, squawk, statements, waiver
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.rules import RULES
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 PROJECT = Path(__file__).parents[6]
@@ -42,7 +42,7 @@ def revision(release: Path, name: str, body: str, before: str | None = None, hea
 
 def rules(release: Path, adapter: str = "alembic", path: str = "migrations", **more: Any) -> list[tuple[str, str]]:
     """(revision, rule) of every finding."""
-    return [(one["revision"], one["rule"]) for one in lint.lint(adapter, str(release), path, "head", **more)["findings"]]
+    return [(one["revision"], one["rule"]) for one in judge.lint(adapter, str(release), path, "head", **more)["findings"]]
 
 
 def test_operations_of_alembic_become_the_sql_that_alembic_writes(release: Path) -> None:
@@ -58,7 +58,7 @@ def test_operations_of_alembic_become_the_sql_that_alembic_writes(release: Path)
         with op.get_context().autocommit_block():
             op.create_index("by_total_too", "orders", ["total"], postgresql_concurrently=True)
         """, "1")
-    found = lint.lint("alembic", str(release), "migrations", "head")["findings"]
+    found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
     assert [(one["revision"], one["line"], one["rule"], one["lock"]) for one in found] == [
         ("2", 9, "adding-required-field", "AccessExclusiveLock on orders"),
         ("2", 10, "require-concurrent-index-creation", "ShareLock on orders"),
@@ -114,14 +114,14 @@ UNPLAYABLE = {
 def test_a_revision_that_cannot_be_played_is_no_silent_pass(release: Path) -> None:
     for before, name in zip([None, *UNPLAYABLE], UNPLAYABLE):
         revision(release, name, f"{UNPLAYABLE[name][0]}\nop.execute('DROP TABLE orders')\nop.execute(what)", before)
-    found = lint.lint("alembic", str(release), "migrations", "head")["findings"]
+    found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
     for name, (_body, said) in UNPLAYABLE.items():
         assert {one["rule"] for one in found if one["revision"] == name} - {"asks-database"} == {"unseen", "drop-in-expand"}
         assert said in " ".join(one["why"] for one in found if one["revision"] == name)
 
 
 def test_a_revision_that_never_ends_is_given_up(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lint_sources, "PATIENCE", 3.0)
+    monkeypatch.setattr(sources, "PATIENCE", 3.0)
     revision(release, "1", 'op.execute("DELETE FROM orders")\nwhile True:\n    pass')
     assert set(rules(release)) == {("1", "unseen"), ("1", "whole-table-delete")}
 
@@ -134,16 +134,16 @@ def test_what_a_revision_prints_is_not_taken_for_findings(release: Path) -> None
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
 def test_root_does_not_run_revisions_as_root(release: Path) -> None:
     revision(release, "1", 'import os\nop.execute(f"DROP TABLE uid_{os.getuid()}_{os.getgid()}_{len(os.environ)}")')
-    (found,) = lint.lint("alembic", str(release), "migrations", "head")["findings"]
+    (found,) = judge.lint("alembic", str(release), "migrations", "head")["findings"]
     assert found["statement"].startswith("DROP TABLE uid_65534_")
     with pytest.raises(AssertionError):
         assert "uid_0" in found["statement"]
 
 
 def test_without_alembic_the_text_is_read_and_the_rest_was_not_seen(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lint_sources, "_has_alembic", lambda: False)
+    monkeypatch.setattr(sources, "_has_alembic", lambda: False)
     revision(release, "1", 'op.add_column("orders", sa.Column("a", sa.Text))\nop.execute("DROP TABLE orders")')
-    found = lint.lint("alembic", str(release), "migrations", "head")["findings"]
+    found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
     assert [(one["line"], one["rule"]) for one in found] == [(1, "unseen"), (9, "unseen"), (10, "drop-in-expand")]
     assert "pip install alembic" in found[0]["why"]
 
@@ -153,7 +153,7 @@ def test_files_of_sql(release: Path) -> None:
     (release / "migrations/0002_total.sql").write_text("-- gradual: phase=expand\nALTER TABLE orders ADD COLUMN a int;\n\nUPDATE orders\n  SET a = 1;\n")
     (release / "migrations/0003_index.sql").write_text("-- gradual: phase=expand transaction=none\nCREATE INDEX CONCURRENTLY i ON orders (a);\n")
     (release / "migrations/0004_silent.sql").write_text("DROP TABLE orders;\n")
-    found = lint.lint("sql", str(release), "migrations", "0004_silent")["findings"]
+    found = judge.lint("sql", str(release), "migrations", "0004_silent")["findings"]
     assert [(one["revision"], one["line"], one["rule"]) for one in found] == [("0002_total", 4, "whole-table-update"), ("0004_silent", 1, "phase-missing")]
 
 
@@ -174,30 +174,30 @@ GOOD = {"revision": "1", "rule": "whole-table-delete", "reason": "the table is n
 
 def test_a_waiver_holds_to_the_end_of_its_day(release: Path) -> None:
     revision(release, "1", 'op.execute("DELETE FROM orders")\nop.execute("TRUNCATE other")')
-    found = lint.lint("alembic", str(release), "migrations", "head", waivers=[GOOD], today=TODAY)
+    found = judge.lint("alembic", str(release), "migrations", "head", waivers=[GOOD], today=TODAY)
     assert found["mistakes"] == []
     assert [(one["rule"], one["waived"]) for one in found["findings"]] == [
         ("whole-table-delete", {"reason": GOOD["reason"], "until": GOOD["until"]}), ("truncate", None)
     ]
-    assert [one["rule"] for one in lint.stops(found["findings"])] == ["truncate"]
+    assert [one["rule"] for one in judge.stops(found["findings"])] == ["truncate"]
     tomorrow = TODAY + datetime.timedelta(days=1)
-    assert [lint_waivers.of(one, [GOOD], tomorrow) for one in FOUND] == [None, None]
-    (said,) = lint_waivers.expired([GOOD], tomorrow)
+    assert [waiver.of(one, [GOOD], tomorrow) for one in FOUND] == [None, None]
+    (said,) = waiver.expired([GOOD], tomorrow)
     assert said.startswith("migrations.waivers[0].until: the waiver of whole-table-delete for 1 ended on 2027-01-15; look at the finding again")
 
 
 def test_a_waiver_of_nothing_is_a_mistake() -> None:
     idle = [{**GOOD, "rule": "reindex"}, {**GOOD, "revision": "9"}, GOOD]
-    assert list(lint_waivers.unused(idle, FOUND, ["1"], ["1"])) == [
+    assert list(waiver.unused(idle, FOUND, ["1"], ["1"])) == [
         "migrations.waivers[0]: nothing to waive, 1 has no finding reindex; take the waiver out",
         "migrations.waivers[1].revision: the release has no such revision, seen '9'; write one of 1",
     ]
     # Of what was applied meanwhile, nobody knows any more whether there was something to waive.
-    assert list(lint_waivers.unused(idle[:1], [], [], ["1"])) == []
+    assert list(waiver.unused(idle[:1], [], [], ["1"])) == []
 
 
 @pytest.mark.parametrize(
-    ("waiver", "said"),
+    ("change", "said"),
     [
         ({"rule": "no-such"}, "migrations.waivers[0].rule: no rule of migration_lint, seen 'no-such'; write one of docs/migration-lint.md"),
         ({"reason": "fine"}, "migrations.waivers[0].reason: says too little, seen 'fine'; write a sentence why it does no harm here"),
@@ -205,9 +205,9 @@ def test_a_waiver_of_nothing_is_a_mistake() -> None:
         ({}, None),
     ],
 )
-def test_a_waiver_without_reason_or_date_is_a_mistake(waiver: dict[str, str], said: str | None) -> None:
-    given = {"revision": "1", "rule": "truncate", "reason": "nobody uses it yet", "until": "2027-01-15", **waiver}
-    assert list(lint_waivers.mistakes([given], RULES)) == ([said] if said else [])
+def test_a_waiver_without_reason_or_date_is_a_mistake(change: dict[str, str], said: str | None) -> None:
+    given = {"revision": "1", "rule": "truncate", "reason": "nobody uses it yet", "until": "2027-01-15", **change}
+    assert list(waiver.mistakes([given], RULES)) == ([said] if said else [])
 
 
 def test_a_controller_without_the_programs_is_told_what_to_type(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,10 +215,10 @@ def test_a_controller_without_the_programs_is_told_what_to_type(release: Path, m
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(DatabaseError, match="pip install squawk-cli"):
-        lint_squawk.program()
-    monkeypatch.setattr(lint_statements, "pglast", None)
+        squawk.program()
+    monkeypatch.setattr(statements, "pglast", None)
     with pytest.raises(DatabaseError, match="pip install pglast"):
-        lint.lint("alembic", str(release), "migrations", "head")
+        judge.lint("alembic", str(release), "migrations", "head")
 
 
 def django(release: Path, operations: str, head: str = 'gradual_phase = "expand"') -> None:
@@ -259,7 +259,7 @@ def django(release: Path, operations: str, head: str = 'gradual_phase = "expand"
 )
 def test_operations_of_django(release: Path, operation: str, wanted: list[str]) -> None:
     django(release, operation)
-    found = lint.lint("django", str(release), ".", "shop.0001_first")["findings"]
+    found = judge.lint("django", str(release), ".", "shop.0001_first")["findings"]
     assert [one["rule"] for one in found] == wanted
 
 
@@ -272,8 +272,8 @@ def test_operations_of_django(release: Path, operation: str, wanted: list[str]) 
 def test_releases_of_the_storefront(layers: list[str], target: str, wanted: list[str], release: Path) -> None:
     for layer in layers:
         shutil.copytree(VERSIONS / layer, release, dirs_exist_ok=True)
-    found = lint.lint("alembic", str(release), "migrations", target)["findings"]
-    assert [one["rule"] for one in lint.stops(found)] == wanted
+    found = judge.lint("alembic", str(release), "migrations", target)["findings"]
+    assert [one["rule"] for one in judge.stops(found)] == wanted
     # The trigger of 0002, and that 0003 goes on by what it finds.
     told = {one["rule"] for one in found if one["level"] == "warning"}
     assert told == (set() if layers == ["1.0.0"] else {"create-trigger", "asks-database", "own-timeouts"})

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A program of its own (`python -I lint_offline.py`): Alembic's offline mode for single revision files, without the release's env.py.
+"""A program of its own (`python -I offline.py`): Alembic's offline mode for single revision files, without the release's env.py.
 
 Revision files are the release's code. They run here without privileges where we have any to give up, without an environment, without a database, and
 may open no connection and start no program. That keeps accidents off; it is no jail for hostile code, which would run on every host anyway.

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_locks import joined, name
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_rules import RULES
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_statements import Statement
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.locks import joined, name
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.rules import RULES
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.statements import Statement
 
 if TYPE_CHECKING:
-    from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_checks import State
+    from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.checks import State
 
 # On a table that the same revision made, none of these matters: it has no rows, and nobody knows it.
 ABOUT_TABLES = frozenset(RULES) - {

@@ -9,7 +9,7 @@ import ast
 from typing import Iterator
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Revision
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_statements import Piece, Source, Unseen
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.statements import Piece, Source, Unseen
 
 # Operations and the rules that they break, whatever the database. Those that are not here were not seen.
 OPERATIONS: dict[str, tuple[str, ...]] = {

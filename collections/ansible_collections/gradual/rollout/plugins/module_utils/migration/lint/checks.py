@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Iterator
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import lint_tables
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_locks import joined, locks, name
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_rules import EXPAND_ONLY
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_statements import Read, Statement
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint import tables
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.locks import joined, locks, name
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.rules import EXPAND_ONLY
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.statements import Read, Statement
 
 # What a revision that is cut off can do again, whatever was done before.
 _REPEATABLE = ("VariableSetStmt", "TransactionStmt", "CommentStmt", "SelectStmt", "UpdateStmt", "GrantStmt")
@@ -60,7 +60,7 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
             found.add("concurrently-not-alone")
     touched = [table for _mode, table in locks(node)]
     if touched and all(("table", table) in state.created for table in touched):
-        state.harmless |= found - {"ban-concurrent-index-creation-in-transaction", "concurrently-not-alone"} | lint_tables.ABOUT_TABLES
+        state.harmless |= found - {"ban-concurrent-index-creation-in-transaction", "concurrently-not-alone"} | tables.ABOUT_TABLES
     state.created.update(_made(node))
     if state.phase != "expand":
         state.harmless |= EXPAND_ONLY
@@ -113,7 +113,7 @@ def _made(node: Any) -> Iterator[tuple[str, str]]:
 
 def _broken(kind: str, node: Any, statement: Statement, state: State) -> Iterator[str]:
     if kind == "AlterTableStmt":
-        yield from lint_tables.alter(node, statement, state)
+        yield from tables.alter(node, statement, state)
     elif kind in _CLUSTER_WIDE:
         yield "cluster-wide"
     elif kind in _SIMPLE:
@@ -132,7 +132,7 @@ def _index(node: Any, state: State) -> Iterator[str]:
     if not node.concurrent:
         yield "require-concurrent-index-creation"
     columns = [one.name for one in node.indexParams]
-    if node.unique and not lint_tables.only_new(name(node.relation), columns, state):
+    if node.unique and not tables.only_new(name(node.relation), columns, state):
         yield "constraint-in-expand"
 
 
@@ -163,7 +163,7 @@ def _rename(node: Any, state: State) -> Iterator[str]:
 
 def _update(node: Any, state: State) -> Iterator[str]:
     # A condition that names no column (WHERE true) is none.
-    if not lint_tables.columns_of(node.whereClause):
+    if not tables.columns_of(node.whereClause):
         yield "whole-table-update" if type(node).__name__ == "UpdateStmt" else "whole-table-delete"
     yield from _inside(node, state)
 
@@ -197,7 +197,7 @@ def _inside(node: Any, state: State) -> Iterator[str]:
 
 def _select(node: Any, state: State) -> Iterator[str]:
     yield from _inside(node, state)
-    for called in lint_tables.calls(node):
+    for called in tables.calls(node):
         if called.split(".")[-1] not in _HARMLESS_CALLS and not called.startswith("pg_catalog."):
             yield "calls-function"
             return

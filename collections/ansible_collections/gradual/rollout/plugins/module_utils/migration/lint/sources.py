@@ -12,10 +12,10 @@ import subprocess
 import sys
 from typing import Any, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import lint_django, lint_offline
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Revision
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_literals import Literal, autocommits, literals, operations
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_statements import Piece, Source, Unseen
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint import django_files, offline
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.literals import Literal, autocommits, literals, operations
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.statements import Piece, Source, Unseen
 
 # For all revisions of a release together, in seconds; half a second is usual.
 PATIENCE = 20.0
@@ -24,10 +24,10 @@ PATIENCE = 20.0
 def sources(adapter: str, directory: str, revisions: Sequence[Revision]) -> list[Source]:
     """The revisions as they will run, in the order given. adapter: as in the manifest; directory: the unpacked release."""
     if adapter == "alembic":
-        played, ended = offline(directory, revisions) if _has_alembic() else ({}, "Alembic is not installed on the controller (pip install alembic)")
+        played, ended = _played(directory, revisions) if _has_alembic() else ({}, "Alembic is not installed on the controller (pip install alembic)")
         return [_alembic(directory, one, played.get(one.revision), ended) for one in revisions]
     if adapter == "django":
-        return [lint_django.source(one, _text(directory, one.file)) for one in revisions]
+        return [django_files.source(one, _text(directory, one.file)) for one in revisions]
     return [_sql(directory, one, adapter) for one in revisions]
 
 
@@ -54,14 +54,14 @@ def _sql(directory: str, revision: Revision, adapter: str) -> Source:
     return Source(revision.revision, revision.phase, revision.file, (Piece("\n".join(lines), 1, transaction),), tuple(unseen))
 
 
-def offline(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, dict[str, Any]], str]:
-    """What lint_offline.py tells of each revision, and how it ended; revisions that it did not come to are missing."""
+def _played(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, dict[str, Any]], str]:
+    """What offline.py tells of each revision, and how it ended; revisions that it did not come to are missing."""
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
     files = [[one.revision, os.path.join(directory, one.file)] for one in revisions]
     task = {"directory": directory, "files": files, "uid": nobody.pw_uid if nobody else None, "gid": nobody.pw_gid if nobody else None}
     try:
         done = subprocess.run(
-            [sys.executable, "-I", lint_offline.__file__], input=json.dumps(task), capture_output=True, text=True, check=False, timeout=PATIENCE, env={},
+            [sys.executable, "-I", offline.__file__], input=json.dumps(task), capture_output=True, text=True, check=False, timeout=PATIENCE, env={},
             cwd="/", start_new_session=True,
         )
         said = done.stdout

@@ -13,8 +13,8 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_rules import SQUAWK
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_statements import Read, Statement
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.rules import SQUAWK
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.statements import Read, Statement
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 PATIENCE = 30.0

@@ -2,7 +2,7 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """Judge the migrations of a release before anything is touched: what each one locks, what old code would miss, and what could not be seen.
 
-Runs on the controller, on the unpacked artifact. docs/migration-lint.md tells how; lint_rules.py has the rules.
+Runs on the controller, on the unpacked artifact. docs/migration-lint.md tells how; rules.py has the rules.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import datetime
 import sys
 from typing import Any, Iterator, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters, lint_squawk, lint_statements, lint_waivers
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import UNKNOWN
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_checks import State, repeatable, rules
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_locks import locks
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_rules import ERROR, EXPAND_ONLY, RULES, WARNING, Rule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_sources import sources
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint_statements import MISSING, Read, Source, Statement, short
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint import squawk, statements, waiver
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.checks import State, repeatable, rules
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.locks import locks
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.rules import ERROR, EXPAND_ONLY, RULES, WARNING, Rule
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.sources import sources
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.statements import MISSING, Read, Source, Statement, short
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 Finding = dict[str, Any]
@@ -33,7 +34,7 @@ def lint(
     those that deploy.yml would run, which is those of expand and those that name no phase; contract at all.
     Returns {revisions: looked at, findings, mistakes: of the waivers}. DatabaseError when the release cannot be read.
     """
-    if lint_statements.pglast is None:
+    if statements.pglast is None:
         raise DatabaseError(MISSING.format(python=sys.executable))
     tool = adapters.of(adapter, directory, path)
     pending = tool.pending(recorded or [], target)
@@ -44,15 +45,15 @@ def lint(
     day = today or datetime.date.today()
     found = [one for one in judge(sources(adapter, directory, road)) if one["revision"] in wanted]
     for one in found:
-        one["waived"] = lint_waivers.of(one, waivers, day)
-    wrong = [*lint_waivers.expired(waivers, day), *lint_waivers.unused(waivers, found, wanted, set(tool.revisions))]
+        one["waived"] = waiver.of(one, waivers, day)
+    wrong = [*waiver.expired(waivers, day), *waiver.unused(waivers, found, wanted, set(tool.revisions))]
     return {"revisions": wanted, "findings": found, "mistakes": wrong}
 
 
 def judge(found: Sequence[Source]) -> list[Finding]:
     """Findings for revisions in the order in which they run; what an earlier one has proven counts for a later one."""
-    reads = [lint_statements.read(one) for one in found]
-    said = lint_squawk.listen(reads)
+    reads = [statements.read(one) for one in found]
+    said = squawk.listen(reads)
     state = State()
     findings: list[Finding] = []
     for number, read in enumerate(reads):
@@ -78,7 +79,7 @@ def _rules(statement: Statement, state: State, alone: bool) -> list[str]:
         return ["unseen"]
 
 
-def _words(said: lint_squawk.Said) -> Rule:
+def _words(said: squawk.Said) -> Rule:
     """The rule that squawk means; its own words where this table has none."""
     return RULES.get(said.rule) or Rule(WARNING, "not known", said.message, said.help or "see https://squawkhq.com/docs/" + said.rule)
 
