@@ -97,8 +97,8 @@ def test_what_is_not_there_is_not_measured_and_never_zero() -> None:
 @pytest.mark.parametrize(("critical", "accepted", "wanted"), [
     ([], [], ""),
     (["HostDown"], ["HostDown"], ""),
-    (["HostDown"], ["DiskFull"], "HostDown fires. See docs/runbooks/HostDown.md. "
-                                 "Where this release is the cure: -e '{\"preflight_accepted_alerts\": [\"HostDown\"]}'"),
+    (["HostDown"], ["DiskFull"], ("HostDown fires. See docs/runbooks/HostDown.md. "
+                                 "Where this release is the cure: -e '{\"preflight_accepted_alerts\": [\"HostDown\"]}'")),
     (["DiskFull", "HostDown"], ["HostDown"], "DiskFull fires"),
     (None, ["HostDown"], "It is not known whether an alert fires: nobody answers. Mend the monitoring first."),
 ])
