@@ -79,7 +79,7 @@ with Story("database") as story:
     story.begin_load()
     with old_transaction():
         play = story.launch("deploy.yml", *RELEASE)
-        until(lambda: fleet.query(PROGRESS) or play.over, "the second migration waits for the old transaction", 150)
+        until(lambda: fleet.query(PROGRESS) or play.over, "the second migration waits for the old transaction", 300)
         story.end_load()
         until(lambda: fleet.query(BEHIND) == ["0"], "db2 has everything", 30)
         story.note("standby", {"revision": fleet.revision("db2"), "invalid": fleet.query(INVALID, "db2"),
