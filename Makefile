@@ -19,18 +19,18 @@ fleet: environment ## a fleet that waits for its first release (GRADUAL_FLEET=â€
 environment: ## .venv with exactly what requirements/lock.txt names
 	@requirements/install .venv $(PYTHON)
 
-LAYERS := lint second-environment database-test storefront-test rules-test
-# The stories wait most of their time; what only computes goes beside them, and gives way to them.
+LAYERS := lint second-environment storefront-test rules-test
+# The stories wait most of their time; what needs no fleet and takes long goes beside them, and gives way to them.
 test: environment packages ## every test
 	@$(MAKE) --no-print-directory -j2 --output-sync=target test-fleet $(LAYERS) || { sandbox/fleet down --fleet test; exit 1; }
-	@$(MAKE) --no-print-directory -j2 --output-sync=target unit-beside stories
+	@$(MAKE) --no-print-directory -j2 --output-sync=target beside stories
 
 # The stories play on the other ansible-core too where it is.
 second-environment: environment
 	@other=$$(requirements/other-python $(PYTHON)); [ -z "$$other" ] || requirements/install .venv-3.12 "$$other"
 
-unit-beside:
-	@nice -n 10 $(MAKE) --no-print-directory unit
+beside:
+	@nice -n 10 $(MAKE) --no-print-directory unit database-test
 
 packages:
 	@sandbox/packages haproxy postgresql-15 pgbackrest pgbouncer sqitch libdbd-pg-perl prometheus prometheus-alertmanager
@@ -104,4 +104,4 @@ clean: ## remove all that was made: fleets demo and test, images, environments, 
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet environment packages test test-fleet stories lint unit unit-beside second-environment rules-test database-test storefront-test fleet-test bench-gates bench-locks bench-backup bench-look bench-faults replay check-report lock clean
+.PHONY: help demo fleet environment packages test test-fleet stories lint unit beside second-environment rules-test database-test storefront-test fleet-test bench-gates bench-locks bench-backup bench-look bench-faults replay check-report lock clean
