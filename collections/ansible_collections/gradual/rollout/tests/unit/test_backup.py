@@ -35,7 +35,7 @@ def receipt(**changes: Any) -> dict[str, Any]:
     ({"database": "other"}, "for the database 'other', this one is 'shop'"),
     ({"level": "readable"}, "level 'readable' only, 'restored' is needed"),
     ({"level": "excellent"}, "level 'excellent' only"),
-    ({"taken_at": "2026-11-23T09:59:59Z"}, "2.0 hours old, 2.0 are allowed"),
+    ({"taken_at": "2026-11-23T09:59:59Z"}, "2.0 hours old, 2.0 hours are allowed"),
     ({"taken_at": "2026-11-23T10:00:00Z"}, None),
     ({"taken_at": "2026-11-23T12:06:00Z"}, "from the future"),
 ])

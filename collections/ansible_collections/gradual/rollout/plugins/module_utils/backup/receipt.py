@@ -112,7 +112,11 @@ def objections(receipt: Mapping[str, Any], identity: Mapping[str, Any], ancestor
         found.append(f"it is proven to the level {receipt.get('level')!r} only, {level!r} is needed")
     old = age(receipt, at)
     if old > max_age:
-        found.append(f"it is {old / 3600:.1f} hours old, {max_age / 3600:.1f} are allowed")
+        found.append(f"it is {_long(old)} old, {_long(max_age)} are allowed")
     elif old < -300:
         found.append(f"it is from the future ({receipt['taken_at']}); compare the clocks of the hosts")
     return found
+
+
+def _long(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds:.0f} s"
