@@ -1,13 +1,13 @@
 """Deploys 2.0.0 to 100 % as AWX would, at -vvv, while users shop and other eyes measure who has the features."""
 
 from tests.support import fleet, secrets, shares
-from tests.support.manifests import CANARY, ENOUGH
+from tests.support.manifests import ENOUGH, WHOLE
 from tests.support.story import Story
 
 with Story("good-release") as story:
     story.begin_load()
     with secrets.Processes() as processes:
-        play = story.launch("deploy.yml", *CANARY, *ENOUGH, verbosity=3, venv=".venv-3.12" if fleet.has_newer_ansible() else ".venv")
+        play = story.launch("deploy.yml", *WHOLE, *ENOUGH, verbosity=3, venv=".venv-3.12" if fleet.has_newer_ansible() else ".venv")
         measured = {}
         for percent in (25, 50, 100):
             story.wait_for(play, "stage.measured", percent=percent)

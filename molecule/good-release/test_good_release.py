@@ -84,7 +84,9 @@ def test_every_host_runs_the_release(story: Seen) -> None:
 def test_the_database_was_backed_up_before_it_was_migrated(story: Seen) -> None:
     names = [line["event"] for line in story.events]
     receipt = story.once("backup.proven")["receipt"]
-    assert receipt["level"] == "restored"
+    assert receipt["level"] == "sound"
+    assert [one["revision"] for one in receipt["rehearsal"]] == ["0002", "0003"]
+    assert [(one["when"], one["version"]) for one in receipt["smoke"]] == [("restored", "1.0.0"), ("migrated", "1.0.0")]
     assert receipt["tables"]["public.orders"]["rows"] >= 0
     assert names.index("backup.proven") < names.index("migration.applied")
     assert story.once("migration.applied")["to"] == fleet.revision() == "0003"

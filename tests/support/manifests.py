@@ -10,6 +10,7 @@ from typing import Any
 SHORT: dict[str, Any] = {
     "bake": {"canary": 0, "aa": 0, "min": 10, "max": 90, "look": 5, "expiry": 45},
     "gate": {"harmless_share": 0.1, "low_traffic": "slo", "slow_seconds": 1.0},
+    "backup": {"method": "dump", "level": "restored"},
 }
 # Fewer users are asked for their features than a rollout asks; where the report is held to its word, all that it wants.
 FEW, ENOUGH = ["-e", "ramp_users=600"], ["-e", "ramp_users=4000"]
@@ -24,5 +25,6 @@ def release(name: str, **changes: Any) -> list[str]:
 
 
 FIRST, GOOD = release("first"), release("epic21")
-# The same with an A/A stage, and the first host is watched before the others follow: where a story needs it, for it takes its time.
-CANARY = release("epic21", bake={**SHORT["bake"], "canary": 10, "aa": 20})
+# All that a rollout can have, where a story needs it, for it takes its time: a backup that was tried out, an A/A stage, and a first host that is
+# watched before the others follow.
+WHOLE = release("epic21", bake={**SHORT["bake"], "canary": 10, "aa": 20}, backup={"method": "dump", "level": "sound"})

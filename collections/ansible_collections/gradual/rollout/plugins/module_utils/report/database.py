@@ -9,7 +9,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
 
 def claims(events: Events) -> list[Claim]:
     """All claims of this file."""
-    return [backup(events), migrations(events), order(events), lock_waits(events)]
+    return [backup(events), *old_code(events), migrations(events), order(events), lock_waits(events)]
 
 
 def backup(events: Events) -> Claim:
@@ -20,7 +20,7 @@ def backup(events: Events) -> Claim:
     rows = sum(count(mapping(table).get("rows")) or 0 for table in tables.values())
     level = receipt.get("level")
     wanted = mapping(events.manifest.get("backup")).get("level") or "restored"
-    compared = f", {plural(len(tables), 'table')} with {rows:,} rows compared" if tables and level == "restored" else ""
+    compared = f", {plural(len(tables), 'table')} with {rows:,} rows compared" if tables and level in ("restored", "sound") else ""
     size = count(receipt.get("size"))
     return claim(
         "backup",
@@ -40,11 +40,32 @@ def backup(events: Events) -> Claim:
         else None,
         [line],
         f"backup.proven: receipt.level is {wanted}",
-        good=level == wanted or level == "restored",
+        good=level in (wanted, "restored", "sound"),
         criteria=(5,),
         qualities=("reliability",),
         otherwise="no backup was proven in this rollout",
     )
+
+
+def old_code(events: Events) -> list[Claim]:
+    """Did the release before work on a restored copy, before the migrations were rehearsed there and after it? No claim where nobody tried it."""
+    line = events.last("backup.proven")
+    receipt = mapping(line["data"].get("receipt") if line else None)
+    if receipt.get("level") != "sound":
+        return []
+    smoke, rehearsal = [mapping(one) for one in items(receipt.get("smoke"))], [mapping(one) for one in items(receipt.get("rehearsal"))]
+    tried, revisions = [one.get("when") for one in smoke], [str(one.get("revision")) for one in rehearsal]
+    then = f"before {', '.join(revisions)} were rehearsed on it and after" if revisions else "on which no migration was pending"
+    return [claim(
+        "old-code",
+        f"{smoke[-1].get('version')} worked on a restored copy of the database, {then}" if smoke else "there was no release before that could be tried",
+        {"tried": tried, "revisions": revisions} if smoke else None,
+        [line],
+        "backup.proven: receipt.smoke has an entry `restored`, and `migrated` where receipt.rehearsal has any",
+        good=tried == (["restored", "migrated"] if revisions else ["restored"]) if smoke else None,
+        criteria=(8,),
+        qualities=("reliability",),
+    )]
 
 
 def migrations(events: Events) -> Claim:
