@@ -63,7 +63,7 @@ def test_the_page_has_every_way_once_and_says_what_was_left_out() -> None:
     assert "cp -a and start" not in text
     assert "**no**" not in text
     assert "Left out" not in text
-    assert "Left out, since the tool is not there: pgbackrest." in backups.page(results(left_out=["pgbackrest"]), "x")
+    assert "Left out of this run: pgbackrest." in backups.page(results(left_out=["pgbackrest"]), "x")
 
 
 def test_ours_is_held_against_a_raw_tool_that_is_measured() -> None:
