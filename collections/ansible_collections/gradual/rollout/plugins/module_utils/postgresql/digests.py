@@ -31,7 +31,7 @@ def of_text(expression: str) -> str:
 def of_rows(session: Session, schema: str, name: str) -> str:
     """What to select from that table, under the alias ALIAS, for (rows, digest).
 
-    The digest is the sum of 64-bit hashes of the rows. Most types are hashed by value, a quarter of the work of an MD5 of the row's text; the others are
+    The digest is the sum of 64-bit hashes of the rows. Most types are hashed by value, which is much less work than an MD5 of the text; the others are
     hashed by what their output functions write. The hashes are the same on every server of one major version and byte order. Servers before 14 cannot
     hash rows so, and get the MD5.
     """
