@@ -68,6 +68,7 @@ def test_looking_changes_nothing_and_needs_no_receipt(shop: Shop) -> None:
     ({"timeline": 7}, "timeline 7"),
     ({"revision": "0002"}, "not on the way"),
     ({"taken_at": "2020-01-01T00:00:00Z"}, "hours old"),
+    ({"canary": {"id": 4711, "run": "of the database that was here before"}}, "another one took its place since"),
 ])
 def test_a_receipt_that_does_not_fit_stops_everything(shop: Shop, receipt: dict[str, Any], change: dict[str, Any], complaint: str) -> None:
     release = shop.release(FIRST, COLUMN)
@@ -95,6 +96,14 @@ def test_a_receipt_may_be_named_by_its_folder_and_must_be_sealed_and_its_files_b
     with pytest.raises(MigrationFailed, match="changed after it was sealed"):
         shop.migrate(release, {**receipt, "level": "restored", "revision": None})
     assert shop.migrate(release, receipt["path"])["to"] == "0002"
+
+
+def test_a_proof_that_was_withdrawn_since_allows_nothing(shop: Shop) -> None:
+    receipt = shop.proven()
+    receipts.write(receipt["path"], {**receipt, "level": "taken", "problem": "not intact: a bit was flipped"})
+    with pytest.raises(MigrationFailed, match="its proof was withdrawn: not intact"):
+        shop.migrate(shop.release(FIRST, COLUMN), receipt)
+    assert shop.revision() == "0001"
 
 
 def test_a_file_without_a_phase_is_not_run(shop: Shop, receipt: dict[str, Any]) -> None:

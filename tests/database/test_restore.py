@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -188,6 +189,26 @@ def test_names_that_cannot_be_exchanged_leave_everything_as_it_was(shop: Shop) -
         as_user(RUN_AS, way._swap)
     assert databases(shop) == {shop.name, way.name, way.aside}
     assert shop.value("SELECT count(*) FROM orders") == 2000
+
+
+def test_ended_while_it_keeps_users_out_it_lets_them_in_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = shop.proven()["path"]
+    way = restore_database.DatabaseInPlace(Request(path=path, socket_directory=str(shop.server.folder), port=shop.server.port, in_place=shop.name),
+                                           receipts.read(path), None)  # type: ignore[arg-type]
+    kept_out = "SELECT NOT datallowconn FROM pg_database WHERE datname = current_database()"
+
+    def ended(session: Session, *_others: Any) -> None:
+        assert session.value("SELECT NOT datallowconn FROM pg_database WHERE datname = %s", (shop.name,))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(restore_database, "_end_sessions", ended)
+    with pytest.raises(DatabaseError):
+        as_user(RUN_AS, way._swap)
+    assert shop.value(kept_out) is False
+    monkeypatch.setattr(restore_database, "_end_sessions", lambda session, *_others: session.close())
+    with pytest.raises(DatabaseError, match="was not replaced and is as it was"):
+        as_user(RUN_AS, way._swap)
+    assert shop.value(kept_out) is False
 
 
 def test_a_dump_comes_back_as_a_cluster_of_its_own(shop: Shop, folder: Path) -> None:

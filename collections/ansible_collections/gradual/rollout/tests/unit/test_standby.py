@@ -29,6 +29,12 @@ def test_data_that_somebody_may_want_are_not_thrown_away() -> None:
         plan(found(False, "shop"))
 
 
+@pytest.mark.parametrize("conninfo", ["host=primary password=x user=y", "postgresql://y:x@primary/", "postgresql://primary/?user=y&password=x"])
+def test_a_password_does_not_get_into_the_process_list(conninfo: str) -> None:
+    with pytest.raises(DatabaseError, match="put it into a file"):
+        plan(Found(False, ("postgres",), conninfo, "", "/data", "/programs"))
+
+
 def cluster(tmp_path: Path) -> Path:
     data = tmp_path / "main"
     (data / "base").mkdir(parents=True)

@@ -13,7 +13,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import mome
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Request, Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server, wal
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import beside, run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import beside, finished, run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.recovery import Target, recovered
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import OVERHEAD, Scratch, scratch_folder
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -50,8 +50,11 @@ class Basebackup(taking.Method):
             warnings = _copy(work)
             work.clock.lap("copy")
             # The disk works while the tables are read; the frame syncs again what this did not see.
-            with beside(["find", os.path.join(work.folder, store.CLUSTER), "-type", "f", "-exec", "sync", "--", "{}", "+"]):
+            command = ["find", os.path.join(work.folder, store.CLUSTER), "-type", "f", "-exec", "sync", "--", "{}", "+"]
+            with beside(command) as syncing:
                 held = moment.facts(work, lambda at: _fetch(work, at))
+                # Who syncs first is told of a failure, and nobody after that.
+                strictly(finished(syncing, command))
         _need_all_wal(work, held)
         return {
             "format": "plain", **held, "warnings": warnings, "known": _known(work.folder), "tools": {"pg_basebackup": work.version("pg_basebackup")},

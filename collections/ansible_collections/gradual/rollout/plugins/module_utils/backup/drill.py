@@ -13,7 +13,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import comp
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Clock, Method
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch, sweep
 
 # From here on a restored copy is needed.
 _COPY = receipts.LEVELS.index("restored")
@@ -37,6 +37,9 @@ def plan(drill: Drill) -> dict[str, Any]:
     receipt = receipts.read(drill.path)
     method = methods.of(receipt["method"])
     needed = method.room(receipt) if receipts.LEVELS.index(drill.level) >= _COPY else 0
+    if (drill.sound or {}).get("pending"):
+        # A migration that is rehearsed may write everything anew.
+        needed += int(receipt["database_bytes"])
     if needed:
         store.need_space(drill.scratch, needed, drill.reserve_mib, "the restored copy")
     return {
@@ -48,6 +51,8 @@ def plan(drill: Drill) -> dict[str, Any]:
 
 def prove(drill: Drill) -> dict[str, Any]:
     """Prove the backup to the level and write the receipt; the receipt says no more than what was seen when it fails."""
+    # Before there is room for anything else.
+    sweep(drill.scratch)
     receipt = plan(drill)["receipt"]
     begun = time.monotonic()
     # A level counts for what is on the disk now, so it is earned anew each time.

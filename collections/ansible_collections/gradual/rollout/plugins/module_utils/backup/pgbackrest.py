@@ -81,12 +81,15 @@ class PgBackRest(taking.Method):
                 store.remove(one["path"])
         return []
 
-    def intact(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:  # noqa: ARG002 (other methods need it)
+    def intact(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:
         repository = Repository.of(receipt["restore"])
         repository.backup(receipt["restore"]["label"])
         with open(os.path.join(path, FILES), encoding="utf-8") as file:
             wanted = json.load(file)
         segments = list(_found(repository, receipt["restore"]).values())
+        if not wanted:
+            # The repository is elsewhere, so nothing of it could be summed here.
+            repository.verify(receipt["restore"]["labels"], timeout)
         found = store.file_differences(wanted, repository.sums(receipt["restore"]["labels"], segments))
         if wanted and found:
             raise DatabaseError("; ".join(found[:5]) + (f" (and {len(found) - 5} more)" if len(found) > 5 else ""))

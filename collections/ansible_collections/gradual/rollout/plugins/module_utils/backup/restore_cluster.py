@@ -145,6 +145,7 @@ class ClusterInPlace(NewCluster):
                     shutil.copy2(os.path.join(self.folder, name), os.path.join(data, name))
             if _runs(self.folder):
                 raise DatabaseError(f"the cluster in {self.folder} was started meanwhile; it is as it was")
+            _archive_history(data)
             os.rename(self.folder, self.aside)
             try:
                 self._place(data, self.folder)
@@ -212,3 +213,13 @@ def _close(data: str, timeout: float) -> None:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _archive_history(data: str) -> None:
+    """Have the new timeline's history archived, as PostgreSQL does where it archives when the timeline begins: else the next restore begins a timeline of
+    the same number, and its segments meet others of their name in the archive."""
+    folder = os.path.join(data, "pg_wal")
+    newest = max((name for name in os.listdir(folder) if name.endswith(".history")), default="")
+    if newest:
+        with open(os.path.join(folder, "archive_status", newest + ".ready"), "w", encoding="utf-8"):
+            pass

@@ -54,7 +54,8 @@ class NewDatabase:
         if seen["server_version"] // 10000 < major:
             raise DatabaseError(f"the backup is of PostgreSQL {major} and this server is {seen['server_version'] // 10000}; "
                                 f"restore it into one of {major} or newer")
-        needed = int(self.receipt["database_bytes"])
+        # The write-ahead log of what is restored may lie on the same disk.
+        needed = int(self.receipt["database_bytes"]) + int(session.value("SELECT pg_size_bytes(current_setting('max_wal_size'))"))
         return store.need_space(str(session.value("SHOW data_directory")), needed, self.request.reserve_mib, "the restored database")
 
     def _restore(self) -> list[str]:
@@ -156,23 +157,33 @@ class DatabaseInPlace(NewDatabase):
                          "ansible-playbook playbooks/backup.yml  # migrations want a backup of what is live now"]}
 
     def _swap(self) -> None:
-        """Both names in one transaction; nobody can be in either meanwhile. When it fails, all is as it was."""
+        """Both names in one transaction; nobody can be in either meanwhile. When it fails, or is ended, all is as it was."""
         live, new, aside = quote(self.live), quote(self.name), quote(self.aside)
-        with self._session("postgres") as session:
-            # Else a pool comes back faster than the rename.
-            session.run(f"ALTER DATABASE {live} ALLOW_CONNECTIONS false")
-            try:
+        try:
+            with self._session("postgres") as session:
+                # Else a pool comes back faster than the rename.
+                session.run(f"ALTER DATABASE {live} ALLOW_CONNECTIONS false")
                 _end_sessions(session, (self.live, self.name), self.request.deadline)
                 session.run("BEGIN")
                 session.run(f"ALTER DATABASE {live} RENAME TO {aside}")
                 session.run(f"ALTER DATABASE {new} RENAME TO {live}")
                 session.run(f"ALTER DATABASE {aside} ALLOW_CONNECTIONS true")
                 session.run("COMMIT")
-            except DatabaseError as error:
-                with contextlib.suppress(DatabaseError):
-                    session.run("ROLLBACK")
-                session.run(f"ALTER DATABASE {live} ALLOW_CONNECTIONS true")
-                raise DatabaseError(f"{self.live} was not replaced and is as it was: {error}. The restored one is there as {self.name}") from None
+        except BaseException as error:
+            self._open_again(error)
+            raise
+
+    def _open_again(self, error: BaseException) -> None:
+        """In a session of its own, since the other one may be lost. Raises what the operator should read; returns for what is no error of the database."""
+        again = f"ALTER DATABASE {quote(self.live)} ALLOW_CONNECTIONS true"
+        try:
+            with self._session("postgres") as session:
+                session.run(again)
+        except DatabaseError as closed:
+            raise DatabaseError(f"{self.live} was not replaced ({error}), and takes no connections, since the server cannot be asked ({closed}). "
+                                f"As soon as it can, type: {again}") from None
+        if isinstance(error, DatabaseError):
+            raise DatabaseError(f"{self.live} was not replaced and is as it was: {error}. The restored one is there as {self.name}") from None
 
 
 def _end_sessions(session: Session, databases: tuple[str, ...], deadline: float) -> None:

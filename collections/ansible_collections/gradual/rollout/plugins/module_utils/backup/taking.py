@@ -173,10 +173,11 @@ def plan(method: Method, request: Request) -> dict[str, Any]:
 def take(method: Method, request: Request) -> dict[str, Any]:
     """See Method.take."""
     begun = time.monotonic()
-    planned = plan(method, request)
     with store.exclusively(request.destination):
+        # Before there is room for anything else.
         for orphan in store.leftovers(request.destination):
             store.remove(orphan)
+        planned = plan(method, request)
         partial = os.path.join(request.destination, store.PARTIAL + os.path.basename(planned["path"]))
         os.mkdir(partial, 0o700)
         try:

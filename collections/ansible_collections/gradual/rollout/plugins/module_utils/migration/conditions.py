@@ -11,7 +11,7 @@ from typing import Any, Callable, Collection, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import running_sessions, terminate_sessions
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
@@ -19,15 +19,22 @@ NEEDED_LEVEL = "restored"
 _PAUSE = 0.5
 
 
-def allowed(given: Any, identity: Mapping[str, Any], ancestors: Collection[str | None], max_age: float) -> None:
+def allowed(given: Any, identity: Mapping[str, Any], ancestors: Collection[str | None], max_age: float, session: Session) -> None:
     """Fail closed (P1): a receipt is for this database, now, and proven, or nothing is changed. given: a receipt or where it lies."""
     if not given:
         raise DatabaseError("there is no receipt of a backup, so nothing is migrated; take one with gradual.rollout.backup, prove it with "
                             "gradual.rollout.backup_verify, and give its receipt (or the folder of the backup)")
     receipt = receipts.read(given) if isinstance(given, str) else receipts.checked(given, "the receipt")
     found = receipts.objections(receipt, identity, ancestors, NEEDED_LEVEL, max_age)
+    canary = receipt.get("canary")
+    if not found and canary and not records.has_canary(session, canary):
+        found.append("the row that was written for it (gradual.canary) is not in this database, so another one took its place since")
     if not found and receipt["host"] == os.uname().nodename:
         try:
+            # What was proven once may have been found damaged later.
+            now = receipts.read(receipt["path"])
+            if not receipts.reached(now, NEEDED_LEVEL):
+                found.append(f"its proof was withdrawn: {now.get('problem', 'it is at the level ' + str(now['level']))}")
             store.present_files(receipt, receipt["path"])
         except DatabaseError as error:
             found.append(str(error))

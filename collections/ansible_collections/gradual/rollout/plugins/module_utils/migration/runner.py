@@ -81,7 +81,7 @@ class Migrator:
             if self.identity["standby"]:
                 raise DatabaseError("this server is a standby (in recovery), so nothing can be migrated here; run on the primary. Nothing was changed.")
             if not self.request.rehearsal:
-                conditions.allowed(self.request.receipt, self.identity, self.adapter.ancestors(self._recorded()), self.request.max_age)
+                conditions.allowed(self.request.receipt, self.identity, self.adapter.ancestors(self._recorded()), self.request.max_age, self.session)
             self._check_way()
             wait_for_lock(self.session, shared=False, deadline=self.request.deadline)
             conditions.no_orphan(self.session)

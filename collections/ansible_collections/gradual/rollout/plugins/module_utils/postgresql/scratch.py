@@ -66,11 +66,16 @@ def orphans(parent: str) -> list[str]:
     return sorted(found)
 
 
+def sweep(parent: str) -> None:
+    """Remove what drills have left whose process died before it could do that."""
+    for orphan in orphans(parent):
+        shutil.rmtree(orphan, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def scratch_folder(parent: str) -> Iterator[str]:
     """A new folder below `parent` that goes away whatever happens, with those whose process died before it could do that."""
-    for orphan in orphans(parent):
-        shutil.rmtree(orphan, ignore_errors=True)
+    sweep(parent)
     try:
         folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
     except OSError as error:

@@ -9,6 +9,7 @@ needs no more than a reload; here its data are exchanged for the primary's. Data
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -21,12 +22,18 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 
 # What initdb makes; any other database is somebody's.
 _EMPTY = ("postgres", "template0", "template1")
+# Rows that somebody has put into the database that every cluster is born with.
+_USED = ("SELECT EXISTS (SELECT FROM pg_class c WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm') AND NOT EXISTS"
+         " (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))"
+         " OR EXISTS (SELECT FROM pg_largeobject_metadata)")
+_PASSWORD = re.compile(r"(^|\s)password\s*=|://[^/@\s]*:[^/@\s]*@|[?&]password=", re.IGNORECASE)
 _HARMLESS = ("NOTICE:", "pg_basebackup: waiting for checkpoint")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the local server says of itself. conninfo, slot: how its configuration reaches a primary, "" where it does not."""
+    """What the local server says of itself. databases: those that hold what somebody has put there; conninfo, slot: how its configuration
+    reaches a primary, "" where it does not."""
 
     recovering: bool
     databases: tuple[str, ...]
@@ -39,20 +46,25 @@ class Found:
 def observe(session: Session) -> Found:
     row = session.rows("SELECT pg_is_in_recovery(), current_setting('primary_conninfo'), current_setting('primary_slot_name'),"
                        " current_setting('data_directory')")[0]
-    databases = tuple(name for name, in session.rows("SELECT datname::text FROM pg_database ORDER BY 1"))
-    return Found(row[0], databases, row[1], row[2], row[3], server.binaries(session))
+    databases = [name for name, in session.rows("SELECT datname::text FROM pg_database ORDER BY 1")]
+    if session.value(_USED):
+        databases.append("tables in postgres")
+    return Found(row[0], tuple(databases), row[1], row[2], row[3], server.binaries(session))
 
 
 def plan(found: Found) -> list[str]:
     """What has to be done, as told; nothing for a standby. Raises DatabaseError where data would be lost."""
     if found.recovering:
         return []
+    if _PASSWORD.search(found.conninfo):
+        raise DatabaseError("primary_conninfo holds a password, which everybody could read in the process list while pg_basebackup runs; put it into a file "
+                            "(passfile=/path, mode 0600) and reload")
     taken = [name for name in found.databases if name not in _EMPTY]
     if taken:
         raise DatabaseError(
-            f"it is to be a standby, but it is a primary and holds {', '.join(taken)}, which is not thrown away. If it is the primary now, name it first in "
-            "the inventory's group of database hosts. If it was one before a failover and nothing in it is wanted any more, make an empty cluster of it "
-            "(on Debian: pg_dropcluster --stop VERSION NAME; pg_createcluster --start VERSION NAME) and run this again")
+            f"it is to be a standby, but it is a primary and holds {', '.join(taken)}, which is not thrown away. If it is the primary now, name it "
+            "first in the inventory's group of database hosts. If it was one before a failover and nothing in it is wanted any more, make an empty cluster of "
+            "it (on Debian: pg_dropcluster --stop VERSION NAME; pg_createcluster --start VERSION NAME) and run this again")
     return [f"pg_basebackup of the primary into {found.data}", "start as its standby"]
 
 
@@ -61,7 +73,7 @@ def clone(found: Found, timeout: float) -> None:
     slot = ["--slot", found.slot] if found.slot else []
     strictly(run([os.path.join(found.programs, "pg_basebackup"), "--pgdata", found.data, "--dbname", found.conninfo, *slot, "--wal-method", "stream",
                   "--checkpoint", "fast", "--no-password"], timeout=timeout), _HARMLESS)
-    with open(os.path.join(found.data, "standby.signal"), "w", encoding="ascii"):
+    with open(os.path.join(found.data, "standby.signal"), "w", encoding="utf-8"):
         pass
 
 
