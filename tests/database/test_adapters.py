@@ -191,8 +191,10 @@ def test_a_backend_killed_in_the_middle_is_tried_again_where_that_is_safe(items:
             with pytest.raises(MigrationFailed, match="it may be there without being recorded: look before you run it again"):
                 apply(items, tool, folder, deadline=60)
             assert columns(items) == {"id", "extra"}
-            step = apply(items, tool, folder)["applied"][0]
-            assert "did not end; sqitch records a revision only after the transaction that does it" in step["notes"][0]
+            with pytest.raises(MigrationFailed, match="It is not run again by itself, since it may do something twice"):
+                apply(items, tool, folder)
+            items.run("DELETE FROM gradual.migration_step WHERE adapter = 'sqitch'")
+            apply(items, tool, folder)
         else:
             step = apply(items, tool, folder, deadline=60)["applied"][0]
             assert step["attempts"] == 2

@@ -166,6 +166,12 @@ def test_no_secret_of_the_environment_is_in_any_text() -> None:
     assert "80" in text
 
 
+def test_a_password_in_the_query_of_an_address_is_one_too() -> None:
+    url = "postgresql://h/shop?user=owner&password=s3cr%2Ft&sslmode=require"
+    assert guards.address(url) == "postgresql://h/shop"
+    assert "s3cr" not in guards.scrubbed(f"{url} s3cr/t s3cr%2Ft", guards.secrets({"DATABASE_URL": url}))
+
+
 def test_the_timeouts_come_last_so_that_nothing_loosens_them() -> None:
     made = environment({"PGOPTIONS": "-c lock_timeout=0", "PGAPPNAME": "mine", "X": "1"}, guards.settings(50, 3600000, 150000))
     assert made["PGOPTIONS"].startswith("-c lock_timeout=0 -c lock_timeout=50 ")

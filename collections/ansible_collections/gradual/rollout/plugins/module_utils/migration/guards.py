@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from typing import Mapping, Sequence
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import UNKNOWN, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -108,9 +108,8 @@ def secrets(environment: Mapping[str, str]) -> list[str]:
     found = set()
     url = environment.get("DATABASE_URL", "")
     if url:
-        password = urlsplit(url).password
-        if password:
-            found |= {url, password, unquote(password)}
+        for password in _passwords(url):
+            found |= {url, password, unquote(password), quote_plus(password), quote(password, safe="")}
     for key, value in environment.items():
         if value and re.search(r"PASSWORD|SECRET|TOKEN|(^|_)KEY(_|$)|CREDENTIAL", key):
             found.add(value)
@@ -129,7 +128,13 @@ def scrubbed(text: str, hidden: Sequence[str]) -> str:
 def address(url: str) -> str:
     """The address for people: without the password."""
     parts = urlsplit(libpq_url(url))
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+
+
+def _passwords(url: str) -> list[str]:
+    """Before the host, as SQLAlchemy's users write it, or in the query, as libpq's may."""
+    parts = urlsplit(url)
+    return [one for one in (parts.password, *(value for key, value in parse_qsl(parts.query) if key in ("password", "sslpassword"))) if one]
 
 
 def lock_timeout(output: str) -> bool:

@@ -29,6 +29,10 @@ class Reverter(Migrator):
         later = sorted(other for other in applied if other in self.adapter.revisions and name in self.adapter.revisions[other].parents)
         if later:
             raise DatabaseError(f"{', '.join(later)} came after {name} and rests on it; revert that first")
+        beside = sorted(other for other in applied - {name} if set(revision.parents) & set(getattr(self.adapter.revisions.get(other), "parents", ())))
+        if beside and self.adapter.name == "alembic":
+            raise DatabaseError(f"{', '.join(beside)} branches off where {name} does, and Alembic's downgrade would take it back too; "
+                                "do it with the tool itself")
         if revision.phase != "expand":
             raise DatabaseError(f"{name} ({revision.file}) is of the phase {revision.phase}: what it took away does not come back by reverting it. "
                                 "Restore a backup beside the live cluster instead")

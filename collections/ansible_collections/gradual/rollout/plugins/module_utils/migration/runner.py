@@ -121,7 +121,10 @@ class Migrator:
                                 f"type: REINDEX INDEX CONCURRENTLY {broken[0]}")
 
     def _begin(self, revision: Revision, told: dict[str, Any]) -> None:
-        since = steps.begin(self._alive(), self.adapter, revision)
+        since = steps.unfinished(self._alive(), self.adapter, revision)
+        if since and not revision.repeatable:
+            raise DatabaseError(verdict.not_again(revision, self.adapter.name, since))
+        steps.begin(self.session, self.adapter, revision)
         if since and not (revision.transactional and not revision.recorded_apart):
             told["notes"].append(verdict.unfinished(revision, self.adapter.name, since))
         self.unsure = bool(since) and revision.recorded_apart
@@ -175,7 +178,9 @@ class Migrator:
         told["lock_waits"] += int(waited)
         lost = not waited and (bool(ended.ended) or guards.lost(ended.output))
         self.unsure = self.unsure or (lost and revision.recorded_apart)
-        again = waited or (not ended.ended and guards.passing(ended.output) and (revision.repeatable or not lost))
+        # What is not one transaction may have done a part of its work before it had to wait.
+        passing = not ended.ended and guards.passing(ended.output)
+        again = (revision.transactional or revision.repeatable) if waited else passing and (revision.repeatable or not lost)
         # A session that was killed gets one more attempt even after a long one: only waits for others are what the deadline is for.
         if again and recorded == before and (spent < self.request.deadline or (not waited and told["attempts"] == 1)):
             if not waited:

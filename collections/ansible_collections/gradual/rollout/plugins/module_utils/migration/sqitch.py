@@ -83,7 +83,7 @@ class Sqitch(Graph):
             whole = bool(statements) and re.match(r"BEGIN\b", statements[0], re.I) and re.match(r"COMMIT\b", statements[-1], re.I)
             found[change.unique] = Revision(
                 change.unique, before, sql_text.told(text, file)["phase"], change.note, sql_text.concurrent(statements), file, sql_text.words(statements),
-                bool(whole), recorded_apart=True, repeatable=not whole, sha256=sha256(content))
+                bool(whole), recorded_apart=True, repeatable=bool(sql_text.concurrent(statements)), sha256=sha256(content))
             before = (change.unique,)
         return found
 

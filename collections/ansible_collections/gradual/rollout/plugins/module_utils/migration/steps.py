@@ -56,15 +56,21 @@ def remember(session: Session, adapter: Adapter, applied: Sequence[str]) -> list
     return new
 
 
-def begin(session: Session, adapter: Adapter, revision: Revision) -> str | None:
-    """Record that a step begins. Returns when an earlier attempt at it began that nobody saw end, or None."""
-    records.ensure(session)
+def unfinished(session: Session, adapter: Adapter, revision: Revision) -> str | None:
+    """When an earlier attempt at a step began that nobody saw end, or None."""
+    if session.value("SELECT to_regclass(%s)::text", (_TABLE,)) is None:
+        return None
     before = session.value(f"SELECT date_trunc('second', begun_at)::text FROM {_TABLE} WHERE adapter = %s AND revision = %s AND applied_at IS NULL",
                            (adapter.name, revision.revision))
+    return None if before is None else str(before)
+
+
+def begin(session: Session, adapter: Adapter, revision: Revision) -> None:
+    """Record that a step begins."""
+    records.ensure(session)
     session.run(f"INSERT INTO {_TABLE} (adapter, revision, sha256, phase) VALUES (%s, %s, %s, %s) ON CONFLICT (adapter, revision) DO UPDATE"
                 " SET sha256 = excluded.sha256, phase = excluded.phase, begun_at = now(), applied_at = NULL, seconds = NULL",
                 (adapter.name, revision.revision, revision.sha256, revision.phase))
-    return None if before is None else str(before)
 
 
 def finish(session: Session, adapter: Adapter, revision: Revision, seconds: float) -> None:

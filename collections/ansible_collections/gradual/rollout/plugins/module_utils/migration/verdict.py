@@ -51,6 +51,14 @@ def unfinished(revision: Revision, tool: str, since: str) -> str:
             "without being recorded")
 
 
+def not_again(revision: Revision, tool: str, since: str) -> str:
+    """An error on a step that may be done already, and would do harm when it is done twice."""
+    forget = f"DELETE FROM gradual.migration_step WHERE adapter = '{tool}' AND revision = '{revision.revision}'"
+    return (f"Revision {revision.revision} ({revision.file}): {unfinished(revision, tool, since)}. It is not run again by itself, since it may do something "
+            f"twice. Look: if what it does is there, record it with the tool ({tool} deploy --log-only --to-change {revision.revision}); if not, type in the "
+            f"database: {forget}. Then run the same command again")
+
+
 def notes(found: Sequence[str]) -> str:
     """Those notes on a failed step without which its message would mislead, as sentences."""
     told = [f"Gradual {note}." for note in found if note.startswith("dropped")]
