@@ -44,7 +44,7 @@ class State:
         """A new revision, which may drop what it makes again."""
         self.phase = read.source.phase
         self.added, self.unproven = {}, {}
-        self.created = {made for statement in read.statements for made in _made(statement.node) if made[0] not in ("table", "type")}
+        self.created = {made for statement in read.statements for made in _made(statement) if made[0] not in ("table", "type")}
 
 
 def rules(statement: Statement, state: State, alone: bool) -> set[str]:
@@ -61,7 +61,7 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
     touched = [table for _mode, table in locks(node)]
     if touched and all(("table", table) in state.created for table in touched):
         state.harmless |= found - {"ban-concurrent-index-creation-in-transaction", "concurrently-not-alone"} | tables.ABOUT_TABLES
-    state.created.update(_made(node))
+    state.created.update(_made(statement))
     if state.phase != "expand":
         state.harmless |= EXPAND_ONLY
     return found - state.harmless
@@ -83,11 +83,12 @@ def _concurrent(node: Any) -> bool:
     return kind in ("IndexStmt", "DropStmt") and bool(node.concurrent)
 
 
-def _made(node: Any) -> Iterator[tuple[str, str]]:
+def _made(statement: Statement) -> Iterator[tuple[str, str]]:
     """(kind, name) of what a statement makes; a trigger is named with its table."""
+    node = statement.node
     kind = type(node).__name__
     # What was there already is not made, and may be as large as it likes.
-    if getattr(node, "if_not_exists", False):
+    if not statement.certain or getattr(node, "if_not_exists", False):
         return
     if kind == "CreateStmt":
         yield "table", name(node.relation)

@@ -19,10 +19,10 @@ _BOUND = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)\b(?!:)")
 
 @dataclass(frozen=True)
 class Literal:
-    """A call that executes SQL: lines from first to last; `sql` is None where the text is not written out."""
+    """A call that executes SQL: the line where it begins, (line, column) where it ends; `sql` is None where the text is not written out."""
 
-    first: int
-    last: int
+    line: int
+    end: tuple[int, int]
     sql: str | None
 
 
@@ -32,19 +32,26 @@ def literals(source: str, file: str) -> list[Literal]:
     known = _constants(tree)
     found = []
     for node in _walk(tree):
-        if isinstance(node, ast.Call) and _name(node.func) in _EXECUTING and node.args:
-            sql = _text(node.args[0], known)
-            found.append(Literal(node.lineno, node.end_lineno or node.lineno, None if sql is None else _BOUND.sub("NULL", sql)))
+        given = [*node.args, *(one.value for one in node.keywords)] if isinstance(node, ast.Call) and _name(node.func) in _EXECUTING else []
+        if isinstance(node, ast.Call) and given:
+            sql = _text(given[0], known)
+            found.append(Literal(node.lineno, _end(node), None if sql is None else _BOUND.sub("NULL", sql)))
     return found
 
 
-def operations(source: str, file: str) -> Iterator[tuple[int, str]]:
-    """(line, call) of what is done by Alembic's own operations, whose SQL only Alembic can write."""
+def operations(source: str, file: str) -> Iterator[tuple[int, tuple[int, int], str]]:
+    """(line, (line, column) where the call ends, call) of what is done by Alembic's own operations, whose SQL only Alembic can write."""
     for node in _walk(ast.parse(source, file)):
         called = node.func if isinstance(node, ast.Call) else None
         owner = called.value if isinstance(called, ast.Attribute) else None
-        if isinstance(called, ast.Attribute) and isinstance(owner, ast.Name) and owner.id in ("op", "batch_op", "batch") and called.attr not in _QUIET:
-            yield called.lineno, f"{owner.id}.{called.attr}"
+        if not isinstance(node, ast.Call) or not isinstance(called, ast.Attribute) or called.attr in _QUIET:
+            continue
+        if isinstance(owner, ast.Name) and owner.id in ("op", "batch_op", "batch"):
+            yield called.lineno, _end(node), f"{owner.id}.{called.attr}"
+
+
+def _end(node: ast.Call) -> tuple[int, int]:
+    return node.end_lineno or node.lineno, node.end_col_offset or 0
 
 
 def autocommits(source: str, file: str) -> bool:

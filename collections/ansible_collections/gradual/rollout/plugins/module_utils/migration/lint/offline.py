@@ -6,7 +6,8 @@ Revision files are the release's code. They run here without privileges where we
 may open no connection and start no program. That keeps accidents off; it is no jail for hostile code, which would run on every host anyway.
 
 In: JSON on standard input, {directory, files: [[revision, path]], uid, gid (null: stay who we are)}.
-Out: one JSON line a revision, {revision, writes: [[sql, line, transaction]], asked: bool, failed: [line, reason] or null}.
+Out: one JSON line a revision, {revision, writes: [[sql, line, transaction]], wrote, made: [[line, column]], asked: bool, failed: [line, reason] or null}.
+made: where each call in the file ends that was made; wrote: of those, the ones during which a statement was written.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import io
 import json
 import os
 import sys
+from types import FrameType
 from typing import Any, Iterator
 
 MOST_WRITES = 20_000
@@ -100,6 +102,8 @@ class Tape(io.StringIO):
         super().__init__()
         self.file, self.asked = file, False
         self.writes: list[tuple[str, int, int | None]] = []
+        self.wrote: set[tuple[int, int]] = set()
+        self.made: set[tuple[int, int]] = set()
         self.transaction: int | None = 1
         self.count = 1
 
@@ -120,9 +124,22 @@ class Tape(io.StringIO):
         frame = sys._getframe(1)
         while frame is not None:
             if frame.f_code.co_filename == self.file:
+                self.wrote.add(place(frame))
                 return frame.f_lineno
             frame = frame.f_back  # type: ignore[assignment]
         return 1
+
+    def called(self, frame: FrameType, event: str, _what: Any) -> None:
+        """For sys.setprofile: remember the calls that the revision's file makes."""
+        caller = frame.f_back if event == "call" else frame if event == "c_call" else None
+        if caller is not None and caller.f_code.co_filename == self.file:
+            self.made.add(place(caller))
+
+
+def place(frame: FrameType) -> tuple[int, int]:
+    """(line, column) where the call ends that a frame is in the middle of: no two calls end at the same place."""
+    _first, last, _begin, end = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+    return last or 0, end or 0
 
 
 def play(revision: str, file: str, number: int) -> dict[str, Any]:
@@ -144,10 +161,14 @@ def play(revision: str, file: str, number: int) -> dict[str, Any]:
         module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
         with Operations.context(context):
             spec.loader.exec_module(module)  # type: ignore[union-attr]
+            sys.setprofile(tape.called)
             module.upgrade()
     except (Exception, SystemExit) as error:
         failed = [_line_of(error, file), " ".join(f"{type(error).__name__}: {error}".split())[:300]]
-    return {"revision": revision, "writes": tape.writes, "asked": tape.asked, "failed": failed}
+    finally:
+        sys.setprofile(None)
+    told = {"writes": tape.writes, "wrote": sorted(tape.wrote), "made": sorted(tape.made), "asked": tape.asked, "failed": failed}
+    return {"revision": revision, **told}
 
 
 def _line_of(error: BaseException, file: str) -> int:

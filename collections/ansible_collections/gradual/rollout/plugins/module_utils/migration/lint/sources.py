@@ -80,32 +80,41 @@ def _played(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, di
 
 
 def _alembic(directory: str, revision: Revision, played: dict[str, Any] | None, ended: str) -> Source:
+    """What offline mode wrote, and what stands in the file that it did not come to: a branch that it did not take, what an exception cut off."""
     text = _text(directory, revision.file)
-    if played is not None and not played["asked"] and not played["failed"]:
-        return Source(revision.revision, revision.phase, revision.file, tuple(Piece(*one) for one in played["writes"]))
     unseen = []
     writes = played["writes"] if played else []
+    where = "which offline mode did not come to"
     if played is None:
         unseen.append(Unseen("unseen", 1, f"only what stands in the file as text was read: {ended}"))
-        unseen += [Unseen("unseen", line, call) for line, call in operations(text, revision.file)]
     elif played["failed"]:
         line, reason = played["failed"]
         unseen.append(Unseen("unseen", line, f"offline mode ended here ({reason}); of what comes after it, only what stands in the file as text was read"))
+    else:
+        where = "in a branch that offline mode did not take"
     if played is not None and played["asked"]:
         unseen.append(Unseen("asks-database", min([one[1] for one in writes] or [1]), "op.get_bind()"))
-    visited = {int(one[1]) for one in writes}
-    more, blind = _unvisited(literals(text, revision.file), visited, autocommits(text, revision.file))
-    return Source(revision.revision, revision.phase, revision.file, (*(Piece(*one) for one in writes), *more), (*unseen, *blind))
+    made = _places(played, "made")
+    unseen += [Unseen("unseen", line, f"{call}, {where}") for line, end, call in operations(text, revision.file) if end not in made]
+    more, blind = _unvisited(literals(text, revision.file), _places(played, "wrote"), autocommits(text, revision.file), where)
+    # What was made because of an answer may be there already when the answer is another one.
+    certain = played is not None and not played["asked"]
+    pieces = [Piece(sql, line, transaction, certain) for sql, line, transaction in writes]
+    return Source(revision.revision, revision.phase, revision.file, (*pieces, *more), (*unseen, *blind))
 
 
-def _unvisited(found: Sequence[Literal], visited: set[int], autocommit: bool) -> tuple[list[Piece], list[Unseen]]:
-    """Calls of the file that offline mode did not come to: their SQL where it is written out, else that it was not seen."""
+def _places(played: dict[str, Any] | None, which: str) -> set[tuple[int, int]]:
+    return {(line, column) for line, column in played[which]} if played else set()
+
+
+def _unvisited(found: Sequence[Literal], wrote: set[tuple[int, int]], autocommit: bool, where: str) -> tuple[list[Piece], list[Unseen]]:
+    """Calls of the file that wrote nothing in offline mode: their SQL where it is written out, else that it was not seen."""
     pieces, blind = [], []
     for call in found:
-        if visited & set(range(call.first, call.last + 1)):
+        if call.end in wrote:
             continue
         if call.sql is None:
-            blind.append(Unseen("unseen", call.first, "SQL that is put together at run time, in a line that offline mode did not come to"))
+            blind.append(Unseen("unseen", call.line, f"SQL that is put together at run time, {where}"))
         else:
-            pieces.append(Piece(call.sql, call.first, None if autocommit else 1))
+            pieces.append(Piece(call.sql, call.line, None if autocommit else 1, certain=False))
     return pieces, blind

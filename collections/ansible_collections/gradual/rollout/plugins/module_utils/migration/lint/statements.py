@@ -25,11 +25,15 @@ MISSING = "migration_lint reads SQL with pglast, which the Python that runs Ansi
 
 @dataclass(frozen=True)
 class Piece:
-    """SQL of a revision: its text, the line of the revision's file in which it begins, and which of the tool's transactions is open then (None: none)."""
+    """SQL of a revision: its text, the line of the revision's file in which it begins, and which of the tool's transactions is open then (None: none).
+
+    certain: whether it runs whatever the database holds.
+    """
 
     sql: str
     line: int
     transaction: int | None = 1
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,17 @@ class Source:
 
 @dataclass
 class Statement:
-    """One statement. `transaction`: the one that it is in, None outside of any (those that the SQL itself begins are negative); `nested`: in a DO block."""
+    """One statement. `transaction`: the one that it is in, None outside of any (those that the SQL itself begins are negative); `nested`: in a DO block.
+
+    certain: it runs whatever the database holds, so that what it makes was not there before.
+    """
 
     sql: str
     line: int
     node: Any
     transaction: int | None
     nested: bool = False
+    certain: bool = True
 
 
 @dataclass
@@ -86,7 +94,7 @@ def read(source: Source) -> Read:
                 count += 1
             elif node is not None:
                 inside = -count if begun else piece.transaction
-                found.statements.append(Statement(sql, line, node, inside))
+                found.statements.append(Statement(sql, line, node, inside, certain=piece.certain))
                 if isinstance(node, ast.DoStmt):
                     found.statements += _block(sql, line, inside, node, found)
     return found
@@ -133,7 +141,7 @@ def _block(sql: str, line: int, transaction: int | None, node: Any, found: Read)
     for text, offset in _queries(tree, 1, found, first):
         inner = _parsed(text, first + offset - 1, found)
         if inner is not None:
-            yield Statement(text, first + offset - 1, inner, transaction, nested=True)
+            yield Statement(text, first + offset - 1, inner, transaction, nested=True, certain=False)
 
 
 def _queries(tree: Any, line: int, found: Read, first: int) -> Iterator[tuple[str, int]]:

@@ -61,7 +61,7 @@ def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
                 state.harmless.add("drop-in-expand")
         elif what == "AT_AddColumn":
             yield from _add_column(table, definition, state)
-            if command.missing_ok:
+            if command.missing_ok or not statement.certain:
                 # It may have been there, with whatever the release before writes into it.
                 state.added.pop((table, str(definition.colname)), None)
         elif what == "AT_AddConstraint":
@@ -168,7 +168,7 @@ def _add_constraint(table: str, constraint: Any, statement: Statement, state: St
         else:
             yield "adding-foreign-key-constraint" if kind == "CONSTR_FOREIGN" else "constraint-missing-not-valid"
             state.harmless.add("constraint-missing-not-valid" if kind == "CONSTR_FOREIGN" else "")
-        _remember(table, constraint, state)
+        _remember(table, constraint, statement, state)
     else:
         return
     # Where all columns are this revision's own, old code cannot break it: it does not write them.
@@ -178,13 +178,13 @@ def _add_constraint(table: str, constraint: Any, statement: Statement, state: St
         yield "constraint-in-expand"
 
 
-def _remember(table: str, constraint: Any, state: State) -> None:
+def _remember(table: str, constraint: Any, statement: Statement, state: State) -> None:
     """A check that a column is not null makes a later SET NOT NULL quick (since PostgreSQL 12), once it is valid."""
     test = constraint.raw_expr
     if type(test).__name__ == "NullTest" and test.nulltesttype.name == "IS_NOT_NULL" and type(test.arg).__name__ == "ColumnRef":
         column = str(test.arg.fields[-1].sval)
         state.checks[(table, str(constraint.conname))] = column
-        if not constraint.skip_validation:
+        if statement.certain and not constraint.skip_validation:
             state.proven.add((table, column))
 
 
@@ -193,7 +193,7 @@ def _validate(table: str, constraint: str, statement: Statement, state: State) -
     if added_in is not None and added_in == statement.transaction:
         yield "validate-in-same-transaction"
         state.harmless.add("constraint-missing-not-valid")
-    if (table, constraint) in state.checks:
+    if statement.certain and (table, constraint) in state.checks:
         state.proven.add((table, state.checks[(table, constraint)]))
 
 
