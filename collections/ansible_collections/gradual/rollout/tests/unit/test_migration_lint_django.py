@@ -51,3 +51,38 @@ def test_operations_of_django(tmp_path: Path, operation: str, wanted: list[str])
     django(tmp_path, operation)
     found = judge.lint("django", str(tmp_path), ".", "shop.0001_first")["findings"]
     assert [one["rule"] for one in found] == wanted
+
+
+STATE = "migrations.SeparateDatabaseAndState("
+
+
+@pytest.mark.parametrize(
+    ("operation", "wanted"),
+    [
+        (f'{STATE}[migrations.RunSQL("DROP TABLE orders")], [])', ["unseen"]),
+        (f"{STATE}**lists)", ["unseen"]),
+        (f'{STATE}database_operations=BASE)', ["unseen"]),
+        (f'{STATE}state_operations=[migrations.CreateModel("Order", [])]), migrations.RemoveField("order", "note")', ["drop-in-expand"]),
+        (f'{STATE}database_operations=[migrations.CreateModel("Order", [])]), migrations.RemoveField("order", "note")', []),
+        ('migrations.DeleteModel("Order"), migrations.CreateModel("Order", [])', ["drop-in-expand"]),
+        ("*others()", ["unseen"]),
+        ("FIRST", ["unseen"]),
+        ("]\noperations += [FIRST", ["unseen"]),
+        ("]\noperations.append(FIRST)\n[", ["unseen"]),
+        ("] + [FIRST", ["unseen"]),
+        ("migrations.RunSQL(one) for one in SQL", ["unseen"]),
+    ],
+)
+def test_operations_of_django_that_are_hidden(tmp_path: Path, operation: str, wanted: list[str]) -> None:
+    django(tmp_path, operation)
+    file = tmp_path / "shop/migrations/0001_first.py"
+    file.write_text(file.read_text().replace("\n        ]", "\n    ]").replace("\n        operations", "\n    operations").replace("\n        [", "\n    ["))
+    found = judge.lint("django", str(tmp_path), ".", "shop.0001_first")["findings"]
+    assert [one["rule"] for one in found] == wanted
+
+
+def test_a_list_that_comes_from_elsewhere_is_not_seen(tmp_path: Path) -> None:
+    django(tmp_path, "")
+    file = tmp_path / "shop/migrations/0001_first.py"
+    file.write_text(file.read_text().replace("operations = [\n\n    ]", "from shared import operations"))
+    assert [one["rule"] for one in judge.lint("django", str(tmp_path), ".", "shop.0001_first")["findings"]] == ["unseen"]

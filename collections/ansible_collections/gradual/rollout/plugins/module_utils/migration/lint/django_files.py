@@ -22,6 +22,9 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "AlterModelTable": ("rename-in-expand",), "RemoveField": ("drop-in-expand",), "DeleteModel": ("drop-in-expand",), "RenameIndex": (),
 }  # fmt: skip
 
+# What changes a list after it was written.
+_GROWING = frozenset(("append", "extend", "insert"))
+
 
 def source(revision: Revision, text: str) -> Source:
     """A migration file: SQL of RunSQL as pieces, operations as findings of their own."""
@@ -29,8 +32,10 @@ def source(revision: Revision, text: str) -> Source:
     unseen: list[Unseen] = []
     tree = ast.parse(text, revision.file)
     transaction = 1 if revision.transactional else None
-    new = {_model(one) for one in _operations(tree, "CreateModel")}
-    for call in _operations(tree):
+    new: set[str] = set()
+    calls, hidden = _operations(tree)
+    unseen += [Unseen("unseen", line, "operations that are not written out") for line in hidden]
+    for call, touches in calls:
         name = _name(call)
         if name == "RunSQL":
             found = list(_sql(call))
@@ -38,30 +43,52 @@ def source(revision: Revision, text: str) -> Source:
             unseen += [Unseen("unseen", line, "RunSQL whose SQL is not written out") for sql, line in found if sql is None]
         elif name == "SeparateDatabaseAndState":
             # What is in its database_operations is walked too; state_operations touch nothing, and are judged all the same.
-            continue
+            if call.args or any(one.arg is None for one in call.keywords):
+                unseen.append(Unseen("unseen", call.lineno, "SeparateDatabaseAndState whose lists are not named; write database_operations= by name"))
         elif name == "AddField":
             unseen += [Unseen(rule, call.lineno, ast.unparse(call)) for rule in _add_field(call) if _model(call) not in new]
         elif name in OPERATIONS:
             unseen += [Unseen(rule, call.lineno, ast.unparse(call)) for rule in OPERATIONS[name] if _model(call) not in new]
+            # What only Django's state is told of was there before.
+            new |= {_model(call)} if name == "CreateModel" and touches else set()
         else:
             unseen.append(Unseen("unseen", call.lineno, f"{name}: {ast.unparse(call)}"))
-    if not list(_operations(tree)) and "operations" not in text:
-        unseen.append(Unseen("unseen", 1, "no list of operations"))
     return Source(revision.revision, revision.phase, revision.file, tuple(pieces), tuple(unseen))
 
 
-def _operations(tree: ast.AST, only: str = "") -> Iterator[ast.Call]:
-    """Calls that stand in lists named operations or database_operations."""
+def _operations(tree: ast.AST) -> tuple[list[tuple[ast.Call, bool]], list[int]]:
+    """(call, whether it touches the database) for each operation in its order, and the lines of lists that are not written out as one of calls."""
+    calls: list[tuple[ast.Call, bool]] = []
+    hidden: list[int] = []
+    lists: list[tuple[ast.expr, bool]] = []
+    stored, plain = set(), set()
     for node in ast.walk(tree):
-        value: ast.expr | None = None
-        if isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            value = node.value if any(isinstance(one, ast.Name) and one.id == "operations" for one in targets) else None
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if _is_list(target):
+                    plain.add(target)
+                    lists.append((node.value, True))
         elif isinstance(node, ast.keyword) and node.arg in ("database_operations", "state_operations"):
-            value = node.value
-        for one in value.elts if isinstance(value, (ast.List, ast.Tuple)) else ():
-            if isinstance(one, ast.Call) and only in ("", _name(one)):
-                yield one
+            lists.append((node.value, node.arg == "database_operations"))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _GROWING and _is_list(node.func.value):
+            hidden.append(node.lineno)
+        if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store) and _is_list(node):
+            stored.add(node)
+        elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load) and _is_list(node.value):
+            hidden.append(node.lineno)
+    for value, touches in lists:
+        if not isinstance(value, (ast.List, ast.Tuple)):
+            hidden.append(value.lineno)
+            continue
+        calls += [(one, touches) for one in value.elts if isinstance(one, ast.Call)]
+        hidden += [one.lineno for one in value.elts if not isinstance(one, ast.Call)]
+    hidden += [one.lineno for one in stored - plain]
+    return sorted(calls, key=lambda one: (one[0].lineno, one[0].col_offset)), sorted(hidden if plain else [*hidden, 1])
+
+
+def _is_list(node: ast.expr) -> bool:
+    """Whether it is the list of a migration: operations in its class, Migration.operations outside."""
+    return isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in ("operations", "Migration.operations")
 
 
 def _name(call: ast.Call) -> str:
