@@ -189,6 +189,19 @@ def test_sqitch_in_the_order_of_its_plan(release: Path) -> None:
     assert rules(release, "sqitch", "db") == [("zebra", "require-concurrent-index-creation"), ("apple", "unseen")]
 
 
+def test_sqitch_judges_the_rework_of_a_change_that_the_database_has(release: Path) -> None:
+    folder = release / "db"
+    (folder / "deploy").mkdir(parents=True)
+    (folder / "sqitch.plan").write_text(
+        "%syntax-version=1.0.0\n%project=shop\n\norders 2026-01-01T00:00:00Z A <a@b> # first\n@v1 2026-01-02T00:00:00Z A <a@b> # tag\n"
+        "orders [orders@v1] 2026-01-03T00:00:00Z A <a@b> # reworked\n"
+    )
+    (folder / "deploy/orders@v1.sql").write_text("-- gradual: phase=expand\nTRUNCATE o;\n")
+    (folder / "deploy/orders.sql").write_text("-- gradual: phase=expand\nDROP TABLE o;\n")
+    assert rules(release, "sqitch", "db", recorded=["orders"]) == [("orders", "drop-in-expand")]
+    assert rules(release, "sqitch", "db", recorded=["orders", "orders"]) == []
+
+
 FOUND = [{"revision": "1", "rule": "whole-table-delete", "level": "error"}, {"revision": "1", "rule": "truncate", "level": "error"}]
 GOOD = {"revision": "1", "rule": "whole-table-delete", "reason": "the table is not used yet", "until": "2027-01-15"}
 

@@ -66,6 +66,9 @@ class Adapter(Protocol):
     def recorded(self, session: Session) -> list[str]:
         """What the tool's table in the database holds, read over that session."""
 
+    def named(self, names: Sequence[str]) -> list[str]:
+        """What the tool's table holds, as revision_info read it without a release, by the names of the revisions."""
+
     def position(self, recorded: Sequence[str]) -> str | None:
         """Where the database stands, in a word, as a receipt has it; None for the empty beginning."""
 

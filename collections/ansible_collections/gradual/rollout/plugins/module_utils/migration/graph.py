@@ -21,6 +21,10 @@ class Graph:
     directory: str
     revisions: Mapping[str, Revision]
 
+    def named(self, names: Sequence[str]) -> list[str]:
+        """What the tool's table holds, as the revisions here are named."""
+        return list(names)
+
     def position(self, recorded: Sequence[str]) -> str | None:
         return recorded[-1] if recorded else None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from typing import Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import sql_text
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Command, Revision
@@ -45,9 +46,12 @@ class Sqitch(Graph):
         self.revisions = self._read()
 
     def recorded(self, session: Session) -> list[str]:
+        return self.named(revisions.sqitch(session, self.project))
+
+    def named(self, names: Sequence[str]) -> list[str]:
         """A reworked change is in the registry once more each time: the first one there is the first one of the plan."""
         found: list[str] = []
-        for name in revisions.sqitch(session, self.project):
+        for name in names:
             same = [one.unique for one in self.changes if one.name == name]
             before = sum(one in same for one in found)
             found.append(same[before] if before < len(same) else name)

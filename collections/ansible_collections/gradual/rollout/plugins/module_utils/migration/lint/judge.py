@@ -37,7 +37,7 @@ def lint(
     if statements.pglast is None:
         raise DatabaseError(MISSING.format(python=sys.executable))
     tool = adapters.of(adapter, directory, path)
-    pending = tool.pending(recorded or [], target)
+    pending = tool.pending(tool.named(recorded or []), target)
     ahead = {one.revision for one in pending}
     # What went before is read too, for what it has proven. Where migrations were squashed, it is not simply the rest.
     road = [*(one for one in tool.pending([], target) if one.revision not in ahead), *pending]
