@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from .server import PASSWORD, RUN_AS, Shop, revision
 
 ROOT = Path(__file__).parents[2]
 NEW, OLD = "b" * 64, "a" * 64
-FILL = {"name": "total-in-cents", "table": "orders", "set": "cents = total * 100", "where": "cents IS NULL", "batch": 200, "pause_ms": 1}
+FILL = {"name": "total-in-cents", "table": "orders", "set": "cents = total * 100", "where": "cents IS NULL AND extra IS NOT NULL", "batch": 200, "pause_ms": 1}
 
 
 @contextlib.contextmanager
@@ -63,31 +63,41 @@ class Fleet:
             "rollout_prometheus": "http://127.0.0.1:1", "report_copy_to": str(folder / "reports")}
 
     def finished(self, hours_ago: float) -> None:
-        """The ledger of a rollout that brought 2.0.0 to both hosts and ended so long ago."""
+        """The ledger of two rollouts: 1.0.0 expanded the schema and left rows to fill in; 2.0.0, which has nothing but code, ended so long ago."""
         book = Ledger()
         book.now = time.time() - hours_ago * 3600 - 60
-        manifest = {"application": "shop", "version": "2.0.0", "artifact": {"url": "https://x/y.tar.gz", "sha256": NEW}, "features": [],
-                    "migrations": {"adapter": "alembic", "path": "migrations", "target": "0001", "backfills": [FILL]},
-                    "backup": {"method": "dump", "level": "restored"}, "on_abort": "release"}
-        before = {"version": "1.0.0", "digest": OLD}
-        released: dict[str, Any] = {"from": before, "to": {"version": "2.0.0", "digest": NEW}}
-        migrated: dict[str, Any] = {"from": "0001", "to": "0001"}
-        book.add("rollout.started", manifest=manifest, digest="0" * 64, plan=[], hosts={"app1": before, "app2": before})
-        book.add("migration.applied", **migrated)
-        for host in ("app1", "app2"):
-            book.add("host.drained", host=host)
-            book.add("host.released", host=host, **released)
-        book.add("rollout.finished", outcome="completed")
-        (self.folder / "ledger").mkdir(exist_ok=True)
-        (self.folder / "ledger" / "ledger.jsonl").write_bytes(book.content)
+        for version, digest, backfills in (("1.0.0", OLD, [FILL]), ("2.0.0", NEW, [])):
+            book.rollout = f"shop-{version}"
+            manifest = {"application": "shop", "version": version, "artifact": {"url": "https://x/y.tar.gz", "sha256": digest}, "features": [],
+                        "migrations": {"adapter": "alembic", "path": "migrations", "target": "0001", "backfills": backfills},
+                        "backup": {"method": "dump", "level": "restored"}, "on_abort": "release"}
+            before = {"version": "1.0.0", "digest": OLD}
+            released: dict[str, Any] = {"from": before, "to": {"version": version, "digest": digest}}
+            migrated: dict[str, Any] = {"from": "0001", "to": "0001"}
+            book.add("rollout.started", manifest=manifest, digest="0" * 64, plan=[], hosts={"app1": before, "app2": before})
+            book.add("migration.applied", **migrated)
+            for host in ("app1", "app2"):
+                book.add("host.drained", host=host)
+                book.add("host.released", host=host, **released)
+            book.add("rollout.finished", outcome="completed")
+        self.write(book.content)
+        self.book = book
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "ledger" / "ledger.jsonl"
+
+    def write(self, content: bytes) -> None:
+        self.record.parent.mkdir(exist_ok=True)
+        self.record.write_bytes(content)
 
     def state(self) -> dict[str, Any]:
         found = replay.state(ledger.read(str(self.folder / "ledger")).lines, now=time.time())
         assert found is not None
         return found
 
-    def play(self, playbook: str, *words: str, **variables: Any) -> tuple[int, str]:
-        """The playbook itself, with the throwaway server's address as its modules' defaults."""
+    def play(self, playbook: str, *words: str, between: Sequence[dict[str, Any]] = (), **variables: Any) -> tuple[int, str]:
+        """The playbook itself, with the throwaway server's address as its modules' defaults. between: tasks after the first one of its last play."""
         plays = yaml.safe_load((ROOT / "playbooks" / playbook).read_text())
         server = {"socket_directory": str(self.shop.server.folder), "port": self.shop.server.port, "run_as": RUN_AS}
         for one in plays:
@@ -95,6 +105,7 @@ class Fleet:
                 "gradual.rollout.backup": {**server, "reserve_mib": 10}, "gradual.rollout.migration": server, "gradual.rollout.backfill": server,
                 "gradual.rollout.backup_verify": {"run_as": RUN_AS, "scratch": str(self.shop.server.folder), "reserve_mib": 10},
                 "gradual.rollout.database_sessions_info": server}
+        plays[-1]["tasks"][1:1] = between
         (self.folder / playbook).write_text(yaml.safe_dump(plays))
         done = subprocess.run(
             [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.folder / "hosts.yml"),
@@ -128,7 +139,7 @@ def test_everything_that_speaks_against_it_is_told_and_nothing_is_changed(fleet:
     with running(NEW) as new, running(OLD) as old, Session({"dsn": url}, "shop/1.0.0") as session:
         pid = session.value("SELECT pg_backend_pid()")
         fleet.inventory(app1=new, app2=old)
-        before = (fleet.folder / "ledger" / "ledger.jsonl").read_bytes()
+        before = fleet.record.read_bytes()
         status, said = fleet.play("contract.yml")
         assert status != 0
         for one in ("app2 runs 1.0.0, not 2.0.0", f"pid {pid} (shop_app, shop/1.0.0, from app1: it says that it is of 1.0.0)",
@@ -139,7 +150,7 @@ def test_everything_that_speaks_against_it_is_told_and_nothing_is_changed(fleet:
         status, said = fleet.play("contract.yml", "--limit", "app1,db1", contract_confirm="2.0.0")
         assert status != 0
         assert "app2 was left out of this run, so it counts as old; run without --limit" in said
-    assert (fleet.folder / "ledger" / "ledger.jsonl").read_bytes() == before
+    assert fleet.record.read_bytes() == before
     assert "extra" in columns(fleet.shop)
     assert not Path(fleet.shop.backups).exists()
 
@@ -179,3 +190,40 @@ def test_filled_in_then_contracted_then_no_way_back(fleet: Fleet) -> None:
         # The users are safe and nothing is left to take back, so the next release can be rolled out.
         assert (again["contracted"], again["open"], again["outcome"], again["returned"]["left"]) == (True, False, "returned", [])
         assert [one["now"] for one in again["hosts"].values()] == ["released", "released"]
+
+
+def test_what_changes_while_it_is_looked_at_is_seen(fleet: Fleet) -> None:
+    fleet.finished(hours_ago=80)
+    fleet.shop.as_owner("UPDATE orders SET cents = 0")
+    with running(NEW) as new:
+        fleet.inventory(app1=new, app2=new)
+        status, said = fleet.play("backfill.yml")
+        assert status == 0, said[-3000:]
+        # Somebody takes the rollout back, and has done so before the lease can be taken.
+        looked_at = fleet.record.read_bytes()
+        for event, data in (("host.returned", {"host": "app1"}), ("return.finished", {"left": []}), ("rollout.finished", {"outcome": "returned"})):
+            fleet.book.add(event, **data)
+        (fleet.folder / "taken-back").write_bytes(fleet.book.content)
+        taken_back = {"name": "Take it back", "ansible.builtin.copy": {"src": str(fleet.folder / "taken-back"), "dest": str(fleet.record), "mode": "0600"}}
+        status, said = fleet.play("contract.yml", between=[taken_back], contract_confirm="2.0.0")
+        assert status != 0
+        assert "shop-2.0.0 was changed while it was looked at (it is returned now)" in " ".join(said.split()), said[-3000:]
+        assert not fleet.state()["lease"]["held"]
+        assert not Path(fleet.shop.backups).exists()
+        # A job of the old release connects once the sessions have been looked at, and stays.
+        fleet.write(looked_at)
+        url = f"postgresql://shop_app:{PASSWORD}@127.0.0.1:{fleet.shop.server.port}/{fleet.shop.name}"
+        stays = ("import pathlib, sys, time, psycopg; kept = psycopg.connect(sys.argv[1], application_name='shop/1.0.0'); "
+                 "pathlib.Path(sys.argv[2]).touch(); time.sleep(300)")
+        command = [sys.executable, "-c", stays, url, str(fleet.folder / "connected")]
+        connecting: list[dict[str, Any]] = [
+            {"name": "Connect", "ansible.builtin.command": {"argv": command}, "async": 300, "poll": 0, "changed_when": True},
+            {"name": "Wait until it is", "ansible.builtin.wait_for": {"path": str(fleet.folder / "connected"), "timeout": 60}}]
+        status, said = fleet.play("contract.yml", between=connecting, contract_confirm="2.0.0")
+        fleet.shop.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'shop/1.0.0'")
+        assert status != 0
+        assert "it says that it is of 1.0.0" in said, said[-3000:]
+    found = fleet.state()
+    assert (found["contracted"], found["contract"], found["lease"]["held"]) == (False, None, False)
+    assert found["receipt"]["level"] == "restored"
+    assert "extra" in columns(fleet.shop)

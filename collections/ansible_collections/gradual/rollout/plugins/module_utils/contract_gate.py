@@ -20,6 +20,7 @@ def contract_objections(
     rollout: Mapping[str, Any],
     hosts: Mapping[str, Mapping[str, Any] | None],
     sessions: Sequence[Mapping[str, Any]] | None,
+    owed: Sequence[Mapping[str, Any]],
     backfills: Sequence[Mapping[str, Any]] | None,
     now: float,
     soak_hours: float = 72,
@@ -29,9 +30,9 @@ def contract_objections(
     """Say why the old release may still be needed; an empty list when nothing can need it any more.
 
     rollout: the ledger's newest rollout. hosts: every application host of the inventory with what host_info found on it, None for one that was left
-    out. sessions: of database_sessions_info, backfills: of backfill with prove; None for what could not be read. now: epoch seconds of the ledger's
-    clock. confirm: the version that a person has typed. known_addresses: from which sessions may come beside the hosts, such as a pooler's.
-    What is not known counts as old.
+    out. sessions: of database_sessions_info, backfills: of backfill with prove; None for what could not be read. owed: the backfills that ledger_info
+    tells, of earlier rollouts too. now: epoch seconds of the ledger's clock. confirm: the version that a person has
+    typed. known_addresses: from which sessions may come beside the hosts, such as a pooler's. What is not known counts as old.
     """
     manifest = rollout.get("manifest") or {}
     version = str(manifest.get("version", ""))
@@ -44,7 +45,7 @@ def contract_objections(
     if not hosts:
         found.append("the inventory has no application host, so nobody knows what runs; give the inventory of the fleet with -i")
     found += _old_sessions(rollout, sessions, version, known_addresses)
-    found += _unfinished(manifest, backfills)
+    found += _unfinished(owed, backfills)
     soaked = hours_finished(rollout, now)
     if soaked < soak_hours:
         found.append(f"all users have had {version or 'the release'} for {max(soaked, 0.0):.1f} h, and {soak_hours:g} h are wanted; come back in "
@@ -103,11 +104,10 @@ def _why_old(rollout: Mapping[str, Any], session: Mapping[str, Any], version: st
     return ""
 
 
-def _unfinished(manifest: Mapping[str, Any], backfills: Sequence[Mapping[str, Any]] | None) -> list[str]:
-    wanted = [one["name"] for one in (manifest.get("migrations") or {}).get("backfills") or []]
+def _unfinished(owed: Sequence[Mapping[str, Any]], backfills: Sequence[Mapping[str, Any]] | None) -> list[str]:
     known = {one["name"]: one for one in backfills or []}
     found = []
-    for name in wanted:
+    for name in [one["name"] for one in owed]:
         one = known.get(name)
         if one is None or not one.get("finished"):
             left = f"{one['left']['rows']} rows of {one['table']} are left, {one['left']['how']}" if one else "its progress could not be read"

@@ -50,6 +50,30 @@ def state(lines: list[Line], identifier: str | None = None, now: float | None = 
     return result
 
 
+def owed(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    """The backfills that have to be complete before the schema is contracted, as the manifests have them; of several with one name the newest.
+
+    They are owed from the rollout that expanded the schema for them on, whatever is rolled out after it or taken back. Contract proves
+    all of them before it begins, so what was owed until then is not owed any more.
+    """
+    states: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        _apply(states.setdefault(line["rollout"], _blank(line["rollout"])), line)
+    found: dict[str, dict[str, Any]] = {}
+    for one in states.values():
+        if one["migrated"]:
+            found.update({backfill["name"]: backfill for backfill in _backfills(one["manifest"])})
+        if one["contracted"]:
+            found.clear()
+    return list(found.values())
+
+
+def _backfills(manifest: Any) -> list[dict[str, Any]]:
+    migrations = manifest.get("migrations") if isinstance(manifest, dict) else None
+    listed = migrations.get("backfills") if isinstance(migrations, dict) else None
+    return [one for one in listed if isinstance(one, dict) and _text(one, "name")] if isinstance(listed, list) else []
+
+
 def outcome_of(rollout: Mapping[str, Any]) -> str:
     """How a rollout that ends now has ended: completed, returned, or incomplete when something is left to do."""
     if rollout["returned"]:

@@ -128,6 +128,11 @@ rollout:
     lease:
       description: "C({holder, seconds, since, until, held}); held tells whether it counts at this moment."
       type: dict
+owed:
+  description: The backfills of all rollouts that have to be complete before the schema is contracted, as their manifests have them.
+  returned: success
+  type: list
+  elements: dict
 clock:
   description: The present by the clock that the ledger's times come from, in epoch seconds.
   returned: success
@@ -191,6 +196,7 @@ def look(path: str, identifier: str | None, include_events: bool) -> dict[str, A
     state = replay.state(reading.lines, identifier, time.time())
     found: dict[str, Any] = {
         "rollout": state,
+        "owed": replay.owed(reading.lines),
         "clock": time.time(),
         "intact": reading.intact,
         "broken_at": reading.broken.seq if reading.broken else None,

@@ -27,9 +27,9 @@ def session(**changes: Any) -> dict[str, Any]:
 def objections(rollout: dict[str, Any] | None = None, **changes: Any) -> list[str]:
     state = {
         "id": "storefront-2.0.0-1", "completed": True, "outcome": "completed", "finished": "2026-01-01T12:00:00.000000Z",
-        "manifest": {"version": "2.0.0", "artifact": {"sha256": NEW}, "migrations": {"backfills": [{"name": "cents"}]}},
+        "manifest": {"version": "2.0.0", "artifact": {"sha256": NEW}, "migrations": {}},
         "hosts": {"app1": {"switched": "2026-01-01T10:00:00.000000Z"}, "app2": {"switched": "2026-01-01T10:10:00.000000Z"}}, **(rollout or {})}
-    given = {"hosts": {"app1": host(), "app2": host()}, "sessions": [session()],
+    given = {"hosts": {"app1": host(), "app2": host()}, "sessions": [session()], "owed": [{"name": "cents"}],
              "backfills": [{"name": "cents", "table": "orders", "finished": True, "left": {"rows": 0, "how": "counted"}}],
              "now": NOW, "soak_hours": 72, "confirm": "2.0.0", **changes}
     return contract_objections(state, **given)
@@ -74,7 +74,7 @@ def test_poolers_and_sessions_with_the_new_version_are_let_through() -> None:
 
 def test_nothing_is_known_of_an_empty_ledger() -> None:
     empty: dict[str, Any] = {"id": None, "open": False, "outcome": None, "manifest": None, "hosts": {}}
-    found = contract_objections(empty, {"app1": host()}, [], None, NOW)
+    found = contract_objections(empty, {"app1": host()}, [], [], None, NOW)
     assert [one.partition(",")[0] for one in found] == [
         "the newest rollout", "app1 runs 2.0.0", "all users have had the release for 0.0 h", "past this point rollback.yml cannot put the old code back"]
 

@@ -202,3 +202,36 @@ def test_a_backfill_neither_needs_the_lease_nor_renews_it() -> None:
     taken: Event = ("lease.taken", {"holder": "a", "seconds": 30})
     until = state(STARTED, taken)["lease"]["until"]
     assert state(STARTED, taken, ("backfill.finished", {"backfills": []}))["lease"]["until"] == until
+
+
+def owed(*rollouts: list[Event]) -> list[str]:
+    """What one rollout after the other leaves to fill in, as `name of set`."""
+    lines = [{"time": stamp(NOON), "rollout": f"r{number}", "event": name, "data": data}
+             for number, events in enumerate(rollouts) for name, data in events]
+    return [f"{one['name']} of {one['set']}" for one in replay.owed(lines)]
+
+
+def listing(*names: str, assigns: str = "a") -> Event:
+    return ("rollout.started", {"manifest": {"version": "2", "migrations": {"backfills": [{"name": name, "set": assigns} for name in names]}}})
+
+
+EXPANDED: Event = ("migration.applied", {"from": "1", "to": "2"})
+POINT: Event = ("contract.began", {"from": "2"})
+
+
+def test_rows_are_owed_until_a_contract_has_begun() -> None:
+    first, code_only = [listing("cents", "names"), EXPANDED], [listing(), EXPANDED]
+    assert owed() == owed([STARTED]) == owed([listing("cents")]) == []
+    assert owed(first) == owed(first, code_only) == owed(first, [STARTED]) == ["cents of a", "names of a"]
+    assert owed(first, [listing("cents", assigns="b"), EXPANDED]) == ["cents of b", "names of a"]
+    # Taken back, the code is; the rows that lack the new values are still there.
+    assert owed([*first, ("return.finished", {"left": []}), ("rollout.finished", {"outcome": "returned"})], code_only) == ["cents of a", "names of a"]
+    # They were proven to be complete before it began.
+    assert owed(first, [*code_only, POINT]) == owed(first, [*code_only, POINT], [listing(), EXPANDED]) == []
+    assert owed(first, [*code_only, POINT, ("contract.ended", {})]) == ["cents of a", "names of a"]
+    assert owed([*first, POINT], [listing("more"), EXPANDED]) == ["more of a"]
+
+
+@pytest.mark.parametrize("manifest", [None, "m", {"migrations": None}, {"migrations": {"backfills": {"name": "x"}}}, {"migrations": {"backfills": [1, {}]}}])
+def test_a_manifest_that_lists_nothing_owes_nothing(manifest: Any) -> None:
+    assert owed([("rollout.started", {"manifest": manifest}), EXPANDED]) == []
