@@ -213,11 +213,13 @@ def test_what_changes_while_it_is_looked_at_is_seen(fleet: Fleet) -> None:
         # A job of the old release connects once the sessions have been looked at, and stays.
         fleet.write(looked_at)
         url = f"postgresql://shop_app:{PASSWORD}@127.0.0.1:{fleet.shop.server.port}/{fleet.shop.name}"
-        stays = ("import pathlib, sys, time, psycopg; kept = psycopg.connect(sys.argv[1], application_name='shop/1.0.0'); "
-                 "pathlib.Path(sys.argv[2]).touch(); time.sleep(300)")
-        command = [sys.executable, "-c", stays, url, str(fleet.folder / "connected")]
+        # Until its session is ended.
+        stays = ("import os, pathlib, sys, time, psycopg\nkept = psycopg.connect(os.environ['URL'], application_name='shop/1.0.0', autocommit=True)\n"
+                 "pathlib.Path(sys.argv[1]).touch()\nwhile kept.execute('SELECT true'): time.sleep(0.2)")
+        command = [sys.executable, "-c", stays, str(fleet.folder / "connected")]
         connecting: list[dict[str, Any]] = [
-            {"name": "Connect", "ansible.builtin.command": {"argv": command}, "async": 300, "poll": 0, "changed_when": True},
+            {"name": "Connect", "ansible.builtin.command": {"argv": command}, "environment": {"URL": url}, "async": 300, "poll": 0,
+             "changed_when": True},
             {"name": "Wait until it is", "ansible.builtin.wait_for": {"path": str(fleet.folder / "connected"), "timeout": 60}}]
         status, said = fleet.play("contract.yml", between=connecting, contract_confirm="2.0.0")
         fleet.shop.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'shop/1.0.0'")

@@ -93,15 +93,29 @@ def _why_old(rollout: Mapping[str, Any], session: Mapping[str, Any], version: st
     says = _SAYS.search(session["application_name"] or "")
     if says and says.group(1) != version:
         return f"it says that it is of {says.group(1)}"
-    switched = {name: epoch(host["switched"]) for name, host in (rollout.get("hosts") or {}).items() if host.get("switched")}
     host = session.get("host")
     if host is None and session.get("address") not in known_addresses:
         return "that is no application host of the inventory"
     # A pooler's session may be of any host: it is new only if the last of them was new before it began.
-    since = switched.get(host) if host is not None else max(switched.values(), default=None)
-    if since is not None and session["begun"] < since:
+    times = [_new_since(rollout, name) for name in ([host] if host is not None else rollout.get("hosts") or {})]
+    if not times or None in times:
+        return "" if says else f"nobody recorded since when {host or 'every host'} runs {version}, and the session does not say its release"
+    if session["begun"] < max(time for time in times if time is not None):
         return f"it began before {host or 'the last host'} was switched to {version}"
     return ""
+
+
+def _new_since(rollout: Mapping[str, Any], host: str) -> float | None:
+    """Epoch seconds from which on a host runs the release for certain; None when nobody knows.
+
+    One that ran it before the rollout began was not switched by it: of that time the beginning of the rollout is all that is known here.
+    """
+    known = (rollout.get("hosts") or {}).get(host) or {}
+    if known.get("switched"):
+        return epoch(known["switched"])
+    wanted = ((rollout.get("manifest") or {}).get("artifact") or {}).get("sha256")
+    ran_it = wanted and (known.get("before") or {}).get("digest") == wanted
+    return epoch(rollout["started"]) if ran_it and rollout.get("started") else None
 
 
 def _unfinished(owed: Sequence[Mapping[str, Any]], backfills: Sequence[Mapping[str, Any]] | None) -> list[str]:
