@@ -17,15 +17,17 @@ COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
 
 
 def cut(stage: Stage, answered: bool) -> tuple[Seen, dict[str, Any]]:
-    """Migrate through a proxy that cuts the connection at the migration's COMMIT; what became of it."""
-    with stage.shop() as shop:
-        watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)
-        with Cutter(shop.server.port, b"ADD COLUMN note", answered, watch.struck) as proxy:
-            url = shop.url.replace(f":{shop.server.port}/", f":{proxy.port}/")
-            step = shop.migrate(release, given, variables={"DATABASE_URL": url})["applied"][0]
-        assert proxy.cuts == 1, "the connection was not cut"
-        assert columns(shop).count("note") == 1
-        return watch.safe("", "0002"), step
+    """Migrate through a proxy that cuts the connection at the migration's COMMIT; what became of it. A fault that was not caused is caused again."""
+    for _try in range(3):
+        with stage.shop() as shop:
+            watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)
+            with Cutter(shop.server.port, b"ADD COLUMN note", answered, watch.struck) as proxy:
+                url = shop.url.replace(f":{shop.server.port}/", f":{proxy.port}/")
+                step = shop.migrate(release, given, variables={"DATABASE_URL": url})["applied"][0]
+            assert columns(shop).count("note") == 1
+            if proxy.cuts == 1:
+                return watch.safe("", "0002"), step
+    raise AssertionError("the connection was not cut, three times")
 
 
 @fault(12, "a proxy cuts the connection when it sees the migration's COMMIT, and keeps the COMMIT for itself", "before the server saw it")
