@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -43,6 +44,19 @@ def test_a_restart_of_the_database_is_survived(alone: Cluster, releases: Release
         wait_for("ready again", lambda: service.client().get("/readyz").status == 200, 15)
         assert [client.get("/api/products/tea-01").status for client in clients] == [200] * 12
     assert "Traceback" not in service.log.read_text()
+
+
+def test_once_the_database_is_back_no_worker_keeps_a_request_waiting(alone: Cluster, releases: Releases, tmp_path: Path) -> None:
+    service = Service(releases.ready("2.0.0"), alone.url("shop", "storefront_app"), tmp_path / "flags.json", tmp_path / "runtime")
+    with running(service, wait="/readyz"):
+        clients = [service.client(visitor="v") for _ in range(12)]
+        assert [client.get("/api/products/tea-01").status for client in clients] == [200] * 12
+        alone.stop()
+        with ThreadPoolExecutor(len(clients)) as together:  # both workers try to connect for 3 s
+            assert [answer.status for answer in together.map(lambda client: client.get("/api/products/tea-01"), clients)] == [503] * 12
+        time.sleep(1)  # a pool that doubles its pauses would sleep from the third second to the seventh
+        alone.start()
+        assert [client.get("/readyz").status for client in clients] == [200] * 12  # this one waits for a second only
 
 
 def test_dead_idle_connections_cost_no_request(alone: Cluster, releases: Releases, tmp_path: Path) -> None:

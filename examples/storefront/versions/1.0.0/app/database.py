@@ -31,7 +31,9 @@ class Database:
             max_size=size,
             timeout=3.0,
             max_idle=300.0,
-            reconnect_timeout=10.0,
+            # The pool's pauses between attempts double for as long as this. Over 2 s they would outlast the timeout above, and
+            # a request that began after the database was back would still be refused. Once given up, the next request connects.
+            reconnect_timeout=2.0,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
