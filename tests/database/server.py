@@ -41,13 +41,15 @@ def programs() -> Path:
     return Path(found[-1]).parent
 
 
+def demoted() -> dict[str, Any]:
+    """What makes a program run as the user that owns the cluster."""
+    who = account(RUN_AS)
+    return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
 def run_as(argv: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
     """Run as the user that owns the cluster."""
-    identity: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        who = account(RUN_AS)
-        identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
-    return subprocess.run(argv, check=True, capture_output=True, text=True, cwd="/", **identity, **more)
+    return subprocess.run(argv, check=True, capture_output=True, text=True, cwd="/", **demoted(), **more)
 
 
 @dataclass

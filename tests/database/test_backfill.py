@@ -22,8 +22,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
+from .pooler import pooler
 from .server import OWNER, PASSWORD, RUN_AS, TESTER, Server, Shop, end_now, meanwhile, programs, run_as, until
-from .test_migration_way import pooler
 
 # It counts how often each row is touched, so that a row done twice or not at all is seen.
 TWICE = {"name": "total-in-cents", "table": "orders", "set": "cents = total * 100, touched = touched + 1", "where": "cents IS NULL", "batch": 50, "pause_ms": 1}

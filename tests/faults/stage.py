@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,11 +16,10 @@ from typing import Any
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PREFIX
 
 from tests.database.conftest import fill
-from tests.database.server import OWNER, RUN_AS, Server, Shop, environment, throwaway
+from tests.database.server import OWNER, Server, Shop, environment, throwaway
 
 from .fault import Seen, shortened
 from .repositories import archiving
@@ -104,12 +102,6 @@ class Stage:
             # A server that is gone for good took it along.
             with suppress(DatabaseError):
                 running.run(f"DROP DATABASE IF EXISTS {shop.name} WITH (FORCE)")
-
-
-def demoted() -> dict[str, Any]:
-    """What makes a program run as the cluster's user."""
-    who = account(RUN_AS)
-    return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 def migrator(shop: Shop, release: Path, given: dict[str, Any], **changes: Any) -> subprocess.Popen[str]:

@@ -12,9 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.database.server import PASSWORD, TESTER, Server, programs
-
-from .stage import demoted
+from tests.database.server import PASSWORD, TESTER, Server, demoted, programs
 
 # It brings community.postgresql 4.2.0.
 ANSIBLE = "ansible==12.3.0"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +10,16 @@ from pathlib import Path
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 from tests.database.goings_on import columns, users
 from tests.database.goings_on import receipt_by_hand as receipt
-from tests.database.server import OWNER, PASSWORD, RUN_AS, Shop, meanwhile, programs, revision, until
+from tests.database.pooler import pooler
+from tests.database.server import OWNER, PASSWORD, Shop, demoted, meanwhile, programs, revision, until
 
 from .fault import NotHere, Seen, fault
 from .locks import in_the_way
-from .stage import Stage, Watch, demoted
+from .stage import Stage, Watch
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
@@ -77,50 +75,15 @@ def short_dump(stage: Stage) -> Seen:
         return watch.safe("waited for the dump to end, without asking for a lock, and applied it in the first attempt", "0002", "the dump ended with 0")
 
 
-@contextlib.contextmanager
-def pooler(shop: Shop, *settings: str) -> Iterator[int]:
-    """A PgBouncer in transaction mode before the shop's server; its port."""
+def pooled(stage: Stage, said: str, *settings: str) -> Seen:
     if not Path("/usr/sbin/pgbouncer").exists():
         raise NotHere("there is no pgbouncer on this machine: apt-get install pgbouncer")
-    folder = shop.server.folder / f"pooler-{shop.name}"
-    folder.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (folder / "users").write_text(f'"{OWNER}" "{PASSWORD}"\n')
-    (folder / "ini").write_text("\n".join([
-        "[databases]", f"* = host=127.0.0.1 port={shop.server.port}", "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}",
-        "unix_socket_dir =", "auth_type = plain", f"auth_file = {folder}/users", "pool_mode = transaction",
-        # Its idle connections keep the name of whoever used them last.
-        "server_idle_timeout = 1", f"logfile = {folder}/log", *settings, ""]))
-    who = account(RUN_AS)
-    for path in (folder, *folder.iterdir()):
-        os.chown(path, who.pw_uid, who.pw_gid)
-    process = subprocess.Popen(["/usr/sbin/pgbouncer", "-q", str(folder / "ini")], cwd="/", **demoted())
-    try:
-        url = shop.url.replace(f":{shop.server.port}/", f":{port}/")
-
-        def answers() -> bool:
-            assert process.poll() is None, (folder / "log").read_text()
-            try:
-                with Session({"dsn": url}, "control") as session:
-                    return bool(session.value("SELECT 1"))
-            except DatabaseError:
-                return False
-
-        until(answers)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def pooled(stage: Stage, said: str, *settings: str) -> Seen:
-    with stage.shop() as shop, pooler(shop, *settings) as port:
+    # A pooler's idle connections keep the name of whoever used them last; these go soon.
+    with stage.shop() as shop, pooler(shop, "pool_mode = transaction", "server_idle_timeout = 1", *settings) as url:
         watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)
         watch.struck()
         with pytest.raises(MigrationFailed, match=said) as failed:
-            shop.migrate(release, given, variables={"DATABASE_URL": shop.url.replace(f":{shop.server.port}/", f":{port}/")})
+            shop.migrate(release, given, variables={"DATABASE_URL": url})
         assert PASSWORD not in str(failed.value)
         seen = watch.safe(failed.value, "0001")
         assert "note" not in columns(shop)

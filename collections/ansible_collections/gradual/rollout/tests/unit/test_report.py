@@ -15,8 +15,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoc
 from ansible_collections.gradual.rollout.plugins.module_utils.report import charts, check, document, events, files, page, text, way, words
 from ansible_collections.gradual.rollout.plugins.module_utils.report import users as users_module
 from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
+from ansible_collections.gradual.rollout.tests.unit.claiming import SCHEMA, by_id, claims, fits
 
-SCHEMA = Path(__file__).parents[2] / "schemas" / "report.schema.json"
 ALL: dict[str, Callable[[], sample.Ledger]] = {
     "opened": sample.opened,
     "prepared": sample.prepared,
@@ -42,20 +42,15 @@ def reports(ledgers: dict[str, sample.Ledger]) -> dict[str, dict[str, Any]]:
     return {name: document.build(ledger.lines) for name, ledger in ledgers.items()}
 
 
-def claims(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {claim["id"]: claim for claim in report["claims"]}
-
-
 @pytest.mark.parametrize("name", list(ALL))
 def test_every_report_fits_the_schema(reports: dict[str, dict[str, Any]], name: str) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(json.loads(document.render(reports[name])))
+    fits(reports[name])
 
 
 @pytest.mark.parametrize("name", list(ALL))
 def test_no_claim_stands_without_evidence(reports: dict[str, dict[str, Any]], ledgers: dict[str, sample.Ledger], name: str) -> None:
     known = {line["seq"] for line in ledgers[name].lines}
-    assert len(claims(reports[name])) == len(reports[name]["claims"]), "ids are unique"
+    assert len(by_id(reports[name])) == len(reports[name]["claims"]), "ids are unique"
     for claim in reports[name]["claims"]:
         if claim["status"] in ("shown", "failed"):
             assert claim["evidence"], claim
@@ -106,7 +101,7 @@ def test_leaving_an_event_out_never_passes(event: str) -> None:
 
 def test_times_of_a_rollout_that_was_taken_back(reports: dict[str, dict[str, Any]]) -> None:
     report = reports["taken back"]
-    times, found = report["times"], claims(report)
+    times, found = report["times"], by_id(report)
     assert times["first_bad_at"] < times["noticed_at"] < times["flags_off_at"] < times["hosts_back_at"]
     assert found["bad-to-flags-off"]["value"] == pytest.approx(times["flags_off_at"] - times["first_bad_at"], abs=0.01)
     assert found["noticed-to-safe"]["value"] == pytest.approx(1.8, abs=0.2)
@@ -114,7 +109,7 @@ def test_times_of_a_rollout_that_was_taken_back(reports: dict[str, dict[str, Any
 
 
 def test_a_canary_that_never_came_up_gave_nobody_a_bad_answer(reports: dict[str, dict[str, Any]]) -> None:
-    found = claims(reports["never ready"])
+    found = by_id(reports["never ready"])
     assert found["bad-to-flags-off"]["status"] == "not measured"
     assert "no user was given a bad answer" in found["bad-to-flags-off"]["statement"]
     assert found["noticed-to-safe"]["value"] == pytest.approx(5.2, abs=0.1)
@@ -124,18 +119,18 @@ def test_a_canary_that_never_came_up_gave_nobody_a_bad_answer(reports: dict[str,
 def test_a_return_that_was_asked_for_is_told_as_such(reports: dict[str, dict[str, Any]]) -> None:
     report = reports["asked back"]
     assert report["headline"] == "storefront 2.0.0 was taken back, as asked"
-    assert claims(report)["noticed-to-safe"]["value"] == pytest.approx(3.0, abs=0.1)
+    assert by_id(report)["noticed-to-safe"]["value"] == pytest.approx(3.0, abs=0.1)
     assert report["shares_set"][-1]["percent"] == 0
     assert {row["after"] for row in report["hosts"]} == {"1.0.0"}
 
 
 def test_a_rollout_that_was_taken_up_again_says_so(reports: dict[str, dict[str, Any]]) -> None:
-    assert claims(reports["resumed"])["resumed"]["statement"] == "taken up again 1 time"
+    assert by_id(reports["resumed"])["resumed"]["statement"] == "taken up again 1 time"
     assert reports["resumed"]["headline"] == "storefront 2.0.0 is with all users"
 
 
 def test_nothing_to_take_back_is_not_the_same_as_not_measured(reports: dict[str, dict[str, Any]]) -> None:
-    assert claims(reports["completed"])["bad-to-flags-off"]["status"] == "not needed"
+    assert by_id(reports["completed"])["bad-to-flags-off"]["status"] == "not needed"
 
 
 def test_the_verdict_of_the_gate_is_judged_again() -> None:
@@ -146,7 +141,7 @@ def test_the_verdict_of_the_gate_is_judged_again() -> None:
         data = {**line["data"], "verdict": "promote"} if line["event"] == "gate.looked" else line["data"]
         forged.now = epoch(line["time"])
         forged.add(line["event"], 0, **data)
-    claim = claims(document.build(forged.lines))["gate-25"]
+    claim = claims(forged)["gate-25"]
     assert claim["status"] == "failed"
     assert "do NOT give the recorded verdict" in claim["statement"]
     assert (claim["value"]["verdict"], claim["value"]["recomputed"]) == ("promote", "abort")
@@ -156,7 +151,7 @@ def test_a_look_without_counts_is_no_evidence() -> None:
     ledger = sample.opened()
     ledger.add("stage.set", percent=25)
     ledger.add("gate.looked", percent=25, verdict="promote", reason="all is well")
-    assert claims(document.build(ledger.lines))["gate-25"]["status"] == "failed"
+    assert claims(ledger)["gate-25"]["status"] == "failed"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +163,7 @@ def test_shares(share: float | None, users: int, lost: int, status: str) -> None
     ledger = sample.opened({"features": [{"flag": "search"}]})
     ledger.add("stage.set", percent=25)
     ledger.add("stage.measured", percent=25, features={"search": {"users": users, "share": share}}, lost=lost)
-    assert claims(document.build(ledger.lines))["share-25"]["status"] == status
+    assert claims(ledger)["share-25"]["status"] == status
 
 
 @pytest.mark.parametrize(("percent", "users", "points"), [(25, 2000, 2.905), (50, 4000, 2.372), (50, 9000, 2.0), (100, 2000, 0.0), (0, 2000, 0.0)])
@@ -180,7 +175,7 @@ def test_the_canary_that_went_back_is_the_rehearsal() -> None:
     ledger = sample.prepared()
     rehearsed: dict[str, Any] = {"host": "app1", "seconds": 3.2, "from": sample.AFTER, "to": sample.BEFORE}
     ledger.add("host.rehearsed", **rehearsed)
-    claim = claims(document.build(ledger.lines))["rehearsal"]
+    claim = claims(ledger)["rehearsal"]
     assert claim["status"] == "shown"
     assert claim["statement"] == "app1 went back to 1.0.0 and was ready in 3 s, before any user saw the new code"
     assert claim["evidence"] == [len(ledger.lines)]
@@ -190,42 +185,12 @@ def test_a_user_who_lost_a_feature_is_a_failure() -> None:
     ledger = sample.opened({"features": [{"flag": "search"}]})
     for percent, lost in ((25, 0), (50, 1)):
         ledger.add("stage.measured", percent=percent, features={}, lost=lost)
-    assert claims(document.build(ledger.lines))["kept"]["status"] == "failed"
-
-
-@pytest.mark.parametrize(("smoke", "rehearsal", "status", "said"), [
-    (None, ["0002"], "not needed", "there was no release before"),
-    (["restored", "migrated"], ["0002", "0003"], "shown", "1.0.0 worked on a restored copy of the database, before 0002, 0003 were rehearsed"),
-    (["restored"], None, "shown", "no migration was pending"),
-    (["restored"], ["0002"], "failed", "1.0.0 worked"),
-])
-def test_it_tells_whether_the_old_code_was_tried_on_the_new_schema(smoke: list[str] | None, rehearsal: list[str] | None, status: str, said: str) -> None:
-    ledger = sample.opened({"backup": {"method": "dump", "level": "sound"}})
-    receipt: dict[str, Any] = {
-        **sample.RECEIPT, "level": "sound", "smoke": [{"when": when, "version": "1.0.0"} for when in smoke or []],
-        "rehearsal": [{"revision": one} for one in rehearsal or []],
-    }
-    ledger.add("backup.proven", receipt=receipt)
-    found = claims(document.build(ledger.lines))
-    assert (found["old-code"]["status"], found["backup"]["status"]) == (status, "shown")
-    assert said in found["old-code"]["statement"]
-
-
-def test_where_nobody_tried_the_old_code_nothing_is_claimed() -> None:
-    assert "old-code" not in claims(document.build(sample.prepared().lines))
-
-
-def test_a_migration_before_the_backup_is_a_failure() -> None:
-    ledger = sample.opened()
-    migrated: dict[str, Any] = {"from": "0001", "to": "0003", "revisions": []}
-    ledger.add("migration.applied", **migrated)
-    ledger.add("backup.proven", receipt=sample.RECEIPT)
-    assert claims(document.build(ledger.lines))["backup-first"]["status"] == "failed"
+    assert claims(ledger)["kept"]["status"] == "failed"
 
 
 def test_a_release_without_features_and_migrations_needs_less() -> None:
     ledger = sample.opened({"features": [], "migrations": None})
-    found = claims(document.build(ledger.lines))
+    found = claims(ledger)
     assert {found[name]["status"] for name in ("stages", "migrations", "backup-first", "watched", "features-smoked")} == {"not needed"}
 
 
@@ -320,7 +285,7 @@ def test_one_changed_byte_is_found(written: tuple[Path, Path, dict[str, Any]], n
 def test_a_changed_claim_is_named_even_when_the_ledger_was_told_its_digest(written: tuple[Path, Path, dict[str, Any]]) -> None:
     ledger, directory, _result = written
     report = json.loads((directory / "report.json").read_text())
-    claims(report)["noticed-to-safe"]["value"] = 0.1
+    by_id(report)["noticed-to-safe"]["value"] = 0.1
     content = document.render(report).encode()
     (directory / "report.json").write_bytes(content)
     lines = [json.loads(line) for line in ledger.read_bytes().splitlines()]
@@ -341,20 +306,20 @@ def test_a_report_holds_though_the_rollout_has_gone_on_since(written: tuple[Path
 def test_a_first_release_has_nothing_to_go_back_to() -> None:
     ledger = sample.Ledger()
     ledger.add("rollout.started", manifest=sample.MANIFEST, hosts={"app1": None, "app2": None})
-    assert claims(document.build(ledger.lines))["way-back"]["status"] == "not needed"
+    assert claims(ledger)["way-back"]["status"] == "not needed"
 
 
 def test_a_contract_whose_end_is_not_known_is_no_way_back() -> None:
     here: dict[str, Any] = {"from": "0003"}
     ledger = sample.released(sample.prepared())
-    assert "one that it runs on" in claims(document.build(ledger.lines))["way-back"]["statement"]
+    assert "one that it runs on" in claims(ledger)["way-back"]["statement"]
     ledger.add("contract.began", **here)
-    assert "the end is not known" in claims(document.build(ledger.lines))["way-back"]["statement"]
+    assert "the end is not known" in claims(ledger)["way-back"]["statement"]
     ledger.add("contract.ended")
-    assert "one that it runs on" in claims(document.build(ledger.lines))["way-back"]["statement"]
+    assert "one that it runs on" in claims(ledger)["way-back"]["statement"]
     ledger.add("contract.began", **here)
     ledger.add("contract.applied", to="0004", **here)
-    assert "the schema was contracted" in claims(document.build(ledger.lines))["way-back"]["statement"]
+    assert "the schema was contracted" in claims(ledger)["way-back"]["statement"]
 
 
 def test_a_report_of_another_version_is_named() -> None:

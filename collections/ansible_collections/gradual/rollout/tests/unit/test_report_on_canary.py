@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import gate
 from ansible_collections.gradual.rollout.plugins.module_utils.report import document, page, text
 from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
+from ansible_collections.gradual.rollout.tests.unit.claiming import claims
 
-SCHEMA = Path(__file__).parents[2] / "schemas" / "report.schema.json"
 HEAD = {"feature": "release", "metric": "errors", "kind": "errors", "harm": "more", "role": "guardrail", "weight": 1.0, "problem": None, "aa": []}
 
 
@@ -41,12 +39,6 @@ def watch(ledger: sample.Ledger, bad: int = 0, looks: int = 2) -> str:
         ledger.add("canary.looked", 0.1, **judged, look=number, host="app1", percent=33, counts=counts, settings=vars(settings))
         verdict = str(judged["verdict"])
     return verdict
-
-
-def claims(ledger: sample.Ledger) -> dict[str, dict[str, Any]]:
-    report = document.build(ledger.lines)
-    pytest.importorskip("jsonschema").Draft202012Validator(json.loads(SCHEMA.read_text())).validate(json.loads(document.render(report)))
-    return {claim["id"]: claim for claim in report["claims"]}
 
 
 def test_a_watch_that_found_no_harm() -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.report import document, page, text
 from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
+from ansible_collections.gradual.rollout.tests.unit.claiming import claims
 
-SCHEMA = Path(__file__).parents[2] / "schemas" / "report.schema.json"
 WATCHED = {"bake": {**sample.MANIFEST["bake"], "aa": 300}, "gate": {"holdback": 5}}
 
 
@@ -39,12 +37,6 @@ def show(ledger: sample.Ledger, percent: int, shown: int, seen: float, certify: 
     if certify:
         ledger.add("stage.certified", 30, percent=percent)
     return ledger
-
-
-def claims(ledger: sample.Ledger) -> dict[str, dict[str, Any]]:
-    report = document.build(ledger.lines)
-    pytest.importorskip("jsonschema").Draft202012Validator(json.loads(SCHEMA.read_text())).validate(json.loads(document.render(report)))
-    return {claim["id"]: claim for claim in report["claims"]}
 
 
 def test_when_and_for_how_long_the_users_were_watched() -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import abc
 import os
 import re
 import shutil
@@ -93,7 +94,7 @@ class Work:
         return run([self.program(name), "--version"]).output.strip()
 
 
-class Method:
+class Method(abc.ABC):
     """One way to back up. `fill` makes the files and tells what the receipt says of them; the frame does the rest.
 
     many_files: whether the files are listed beside the receipt. unlogged: whether rows of unlogged tables are in it.
@@ -111,39 +112,39 @@ class Method:
         """Take a backup; {path, size, seconds, receipt, removed}. Nothing is left behind when it fails."""
         return take(self, request)
 
-    def check(self, request: Request, session: Session) -> None:
+    def check(self, request: Request, session: Session) -> None:  # noqa: B027 (most have nothing to refuse)
         """Refuse what this method cannot back up; changes nothing."""
 
     def place(self, request: Request) -> str:
         """The folder whose disk the backup fills."""
         return request.destination
 
+    @abc.abstractmethod
     def estimate(self, session: Session) -> int:
         """An upper bound of the backup's bytes."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def fill(self, work: Work) -> dict[str, Any]:
         """Make the backup's files; returns the receipt's keys that the frame does not know. `known` are sums that need no reading."""
-        raise NotImplementedError
 
     def tidy(self, request: Request, taken: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 (for methods that need it)
         """What is to be done where the method keeps its files elsewhere, after the receipt has its name; sentences to warn of."""
         return []
 
-    def intact(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:
+    def intact(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:  # noqa: B027 (the sums may be all)
         """What the method can tell of damaged files beyond the sums in the receipt."""
 
+    @abc.abstractmethod
     def readable(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:
         """Decode every byte."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def room(self, receipt: Mapping[str, Any]) -> int:
         """Bytes that the restored copy needs."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def materialise(self, path: str, receipt: Mapping[str, Any], parent: str, timeout: float, jobs: int = 2) -> ContextManager[Scratch]:
         """A running throwaway cluster in a new folder below `parent` that holds the backup."""
-        raise NotImplementedError
 
 
 def plan_path(request: Request) -> str:

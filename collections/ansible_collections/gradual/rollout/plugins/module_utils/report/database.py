@@ -60,7 +60,7 @@ def old_code(events: Events) -> list[Claim]:
         "old-code",
         f"{smoke[-1].get('version')} worked on a restored copy of the database, {then}" if smoke else "there was no release before that could be tried",
         {"tried": tried, "revisions": revisions} if smoke else None,
-        [line],
+        [line] if smoke else [],
         "backup.proven: receipt.smoke has an entry `restored`, and `migrated` where receipt.rehearsal has any",
         good=tried == (["restored", "migrated"] if revisions else ["restored"]) if smoke else None,
         criteria=(8,),

@@ -1,0 +1,39 @@
+"""What the report says of the copy of the database, of the old code on the new schema, and of their order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
+from ansible_collections.gradual.rollout.tests.unit.claiming import claims
+
+
+@pytest.mark.parametrize(("smoke", "rehearsal", "status", "said"), [
+    (None, ["0002"], "not needed", "there was no release before"),
+    (["restored", "migrated"], ["0002", "0003"], "shown", "1.0.0 worked on a restored copy of the database, before 0002, 0003 were rehearsed"),
+    (["restored"], None, "shown", "no migration was pending"),
+    (["restored"], ["0002"], "failed", "1.0.0 worked"),
+])
+def test_it_tells_whether_the_old_code_was_tried_on_the_new_schema(smoke: list[str] | None, rehearsal: list[str] | None, status: str, said: str) -> None:
+    ledger = sample.opened({"backup": {"method": "dump", "level": "sound"}})
+    receipt: dict[str, Any] = {
+        **sample.RECEIPT, "level": "sound", "smoke": [{"when": when, "version": "1.0.0"} for when in smoke or []],
+        "rehearsal": [{"revision": one} for one in rehearsal or []],
+    }
+    ledger.add("backup.proven", receipt=receipt)
+    found = claims(ledger)
+    assert (found["old-code"]["status"], found["backup"]["status"]) == (status, "shown")
+    assert said in found["old-code"]["statement"]
+
+
+def test_where_nobody_tried_the_old_code_nothing_is_claimed() -> None:
+    assert "old-code" not in claims(sample.prepared())
+
+
+def test_a_migration_before_the_backup_is_a_failure() -> None:
+    ledger = sample.opened()
+    migrated: dict[str, Any] = {"from": "0001", "to": "0003", "revisions": []}
+    ledger.add("migration.applied", **migrated)
+    ledger.add("backup.proven", receipt=sample.RECEIPT)
+    assert claims(ledger)["backup-first"]["status"] == "failed"
