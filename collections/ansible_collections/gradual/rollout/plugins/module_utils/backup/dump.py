@@ -77,19 +77,19 @@ def _snapshot(work: Work) -> dict[str, Any]:
     before = contents.sequences(session)
     told = taking.facts(server.identity(session), server.revisions(session))
     work.clock.lap("prepare")
-    schema = taking.dump_schema(work, snapshot)
     command = _command(work, snapshot)
     # pg_dump is what is waited for; the digest shall not take more than one processor from it.
     session.run("SET LOCAL max_parallel_workers_per_gather = 0")
-    with beside(command) as dumping:
+    with taking.schema_beside(work, snapshot) as schema, beside(command) as dumping:
         tables = contents.tables(session)
+        fingerprint = contents.fingerprint(schema())
         work.clock.lap("digest")
         warnings = strictly(finished(dumping, command), taking.HARMLESS)
     work.clock.lap("dump")
     after = contents.sequences(session)
     session.run("COMMIT")
     return {
-        **told, "schema_fingerprint": contents.fingerprint(schema), "tables": tables, "taken_at": taken_at, "warnings": warnings,
+        **told, "schema_fingerprint": fingerprint, "tables": tables, "taken_at": taken_at, "warnings": warnings,
         "sequences": {name: [before[name], after[name]] for name in before if name in after},
     }
 

@@ -85,13 +85,14 @@ def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> d
     if fetch is not None:
         fetch(moment)
     work.clock.lap("wal")
-    schema = taking.dump_schema(work, snapshot)
-    tables = contents.tables(session, unlogged=False)
+    with taking.schema_beside(work, snapshot) as schema:
+        tables = contents.tables(session, unlogged=False)
+        fingerprint = contents.fingerprint(schema())
     work.clock.lap("digest")
     after, ahead = contents.sequences(session), contents.ahead(session)
     session.run("COMMIT")
     return {
-        **told, "lsn": moment.lsn, "schema_fingerprint": contents.fingerprint(schema), "tables": tables, "taken_at": taken_at,
+        **told, "lsn": moment.lsn, "schema_fingerprint": fingerprint, "tables": tables, "taken_at": taken_at,
         "sequences": {one: _range(before[one], after[one], ahead.get(one, 0)) for one in before if one in after},
         "restore": {"target": moment.name, "lsn": moment.lsn, "last_segment": moment.segment, "writers_waited": moment.seconds,
                     "segment_bytes": server.segment_bytes(session)},

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
@@ -117,18 +118,12 @@ def summed(folder: str, known: Mapping[str, str] | None = None) -> dict[str, dic
 
     known: sums by path that somebody trustworthy has made already; these files are not read.
     """
-    found = {}
-    for parent, _folders, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(parent, name)
-            relative = os.path.relpath(path, folder)
-            if relative.startswith(receipts.FILE) or relative == LISTING:
-                continue
-            if known and relative in known:
-                found[relative] = {"bytes": os.path.getsize(path), "sha256": known[relative]}
-                continue
-            found[relative] = {"bytes": os.path.getsize(path), "sha256": sum_of(path)}
-    return dict(sorted(found.items()))
+    paths = [os.path.relpath(os.path.join(parent, name), folder) for parent, _folders, names in os.walk(folder) for name in names]
+    wanted = sorted(path for path in paths if not path.startswith(receipts.FILE) and path != LISTING)
+    unknown = [path for path in wanted if path not in (known or {})]
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as together:
+        sums = {**(known or {}), **dict(zip(unknown, together.map(lambda path: sum_of(os.path.join(folder, path)), unknown)))}
+    return {path: {"bytes": os.path.getsize(os.path.join(folder, path)), "sha256": sums[path]} for path in wanted}
 
 
 def sum_of(path: str) -> str:

@@ -5,19 +5,20 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 import re
 import shutil
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, ContextManager, Mapping, Sequence
+from typing import Any, Callable, ContextManager, Iterator, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import beside, finished, run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
@@ -262,12 +263,20 @@ def is_busy(error: DatabaseError) -> bool:
     return error.sqlstate == _LOCK_NOT_AVAILABLE or any(one in str(error) for one in _LOCK_MESSAGES)
 
 
-def dump_schema(work: Work, snapshot: str) -> str:
-    """The schema as SQL, for people and for the fingerprint; its text."""
+@contextlib.contextmanager
+def schema_beside(work: Work, snapshot: str) -> Iterator[Callable[[], str]]:
+    """Write the schema as SQL, for people and for the fingerprint, while the block runs; what it yields waits for the end and returns the text."""
     path = os.path.join(work.folder, SCHEMA)
-    strictly(run([work.program("pg_dump"), "--schema-only", "--snapshot", snapshot, "--lock-wait-timeout", str(PATIENCE_MS), "--no-tablespaces",
-                  *work.request.address(), "--file", path, work.request.database]), HARMLESS)
-    return schema_text(path)
+    command = [
+        work.program("pg_dump"), "--schema-only", "--snapshot", snapshot, "--lock-wait-timeout", str(PATIENCE_MS), "--no-tablespaces",
+        *work.request.address(), "--file", path, work.request.database,
+    ]
+    with beside(command) as dumping:
+        def text() -> str:
+            strictly(finished(dumping, command), HARMLESS)
+            return schema_text(path)
+
+        yield text
 
 
 def schema_text(path: str) -> str:
