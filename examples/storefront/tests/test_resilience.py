@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,46 +27,48 @@ def alone(tmp_path_factory: pytest.TempPathFactory, releases: Releases) -> objec
         made.stop()
 
 
-def test_a_restart_of_the_database_is_survived(alone: Cluster, releases: Releases, tmp_path: Path) -> None:
+@pytest.fixture
+def serving(alone: Cluster, releases: Releases, tmp_path: Path) -> Iterator[Service]:
+    """The storefront on it, ready; whatever a test does to its database, nothing is unforeseen."""
     service = Service(releases.ready("2.0.0"), alone.url("shop", "storefront_app"), tmp_path / "flags.json", tmp_path / "runtime")
     with running(service, wait="/readyz"):
-        clients = [service.client(visitor="v") for _ in range(12)]
-        assert [client.get("/api/products/tea-01").status for client in clients] == [200] * 12
-        alone.stop()
-        gone = service.client().get("/api/products/tea-01")
-        assert (gone.status, gone.headers["Retry-After"]) == (503, "1")
-        unready = service.client().get("/readyz")
-        assert (unready.status, unready.json["database"]) == (503, "unreachable")
-        assert service.client().get("/healthz").status == 200
-        assert service.client().get("/").status == 200
-        assert service.metrics()['unhandled_errors_total{kind="database"}'] >= 1
-        alone.start()
-        wait_for("ready again", lambda: service.client().get("/readyz").status == 200, 15)
-        assert [client.get("/api/products/tea-01").status for client in clients] == [200] * 12
+        yield service
     assert "Traceback" not in service.log.read_text()
 
 
-def test_once_the_database_is_back_no_worker_keeps_a_request_waiting(alone: Cluster, releases: Releases, tmp_path: Path) -> None:
-    service = Service(releases.ready("2.0.0"), alone.url("shop", "storefront_app"), tmp_path / "flags.json", tmp_path / "runtime")
-    with running(service, wait="/readyz"):
-        clients = [service.client(visitor="v") for _ in range(12)]
-        assert [client.get("/api/products/tea-01").status for client in clients] == [200] * 12
-        alone.stop()
-        with ThreadPoolExecutor(len(clients)) as together:  # both workers try to connect for 3 s
-            assert [answer.status for answer in together.map(lambda client: client.get("/api/products/tea-01"), clients)] == [503] * 12
-        time.sleep(1)  # a pool that doubles its pauses would sleep from the third second to the seventh
-        alone.start()
-        assert [client.get("/readyz").status for client in clients] == [200] * 12  # this one waits for a second only
+def test_a_restart_of_the_database_is_survived(alone: Cluster, serving: Service) -> None:
+    clients = [serving.client(visitor="v") for _ in range(12)]
+    assert [client.get("/api/products/tea-01").status for client in clients] == [200] * 12
+    alone.stop()
+    gone = serving.client().get("/api/products/tea-01")
+    assert (gone.status, gone.headers["Retry-After"]) == (503, "1")
+    unready = serving.client().get("/readyz")
+    assert (unready.status, unready.json["database"]) == (503, "unreachable")
+    assert serving.client().get("/healthz").status == 200
+    assert serving.client().get("/").status == 200
+    assert serving.metrics()['unhandled_errors_total{kind="database"}'] >= 1
+    alone.start()
+    wait_for("ready again", lambda: serving.client().get("/readyz").status == 200, 15)
+    assert [client.get("/api/products/tea-01").status for client in clients] == [200] * 12
 
 
-def test_dead_idle_connections_cost_no_request(alone: Cluster, releases: Releases, tmp_path: Path) -> None:
-    service = Service(releases.ready("2.0.0"), alone.url("shop", "storefront_app"), tmp_path / "flags.json", tmp_path / "runtime")
-    with running(service, wait="/readyz"):
-        client = service.client(visitor="v")
-        for _ in range(5):
-            assert client.get("/api/products/tea-01").status == 200
-        alone.run("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'storefront'")
-        assert [client.get("/api/products/tea-01").status for _ in range(20)] == [200] * 20
+def test_once_the_database_is_back_no_worker_keeps_a_request_waiting(alone: Cluster, serving: Service) -> None:
+    clients = [serving.client(visitor="v") for _ in range(12)]
+    assert [client.get("/api/products/tea-01").status for client in clients] == [200] * 12
+    alone.stop()
+    with ThreadPoolExecutor(len(clients)) as together:  # both workers try to connect for 3 s
+        assert [answer.status for answer in together.map(lambda client: client.get("/api/products/tea-01"), clients)] == [503] * 12
+    time.sleep(1)  # a pool that doubles its pauses would sleep from the third second to the seventh
+    alone.start()
+    assert [client.get("/readyz").status for client in clients] == [200] * 12  # this one waits for a second only
+
+
+def test_dead_idle_connections_cost_no_request(alone: Cluster, serving: Service) -> None:
+    client = serving.client(visitor="v")
+    for _ in range(5):
+        assert client.get("/api/products/tea-01").status == 200
+    alone.run("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'storefront'")
+    assert [client.get("/api/products/tea-01").status for _ in range(20)] == [200] * 20
 
 
 def test_it_starts_without_its_database_and_is_ready_when_that_comes(alone: Cluster, releases: Releases, tmp_path: Path) -> None:
