@@ -24,7 +24,7 @@ INVALID = "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid"
 
 
 def name_database_hosts(*hosts: str) -> None:
-    """What an operator writes into the inventory: the hosts of the group, the primary first."""
+    """What an operator writes into the inventory: the database hosts; the first one here is in the group database_primary."""
     os.environ["GRADUAL_DATABASE"] = ",".join(hosts)
 
 
@@ -66,7 +66,7 @@ def with_old_receipt(receipt: dict[str, object]) -> str:
 
 
 def take_over() -> None:
-    """What an operator does once the standby is promoted: names it first, and provisions, so that nobody waits for the dead host any more."""
+    """What an operator does once the standby is promoted: names it as the primary, and provisions, so that nobody waits for the dead host any more."""
     name_database_hosts("db2")
     prepare.wait_until_right("1.0.0")
     assert story.play("playbooks/provision.yml", "--limit", "database,monitoring") == 0

@@ -22,6 +22,7 @@ def test_the_inventory_has_every_host_at_the_address_of_its_fleet(name: str, net
                                           capture_output=True, check=True).stdout)
     grouped = {host for group in ("application", "database", "balancer", "monitoring") for host in inventory[group]["hosts"]}
     assert grouped == set(inventory["_meta"]["hostvars"]) == {"lb1", "app1", "app2", "app3", "db1", "mon1"}
+    assert (inventory["ledger"]["hosts"], inventory["database_primary"]["hosts"]) == (["mon1"], ["db1"])
     for host, facts in inventory["_meta"]["hostvars"].items():
         assert facts["ansible_host"].startswith(f"{network}.")
         assert facts["ansible_host"] in fleet("addresses", host).stdout.split()
@@ -29,7 +30,8 @@ def test_the_inventory_has_every_host_at_the_address_of_its_fleet(name: str, net
 
 def test_a_spare_database_host_is_there_only_when_it_is_named() -> None:
     pair = json.loads(fleet("inventory", "--fleet", "test", GRADUAL_DATABASE="db2,db1").stdout)
-    assert pair["database"]["hosts"] == ["db2", "db1"], "the first one is the primary"
+    assert pair["database"]["hosts"] == ["db2", "db1"]
+    assert pair["database_primary"]["hosts"] == ["db2"], "the one that is named first is the primary"
     assert pair["_meta"]["hostvars"]["db2"] == {"ansible_host": "10.89.22.21"}
     assert "db2" not in fleet("inventory", "--fleet", "test").stdout
     refused = fleet("inventory", GRADUAL_DATABASE="db1,app1")

@@ -178,8 +178,8 @@ def bring(parameters: Mapping[str, str], wanted: Wanted, check: bool) -> dict[st
 
     with Session({**parameters, "dbname": "postgres"}) as cluster:
         if cluster.value("SELECT pg_is_in_recovery()"):
-            raise DatabaseError("this server is a standby (in recovery), so nothing can be changed here; name the primary first in the inventory's "
-                                "group of database hosts, or promote this one with SELECT pg_promote()")
+            raise DatabaseError("this server is a standby (in recovery), so nothing can be changed here; write the primary into the "
+                                "inventory's group database_primary, or promote this one with SELECT pg_promote()")
         found = observe(cluster, inside, wanted)
         steps = plan(found, wanted)
         if not check:

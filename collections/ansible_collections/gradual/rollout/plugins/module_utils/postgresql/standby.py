@@ -62,8 +62,8 @@ def plan(found: Found) -> list[str]:
     taken = [name for name in found.databases if name not in _EMPTY]
     if taken:
         raise DatabaseError(
-            f"it is to be a standby, but it is a primary and holds {', '.join(taken)}, which is not thrown away. If it is the primary now, name it "
-            "first in the inventory's group of database hosts. If it was one before a failover and nothing in it is wanted any more, make an empty cluster of "
+            f"it is to be a standby, but it is a primary and holds {', '.join(taken)}, which is not thrown away. If it is the primary now, write "
+            "it into the inventory's group database_primary. If it was one before a failover and nothing in it is wanted any more, make an empty cluster of "
             "it (on Debian: pg_dropcluster --stop VERSION NAME; pg_createcluster --start VERSION NAME) and run this again")
     return [f"pg_basebackup of the primary into {found.data}", "start as its standby"]
 

@@ -17,7 +17,7 @@ BY_STEP = {
     "migrate": (
         "No host has changed. Look at what the migration left: its revision (alembic current) and invalid indexes "
         "(SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid). Mend it and release it as a new version. "
-        "Where the database host was lost: promote the standby, name it first in the inventory, provision, and deploy the same release again."
+        "Where the database host was lost: promote the standby, write it into the group database_primary, provision, and deploy the same release again."
     ),
     "release": (
         "Read the journal of the host (journalctl -u APPLICATION): the release did not come up as it should. "
