@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,19 +49,106 @@ def test_an_unknown_fleet_is_named_with_the_known_ones() -> None:
     assert "demo" in refused.stderr
 
 
-def test_without_podman_and_apt_the_missing_packages_are_named_in_one_line(tmp_path: Path) -> None:
-    for program in ("python3", "env", "ip"):
-        (tmp_path / program).symlink_to(Path("/usr/bin") / program)
-    script = (HOME / "sandbox/fleet").read_text().replace(":/usr/sbin:/sbin", "").replace("/usr/lib/podman/netavark", "/nowhere/netavark")
-    (tmp_path / "fleet").write_text(script)
-    refused = subprocess.run(["/usr/bin/python3", tmp_path / "fleet", "up"], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    if os.geteuid() == 0:
-        assert refused.stderr.splitlines() == [
-            "fleet: missing here: podman runc netavark iptables openssh-client debootstrap (Debian's package names); install them and run this again"
-        ]
+Machine = Callable[..., subprocess.CompletedProcess[str]]
+NOBODY = 65534
+
+
+@pytest.fixture
+def programs() -> Iterator[Path]:
+    """A folder that anybody may read, for the programs of a machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def machine(programs: Path) -> Machine:
+    """Run sandbox/fleet on a machine that has python3, env, sh and what lies in `programs`, and nothing else; user: who runs it."""
+
+    def call(*arguments: str, user: int | None = None) -> subprocess.CompletedProcess[str]:
+        folder = programs
+        for program in ("python3", "env", "sh"):
+            (folder / program).symlink_to(f"/usr/bin/{program}")
+        text = (HOME / "sandbox/fleet").read_text().replace(":/usr/sbin:/sbin", "").replace("/usr/lib/podman/netavark", "/nowhere/netavark")
+        (folder / "fleet").write_text(text)
+        return subprocess.run(["/usr/bin/python3", folder / "fleet", *arguments], env={"PATH": str(folder)}, user=user,
+                              capture_output=True, text=True, check=False)
+
+    return call
+
+
+# Every verb that works on containers, with what it needs to be called.
+REMOVING = [("down",), ("remove-images",)]
+WORKING = [("up",), ("image",), ("status",), ("save",), ("restore",), *((verb, "app1") for verb in
+           ("pause", "unpause", "stop", "kill", "start", "disconnect", "connect"))]
+TELLING = [("inventory",), ("addresses", "app1")]
+
+
+def test_every_verb_is_in_the_tables() -> None:
+    listed = re.findall(r"^    ([a-z-]+)(?: {2,}|$)", fleet("--help").stdout, re.MULTILINE)
+    assert sorted(listed) == sorted(verb[0] for verb in [*REMOVING, *WORKING, *TELLING])
+
+
+@pytest.mark.parametrize("verb", WORKING, ids=lambda verb: verb[0])
+def test_without_podman_a_verb_that_cannot_do_its_work_fails_with_one_line(machine: Machine, verb: tuple[str, ...]) -> None:
+    refused = machine(*verb)
+    assert refused.returncode == 1, refused.stdout
+    (line,) = refused.stderr.splitlines()
+    if os.geteuid() != 0:
+        wanted = "fleet: containers that boot systemd need root: run as root, or install sudo"
+    elif verb[0] in ("up", "image"):
+        wanted = ("fleet: missing here: podman runc netavark iptables iproute2 procps openssh-client debootstrap (Debian's package names); "
+                  "install them and run this again")
     else:
-        assert refused.stderr.splitlines() == ["fleet: containers that boot systemd need root: run as root, or install sudo"]
+        wanted = "fleet: podman is not installed, so there is no fleet: `sandbox/fleet up` installs it and makes one"
+    assert line == wanted
+
+
+@pytest.mark.parametrize("verb", [*WORKING, *REMOVING], ids=lambda verb: verb[0])
+def test_without_root_and_sudo_every_verb_fails_with_one_line(machine: Machine, verb: tuple[str, ...]) -> None:
+    refused = machine(*verb, user=NOBODY if os.geteuid() == 0 else None)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == ["fleet: containers that boot systemd need root: run as root, or install sudo"]
+
+
+@pytest.mark.parametrize("verb", REMOVING, ids=lambda verb: verb[0])
+def test_without_podman_there_is_nothing_to_remove(machine: Machine, verb: tuple[str, ...]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("without root, and without sudo, the rights are asked for first")
+    done = machine(*verb)
+    assert (done.returncode, done.stderr) == (0, "fleet: podman is not installed, so there is nothing to remove\n")
+
+
+@pytest.mark.parametrize("verb", TELLING, ids=lambda verb: verb[0])
+def test_a_verb_that_only_tells_needs_no_podman(machine: Machine, verb: tuple[str, ...]) -> None:
+    assert machine(*verb).returncode == 0
+
+
+# A podman that knows no container, no network and no image.
+EMPTY = """#!/bin/sh
+case "$1 $2" in "ps --all") echo "[]";; "container exists" | "network exists" | "image exists") exit 1;; esac
+"""
+
+
+@pytest.mark.parametrize("verb", [verb for verb in WORKING if verb[0] not in ("up", "image", "status")], ids=lambda verb: verb[0])
+def test_without_its_fleet_a_verb_fails_and_says_how_to_make_one(machine: Machine, programs: Path, verb: tuple[str, ...]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("podman is called by root")
+    (programs / "podman").write_text(EMPTY)
+    (programs / "podman").chmod(0o755)
+    refused = machine(*verb)
+    assert refused.returncode == 1
+    (line,) = refused.stderr.splitlines()
+    assert "sandbox/fleet " in line, "it says what to type"
+    assert "demo" in line, "it names the fleet"
+
+
+def test_a_host_that_does_not_exist_is_named() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("podman is called by root")
+    refused = fleet("up", "--hosts", "app1,app9", "--fleet", "dev6")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == ["fleet: --hosts names 'app9', which is no host of the sandbox: write some of lb1,app1,app2,app3,db1,mon1,db2"]
 
 
 def test_vault_password_is_never_an_error(tmp_path: Path) -> None:
