@@ -86,6 +86,7 @@ def test_a_playbook_refuses_before_anything_is_touched(shop: Shop, artifact: tup
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     told: dict[str, Any] = json.loads((tmp_path / "result.json").read_text())
     assert told["here"]["recorded"] == ["0001"]
+    assert (told["here"]["standby"], told["nowhere"]["standby"]) == (False, None)
     assert told["nowhere"]["recorded"] is None
     assert "no_such_database" in told["nowhere"]["reason"]
     assert told["not_yet"]["recorded"] is None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import canary, contract_gate, flagd, fleet, lease, rollout, watching
+from ansible_collections.gradual.rollout.plugins.module_utils import canary, contract_gate, flagd, fleet, lease, primary, rollout, watching
 
 
 class FilterModule:
@@ -30,6 +30,7 @@ class FilterModule:
                 fleet.releases_on_hosts,
                 fleet.smoke_events,
                 lease.begins,
+                primary.database_problems,
                 rollout.outcome_of,
                 watching.alarm,
             )

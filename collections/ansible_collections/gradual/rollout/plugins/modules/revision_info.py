@@ -1,17 +1,18 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which migrations a database has had."""
+"""Which migrations a database has had, and whether its server takes writes."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: revision_info
-short_description: Tell which migrations a database has had
+short_description: Tell which migrations a database has had, and whether its server takes writes
 version_added: 0.1.0
 description:
   - Reads the table of the migration tool over a session of its own. Neither the tool nor a release is needed on the host.
-  - A database that cannot be asked is no failure; RV(recorded) is null then, and RV(reason) says why. Whoever reads that has to count on everything.
+  - A database that cannot be asked is no failure; RV(recorded) and RV(standby) are null then, and RV(reason) says why. Whoever reads that has to count on
+    everything.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.database, gradual.rollout.attributes.info_module]
 options:
@@ -42,6 +43,10 @@ recorded:
   returned: always
   type: list
   elements: str
+standby:
+  description: Whether the server is in recovery (C(pg_is_in_recovery())), so that it takes no writes; null where that is not known.
+  returned: always
+  type: bool
 reason:
   description: Why it is not known.
   returned: when it is not known
@@ -82,14 +87,16 @@ def database(given: dict[str, str | None]) -> str:
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, required_one_of=[("database", "environment_file")])
     given = module.params
+    standby = None
     try:
         name = database(given)
         with effective_user(given["run_as"]):
             session = Session({"dbname": name, "host": given["socket_directory"], "port": str(given["port"])}, "gradual-look")
         with session:
-            module.exit_json(changed=False, recorded=READERS[given["adapter"]](session))
+            standby = bool(session.value("SELECT pg_is_in_recovery()"))
+            module.exit_json(changed=False, recorded=READERS[given["adapter"]](session), standby=standby)
     except (DatabaseError, OSError) as error:
-        module.exit_json(changed=False, recorded=None, reason=str(error))
+        module.exit_json(changed=False, recorded=None, standby=standby, reason=str(error))
 
 
 if __name__ == "__main__":
