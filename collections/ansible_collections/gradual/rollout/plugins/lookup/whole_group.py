@@ -1,0 +1,61 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The opening of a playbook: its hosts, if it is launched as a whole."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: whole_group
+short_description: The hosts of a play, if its playbook is launched as a whole
+version_added: 0.1.0
+author: The Gradual project (@gradual)
+description:
+  - Gives back the group that it is given, for the keyword C(hosts) of the first play of a playbook.
+  - Fails where the playbook is launched so that a part of it would be left out in silence, by C(--limit), C(--tags), C(--skip-tags), C(--start-at-task) or
+    C(--step), or with an inventory that is not the one of a fleet.
+  - Ansible templates C(hosts) of every play, whatever the tags and the limit, before any task. No task can stand where this stands, since each of these
+    options can leave a task out.
+options:
+  _terms:
+    description: The group.
+    required: true
+  limit_allowed:
+    description: Whether the playbook may be limited to some hosts.
+    type: bool
+    default: false
+notes:
+  - C(ansible-playbook --syntax-check) does nothing, so nothing speaks against it.
+  - The tags C(molecule-notest) and C(notest), which Molecule skips in everything that it plays, are on no task and may be skipped.
+"""
+
+EXAMPLES = r"""
+- name: Switch every host
+  hosts: "{{ lookup('gradual.rollout.whole_group', 'application') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: The group as it was given.
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible import context
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.gradual.rollout.plugins.plugin_utils.opening import objection
+
+
+class LookupModule(LookupBase):
+    """Entry point for Ansible."""
+
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
+        """The terms as they are, or an error that says what to type."""
+        self.set_options(var_options=variables, direct=kwargs)
+        if not context.CLIARGS.get("syntax"):
+            against = objection(context.CLIARGS, (variables or {}).get("groups") or {}, self.get_option("limit_allowed"))
+            if against:
+                raise AnsibleError(against)
+        return terms

@@ -1,0 +1,73 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Why a playbook must not begin as it was launched: options that leave a part out, or an inventory without the fleet. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WHOLE = ("application", "database", "balancer", "monitoring")
+# One host each, which must be in the other group as well.
+NAMED = {"ledger": "monitoring", "database_primary": "database"}
+# Molecule adds --skip-tags with these two to whatever it plays; no task of ours has them.
+OF_MOLECULE = frozenset({"molecule-notest", "notest"})
+
+
+def objection(options: Mapping[str, Any], groups: Mapping[str, Sequence[str]], limit_allowed: bool = False) -> str | None:
+    """Say why nothing may be done, and what to type instead; None when nothing speaks against it.
+
+    options: those of ansible-playbook's command line, where its environment and configuration have been taken into account already;
+    groups: the inventory's groups of hosts, whatever the limit.
+    """
+    partial = _partial(options, limit_allowed)
+    if partial:
+        return (
+            f"nothing was done: this playbook {'is played' if limit_allowed else 'works on the whole fleet,'} in one piece, and was given "
+            f"{' '.join(partial)}. Launch it again without {'that' if len(partial) == 1 else 'these'} "
+            f"(in AWX: leave {'Job Tags' if limit_allowed else 'Limit, Job Tags'} and Skip Tags empty)."
+            + ("" if limit_allowed else " To keep a host out, take it out of the inventory's groups.")
+        )
+    missing = _missing(groups)
+    if missing:
+        given = " ".join(f"-i {source}" for source in options.get("inventory") or ()) or "no inventory"
+        return (
+            f"nothing was done: {given} is not the inventory of a whole fleet: {'; '.join(missing)}. "
+            "Name the right one with -i; inventories/example shows the groups."
+        )
+    return None
+
+
+def _partial(options: Mapping[str, Any], limit_allowed: bool) -> list[str]:
+    """The options that leave something out, as one types them."""
+    tags = set(options.get("tags") or ()) - {"all"}
+    if options.get("listtags"):
+        tags -= {"never"}  # what --list-tags asks for by itself
+    skipped = set(options.get("skip_tags") or ()) - OF_MOLECULE
+    found = []
+    if options.get("subset") and not limit_allowed:
+        found.append(f"--limit {options['subset']}")
+    if tags:
+        found.append(f"--tags {','.join(sorted(tags))}")
+    if skipped:
+        found.append(f"--skip-tags {','.join(sorted(skipped))}")
+    if options.get("start_at_task"):
+        found.append(f"--start-at-task '{options['start_at_task']}'")
+    if options.get("step"):
+        found.append("--step")
+    return found
+
+
+def _missing(groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is wrong with the groups, a phrase for each."""
+    found = []
+    empty = [name for name in (*WHOLE, *NAMED) if not groups.get(name)]
+    if empty:
+        found.append(f"no host in {', '.join(empty)}")
+    for name, of in NAMED.items():
+        hosts = groups.get(name) or ()
+        if len(hosts) > 1:
+            found.append(f"{name} must have exactly one host, and has {', '.join(hosts)}")
+        elif hosts and groups.get(of) and hosts[0] not in groups[of]:
+            found.append(f"{hosts[0]} of the group {name} is not in the group {of} ({', '.join(groups[of])})")
+    return found

@@ -1,0 +1,74 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
+"""What keeps a playbook from beginning, as options and groups; how ansible-playbook says it is in tests/sandbox/test_opening.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.gradual.rollout.plugins.plugin_utils.opening import objection
+
+FLEET = {
+    "application": ["app1", "app2"], "database": ["db1", "db2"], "balancer": ["lb1"], "monitoring": ["mon1", "mon2"],
+    "ledger": ["mon2"], "database_primary": ["db1"], "all": ["app1"],
+}  # fmt: skip
+WHOLE: dict[str, Any] = {"subset": None, "tags": ("all",), "skip_tags": (), "start_at_task": None, "step": False, "inventory": ("production",)}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"listtags": True, "tags": ("never", "all")}, {"skip_tags": ("molecule-notest", "notest")}, {"tags": ()}, {"check": True, "diff": True}],
+)
+def test_a_whole_playbook_may_begin(options: dict[str, Any]) -> None:
+    assert objection({**WHOLE, **options}, FLEET) is None
+    assert objection({**WHOLE, **options}, FLEET, limit_allowed=True) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"subset": "app1"}, "was given --limit app1. Launch it again without that (in AWX: leave Limit, Job Tags and Skip Tags empty). To keep a host out, "
+         "take it out of the inventory's groups."),
+        ({"subset": "all"}, "was given --limit all."),
+        ({"tags": ("x", "all", "a")}, "was given --tags a,x."),
+        ({"listtags": True, "tags": ("x",)}, "was given --tags x."),
+        ({"tags": ("never", "all")}, "was given --tags never."),
+        ({"skip_tags": ("x", "notest")}, "was given --skip-tags x."),
+        ({"start_at_task": "Do it"}, "was given --start-at-task 'Do it'."),
+        ({"step": True}, "was given --step."),
+        ({"subset": "!app3", "tags": ("x",)}, "was given --limit !app3 --tags x. Launch it again without these "),
+    ],
+)  # fmt: skip
+def test_an_option_that_leaves_something_out_is_named(options: dict[str, Any], said: str) -> None:
+    told = objection({**WHOLE, **options}, FLEET)
+    assert told is not None
+    assert told.startswith("nothing was done: ")
+    assert said in told
+
+
+def test_only_a_limit_is_allowed_where_it_is() -> None:
+    assert objection({**WHOLE, "subset": "app1"}, FLEET, limit_allowed=True) is None
+    told = objection({**WHOLE, "subset": "app1", "tags": ("x",)}, FLEET, limit_allowed=True)
+    assert told == ("nothing was done: this playbook is played in one piece, and was given --tags x. Launch it again without that "
+                    "(in AWX: leave Job Tags and Skip Tags empty).")
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ({name: None for name in FLEET}, "no host in application, database, balancer, monitoring, ledger, database_primary"),
+        ({"balancer": []}, "no host in balancer."),
+        ({"ledger": ["mon1", "mon2"]}, "ledger must have exactly one host, and has mon1, mon2"),
+        ({"database_primary": ["db1", "db2"]}, "database_primary must have exactly one host"),
+        ({"ledger": ["app1"]}, "app1 of the group ledger is not in the group monitoring (mon1, mon2)"),
+        ({"database_primary": ["db3"]}, "db3 of the group database_primary is not in the group database (db1, db2)"),
+    ],
+)
+@pytest.mark.parametrize("limit_allowed", [False, True])
+def test_a_group_that_is_missing_or_wrong_is_named(groups: dict[str, Any], said: str, limit_allowed: bool) -> None:
+    told = objection(WHOLE, {**FLEET, **groups}, limit_allowed)
+    assert told is not None
+    assert said in told
+    assert told.startswith("nothing was done: -i production is not the inventory of a whole fleet: ")
+    assert "Name the right one with -i; inventories/example shows the groups." in told
