@@ -8,14 +8,16 @@ Fields are those of HAProxy's management guide, 9.1 (CSV) and 9.3 (show servers 
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import io
 import os
 import re
 import socket
 import tempfile
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Iterator
 
 # srv_admin_state: forced and inherited maintenance, by configuration, by tracking or by a name that does not resolve.
 MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20 | 0x40
@@ -47,6 +49,11 @@ class Server:
     def settled(self) -> bool:
         """Whether it is up without doubt: `UP 1/2` is what HAProxy says before the first check has passed."""
         return self.state == "ready" and self.status in ("UP", "no check")
+
+    @property
+    def between(self) -> bool:
+        """Whether its next checks decide where it goes: `UP 1/2`, `DOWN 1/2`."""
+        return self.state in ("ready", "down") and "/" in self.status
 
 
 def _number(row: dict[str, Any], field: str) -> int:
@@ -135,6 +142,21 @@ class Socket:
         except OSError as error:
             raise HaproxyError(f"socket: nobody answers at {self.path}: {error}; look at: systemctl status haproxy") from error
         return b"".join(received).decode("utf-8", errors="replace")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """While it lasts nobody else of us takes a server of this balancer out of traffic: whoever looks first acts first.
+
+        The lock is on the socket's directory, so that nothing is left behind; it ends with the process."""
+        try:
+            descriptor = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise HaproxyError(f"socket: the directory of {self.path} cannot be opened: {error.strerror}; write the path of `stats socket`") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def servers(self, backend: str) -> list[Server]:
         """The servers of a backend now."""

@@ -12,6 +12,9 @@ version_added: 0.1.0
 description:
   - Speaks to HAProxy's runtime socket on the balancer itself.
   - Waits until what it says is so. No request fails because of it.
+  - Takes a server out of traffic only while enough others are up, and fails otherwise with what it has seen. Up is what HAProxy calls
+    V(UP) or V(no check). A server that is between two states (V(UP 1/2)) is given five seconds. A server that gets no requests anyway may
+    always be taken out. Looking and acting is one step, whoever else does the same on this balancer.
   - Keeps the state of all servers in O(state_file) after each change, since HAProxy forgets it on reload otherwise.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
@@ -37,7 +40,7 @@ options:
   state:
     description:
       - V(drained) gives a server no new requests, waits until none is under way, then puts it into maintenance.
-        A drain that does not end within O(timeout) is taken back.
+        A drain that does not end within O(timeout) is taken back, and so is one during which too many other servers go down.
       - V(maintenance) takes it out at once, as is right for a host that is lost.
       - V(ready) lets it in and waits until a health check has passed since.
     type: str
@@ -47,6 +50,23 @@ options:
     description: Seconds that each server may take.
     type: float
     default: 30
+  min_in_traffic:
+    description:
+      - The least number of other servers of the backend that must be up before one is drained or put into maintenance.
+      - Without it, two thirds of O(up_before), rounded down, and one at least. V(0) permits the last server, which users will feel.
+    type: int
+  up_before:
+    description: Names of the servers that were up when the rollout began. Without it, those that are up now count.
+    type: list
+    elements: str
+  must_be_up:
+    description: Names of servers that must be up before any other is drained or put into maintenance, such as those that were switched already.
+    type: list
+    elements: str
+    default: []
+  balancer:
+    description: Name of the balancer in messages. Its host name if left out.
+    type: str
   state_file:
     description: The global C(server-state-file) of HAProxy's configuration. Empty to keep nothing.
     type: str
@@ -61,6 +81,16 @@ EXAMPLES = r"""
     backend: application
     servers: [app1]
     state: drained
+    min_in_traffic: 2
+  delegate_to: lb1
+
+- name: See whether it could be drained
+  gradual.rollout.haproxy_server:
+    backend: application
+    servers: [app1]
+    state: drained
+    up_before: [app1, app2, app3]
+  check_mode: true
   delegate_to: lb1
 
 - name: Admit
@@ -79,12 +109,17 @@ results:
   returned: always, unless the balancer cannot be asked
   type: list
   elements: dict
+refused:
+  description: Whether it failed because too few other servers are up. Then nothing was changed, or what was changed was taken back.
+  returned: failure
+  type: bool
 """
 
+import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.draining import NotInTime, Wish, move
+from ansible_collections.gradual.rollout.plugins.module_utils.draining import NotEnough, NotInTime, Rule, Wish, move
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Socket
 
 ARGUMENTS: dict[str, Any] = {
@@ -93,6 +128,10 @@ ARGUMENTS: dict[str, Any] = {
     "servers": {"type": "list", "elements": "str", "required": True},
     "state": {"type": "str", "choices": ["drained", "maintenance", "ready"], "required": True},
     "timeout": {"type": "float", "default": 30},
+    "min_in_traffic": {"type": "int"},
+    "up_before": {"type": "list", "elements": "str"},
+    "must_be_up": {"type": "list", "elements": "str", "default": []},
+    "balancer": {"type": "str"},
     "state_file": {"type": "str", "default": "/var/lib/haproxy/server-state"},
 }
 
@@ -100,7 +139,8 @@ ARGUMENTS: dict[str, Any] = {
 def work(given: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Move the servers, and keep what the balancer knows then."""
     balancer = Socket(given["socket"])
-    wish = Wish(given["backend"], given["state"], given["timeout"], check_mode)
+    rule = Rule(given["min_in_traffic"], given["up_before"], given["must_be_up"], given["balancer"] or platform.node())
+    wish = Wish(given["backend"], given["state"], given["timeout"], check_mode, rule)
     try:
         results = move(balancer, given["servers"], wish)
     finally:
@@ -115,8 +155,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         module.exit_json(**work(module.params, module.check_mode))
-    except NotInTime as error:
-        module.fail_json(msg=str(error), results=error.results)
+    except (NotEnough, NotInTime) as error:
+        module.fail_json(msg=str(error), results=error.results, refused=isinstance(error, NotEnough))
     except HaproxyError as error:
         module.fail_json(msg=str(error))
 

@@ -22,6 +22,10 @@ options:
     description: The backend.
     type: str
     required: true
+  settle:
+    description: Seconds to wait for servers that are between two states (V(UP 1/2), V(DOWN 1/2)). What they are then is returned.
+    type: float
+    default: 0
 seealso:
   - module: gradual.rollout.haproxy_server
 """
@@ -46,6 +50,9 @@ servers:
     state:
       description: One of ready, down (its checks fail), drained and maintenance.
       type: str
+    up:
+      description: Whether it gets requests and its checks pass, without doubt.
+      type: bool
     status:
       description: HAProxy's own word for it, such as C(UP 1/2).
       type: str
@@ -67,11 +74,13 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.draining import settled
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Socket
 
 ARGUMENTS: dict[str, Any] = {
     "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
     "backend": {"type": "str", "required": True},
+    "settle": {"type": "float", "default": 0},
 }
 
 
@@ -79,10 +88,10 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        found = Socket(module.params["socket"]).servers(module.params["backend"])
+        found = settled(Socket(module.params["socket"]), module.params["backend"], module.params["settle"])
     except HaproxyError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, servers=[asdict(server) for server in found])
+    module.exit_json(changed=False, servers=[{**asdict(server), "up": server.settled} for server in found])
 
 
 if __name__ == "__main__":

@@ -118,6 +118,9 @@ class Balancer:
         self.state = {"drain": "drained", "maint": "maintenance", "ready": "ready"}[state]
         self._looks = 0
 
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def clock(self) -> float:
         return self.seconds
 
@@ -129,7 +132,7 @@ class Balancer:
 
 
 def test_a_drain_waits_for_the_last_request() -> None:
-    balancer = Balancer(sessions=(4, 4, 3, 1, 0, 2, 0, 0))
+    balancer = Balancer(sessions=(4, 4, 4, 3, 1, 0, 2, 0, 0))
     (result,) = balancer.move("drained")
     assert balancer.told == ["drain", "maint"]
     assert (result["before"], result["after"], result["sessions"], result["changed"]) == ("ready", "maintenance", 0, True)
@@ -171,6 +174,136 @@ def test_check_mode_says_what_would_be_and_touches_nothing(state: str, wish: str
     balancer = Balancer(state, looks_to_up=0)
     (result,) = balancer.move(wish, check_mode=True)
     assert (balancer.told, result["changed"], result["after"]) == ([], True, after)
+
+
+def fleet(**statuses: str) -> list[Server]:
+    """Servers app1, app2 … by HAProxy's word for them."""
+    states = {"UP": "ready", "no check": "ready", "MAINT": "maintenance", "DRAIN": "drained", "DOWN": "down"}
+    return [Server(name, states.get(status.partition(" 1")[0], "ready"), status, "L7OK", 0, 0, "") for name, status in statuses.items()]
+
+
+@pytest.mark.parametrize(("up", "least"), [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 4), (50, 33)])
+def test_two_thirds_stay_and_one_at_least(up: int, least: int) -> None:
+    assert draining.least_of(up) == least
+
+
+THREE = ["app1", "app2", "app3"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "rule", "wrong"),
+    [
+        # all are up: one of three may go, one of two, but not the only one
+        ({"app1": "UP", "app2": "UP", "app3": "UP"}, {"up_before": THREE}, ""),
+        ({"app1": "UP", "app2": "no check"}, {}, ""),
+        ({"app1": "UP"}, {}, "app1 must stay in traffic: no other server is up, at least 1 must be"),
+        ({"app1": "UP"}, {"least": 0}, ""),
+        # two of three were up when it began, so one must stay; of three, two must
+        ({"app1": "UP", "app2": "UP", "app3": "MAINT"}, {"up_before": ["app1", "app2"]}, ""),
+        ({"app1": "UP", "app2": "UP", "app3": "MAINT"}, {"up_before": THREE}, "1 other server is up, at least 2 must be (two thirds of the 3 that were up when"),
+        ({"app1": "UP", "app2": "DOWN", "app3": "MAINT"}, {"up_before": ["app1", "app2"]}, "Seen: app2 DOWN (L7OK), app3 MAINT (L7OK). Bring another"),
+        # what is not known of the beginning is taken from what is up now
+        ({"app1": "UP", "app2": "UP", "app3": "MAINT"}, {}, ""),
+        ({"app1": "UP", "app2": "MAINT", "app3": "DOWN"}, {}, "no other server is up, at least 1 must be (two thirds of the 1 that are up now"),
+        # only what HAProxy has seen to be up counts
+        ({"app1": "UP", "app2": "UP 1/2", "app3": "UP"}, {"up_before": THREE}, "1 other server is up"),
+        ({"app1": "UP", "app2": "DRAIN", "app3": "UP"}, {"up_before": THREE}, "1 other server is up"),
+        # the site's own number
+        ({"app1": "UP", "app2": "UP", "app3": "UP"}, {"least": 3, "up_before": THREE}, "2 other servers are up, at least 3 must be (min_in_traffic)"),
+        ({"app1": "UP", "app2": "UP", "app3": "DOWN"}, {"least": 1, "up_before": THREE}, ""),
+        # a server without requests takes nothing away; one that is about to come up does
+        ({"app1": "DOWN", "app2": "DOWN", "app3": "DOWN"}, {"up_before": THREE}, ""),
+        ({"app1": "MAINT", "app2": "UP", "app3": "DOWN"}, {"up_before": THREE}, ""),
+        ({"app1": "DRAIN", "app2": "DOWN", "app3": "DOWN"}, {"up_before": THREE}, ""),
+        ({"app1": "DOWN 1/2", "app2": "DOWN", "app3": "DOWN"}, {"up_before": THREE}, "no other server is up"),
+        # hosts that were switched already, however many others are up, and whatever this server is
+        ({"app1": "UP", "app2": "UP", "app3": "UP"}, {"least": 0, "must_be_up": ["app2", "app3"]}, ""),
+        ({"app1": "UP", "app2": "DOWN", "app3": "UP", "app4": "UP", "app5": "UP"}, {"must_be_up": ["app2"]}, "because app2 must be up before and is not"),
+        ({"app1": "MAINT", "app2": "DOWN", "app3": "DOWN"}, {"must_be_up": ["app2", "app3"]}, "because app2 and app3 must be up before and are not"),
+        ({"app1": "UP", "app2": "UP"}, {"must_be_up": ["app9"]}, "Seen: app9 is not in the backend"),
+        ({"app1": "DOWN"}, {"must_be_up": ["app1"]}, ""),
+    ],
+)
+def test_who_may_be_taken_out_of_traffic(statuses: dict[str, str], rule: dict[str, Any], wrong: str) -> None:
+    said = draining.refusal(fleet(**statuses), "app1", draining.Rule(balancer="lb2", **rule))
+    assert (said == "") == (wrong == "")
+    assert wrong in said
+    assert said == "" or said.startswith("lb2: app1 ")
+
+
+def test_a_refusal_says_what_to_type() -> None:
+    assert draining.refusal(fleet(app1="UP", app2="UP", app3="DOWN"), "app1", draining.Rule(up_before=THREE, balancer="lb2")) == (
+        "lb2: app1 must stay in traffic: 1 other server is up, at least 2 must be (two thirds of the 3 that were up when the rollout began, and one at least). "
+        "Seen: app2 UP, app3 DOWN (L7OK). Bring another server into traffic first. Where fewer can carry all users: -e min_in_traffic=1"
+    )
+
+
+class Changing:
+    """A balancer whose servers are another table at each look (the last one stays); `told` is what it was told."""
+
+    def __init__(self, *looks: dict[str, str]) -> None:
+        self._looks, self.told, self.seconds, self._set = list(looks), list[str](), 0.0, dict[str, str]()
+
+    def servers(self, backend: str) -> list[Server]:
+        seen = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
+        return fleet(**{**seen, **self._set})
+
+    def set_state(self, backend: str, name: str, state: str) -> None:
+        self.told.append(f"{name} {state}")
+        self._set[name] = {"drain": "DRAIN", "maint": "MAINT", "ready": "UP"}[state]
+
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def move(self, *names: str, state: str = "drained", **wish: Any) -> list[dict[str, Any]]:
+        def sleep(seconds: float) -> None:
+            self.seconds += seconds
+
+        return draining.move(self, list(names), draining.Wish("application", state, **wish), lambda: self.seconds, sleep)
+
+
+@pytest.mark.parametrize("state", ["drained", "maintenance"])
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_the_last_server_is_left_alone(state: str, check_mode: bool) -> None:
+    balancer = Changing({"app1": "UP", "app2": "DOWN"})
+    with pytest.raises(draining.NotEnough, match="app1 must stay in traffic"):
+        balancer.move("app1", state=state, check_mode=check_mode)
+    assert (balancer.told, balancer.seconds) == ([], 0)
+
+
+def test_servers_leave_one_by_one_and_the_last_stays() -> None:
+    for check_mode in (False, True):
+        balancer = Changing({"app1": "UP", "app2": "UP"})
+        with pytest.raises(draining.NotEnough, match="app2 must stay in traffic") as raised:
+            balancer.move("app1", "app2", check_mode=check_mode)
+        assert [result["server"] for result in raised.value.results] == ["app1"]
+        assert balancer.told == ([] if check_mode else ["app1 drain", "app1 maint"])
+
+
+def test_a_server_that_is_between_two_states_is_waited_for() -> None:
+    between, up, down = ({"app1": "UP", "app2": word} for word in ("UP 1/2", "UP", "DOWN"))
+    balancer = Changing(between, between, between, up)
+    balancer.move("app1")
+    assert balancer.told == ["app1 drain", "app1 maint"]
+    balancer = Changing(between, between, between, down)
+    with pytest.raises(draining.NotEnough):
+        balancer.move("app1")
+    assert balancer.told == []
+    balancer = Changing(between)
+    with pytest.raises(draining.NotEnough):
+        balancer.move("app1")
+    assert draining.SETTLE < balancer.seconds < draining.SETTLE + 1
+
+
+def test_a_drain_is_taken_back_when_the_others_go_down_meanwhile() -> None:
+    up, flaps, down = ({"app1": "UP", "app2": word} for word in ("UP", "UP 1/2", "DOWN"))
+    balancer = Changing(up, up, up, down)
+    with pytest.raises(draining.NotEnough, match="app1 was let in again while it was drained, because no other server is up now and at least 1 must be"):
+        balancer.move("app1")
+    assert balancer.told == ["app1 drain", "app1 ready"]
+    balancer = Changing(up, up, up, flaps)
+    balancer.move("app1")
+    assert balancer.told == ["app1 drain", "app1 maint"], "one failed check of another is no reason"
 
 
 def test_unknown_servers_are_named_before_anything_changes() -> None:
