@@ -6,7 +6,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import canary, contract_gate, flagd, fleet, lease, primary, rollout, watching
+from ansible_collections.gradual.rollout.plugins.module_utils import (
+    canary,
+    contract_gate,
+    flagd,
+    fleet,
+    lease,
+    primary,
+    rollout,
+    serving,
+    watching,
+)
 
 
 class FilterModule:
@@ -16,6 +26,7 @@ class FilterModule:
         return {
             function.__name__: function
             for function in (
+                canary.canary_look,
                 canary.canary_watch,
                 contract_gate.contract_objections,
                 flagd.labels_of,
@@ -28,10 +39,14 @@ class FilterModule:
                 fleet.probe_failures,
                 fleet.probes,
                 fleet.releases_on_hosts,
+                fleet.servers_on_balancers,
                 fleet.smoke_events,
                 lease.begins,
                 primary.database_problems,
                 rollout.outcome_of,
+                serving.out_of_traffic,
+                serving.switched_hosts,
+                serving.up_before,
                 watching.alarm,
             )
         }

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.gradual.rollout.plugins.module_utils import gate
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch
 
 # The time before the canary was changed that is counted too: so many times as long as it is watched, and no shorter than this in seconds.
@@ -39,6 +40,19 @@ def canary_watch(rollout: t.Mapping[str, t.Any], host: str, balancers: t.Sequenc
         # The built-in ones alone: what a feature counts has no host to blame.
         "metrics": [entry for entry in (manifest.get("gate") or {}).get("metrics") or [] if entry.get("name") in ("errors", "slow")],
     }
+
+
+def canary_look(look: t.Mapping[str, t.Any], host: str, balancers: t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]) -> Json:
+    """A look of the gate at the canary, judged again with what each balancer says of it: nobody is hurt by a host that gets no users.
+
+    `look` is RV(look) of gate_look, `balancers` the servers by balancer as haproxy_server_info has them, seen after the look. What they
+    say is kept in its counts, so that the record gives the same verdict again.
+    """
+    absent = {"state": "missing", "status": "not in the backend", "check": "", "up": False}
+    found = {name: next((server for server in servers if server["name"] == host), absent) for name, servers in sorted(balancers.items())}
+    seen = [{"balancer": name, **{key: server[key] for key in ("state", "status", "check", "up")}} for name, server in found.items()]
+    told = {**look, "counts": {**look["counts"], "serving": {"host": host, "seen": seen}}}
+    return {**told, **gate.judge_again(told)}
 
 
 def _runs_old(known: t.Mapping[str, t.Any], digest: str) -> bool:

@@ -26,11 +26,11 @@ SETTLE = 5.0
 class Balancer(Protocol):
     """What is needed of haproxy.Socket."""
 
+    def alone(self) -> contextlib.AbstractContextManager[None]: ...
+
     def servers(self, backend: str) -> list[Server]: ...
 
     def set_state(self, backend: str, name: str, state: str) -> None: ...
-
-    def alone(self) -> contextlib.AbstractContextManager[None]: ...
 
 
 class NotInTime(HaproxyError):
@@ -156,7 +156,7 @@ def move(
         before, began = known[name], clock()
         steps = plan(before, wish.state)
         after = before
-        if wish.state != "ready" and (wish.check_mode or not set(steps) & {"drain", "maint"}):
+        if wish.state in ("drained", "maintenance") and (wish.check_mode or not set(steps) & {"drain", "maint"}):
             _insist(balancer, name, wish, results, clock, sleep, leaving=names[:place] if wish.check_mode else ())
         if steps and not wish.check_mode:
             after = _walk(balancer, before, steps, wish, results, clock, sleep)
@@ -188,7 +188,7 @@ def _walk(
         elif step in ("drain", "maint", "ready"):
             balancer.set_state(wish.backend, before.name, step)
         if step in ("drain", "maint", "ready"):
-            seen = _of(balancer.servers(wish.backend), wish.backend, before.name)
+            seen = _look(balancer, wish.backend, before.name)
             continue
         quiet = 0
         while True:
@@ -245,6 +245,10 @@ def settled(
         if clock() >= until or not any(server.between for server in servers):
             return servers
         sleep(STEP)
+
+
+def _look(balancer: Balancer, backend: str, name: str) -> Server:
+    return _of(balancer.servers(backend), backend, name)
 
 
 def _of(servers: Sequence[Server], backend: str, name: str) -> Server:

@@ -16,7 +16,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.flaglint import li
 
 
 class FlagFileError(Exception):
-    """A flag file, or what is wanted of it, cannot be used; the message says what to write instead."""
+    """A flag file, or what is wanted of it, cannot be used; the message says what to write instead.
+
+    `written`: whether the file holds what was wanted all the same, so that only seeing it evaluated has failed."""
+
+    written = False
+    changed = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -67,6 +67,11 @@ def releases_on_hosts(hosts: Mapping[str, Host]) -> dict[str, Any]:
     return {name: host.get("current") or None for name, host in hosts.items()}
 
 
+def servers_on_balancers(balancers: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, str]]:
+    """Return the state of each server on each balancer, as a rollout finds them: {balancer: {server: state}}."""
+    return {balancer: {server["name"]: server["state"] for server in servers} for balancer, servers in balancers.items()}
+
+
 def in_line(hosts: Mapping[str, Host], manifest: Mapping[str, Any]) -> bool:
     """Tell whether every host runs this very release with every feature at 100 %."""
     wanted = manifest["artifact"]["sha256"]

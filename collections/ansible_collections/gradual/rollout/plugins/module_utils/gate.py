@@ -38,7 +38,10 @@ def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
     problems = [str(problem) for problem in _list(counts.get("problems"))]
     if not heads:
         problems.append("there is no metric to judge")
-    verdict, reason = _together(judged, problems, settings, elapsed)
+    down, away = _traffic(counts.get("serving"))
+    verdict, reason = _together(judged, [*away, *problems], settings, elapsed)
+    if down:
+        verdict, reason = "abort", "; ".join([*down, *([reason] if verdict == "abort" else [])])
     for each in judged:
         first = each.pop("first_bad")
         del each["why"], each["distance"], each["fewer"]
@@ -51,6 +54,21 @@ def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
         "first_bad_at": min((each["first_bad_at"] for each in judged if each["first_bad_at"] is not None), default=None),
         "metrics": judged,
     }
+
+
+def _traffic(serving: t.Any) -> t.Tuple[t.List[str], t.List[str]]:
+    """What the balancers say of the host that is looked at: where its checks fail, and where it gets no users for another reason.
+
+    `serving` is {host, seen: [{balancer, state, status, check, up}]}, or nothing where the look is not at a host."""
+    if not isinstance(serving, dict):
+        return [], []
+    host, seen = serving.get("host"), [each for each in _list(serving.get("seen")) if isinstance(each, dict)]
+    down, away = [], [] if seen else [f"no balancer was asked whether {host} gets users"]
+    for each in seen:
+        if each.get("up") is not True:
+            check = f", its check says {each['check']}" if each.get("check") not in (None, "", "none") else ""
+            (down if each.get("state") == "down" else away).append(f"{host} gets no users from {each.get('balancer')}: it is {each.get('status')}{check}")
+    return down, away
 
 
 def judge_again(look: t.Mapping[str, t.Any]) -> Json:

@@ -105,6 +105,8 @@ def _server(name: str, figures: dict[str, str], state: dict[str, str]) -> Server
     sessions = _number(figures, "scur") + _number(figures, "qcur")
     connections = _number(figures, "used_conn_cur") + _number(figures, "idle_conn_cur")
     check = (figures.get("check_status") or "none").strip()
+    if check == "L7STS" and figures.get("check_code"):
+        check += f"/{figures['check_code']}"  # the status that was not 2xx or 3xx
     return Server(name, condition, status, check, sessions, connections, figures.get("addr") or state.get("srv_addr", ""))
 
 

@@ -132,6 +132,11 @@ verified:
   description: Whether every process was seen to evaluate the file.
   type: bool
   returned: always
+written:
+  description:
+    - Whether the file holds what was wanted. When the task fails and this is true, the file is right and only RV(verified) is missing.
+  type: bool
+  returned: always
 document:
   description: The whole flag file.
   type: dict
@@ -141,7 +146,7 @@ document:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import flagd, flagfile
+from ansible_collections.gradual.rollout.plugins.module_utils import evaluations, flagd, flagfile
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
@@ -182,15 +187,23 @@ def set_flags(module: AnsibleModule) -> dict[str, object]:
     after = flagd.render(change.document) if change.changed else before
     if change.changed and not module.check_mode:
         flagfile.write(options["path"], after)
+    processes: list[evaluations.Process] = []
     verify = bool(options["verify_url"]) and not module.check_mode and not absent
+    if verify:
+        try:
+            processes = flagfile.wait(options["verify_url"], change.document, wanted, options["timeout"], options["path"])
+        except flagd.FlagFileError as error:
+            error.changed = change.changed
+            raise
     return {
         "changed": change.changed,
         "diff": {"before": before, "after": after, "before_header": options["path"], "after_header": options["path"]},
         "revision": change.revision,
         "differing": change.differing,
         "document": change.document,
-        "processes": flagfile.wait(options["verify_url"], change.document, wanted, options["timeout"], options["path"]) if verify else [],
+        "processes": processes,
         "verified": verify,
+        "written": not module.check_mode,
     }
 
 
@@ -199,7 +212,7 @@ def main() -> None:
     try:
         result = set_flags(module)
     except flagd.FlagFileError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), written=error.written, verified=False, changed=error.changed)
     module.exit_json(**result)
 
 

@@ -46,6 +46,9 @@ options:
   hosts:
     description: "What each application host runs before the rollout: host → C({version, digest, directory}), kept in rollout.started."
     type: dict
+  servers:
+    description: "The state of each server on each balancer before the rollout: balancer → server → state, kept in rollout.started."
+    type: dict
   revision:
     description: The revision of the database schema before the rollout, kept in rollout.started.
     type: str
@@ -158,6 +161,7 @@ ARGUMENTS: dict[str, Any] = {
     "release": {"type": "dict"},
     "plan": {"type": "list", "elements": "raw"},
     "hosts": {"type": "dict"},
+    "servers": {"type": "dict"},
     "revision": {"type": "str"},
     "force": {"type": "bool", "default": False},
     "events": {
@@ -180,7 +184,7 @@ def decide(lines: list[dict[str, Any]], given: dict[str, Any]) -> lease.Decision
     request = lease.Request(given["holder"] or "unknown", time.time(), given["lease_seconds"], given["dead_holder"])
     events = lease.checked(given["events"])
     if given["state"] == "opened":
-        facts = {key: given[key] for key in ("plan", "hosts", "revision")}
+        facts = {key: given[key] for key in ("plan", "hosts", "servers", "revision")}
         return lease.opened(lines, given["release"], facts, request, given["force"])
     if given["state"] == "closed":
         return lease.closed(lines, given["outcome"], request, given["rollout"], events)

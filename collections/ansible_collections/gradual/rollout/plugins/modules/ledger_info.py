@@ -74,6 +74,9 @@ rollout:
     revision:
       description: The revision of the database schema before the rollout.
       type: str
+    servers:
+      description: "The state of each server on each balancer before the rollout, balancer → server → state; null where it was not recorded."
+      type: dict
     steps:
       description: "Step → C({state, started, finished, error, task, host}); state is started, finished or failed."
       type: dict

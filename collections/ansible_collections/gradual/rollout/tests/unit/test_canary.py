@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import gate, wording
-from ansible_collections.gradual.rollout.plugins.module_utils.canary import canary_watch
+from ansible_collections.gradual.rollout.plugins.module_utils.canary import canary_look, canary_watch
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch, stamp
 
 NOON = epoch("2026-01-01T12:00:00.000Z")
@@ -122,3 +123,38 @@ def test_the_arms_are_named_by_what_they_are() -> None:
     metric = {"metric": "slow", "treatment": {"events": 100, "bad": 3}, "control": {"events": 200, "bad": 1}, "why": ""}
     assert wording.arms({**metric, "feature": "search"}) == "search slow answers with the feature 3 % of 100, without it 0.5 % of 200"
     assert wording.arms({**metric, "feature": "release"}) == "release slow answers on the new code 3 % of 100, on the old code 0.5 % of 200"
+
+
+GOOD = counts([200, 0], [400, 0], aa=[[200, 0, 400, 0]] * 60)
+BAD = counts([200, 10], [400, 2])
+
+
+def serving(state: str = "ready", status: str = "UP", check: str = "L7OK") -> list[dict[str, Any]]:
+    return [{"name": "app1", "state": state, "status": status, "check": check, "up": (state, status) == ("ready", "UP")}, *servers()[1:]]
+
+
+def looked(seen: dict[str, Any], balancers: dict[str, Any]) -> dict[str, Any]:
+    settings = dataclasses.asdict(gate.settings_from({}, canary_watch(rollout(), "app1", [servers()])["bake"]))
+    return canary_look({"counts": seen, "settings": settings, "verdict": "as it was"}, "app1", balancers)
+
+
+@pytest.mark.parametrize(
+    ("balancers", "seen", "verdict", "reason"),
+    [
+        ({"lb1": serving(), "lb2": serving()}, GOOD, "continue", "release errors on the new code"),
+        ({"lb1": serving("down", "DOWN", "L7STS/503")}, GOOD, "abort", "app1 gets no users from lb1: it is DOWN, its check says L7STS/503"),
+        ({"lb1": serving(), "lb2": serving("down", "DOWN 1/2")}, GOOD, "abort", "app1 gets no users from lb2: it is DOWN 1/2"),
+        ({"lb1": serving(), "lb2": serving("maintenance", "MAINT", "none")}, GOOD, "hold", "app1 gets no users from lb2: it is MAINT"),
+        ({"lb1": serving("ready", "UP 1/2")}, GOOD, "hold", "app1 gets no users from lb1: it is UP 1/2"),
+        ({"lb1": servers()[1:]}, GOOD, "hold", "app1 gets no users from lb1: it is not in the backend"),
+        ({}, GOOD, "hold", "no balancer was asked whether app1 gets users"),
+        ({"lb1": serving()}, BAD, "abort", "release errors on the new code 5 % of 6,000"),
+        ({"lb1": serving("down", "DOWN", "L4CON")}, BAD, "abort", "app1 gets no users from lb1: it is DOWN, its check says L4CON; release errors"),
+        ({"lb1": serving("drained", "DRAIN")}, BAD, "abort", "release errors on the new code 5 % of 6,000"),
+    ],
+)
+def test_a_canary_without_users_is_never_without_harm(balancers: dict[str, Any], seen: dict[str, Any], verdict: str, reason: str) -> None:
+    look = looked(seen, balancers)
+    assert (look["verdict"], look["reason"][: len(reason)]) == (verdict, reason)
+    again = gate.judge_again(look)
+    assert (again["verdict"], again["reason"]) == (look["verdict"], look["reason"]), "the record gives the same verdict"

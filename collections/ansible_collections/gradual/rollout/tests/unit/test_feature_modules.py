@@ -77,6 +77,17 @@ def test_flags_that_cannot_be_set(tmp_path: pathlib.Path, changes: Json, message
     assert message in result["msg"]
 
 
+def test_what_was_written_and_could_not_be_seen_is_told_apart_from_what_was_not_written(tmp_path: pathlib.Path) -> None:
+    options: Json = {"revision": 7, "flags": [{"flag": "search", "certified": 0}], "verify_url": "http://127.0.0.1:9/metrics", "timeout": 0.1}
+    unseen = run("feature_flags", path=str(tmp_path / "flags.json"), **options)
+    assert (unseen["failed"], unseen["changed"], unseen["written"], unseen["verified"]) == (True, True, True, False)
+    again = run("feature_flags", path=str(tmp_path / "flags.json"), **options)
+    assert (again["failed"], again["changed"], again["written"]) == (True, False, True)
+    (tmp_path / "file").write_text("in the way")
+    unwritten = run("feature_flags", path=str(tmp_path / "file" / "flags.json"), **options)
+    assert (unwritten["failed"], unwritten["changed"], unwritten["written"]) == (True, False, False)
+
+
 def test_a_share_nobody_answers_for_is_no_share(tmp_path: pathlib.Path) -> None:
     result = run("feature_share", base_url="http://127.0.0.1:9", flags=["search"], users=30, record=str(tmp_path / "record.json"))
     assert "got no usable answer from http://127.0.0.1:9: share-" in result["msg"]

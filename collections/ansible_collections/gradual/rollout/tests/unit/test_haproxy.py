@@ -53,6 +53,12 @@ def test_servers_are_read_from_both_tables() -> None:
     }
 
 
+def test_the_status_that_a_check_got_is_told() -> None:
+    stat = STAT.replace("check_status,", "check_status,check_code,").replace("DOWN,L4CON,", "DOWN,L7STS,503,").replace("UP,L7OK,", "UP,L7OK,200,")
+    found = {entry.name: entry.check for entry in haproxy.servers(stat, STATE, "application")}
+    assert (found["app1"], found["app5"]) == ("L7OK", "L7STS/503")
+
+
 @pytest.mark.parametrize(
     ("stat", "state", "wrong"),
     [

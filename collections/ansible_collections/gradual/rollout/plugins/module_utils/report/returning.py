@@ -65,7 +65,7 @@ def turn(events: Events) -> tuple[Line | None, Line | None]:
         return None, None
     noticed = min(known, key=lambda line: line["seq"])
     shown = [line["seq"] for line in events.of("stage.set") if line["seq"] < noticed["seq"]]
-    off = next((line for line in events.of("flags.off") if shown and line["seq"] > shown[-1]), None)
+    off = next((line for line in events.of("flags.off") if shown and line["seq"] > shown[-1] and not line["data"].get("unverified")), None)
     if off is not None and off["seq"] < noticed["seq"]:
         noticed = events.lines[events.lines.index(off) - 1]
     return noticed, off
@@ -93,7 +93,9 @@ def times(events: Events) -> list[Claim]:
     stopped = aborts(events)
     back, ended = events.last("host.returned"), events.last("return.finished")
     # Users who were shown nothing are safe when the hosts are back; the others when the features are off.
-    bad, safe = when["first_bad_at"], when["flags_off_at"] if events.of("stage.set") else when["return_finished_at"]
+    # Where nobody could see that they are off, the code before is what makes them safe.
+    unseen = off is None and any(line["data"].get("unverified") for line in events.of("flags.off"))
+    bad, safe = when["first_bad_at"], when["flags_off_at"] if events.of("stage.set") and not unseen else when["return_finished_at"]
     beginning = "from noticing the failure" if stopped or failure(events) else "from beginning to go back, as asked,"
     rows = (
         ("bad-to-flags-off", "from the first bad answer that the gate counted to flags off on every host", bad, when["flags_off_at"], [*stopped, off]),
@@ -110,7 +112,7 @@ def times(events: Events) -> list[Claim]:
         noticing = "first of the last abort, step.failed and rollback, or the line before a flags.off that came before them"
         rule = f"{'first_bad_at of gate.looked or canary.looked (abort)' if name.startswith('bad') else noticing} to "
         until = {"bad-to-flags-off": "flags.off", "bad-to-hosts-back": "the last host.returned"}
-        rule += until.get(name, "flags.off, or return.finished where no stage was set")
+        rule += until.get(name, "flags.off that names no host as unverified, or return.finished where no stage was set or flags stayed unverified")
         result.append(claim(name, said, seconds, evidence, rule, criteria=(8,), qualities=("reliability",), otherwise=why))
     return result
 

@@ -1,0 +1,106 @@
+"""Users always keep a server: releases that leave traffic by themselves, and hosts on which nothing can be seen any more."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import fleet, toy
+from tests.support.fixtures import Ran, Run
+from tests.support.pages import Pages
+from tests.support.story import Events
+
+pytestmark = pytest.mark.usefixtures("fresh")
+
+
+@pytest.fixture
+def fresh(run: Run) -> None:
+    """1.0.0 on every host, whatever the test before has left."""
+    from tests.support import prepare
+    from tests.support.fixtures import RUNS
+
+    prepare.up()
+    prepare.to("1.0.0", lambda arguments: run("deploy.yml", *arguments).insist(), RUNS / "prepare")
+
+
+class Watched:
+    """Looks at the balancer all the time; `fewest` is the least number of servers that were up."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.seen: list[dict[str, str]] = []
+
+    @property
+    def fewest(self) -> int:
+        return min(sum(status.startswith("UP") for status in states.values()) for states in self.seen)
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            self.seen.append(fleet.balancer())
+            self._stop.wait(0.3)
+
+    def __enter__(self) -> Watched:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def events() -> Iterator[Events]:
+    """The lines that the ledger gets from now on."""
+    following = Events()
+    yield following
+    following.close()
+
+
+def returned(ran: Ran, users: Pages, states: Watched, at_least: int) -> dict[str, Any]:
+    """Hold what every one of these rollouts must have come to; the failure that was recorded."""
+    assert ran.status != 0, ran.screen[-3000:]
+    lines = fleet.events(fleet.ledger())
+    outcomes = [line["data"].get("outcome") for line in lines if line["event"] == "rollout.finished"]
+    assert outcomes[-1] == "returned", ran.screen[-3000:]
+    assert {host: fleet.running(host) for host in fleet.HOSTS} == dict.fromkeys(fleet.HOSTS, "1.0.0")
+    assert (users.record.failed, set(fleet.balancer().values())) == (0, {"UP"}), [answer for answer in users.record.answers if answer.why][:5]
+    assert users.record.sent > 500
+    assert states.fewest >= at_least, states.seen
+    return dict(next(line["data"] for line in reversed(lines) if line["event"] == "step.failed" and line["data"]["step"] != "rollback"))
+
+
+def test_a_canary_that_leaves_traffic_stops_the_release(run: Run) -> None:
+    """Its /readyz turns 503 while it is watched, and nothing else is wrong with it."""
+    arguments = toy.release("1.1.6", {"bad_after": 20}, bake={"canary": 25, "aa": 0, "min": 5, "max": 60, "look": 5, "expiry": 60})
+    with Pages() as users, Watched() as states:
+        ran = run("deploy.yml", *arguments)
+    failed = returned(ran, users, states, 2)
+    assert (failed["step"], failed["host"]) == ("release", "app1")
+    assert "abort of the canary app1: app1 gets no users from lb1: it is DOWN, its check says L7STS/503" in failed["error"]
+
+
+def test_hosts_go_back_one_by_one_when_nobody_can_see_that_the_features_are_off(run: Run, events: Events) -> None:
+    """/metrics hangs on every host in the middle of a stage; the applications themselves are well."""
+    arguments = toy.release("1.4.0", {"features": ["search"]}, stages=[25, 100], bake={"canary": 0, "aa": 0, "min": 40, "max": 120, "look": 5, "expiry": 60})
+
+    def break_metrics() -> None:
+        events.wait(lambda line: line["event"] == "gate.looked", lambda: stop.is_set(), 300)
+        for host in fleet.HOSTS:
+            fleet.execute(host, "touch", f"/run/{fleet.APPLICATION}/metrics-bad")
+
+    stop = threading.Event()
+    breaking = threading.Thread(target=break_metrics)
+    with Pages() as users, Watched() as states:
+        breaking.start()
+        ran = run("deploy.yml", *arguments, "-e", "ramp_users=600")
+        stop.set()
+        breaking.join()
+    failed = returned(ran, users, states, 2)
+    assert failed["step"] == "ramp"
+    off = next(line for line in events.seen if line["event"] == "flags.off")
+    assert (off["data"]["unverified"], off["data"]["lost"]) == (fleet.HOSTS, [])
