@@ -7,6 +7,8 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import http.client
+import json
+import os
 import pathlib
 import shutil
 import signal
@@ -17,7 +19,7 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import draining
+from ansible_collections.gradual.rollout.plugins.module_utils import draining, haproxy
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Socket
 
 from tests.services.history import free_port, needs
@@ -33,6 +35,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         time.sleep(0 if self.path == "/readyz" else 0.08)
+        while self.path == "/slow" and not os.path.exists("answer-now"):
+            time.sleep(0.1)
         self.send_response(200)
         self.send_header("Content-Length", "4")
         self.end_headers()
@@ -83,11 +87,19 @@ class Fleet:
         return Socket(str(self.folder / "admin.sock"))
 
     def start(self, name: str) -> None:
-        self.processes[name] = subprocess.Popen([sys.executable, "-c", APPLICATION, str(self.ports[name]), name])
+        self.processes[name] = subprocess.Popen([sys.executable, "-c", APPLICATION, str(self.ports[name]), name], cwd=self.folder)
 
     def stop(self, name: str) -> None:
         self.processes[name].send_signal(signal.SIGTERM)
         self.processes[name].wait(10)
+
+    def beside(self, folder: pathlib.Path) -> Fleet:
+        """A second balancer of the same applications."""
+        folder.mkdir()
+        other = Fleet(folder, {**self.ports, "front_door": free_port()})
+        (folder / "haproxy.cfg").write_text(CONFIGURATION.format(folder=folder, **other.ports))
+        other.balance()
+        return other
 
     def balance(self) -> None:
         """Start HAProxy, or reload it as systemd would: the new process takes the listening sockets over."""
@@ -100,7 +112,8 @@ class Fleet:
             self.processes["haproxy"] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     def move(self, name: str, state: str, timeout: float = 20) -> dict[str, t.Any]:
-        (result,) = draining.move(self.socket, [name], draining.Wish("application", state, timeout))
+        rule = draining.Rule(up_before=["app1", "app2"], balancer="lb1")
+        (result,) = draining.move(self.socket, [name], draining.Wish("application", state, timeout, rule=rule))
         self.socket.save(str(self.folder / "server-state"))
         return result
 
@@ -205,6 +218,155 @@ def test_without_a_drain_requests_fail(fleet: Fleet) -> None:
         fleet.stop("app1")
         time.sleep(1)
     assert load.answers["failed"] > 0, load.answers
+
+
+def test_the_last_server_is_not_drained(fleet: Fleet) -> None:
+    with Load(fleet.ports["front_door"]) as load:
+        fleet.move("app2", "drained")
+        fleet.stop("app2")
+        for state in ("drained", "maintenance"):
+            with pytest.raises(draining.NotEnough, match=r"lb1: app1 must stay in traffic: no other server is up, .*Seen: app2 MAINT"):
+                fleet.move("app1", state)
+        time.sleep(0.5)
+    assert fleet.states() == {"app1": "ready", "app2": "maintenance"}
+    assert (load.answers["failed"], load.answers["app1"] > RATE / 2) == (0, True)
+
+
+def test_without_the_rule_users_lose_their_last_server(fleet: Fleet) -> None:
+    """The negative control of the test above."""
+    fleet.move("app2", "drained")
+    with Load(fleet.ports["front_door"]) as load:
+        draining.move(fleet.socket, ["app1"], draining.Wish("application", "drained", rule=draining.Rule(least=0)))
+        time.sleep(0.5)
+    assert load.answers["failed"] > 0
+
+
+def test_a_server_whose_checks_fail_counts_for_nobody(fleet: Fleet) -> None:
+    fleet.stop("app2")
+    until = time.monotonic() + 10
+    while fleet.states()["app2"] != "down" and time.monotonic() < until:
+        time.sleep(0.1)
+    with pytest.raises(draining.NotEnough, match=r"Seen: app2 DOWN \(L4CON\)"):
+        fleet.move("app1", "drained")
+    assert fleet.move("app2", "drained")["after"] == "maintenance", "who gets no users may go"
+
+
+class Slow(Socket):
+    """It takes its time between what it sees and what it does, so that another one may act in between."""
+
+    def servers(self, backend: str) -> list[haproxy.Server]:
+        seen = super().servers(backend)
+        time.sleep(0.4)
+        return seen
+
+
+class Heedless(Slow):
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+@pytest.mark.parametrize(("kind", "left"), [(Slow, 1), (Heedless, 0)])
+def test_two_at_once_do_not_take_both_servers(fleet: Fleet, kind: type[Slow], left: int) -> None:
+    """Without the lock (the second case, a negative control) each sees the other one up, and both leave."""
+
+    def leave(name: str) -> str:
+        try:
+            draining.move(kind(fleet.socket.path), [name], draining.Wish("application", "maintenance"))
+        except draining.NotEnough:
+            return "stays"
+        return "left"
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        done = list(pool.map(leave, ["app1", "app2"]))
+    assert (done.count("stays"), list(fleet.states().values()).count("ready")) == (left, left)
+
+
+# What a playbook does with one host on all balancers; its own sockets instead of one path on two machines.
+PLAY = """
+- hosts: app1
+  gather_facts: false
+  module_defaults:
+    gradual.rollout.haproxy_server: {state_file: ""}
+  vars:
+    application: shop
+    rollout_ledger_host: mon1
+    rollout_ledger_path: "{{ folder }}/ledger"
+    rollout_balancer_socket: "{{ hostvars[balancer].socket }}"
+    rollout_backend: application
+    rollout_min_in_traffic:
+    rollout_state: "{{ opened.rollout }}"
+    release_drain_timeout_seconds: 1.5
+  tasks:
+    - gradual.rollout.haproxy_server_info:
+        socket: "{{ hostvars[item].socket }}"
+        backend: application
+      loop: "{{ groups.balancer }}"
+      register: seen
+    - gradual.rollout.ledger:
+        path: "{{ rollout_ledger_path }}"
+        state: opened
+        release: {application: shop, version: 2.0.0}
+        servers: "{{ dict(groups.balancer | zip(seen.results | map(attribute='servers'))) | gradual.rollout.servers_on_balancers }}"
+      register: opened
+    - ansible.builtin.include_role:
+        name: release
+        tasks_from: balance
+      vars:
+        release_server_state: drained
+        release_server_event: host.drained
+"""
+
+
+def play(first: Fleet, second: Fleet) -> subprocess.CompletedProcess[str]:
+    """Drain app1 on both balancers, as roles/release does it."""
+    hosts: dict[str, t.Any] = {
+        "balancer": {"hosts": {f"lb{number}": {"socket": each.socket.path} for number, each in ((1, first), (2, second))}},
+        "application": {"hosts": {"app1": {}, "app2": {}}}, "monitoring": {"hosts": {"mon1": {}}},
+    }  # fmt: skip
+    shared = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable, "folder": str(first.folder)}
+    (first.folder / "hosts.json").write_text(json.dumps({"all": {"children": hosts, "vars": shared}}))
+    (first.folder / "play.yml").write_text(PLAY)
+    home = pathlib.Path(__file__).parents[2]
+    command = [pathlib.Path(sys.executable).with_name("ansible-playbook"), "-i", first.folder / "hosts.json", first.folder / "play.yml"]
+    environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_PYTHON_INTERPRETER": sys.executable}
+    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_all_balancers_agree_before_the_first_one_drains(fleet: Fleet, tmp_path: pathlib.Path) -> None:
+    other = fleet.beside(tmp_path / "second")
+    try:
+        other.wait_up()
+        # One of them has no other server for its users: it is asked, and nothing is drained anywhere.
+        draining.move(other.socket, ["app2"], draining.Wish("application", "maintenance"))
+        with Load(fleet.ports["front_door"]) as load, Load(other.ports["front_door"]) as load_of_other:
+            done = play(fleet, other)
+        assert done.returncode != 0
+        assert "lb2: app1 must stay in traffic: no other server is up" in " ".join(done.stdout.split() + done.stderr.split()), done.stdout + done.stderr
+        assert "(item=lb1)" in done.stdout
+        assert "changed: [app1 -> lb1] => (item=lb1)" not in done.stdout
+        assert (fleet.states()["app1"], other.states()["app1"], load.answers["failed"], load_of_other.answers["failed"]) == ("ready", "ready", 0, 0)
+
+        # Both could do without it, but a request that does not end keeps it on one of them: the other one takes it back.
+        draining.move(other.socket, ["app2"], draining.Wish("application", "ready"))
+        waiting = [http.client.HTTPConnection("127.0.0.1", other.ports["front_door"]) for _ in range(2)]
+        for connection in waiting:
+            connection.request("GET", "/slow")
+        done = play(fleet, other)
+        (tmp_path / "answer-now").touch()
+        assert {connection.getresponse().read() for connection in waiting} == {b"app1", b"app2"}
+        assert done.returncode != 0
+        assert "still has 1 requests under way" in " ".join(done.stdout.split()), done.stdout + done.stderr
+        assert "changed: [app1 -> lb1] => (item=lb1)" in done.stdout
+        assert (fleet.states()["app1"], other.states()["app1"]) == ("ready", "ready")
+
+        # Nothing speaks against it any more.
+        done = play(fleet, other)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (fleet.states()["app1"], other.states()["app1"]) == ("maintenance", "maintenance")
+    finally:
+        for process in other.processes.values():
+            process.terminate()
+            process.wait(5)
 
 
 def test_a_reload_forgets_nothing(fleet: Fleet) -> None:
