@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support import fleet, toy
-from tests.support.fixtures import Ran, Run
+from tests.support import fleet, prepare, toy
+from tests.support.fixtures import RUNS, Ran, Run
 from tests.support.pages import Pages
 from tests.support.story import Events
 
@@ -20,9 +19,6 @@ pytestmark = pytest.mark.usefixtures("fresh")
 @pytest.fixture
 def fresh(run: Run) -> None:
     """1.0.0 on every host, whatever the test before has left."""
-    from tests.support import prepare
-    from tests.support.fixtures import RUNS
-
     prepare.up()
     prepare.to("1.0.0", lambda arguments: run("deploy.yml", *arguments).insist(), RUNS / "prepare")
 
@@ -89,7 +85,7 @@ def test_hosts_go_back_one_by_one_when_nobody_can_see_that_the_features_are_off(
     arguments = toy.release("1.4.0", {"features": ["search"]}, stages=[25, 100], bake={"canary": 0, "aa": 0, "min": 40, "max": 120, "look": 5, "expiry": 60})
 
     def break_metrics() -> None:
-        events.wait(lambda line: line["event"] == "gate.looked", lambda: stop.is_set(), 300)
+        events.wait(lambda line: line["event"] == "gate.looked", stop.is_set, 300)
         for host in fleet.HOSTS:
             fleet.execute(host, "touch", f"/run/{fleet.APPLICATION}/metrics-bad")
 
@@ -104,3 +100,14 @@ def test_hosts_go_back_one_by_one_when_nobody_can_see_that_the_features_are_off(
     assert failed["step"] == "ramp"
     off = next(line for line in events.seen if line["event"] == "flags.off")
     assert (off["data"]["unverified"], off["data"]["lost"]) == (fleet.HOSTS, [])
+
+
+def test_the_last_server_waits_until_another_one_is_back(run: Run) -> None:
+    """Two hosts serve users. The second one does not come up on the release, so the first one, which has it, is the last server."""
+    arguments = toy.release("1.5.0", {"bad_on": ["app2"]})
+    fleet.execute("lb1", "socat", "stdio", "/run/haproxy/admin.sock", text="set server application/app3 state maint\n")
+    with Pages() as users, Watched() as states:
+        ran = run("deploy.yml", *arguments, "-e", "release_ready_timeout_seconds=4")
+    failed = returned(ran, users, states, 1)
+    assert (failed["step"], failed["host"]) == ("release", "app2")
+    assert "app1 must stay in traffic: no other server is up" in " ".join(ran.screen.split())

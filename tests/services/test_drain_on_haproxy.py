@@ -261,8 +261,9 @@ class Slow(Socket):
 
 
 class Heedless(Slow):
-    def alone(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def alone(self) -> t.Iterator[None]:
+        yield
 
 
 @pytest.mark.parametrize(("kind", "left"), [(Slow, 1), (Heedless, 0)])
@@ -321,13 +322,13 @@ def play(first: Fleet, second: Fleet) -> subprocess.CompletedProcess[str]:
     """Drain app1 on both balancers, as roles/release does it."""
     hosts: dict[str, t.Any] = {
         "balancer": {"hosts": {f"lb{number}": {"socket": each.socket.path} for number, each in ((1, first), (2, second))}},
-        "application": {"hosts": {"app1": {}, "app2": {}}}, "monitoring": {"hosts": {"mon1": {}}},
+        "application": {"hosts": {"app1": {}, "app2": {}}}, "ledger": {"hosts": {"mon1": {}}},
     }  # fmt: skip
     shared = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable, "folder": str(first.folder)}
     (first.folder / "hosts.json").write_text(json.dumps({"all": {"children": hosts, "vars": shared}}))
     (first.folder / "play.yml").write_text(PLAY)
     home = pathlib.Path(__file__).parents[2]
-    command = [pathlib.Path(sys.executable).with_name("ansible-playbook"), "-i", first.folder / "hosts.json", first.folder / "play.yml"]
+    command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), "-i", str(first.folder / "hosts.json"), str(first.folder / "play.yml")]
     environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_PYTHON_INTERPRETER": sys.executable}
     return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
 

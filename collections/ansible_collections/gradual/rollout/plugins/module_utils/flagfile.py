@@ -98,9 +98,9 @@ def wait(url: str, document: t.Mapping[str, t.Any], wanted: t.Sequence[flagd.Wan
             return found
         if time.monotonic() >= deadline:
             more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
-            error = flagd.FlagFileError(f"the flag file is written, but after {timeout:g} s " + "; ".join(told[:3]) + more)
-            error.written = True
-            raise error
+            unseen = flagd.FlagFileError(f"the flag file is written, but after {timeout:g} s " + "; ".join(told[:3]) + more)
+            unseen.written = True
+            raise unseen
         if time.monotonic() - renewed >= RENEW:
             renewed = time.monotonic()
             renew(path)

@@ -63,7 +63,8 @@ def _traffic(serving: t.Any) -> t.Tuple[t.List[str], t.List[str]]:
     if not isinstance(serving, dict):
         return [], []
     host, seen = serving.get("host"), [each for each in _list(serving.get("seen")) if isinstance(each, dict)]
-    down, away = [], [] if seen else [f"no balancer was asked whether {host} gets users"]
+    down: t.List[str] = []
+    away = [] if seen else [f"no balancer was asked whether {host} gets users"]
     for each in seen:
         if each.get("up") is not True:
             check = f", its check says {each['check']}" if each.get("check") not in (None, "", "none") else ""

@@ -206,7 +206,7 @@ THREE = ["app1", "app2", "app3"]
         ({"app1": "UP"}, {"least": 0}, ""),
         # two of three were up when it began, so one must stay; of three, two must
         ({"app1": "UP", "app2": "UP", "app3": "MAINT"}, {"up_before": ["app1", "app2"]}, ""),
-        ({"app1": "UP", "app2": "UP", "app3": "MAINT"}, {"up_before": THREE}, "1 other server is up, at least 2 must be (two thirds of the 3 that were up when"),
+        ({"app1": "UP", "app2": "UP", "app3": "MAINT"}, {"up_before": THREE}, "1 other server is up, at least 2 must be (two thirds of the 3 that were up"),
         ({"app1": "UP", "app2": "DOWN", "app3": "MAINT"}, {"up_before": ["app1", "app2"]}, "Seen: app2 DOWN (L7OK), app3 MAINT (L7OK). Bring another"),
         # what is not known of the beginning is taken from what is up now
         ({"app1": "UP", "app2": "UP", "app3": "MAINT"}, {}, ""),
