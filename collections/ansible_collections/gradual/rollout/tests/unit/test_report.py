@@ -108,6 +108,19 @@ def test_times_of_a_rollout_that_was_taken_back(reports: dict[str, dict[str, Any
     assert found["rehearsal"]["status"] == "shown"
 
 
+def test_users_are_not_called_safe_before_somebody_saw_that_the_features_were_off() -> None:
+    """The flags were written and nobody could see them evaluated: it is the code before that makes users safe."""
+    ledger = sample.taken_back()
+    off = next(line for line in ledger.lines if line["event"] == "flags.off")
+    off["data"]["unverified"] = ["app2"]
+    report = document.build(ledger.lines)
+    found, times = by_id(report), report["times"]
+    assert (times["flags_off_at"], found["bad-to-flags-off"]["status"]) == (None, "not measured")
+    assert found["noticed-to-safe"]["value"] == pytest.approx(times["return_finished_at"] - times["noticed_at"], abs=0.01)
+    off["data"]["unverified"] = []
+    assert document.build(ledger.lines)["times"]["flags_off_at"], "negative control"
+
+
 def test_a_canary_that_never_came_up_gave_nobody_a_bad_answer(reports: dict[str, dict[str, Any]]) -> None:
     found = by_id(reports["never ready"])
     assert found["bad-to-flags-off"]["status"] == "not measured"
