@@ -24,7 +24,7 @@ def fresh(run: Run) -> None:
 
 
 class Watched:
-    """Looks at the balancer all the time; `fewest` is the least number of servers that were up."""
+    """Looks at the balancer every second; `fewest` is the least number of servers that were up."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -38,7 +38,7 @@ class Watched:
     def _watch(self) -> None:
         while not self._stop.is_set():
             self.seen.append(fleet.balancer())
-            self._stop.wait(0.3)
+            self._stop.wait(1)
 
     def __enter__(self) -> Watched:
         self._thread.start()
