@@ -15,7 +15,7 @@ from typing import Any, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
 from ansible_collections.gradual.rollout.plugins.module_utils.hashchain import digest
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import LedgerError, stamp
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import LedgerError, epoch, stamp
 
 Event = tuple[str, dict[str, Any]]
 
@@ -40,8 +40,13 @@ OWN = frozenset({"rollout.started", "rollout.finished", "lease.taken", "lease.re
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
 
 
+# A lease lasts so many seconds at the most: who drives a rollout renews it while a step runs (plugin_utils/keeper.py), so a longer
+# one would only keep others out after that run was killed.
+LONGEST = 90
+
+
 class LeaseHeld(LedgerError):
-    """Somebody else is at work on this application."""
+    """Another run holds the lease of this application, or has taken it from this run. lease: as in the rollout, with `left` in seconds."""
 
     def __init__(self, message: str, lease: dict[str, Any]) -> None:
         super().__init__(message)
@@ -50,12 +55,21 @@ class LeaseHeld(LedgerError):
 
 @dataclass
 class Request:
-    """Who writes, at what time of the ledger's own clock, and for how long the lease is wanted."""
+    """Who writes, at what time of the ledger's own clock, and for how long the lease is wanted.
+
+    dead_holder: a holder that is known to be dead; take_over: whoever holds the lease loses it; owned: this run has held the lease
+    and has not released it, so it must not take it a second time from whoever took it meanwhile."""
 
     holder: str
     now: float
-    seconds: int = 90
+    seconds: int = LONGEST
     dead_holder: str | None = None
+    take_over: bool = False
+    owned: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seconds <= LONGEST:
+            raise LedgerError(f"lease_seconds: got {self.seconds}, expected 1 to {LONGEST}; it is renewed while a step runs")
 
 
 @dataclass
@@ -165,25 +179,49 @@ def released(lines: list[dict[str, Any]], request: Request, identifier: str | No
     return Decision(newest["id"], [("lease.released", {"holder": request.holder})] if own else [])
 
 
+def renewed(lines: list[dict[str, Any]], request: Request, identifier: str | None = None) -> Decision:
+    """Renew the lease that this run has. It is never taken by this: LeaseHeld when another run has it, or has had it meanwhile."""
+    newest = _newest(lines, request, identifier)
+    if newest["lease"]["holder"] != request.holder:
+        raise _lost(newest, request)
+    return Decision(newest["id"], [("lease.renewed", {"holder": request.holder, "seconds": request.seconds})])
+
+
 def take(newest: dict[str, Any] | None, request: Request) -> list[Event]:
-    """The event that takes the lease; none when this holder has it. LeaseHeld when somebody else has."""
+    """The event that takes the lease; none when this holder has it. LeaseHeld when somebody else has, or took it from this run."""
     lease = newest["lease"] if newest else None
     if lease and lease["holder"] == request.holder and lease["held"]:
         return []
-    if newest and lease and lease["held"] and lease["holder"] != request.dead_holder:
+    if newest and lease and request.owned and lease["holder"] != request.holder:
+        raise _lost(newest, request)
+    holder = lease["holder"] if lease else None
+    forced = bool(newest and lease and lease["held"] and holder != request.dead_holder)
+    if newest and lease and forced and not request.take_over:
         raise LeaseHeld(
-            f"Rollout {newest['id']} is in the hands of {lease['holder']} since {lease['since']}; unless it goes on, its lease ends "
-            f"at {lease['until']} (it is {stamp(request.now)} now). Wait for it to end. "
-            f"Only if you know for certain that it is dead: the same command with -e gradual_dead_holder={lease['holder']}",
-            lease,
+            f"Rollout {newest['id']} is locked by {holder} since {lease['since']}; the lock expires at {lease['until']} unless that run renews it "
+            f"(it is {stamp(request.now)} now). Wait until that run ends. If it is dead or must not go on, take over at once: "
+            "the same command with -e gradual_take_over=true",
+            _told(lease, request),
         )
-    return [_taken(request, lease["holder"] if lease else None)]
+    return [_taken(request, holder, forced)]
 
 
-def _taken(request: Request, after: str | None = None) -> Event:
+def _lost(newest: dict[str, Any], request: Request) -> LeaseHeld:
+    lease = newest["lease"]
+    who = f"{lease['holder']} has taken it at {lease['since']}" if lease["holder"] else "another run has taken and released it meanwhile"
+    return LeaseHeld(f"This run has lost the lock of rollout {newest['id']}: {who}. Nothing more is done by this run.", _told(lease, request))
+
+
+def _told(lease: dict[str, Any], request: Request) -> dict[str, Any]:
+    return {**lease, "left": round(epoch(lease["until"]) - request.now, 3) if lease["until"] else 0.0}
+
+
+def _taken(request: Request, after: str | None = None, forced: bool = False) -> Event:
     data: dict[str, Any] = {"holder": request.holder, "seconds": request.seconds}
     if after:
         data["after"] = after
+    if forced:
+        data["forced"] = True
     return ("lease.taken", data)
 
 

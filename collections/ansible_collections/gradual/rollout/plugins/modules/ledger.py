@@ -31,10 +31,11 @@ options:
       - V(opened) starts a rollout of O(release), or resumes the open one of the same manifest. A completed one that brought the
         same artifact, features and migrations, with nothing after it, is found and left alone, however it was watched.
       - V(recorded) adds O(events) to the newest rollout.
+      - V(renewed) renews the lease of this run, and never takes it. The action plugin does so every half minute while a module runs.
       - V(released) gives the lease back and leaves the rollout open, for the next playbook to go on from wherever it runs.
       - V(closed) adds O(events), then finishes the newest rollout with O(outcome) and gives the lease back.
     type: str
-    choices: [opened, recorded, released, closed]
+    choices: [opened, recorded, renewed, released, closed]
     default: recorded
   release:
     description: The manifest, as M(gradual.rollout.manifest) returns it. Needed with O(state=opened).
@@ -77,13 +78,14 @@ options:
     description: The rollout meant. An error when another one is the newest.
     type: str
   lease_seconds:
-    description: How long the lease lasts after the last event. Say more before a step that records nothing for longer.
+    description:
+      - How long the lease lasts after the last event, 90 seconds at the most. While any module of this collection runs, the action plugin
+        renews the lease of its run; so nobody waits longer than this for a run that was killed.
     type: int
     default: 90
   hold_until:
     description:
-      - Once O(events) are written, wait for this moment (epoch seconds by the clock of this host) and renew the lease meanwhile.
-      - The action plugin waits, on the controller, so that the lease of a run that was killed is not kept alive.
+      - Once O(events) are written, wait for this moment (epoch seconds by the clock of this host). The action plugin waits, on the controller.
     type: float
   holder:
     description: Who writes. Set by the action plugin to user@controller:pid of ansible-playbook.
@@ -91,9 +93,19 @@ options:
   dead_holder:
     description:
       - A holder that is known to be dead, whose lease may be taken over.
-      - Set by the action plugin when it finds that the holder was a run on this very controller, and is no more; or from the variable
-        C(gradual_dead_holder), by which a person says so of another controller.
+      - Set by the action plugin when it finds that the holder was a run on this very controller, and is no more.
     type: str
+  take_over:
+    description:
+      - Take the lease whoever holds it. A run that loses it stops after the module that it is running.
+      - Set by the action plugin from the variable C(gradual_take_over), for a run that has not held the lease yet.
+      - Without it the action plugin waits, up to the length of the lease, until the lease of a run that does not renew it has expired.
+    type: bool
+    default: false
+  owned:
+    description: Whether this run holds the lease as far as it knows, so that it must not take it a second time. Set by the action plugin.
+    type: bool
+    default: false
 seealso:
   - module: gradual.rollout.ledger_info
 """
@@ -142,7 +154,7 @@ now:
   returned: success
   type: float
 lease:
-  description: Who holds the lease, when that is somebody else.
+  description: Who holds the lease, when that is somebody else; C(left) tells how many seconds it lasts unless it is renewed.
   returned: failure, when the lease is held
   type: dict
 """
@@ -157,7 +169,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger import Ledg
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
-    "state": {"type": "str", "choices": ["opened", "recorded", "released", "closed"], "default": "recorded"},
+    "state": {"type": "str", "choices": ["opened", "recorded", "renewed", "released", "closed"], "default": "recorded"},
     "release": {"type": "dict"},
     "plan": {"type": "list", "elements": "raw"},
     "hosts": {"type": "dict"},
@@ -176,18 +188,24 @@ ARGUMENTS: dict[str, Any] = {
     "hold_until": {"type": "float"},
     "holder": {"type": "str"},
     "dead_holder": {"type": "str"},
+    "take_over": {"type": "bool", "default": False},
+    "owned": {"type": "bool", "default": False},
 }
 
 
 def decide(lines: list[dict[str, Any]], given: dict[str, Any]) -> lease.Decision:
     """What these parameters add to a ledger of these lines."""
-    request = lease.Request(given["holder"] or "unknown", time.time(), given["lease_seconds"], given["dead_holder"])
+    request = lease.Request(
+        given["holder"] or "unknown", time.time(), given["lease_seconds"], given["dead_holder"], given["take_over"], given["owned"]
+    )
     events = lease.checked(given["events"])
     if given["state"] == "opened":
         facts = {key: given[key] for key in ("plan", "hosts", "servers", "revision")}
         return lease.opened(lines, given["release"], facts, request, given["force"])
     if given["state"] == "closed":
         return lease.closed(lines, given["outcome"], request, given["rollout"], events)
+    if given["state"] == "renewed":
+        return lease.renewed(lines, request, given["rollout"])
     if given["state"] == "released":
         return lease.released(lines, request, given["rollout"])
     return lease.recorded(lines, events, request, given["rollout"])

@@ -55,18 +55,28 @@ def orphaned() -> bool:
 
 def is_dead(name: str) -> bool:
     """Whether the run of that name was on this controller and is certainly no more."""
+    return _lives(name) is False
+
+
+def is_alive(name: str) -> bool:
+    """Whether the run of that name is on this controller and certainly at work."""
+    return _lives(name) is True
+
+
+def _lives(name: str) -> bool | None:
+    """None when that cannot be known from here."""
     match = NAME.match(name)
     if match is None or match["place"] != _place():
-        return False
+        return None
     pid = int(match["pid"])
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
         return False
+    except (OSError, OverflowError):
+        return None
     command = _command(pid)
-    return bool(command) and b"ansible" not in command
+    return b"ansible" in command if command else None
 
 
 @contextlib.contextmanager

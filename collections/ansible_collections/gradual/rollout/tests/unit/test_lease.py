@@ -99,7 +99,7 @@ def test_the_same_run_may_open_twice(book: Book) -> None:
 def test_only_one_run_at_a_time(book: Book) -> None:
     book.open()
     book.now += 89
-    held = pytest.raises(lease.LeaseHeld, match=f"in the hands of {ANN}.*its lease ends at")
+    held = pytest.raises(lease.LeaseHeld, match=f"is locked by {ANN} since .*; the lock expires at .*gradual_take_over=true")
     with held:
         book.open(BOB)
     with held:
@@ -110,7 +110,7 @@ def test_only_one_run_at_a_time(book: Book) -> None:
         book.close(holder=BOB)
     book.now += 2
     assert book.open(BOB) == ["lease.taken", "rollout.resumed"]
-    with pytest.raises(lease.LeaseHeld, match=f"in the hands of {BOB}"):
+    with pytest.raises(lease.LeaseHeld, match=f"is locked by {BOB}"):
         book.record(("flags.off", {}))
 
 
@@ -121,10 +121,49 @@ def test_every_event_renews_the_lease(book: Book) -> None:
         book.record(("step.started", {"step": "ramp"}))
     assert book.state["lease"]["held"]
     assert book.record() == ["lease.renewed"]
-    assert book.record(seconds=3600) == ["lease.renewed"]
-    book.now += 3000
-    with pytest.raises(lease.LeaseHeld):
-        book.open(BOB)
+    assert book.record(seconds=60) == ["lease.renewed"]
+    book.now += 61
+    assert book.open(BOB) == ["lease.taken", "rollout.resumed"]
+
+
+@pytest.mark.parametrize("seconds", [0, 91, 3600])
+def test_a_lease_is_short(book: Book, seconds: int) -> None:
+    with pytest.raises(LedgerError, match=f"lease_seconds: got {seconds}, expected 1 to 90"):
+        book.ask(ANN, seconds)
+
+
+def renew(book: Book, holder: str) -> list[str]:
+    return book.take(lease.renewed(book.lines, book.ask(holder)))
+
+
+def test_renewing_keeps_the_lease_and_never_takes_it(book: Book) -> None:
+    book.open()
+    for _ in range(4):
+        book.now += 80
+        assert renew(book, ANN) == ["lease.renewed"]
+    book.now += 200
+    assert renew(book, ANN) == ["lease.renewed"], "it had expired, but nobody else took it"
+    assert book.state["lease"]["held"]
+    with pytest.raises(lease.LeaseHeld, match=f"has lost the lock.*{ANN} has taken it"):
+        renew(book, BOB)
+    book.take(lease.released(book.lines, book.ask(ANN)))
+    with pytest.raises(lease.LeaseHeld, match="another run has taken and released it"):
+        renew(book, ANN)
+
+
+def test_a_person_takes_over_a_run_that_is_alive_and_that_run_does_not_come_back(book: Book) -> None:
+    book.open()
+    request = lease.Request(BOB, book.now, take_over=True)
+    assert book.take(lease.recorded(book.lines, [("step.started", {"step": "rollback"})], request)) == ["lease.taken", "step.started"]
+    assert book.lines[-2]["data"] == {"holder": BOB, "seconds": 90, "after": ANN, "forced": True}
+    with pytest.raises(lease.LeaseHeld, match=f"has lost the lock.*{BOB} has taken it") as lost:
+        renew(book, ANN)
+    assert lost.value.lease["left"] == 90
+    book.take(lease.released(book.lines, book.ask(BOB)))
+    owner = lease.Request(ANN, book.now, owned=True)
+    with pytest.raises(lease.LeaseHeld, match="taken and released it meanwhile"):
+        lease.recorded(book.lines, [("host.released", {"host": "app1"})], owner)
+    assert book.record(("step.started", {"step": "ramp"}), holder=ANN) == ["lease.taken", "step.started"], "a run that never held it may"
 
 
 def test_a_dead_holder_is_followed_at_once(book: Book) -> None:

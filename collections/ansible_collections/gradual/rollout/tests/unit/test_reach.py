@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.gradual.rollout.plugins.action import reach
 from ansible_collections.gradual.rollout.plugins.callback import run_log
-from ansible_collections.gradual.rollout.plugins.plugin_utils import holder
+from ansible_collections.gradual.rollout.plugins.plugin_utils import holder, keeper
 
 COLLECTIONS = Path(__file__).parents[5]
 
@@ -80,26 +83,27 @@ def test_only_the_ledger_is_told_who_writes(monkeypatch: pytest.MonkeyPatch) -> 
     assert called == [{"path": "/x", "holder": holder.holder()}, {"path": "/x", "holder": "me"}, {"path": "/x"}]
 
 
+PLACE = holder.holder().rpartition(":")[0]
+ELSEWHERE = "ann@elsewhere/abc:10"
+
+
+def held(by: str = ELSEWHERE, left: float = 80.0, until: str = "12:01:20") -> dict[str, Any]:
+    return {"failed": True, "msg": "it is locked", "lease": {"holder": by, "left": left, "until": until}}
+
+
 def test_a_lease_of_a_dead_run_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    dead = holder.holder().rpartition(":")[0] + ":" + str(_dead_pid())
-    held = {"failed": True, "msg": "held", "lease": {"holder": dead}}
-    called = answering(monkeypatch, held, {"changed": True})
+    dead = f"{PLACE}:{_dead_pid()}"
+    called = answering(monkeypatch, held(dead), {"changed": True})
     assert plugin(path="/x").run() == {"changed": True}
     assert [arguments.get("dead_holder") for arguments in called] == [None, dead]
 
 
-def test_a_person_may_say_that_a_holder_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("said", "wanted"), [(True, True), ("true", True), ("yes", True), ("", None), (False, None), (None, None)])
+def test_a_person_may_take_over_at_once(monkeypatch: pytest.MonkeyPatch, said: Any, wanted: bool | None) -> None:
     called = answering(monkeypatch, {}, {})
-    plugin(path="/x").run(task_vars={"gradual_dead_holder": "ann@elsewhere/abc:10"})
-    plugin("gradual.rollout.ledger_info", path="/x").run(task_vars={"gradual_dead_holder": "ann@elsewhere/abc:10"})
-    assert [arguments.get("dead_holder") for arguments in called] == ["ann@elsewhere/abc:10", None]
-
-
-def test_a_lease_of_a_living_run_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = {"failed": True, "msg": "held", "lease": {"holder": "ann@elsewhere/abc:10"}}
-    called = answering(monkeypatch, held)
-    assert plugin(path="/x").run() == held
-    assert len(called) == 1
+    plugin(path="/x").run(task_vars={"gradual_take_over": said})
+    plugin("gradual.rollout.ledger_info", path="/x").run(task_vars={"gradual_take_over": said})
+    assert [arguments.get("take_over") for arguments in called] == [wanted, None]
 
 
 class Clock:
@@ -125,19 +129,90 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def test_waiting_keeps_the_lease_by_the_ledger_hosts_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    called = answering(monkeypatch, {"changed": True, "now": 50.0, "rollout": {}}, *[{"changed": False, "now": 0.0}] * 3)
+def test_a_lease_of_a_run_that_is_alive_on_this_controller_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setattr(reach, "is_alive", lambda name: name == f"{PLACE}:77")
+    answering(monkeypatch, held(f"{PLACE}:77"))
+    assert (plugin(path="/x").run(), clock.now) == (held(f"{PLACE}:77"), 1000.0)
+
+
+def test_a_lease_that_nobody_renews_is_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """The killed run's last module still writes within the first seconds."""
+    shown: list[str] = []
+    monkeypatch.setattr(reach.display, "display", shown.append)
+    answers = [held(left=80), held(left=86, until="12:01:31"), *[held(left=81 - 5 * number, until="12:01:31") for number in range(17)], {"changed": True}]
+    called = answering(monkeypatch, *answers)
+    assert plugin(path="/x", events=[1]).run() == {"changed": True}
+    assert 80 <= clock.now - 1000 <= reach.WAIT and all(arguments["events"] == [1] for arguments in called)
+    assert shown == [f"Locked by {ELSEWHERE} until 12:01:20; waiting up to 90 s for that. To take over at once: -e gradual_take_over=true"]
+
+
+@pytest.mark.parametrize(
+    ("third", "wanted"),
+    [
+        (held(until="12:01:50"), f"{ELSEWHERE} is at work and has just renewed its lock"),
+        (held(by="bob@there/x:3"), "bob@there/x:3 is at work and has just renewed its lock"),
+        ({"failed": True, "msg": "disk full"}, "disk full"),
+    ],
+)
+def test_a_run_that_renews_its_lease_is_alive(monkeypatch: pytest.MonkeyPatch, clock: Clock, third: dict[str, Any], wanted: str) -> None:
+    answering(monkeypatch, held(), held(), third)
+    result = plugin(path="/x").run()
+    assert result["failed"] and wanted in result["msg"]
+    assert clock.now <= 1011
+
+
+@pytest.mark.parametrize("case", ["long", "check"])
+def test_what_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock, case: str) -> None:
+    answer = held(left=3000.0 if case == "long" else 50.0)
+    answering(monkeypatch, answer)
+    action = plugin(path="/x")
+    action._task.check_mode = case == "check"
+    assert (action.run(), clock.now) == (answer, 1000.0)
+
+
+@pytest.fixture
+def note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The run's own temporary directory."""
+    monkeypatch.setattr(reach.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    return tmp_path
+
+
+def mine(by: str = "me", still: bool = True) -> dict[str, Any]:
+    return {"rollout": {"lease": {"holder": by, "held": still}}, "now": 0.0}
+
+
+def test_a_run_knows_whether_it_holds_the_lease(monkeypatch: pytest.MonkeyPatch, clock: Clock, note: Path) -> None:
+    called = answering(monkeypatch, mine("ann"), mine(), mine(), held(), mine(None, False), {})  # type: ignore[arg-type]
+    expected = {"host": "mon1", "path": "/x", "holder": "me"}
+
+    def record() -> dict[str, Any]:
+        return plugin(delegate_to="mon1", path="/x", holder="me").run(task_vars={"gradual_take_over": True})
+
+    record()
+    assert keeper.held(str(note)) is None, "somebody else's approval renews nobody's lease"
+    record()
+    assert keeper.held(str(note)) == expected
+    record()
+    assert record() == held(), "what this run has lost it does not take again, and does not wait for"
+    record()
+    assert keeper.held(str(note)) is None, "it was given back"
+    record()
+    assert [(each.get("take_over"), each.get("owned")) for each in called] == [
+        (True, None), (True, None), (None, True), (None, True), (None, True), (True, None)]
+
+
+def test_waiting_ends_by_the_ledger_hosts_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    called = answering(monkeypatch, {"changed": True, "now": 50.0, "rollout": {}})
     events = [{"event": "aa.began"}]
     result = plugin(path="/x", holder="me", events=events, hold_until=150.5).run()
-    assert (result["changed"], result["now"], clock.now) == (True, 150.5, 1100.5)
-    assert [arguments["events"] for arguments in called] == [events, [], [], []]
+    assert (result["changed"], result["now"], clock.now, len(called)) == (True, 150.5, 1100.5, 1)
 
 
 @pytest.mark.parametrize("until", [50.0, 10.0])
 def test_a_moment_that_has_passed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock, until: float) -> None:
-    called = answering(monkeypatch, {"changed": True, "now": 50.0})
-    assert plugin(path="/x", hold_until=until).run() == {"changed": True, "now": 50.0}
-    assert (len(called), clock.now) == (1, 1000.0)
+    answering(monkeypatch, {"changed": True, "now": 50.0})
+    result = plugin(path="/x", hold_until=until).run()
+    assert (result["changed"], result["now"], clock.now) == (True, 50.0, 1000.0)
 
 
 def test_nothing_is_waited_for_in_check_mode_or_after_a_failure(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
@@ -149,21 +224,6 @@ def test_nothing_is_waited_for_in_check_mode_or_after_a_failure(monkeypatch: pyt
     assert clock.now == 1000.0
 
 
-@pytest.mark.parametrize(
-    ("answer", "wanted"),
-    [
-        ({"failed": True, "msg": "held by another", "lease": {"holder": "ann"}}, "held by another"),
-        (AnsibleConnectionFailure("gone"), "was lost while ledger ran"),
-        ({"unreachable": True, "msg": "gone"}, "was lost while ledger ran"),
-    ],
-)
-def test_a_lease_that_is_lost_meanwhile_ends_the_wait(monkeypatch: pytest.MonkeyPatch, clock: Clock, answer: Any, wanted: str) -> None:
-    answering(monkeypatch, {"changed": True, "now": 50.0}, answer)
-    result = plugin(path="/x", hold_until=350.0).run()
-    assert (result["failed"], wanted in result["msg"]) == (True, True)
-    assert clock.now < 1040
-
-
 def test_what_is_left_of_a_killed_run_does_not_wait(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     called = answering(monkeypatch, {"now": 50.0})
     monkeypatch.setattr(reach, "orphaned", lambda: clock.now > 1010)
@@ -172,11 +232,131 @@ def test_what_is_left_of_a_killed_run_does_not_wait(monkeypatch: pytest.MonkeyPa
     assert clock.now <= 1012
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("EVERY", 0.2), ("PATIENCE", 0.1), ("AGAIN", 0.1), ("PAUSE", 0.02)):
+        monkeypatch.setattr(keeper, name, seconds)
+
+
+NOTE = {"host": "mon1", "path": "/x", "holder": "me"}
+
+
+def renewing(directory: Path, *answers: dict[str, Any]) -> Callable[[Any], dict[str, Any]]:
+    """Renews by writing down when; the answers come one after the other, the last again and again."""
+    def renew(_note: Any) -> dict[str, Any]:
+        with open(directory / "renewed", "a", encoding="ascii") as stream:
+            stream.write(f"{time.monotonic()}\n")
+        return answers[min(len((directory / "renewed").read_text().split()), len(answers)) - 1]
+
+    return renew
+
+
+def times(directory: Path) -> list[float]:
+    path = directory / "renewed"
+    return [float(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def wait_for(directory: Path, count: int) -> None:
+    """The module runs until the lease has been renewed so often."""
+    until = time.monotonic() + 30
+    while len(times(directory)) < count:
+        assert time.monotonic() < until, f"renewed {len(times(directory))} times, wanted are {count}"
+        time.sleep(0.02)
+
+
+def often(renewed: list[float]) -> bool:
+    """Whether none came sooner after the one before than it should."""
+    return all(later - earlier > 0.15 for earlier, later in zip(renewed, renewed[1:]))
+
+
+def test_the_lease_is_renewed_while_a_module_runs_and_not_after_it(tmp_path: Path, quick: None) -> None:
+    keeper.remember(str(tmp_path), NOTE)
+    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})) as kept:
+        wait_for(tmp_path, 3)
+    renewed = times(tmp_path)
+    assert kept.lost is None and often(renewed)
+    time.sleep(0.5)
+    assert times(tmp_path) == renewed
+
+
+def test_a_short_module_and_a_run_without_the_lease_renew_nothing(tmp_path: Path, quick: None) -> None:
+    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {})) as kept:
+        time.sleep(0.5)
+    keeper.remember(str(tmp_path), NOTE)
+    os.utime(keeper.note_path(str(tmp_path)), (0, 0))
+    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {})):
+        time.sleep(0.05)
+    assert kept.lost is None and times(tmp_path) == []
+
+
+def test_one_of_many_workers_renews(tmp_path: Path, quick: None) -> None:
+    keeper.remember(str(tmp_path), NOTE)
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(keeper.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})))
+        wait_for(tmp_path, 4)
+    assert often(times(tmp_path))
+
+
+def test_a_renewal_that_did_not_get_through_is_tried_again(tmp_path: Path, quick: None) -> None:
+    keeper.remember(str(tmp_path), NOTE)
+    gone = {"failed": True, "msg": "cannot be reached"}
+    with keeper.Keeper(str(tmp_path), renewing(tmp_path, gone, {"unreachable": True}, gone, {"changed": False})) as kept:
+        wait_for(tmp_path, 4)
+    assert kept.lost is None
+
+
+def test_a_lease_that_another_run_took_fails_the_step_when_it_returns(
+    monkeypatch: pytest.MonkeyPatch, note: Path, quick: None
+) -> None:
+    keeper.remember(str(note), NOTE)
+    answering(monkeypatch)
+    monkeypatch.setattr(reach.ActionModule, "_renew", lambda *_arguments: {"failed": True, "msg": "bob has taken it", "lease": {"holder": "bob"}})
+
+    def work(*_arguments: Any, **_options: Any) -> dict[str, Any]:
+        time.sleep(1.5)
+        return {"changed": True}
+
+    monkeypatch.setattr(ActionBase, "_execute_module", work)
+    result = plugin("gradual.rollout.backup").run(task_vars={"inventory_hostname": "db1"})
+    assert (result["failed"], result["changed"], result["msg"], result["lease"]) == (True, True, "bob has taken it", {})
+
+
+def test_a_lease_that_is_lost_meanwhile_ends_the_wait(monkeypatch: pytest.MonkeyPatch, note: Path, quick: None) -> None:
+    keeper.remember(str(note), NOTE)
+    monkeypatch.setattr(reach, "PAUSE", 0.05)
+    monkeypatch.setattr(reach.ActionModule, "_renew", lambda *_arguments: {"failed": True, "msg": "bob has taken it", "lease": {"holder": "bob"}})
+    answering(monkeypatch, {"now": 50.0, **mine()})
+    began = time.monotonic()
+    result = plugin(path="/x", delegate_to="mon1", holder="me", hold_until=110.0).run()
+    assert (result["failed"], result["msg"]) == (True, "bob has taken it")
+    assert time.monotonic() - began < 10
+
+
+def test_nobody_renews_the_lease_of_a_run_that_was_killed(tmp_path: Path) -> None:
+    """Of ansible-playbook alone: its worker lives on and finishes its module."""
+    keeper.remember(str(tmp_path), NOTE)
+    script = (
+        "import multiprocessing, os, sys, time\n"
+        "from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper\n"
+        "keeper.EVERY, keeper.PATIENCE, keeper.PAUSE = 0.1, 0.0, 0.02\n"
+        "def renew(note):\n    open(sys.argv[1] + '/renewed', 'a').write('%s\\n' % time.monotonic()); return {}\n"
+        "def work():\n    with keeper.Keeper(sys.argv[1], renew):\n        time.sleep(2.5)\n"
+        "multiprocessing.get_context('fork').Process(target=work).start()\ntime.sleep(1)\nos._exit(9)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(COLLECTIONS), *filter(None, sys.path)])}
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=environment, check=False, timeout=20)
+    time.sleep(0.2)
+    before = times(tmp_path)
+    time.sleep(0.6)
+    assert before and times(tmp_path) == before
+
+
 def test_a_process_knows_that_its_parent_is_gone() -> None:
     assert not holder.orphaned()
     script = (
         "import multiprocessing, os, time\n"
-        "from ansible_collections.gradual.rollout.plugins.plugin_utils import holder\n"
+        "from ansible_collections.gradual.rollout.plugins.plugin_utils import holder, keeper\n"
         "def work(pipe):\n    pipe.send(holder.orphaned())\n    time.sleep(0.6)\n    print(holder.orphaned(), flush=True)\n"
         "ours, theirs = multiprocessing.Pipe()\n"
         "multiprocessing.get_context('fork').Process(target=work, args=(theirs,)).start()\n"
