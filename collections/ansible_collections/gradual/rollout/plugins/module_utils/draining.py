@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Collection, Protocol, Sequence
+from typing import Any, Callable, Collection, ContextManager, Iterator, Protocol, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Server
 
@@ -31,6 +31,21 @@ class Balancer(Protocol):
     def servers(self, backend: str) -> list[Server]: ...
 
     def set_state(self, backend: str, name: str, state: str) -> None: ...
+
+
+class Claims(Protocol):
+    """What is needed of turns.Claim."""
+
+    def step(self) -> ContextManager[None]: ...
+
+
+class Free:
+    """Nobody else works on these servers."""
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """Go on."""
+        yield
 
 
 class NotInTime(HaproxyError):
@@ -65,13 +80,15 @@ class Rule:
 
 @dataclass
 class Wish:
-    """backend, state (drained, maintenance or ready), the seconds that each server may take, and what must hold before one leaves."""
+    """backend, state (drained, maintenance or ready), the seconds that each server may take, what must hold before one leaves, and the claim
+    on a server by its name."""
 
     backend: str
     state: str
     timeout: float = 30.0
     check_mode: bool = False
     rule: Rule = field(default_factory=Rule)
+    claim: Callable[[str], Claims] = lambda _name: Free()
 
 
 def least_of(up: int) -> int:
@@ -154,12 +171,14 @@ def move(
     results: list[dict[str, Any]] = []
     for place, name in enumerate(names):
         before, began = known[name], clock()
+        # A drain that a killed run has left at work must not take the server out after a newer call let it in.
+        claim = Free() if wish.check_mode else wish.claim(name)
         steps = plan(before, wish.state)
         after = before
         if wish.state in ("drained", "maintenance") and (wish.check_mode or not set(steps) & {"drain", "maint"}):
             _insist(balancer, name, wish, results, clock, sleep, leaving=names[:place] if wish.check_mode else ())
         if steps and not wish.check_mode:
-            after = _walk(balancer, before, steps, wish, results, clock, sleep)
+            after = _walk(balancer, before, steps, wish, claim, results, clock, sleep)
         foreseen = {"drained": "maintenance"}.get(wish.state, wish.state) if wish.check_mode and steps else after.state
         results.append(
             {
@@ -176,7 +195,14 @@ def move(
 
 
 def _walk(
-    balancer: Balancer, before: Server, steps: list[str], wish: Wish, results: list[dict[str, Any]], clock: Callable[[], float], sleep: Callable[[float], None]
+    balancer: Balancer,
+    before: Server,
+    steps: list[str],
+    wish: Wish,
+    claim: Claims,
+    results: list[dict[str, Any]],
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
 ) -> Server:
     until = clock() + wish.timeout
     seen, least = before, 0
@@ -184,9 +210,11 @@ def _walk(
         if step == steps[0] and step in ("drain", "maint"):
             with balancer.alone():
                 least = _insist(balancer, before.name, wish, results, clock, sleep)
-                balancer.set_state(wish.backend, before.name, step)
+                with claim.step():
+                    balancer.set_state(wish.backend, before.name, step)
         elif step in ("drain", "maint", "ready"):
-            balancer.set_state(wish.backend, before.name, step)
+            with claim.step():
+                balancer.set_state(wish.backend, before.name, step)
         if step in ("drain", "maint", "ready"):
             seen = _look(balancer, wish.backend, before.name)
             continue
@@ -195,12 +223,13 @@ def _walk(
             servers = balancer.servers(wish.backend)
             seen = _of(servers, wish.backend, before.name)
             if step == "idle":
-                _keep_enough(balancer, before, servers, least, wish, results)
+                _keep_enough(balancer, claim, before, servers, least, wish, results)
             quiet = quiet + 1 if step == "idle" and seen.sessions == 0 else 0
             if quiet >= QUIET or (step == "up" and seen.settled):
                 break
             if clock() > until:
-                _give_up(balancer, before, seen, step, wish, results)
+                with claim.step():
+                    _give_up(balancer, before, seen, step, wish, results)
             sleep(STEP)
     return seen
 
@@ -221,13 +250,16 @@ def _insist(
         sleep(STEP)
 
 
-def _keep_enough(balancer: Balancer, before: Server, servers: Sequence[Server], least: int, wish: Wish, results: list[dict[str, Any]]) -> None:
+def _keep_enough(
+    balancer: Balancer, claim: Claims, before: Server, servers: Sequence[Server], least: int, wish: Wish, results: list[dict[str, Any]]
+) -> None:
     """A drain is taken back when others are lost while it lasts: this server can still answer. One failed check of another is no loss yet."""
     others = [server for server in servers if server.name != before.name]
     up, seen = sum(server.state == "ready" for server in others), _of(servers, wish.backend, before.name)
     if before.state != "ready" or seen.state != "drained" or up >= least:
         return
-    balancer.set_state(wish.backend, before.name, "ready")
+    with claim.step():
+        balancer.set_state(wish.backend, before.name, "ready")
     raise NotEnough(
         f"{wish.rule.balancer}: {before.name} was let in again while it was drained, because {_count(up)} up now and at least {least} must be. "
         f"Seen: {_seen(others)}. Look at what the application logs there.",

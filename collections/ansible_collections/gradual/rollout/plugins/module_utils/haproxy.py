@@ -191,5 +191,6 @@ class Socket:
             os.chmod(fresh, 0o644)
             os.replace(fresh, path)
         except OSError as error:
-            os.unlink(fresh)
+            with contextlib.suppress(OSError):
+                os.unlink(fresh)
             raise HaproxyError(f"state_file: {path} cannot be written: {error.strerror}") from error

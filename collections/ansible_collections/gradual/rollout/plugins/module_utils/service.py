@@ -33,6 +33,12 @@ def active_state(run: Run, unit: str) -> str | None:
     return properties(run, unit).get("ActiveState")
 
 
+def settled(run: Run, unit: str) -> bool:
+    """Whether the unit is active, and systemd is not about to stop or start it: a job that a killed run left may still wait."""
+    shown = properties(run, unit)
+    return shown.get("ActiveState") == "active" and not _number(shown, "Job")
+
+
 def trouble(shown: dict[str, str]) -> str | None:
     """Why a unit that was just restarted is not going to be active by waiting longer; None while it may be."""
     state, ended = shown.get("ActiveState", ""), f"{shown.get('Result', '?')}, exit status {shown.get('ExecMainStatus', '?')}"

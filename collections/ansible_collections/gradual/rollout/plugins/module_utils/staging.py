@@ -8,7 +8,6 @@ The note .release.json is written last. Whatever lies there without it was left 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Iterator
 
-from ansible_collections.gradual.rollout.plugins.module_utils import release_store
+from ansible_collections.gradual.rollout.plugins.module_utils import release_store, turns
 from ansible_collections.gradual.rollout.plugins.module_utils.artifact import ArtifactError, fetch
 from ansible_collections.gradual.rollout.plugins.module_utils.service import Run
 from ansible_collections.gradual.rollout.plugins.module_utils.unpacking import UnpackError, unpack
@@ -41,20 +40,32 @@ class Artifact:
     prepare: bool = True
 
 
+# How long a module waits for one that a killed run has left on the host: longer than a unit takes to stop and a release to become ready.
+PATIENCE = 180.0
+_held: set[str] = set()
+
+
 @contextlib.contextmanager
-def alone(root: str) -> Iterator[None]:
-    """Nobody else stages or removes releases of this application meanwhile."""
+def alone(root: str, what: str = "release", patience: float = PATIENCE, create: bool = True) -> Iterator[None]:
+    """Nobody else stages, switches or removes releases of this application meanwhile; within one module it may be asked for again.
+
+    Without `create`, as in check mode, it only waits for who is at work, and makes nothing."""
     base = os.path.join(root, "releases")
-    try:
-        os.makedirs(base, mode=0o755, exist_ok=True)
-        descriptor = os.open(os.path.join(base, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StagingError(f"root: {base} cannot be written: {error.strerror}; run the task with become, or write another root") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if base in _held:
         yield
-    finally:
-        os.close(descriptor)
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            if create:
+                os.makedirs(base, mode=0o755, exist_ok=True)
+            stack.enter_context(turns.waited(os.path.join(base, ".lock"), what, patience, create))
+        except turns.Busy as error:
+            raise StagingError(f"{base}: {error}; when it has ended, run the same again") from error
+        except OSError as error:
+            raise StagingError(f"root: {base} cannot be written: {error.strerror}; run the task with become, or write another root") from error
+        _held.add(base)
+        stack.callback(_held.discard, base)
+        yield
 
 
 def stage(root: str, artifact: Artifact, run: Run) -> tuple[dict[str, Any], bool]:

@@ -42,7 +42,7 @@ def runs(release: dict[str, Any], aim: Aim, run: service.Run) -> bool:
     now = release_store.linked(aim.root, "current")
     if now is None or now["directory"] != release["directory"]:
         return False
-    if aim.unit and service.active_state(run, aim.unit) != "active":
+    if aim.unit and not service.settled(run, aim.unit):
         return False
     return _wrong(release, aim) is None
 

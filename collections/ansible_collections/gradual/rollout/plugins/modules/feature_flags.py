@@ -143,10 +143,11 @@ document:
   returned: always
 """
 
+import contextlib
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import evaluations, flagd, flagfile
+from ansible_collections.gradual.rollout.plugins.module_utils import evaluations, flagd, flagfile, turns
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
@@ -180,13 +181,15 @@ def set_flags(module: AnsibleModule) -> dict[str, object]:
                 f"flag {each.flag}: the expiry {each.expiry} is {time.time() - each.expiry:.0f} s in the past on this host; compare its clock with the others'"
             )
     absent = options["state"] == "absent"
-    current, before, broken = flagfile.read(options["path"])
-    change = flagd.plan(current, wanted, options["revision"], options["application"], absent)
+    # The newest call wins: one that a killed run has left must not show a feature again that was turned off after it began.
+    with contextlib.nullcontext() if module.check_mode else turns.Claim("flags", options["path"]).step():
+        current, before, broken = flagfile.read(options["path"])
+        change = flagd.plan(current, wanted, options["revision"], options["application"], absent)
+        after = flagd.render(change.document) if change.changed else before
+        if change.changed and not module.check_mode:
+            flagfile.write(options["path"], after)
     for warning in ([f"{broken}; it is replaced"] if broken else []) + change.warnings:
         module.warn(warning)
-    after = flagd.render(change.document) if change.changed else before
-    if change.changed and not module.check_mode:
-        flagfile.write(options["path"], after)
     processes: list[evaluations.Process] = []
     verify = bool(options["verify_url"]) and not module.check_mode and not absent
     if verify:
@@ -213,6 +216,8 @@ def main() -> None:
         result = set_flags(module)
     except flagd.FlagFileError as error:
         module.fail_json(msg=str(error), written=error.written, verified=False, changed=error.changed)
+    except turns.Overtaken as error:
+        module.fail_json(msg=str(error), written=False, verified=False)
     module.exit_json(**result)
 
 

@@ -15,7 +15,9 @@ description:
   - Takes a server out of traffic only while enough others are up, and fails otherwise with what it has seen. Up is what HAProxy calls
     V(UP) or V(no check). A server that is between two states (V(UP 1/2)) is given five seconds. A server that gets no requests anyway may
     always be taken out. Looking and acting is one step, whoever else does the same on this balancer.
-  - Keeps the state of all servers in O(state_file) after each change, since HAProxy forgets it on reload otherwise.
+  - The newest call for a server wins. One that a killed run has left waiting, such as for the end of a drain, then stops and changes nothing.
+  - Keeps the state of all servers in O(state_file) after each change, since HAProxy forgets it on reload otherwise. A file that cannot be
+    written, as on a full disk, is a warning, since the servers are in the wanted state by then.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
 attributes:
@@ -116,11 +118,12 @@ refused:
 """
 
 import platform
-from typing import Any
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.draining import NotEnough, NotInTime, Rule, Wish, move
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Socket
+from ansible_collections.gradual.rollout.plugins.module_utils.turns import Claim, Overtaken
 
 ARGUMENTS: dict[str, Any] = {
     "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
@@ -136,28 +139,36 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def work(given: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+def work(given: dict[str, Any], check_mode: bool, warn: Callable[[str], None]) -> dict[str, Any]:
     """Move the servers, and keep what the balancer knows then."""
     balancer = Socket(given["socket"])
     rule = Rule(given["min_in_traffic"], given["up_before"], given["must_be_up"], given["balancer"] or platform.node())
-    wish = Wish(given["backend"], given["state"], given["timeout"], check_mode, rule)
+    wish = Wish(given["backend"], given["state"], given["timeout"], check_mode, rule, lambda name: Claim("haproxy", given["socket"], given["backend"], name))
     try:
         results = move(balancer, given["servers"], wish)
     finally:
         if given["state_file"] and not check_mode:
-            balancer.save(given["state_file"])
+            keep(balancer, given["state_file"], warn)
     lines = {when: "".join(f"{given['backend']}/{result['server']} {result[when]}\n" for result in results) for when in ("before", "after")}
     return {"changed": any(result["changed"] for result in results), "results": results, "diff": lines}
+
+
+def keep(balancer: Socket, path: str, warn: Callable[[str], None]) -> None:
+    """Keep the state of all servers for the next reload; HAProxy has obeyed by now, so what goes wrong here is only told."""
+    try:
+        balancer.save(path)
+    except HaproxyError as error:
+        warn(f"The servers are as wanted, but their state is not kept: {error}. A reload of HAProxy may forget which of them are out of traffic.")
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        module.exit_json(**work(module.params, module.check_mode))
+        module.exit_json(**work(module.params, module.check_mode, module.warn))
     except (NotEnough, NotInTime) as error:
         module.fail_json(msg=str(error), results=error.results, refused=isinstance(error, NotEnough))
-    except HaproxyError as error:
+    except (HaproxyError, Overtaken) as error:
         module.fail_json(msg=str(error))
 
 

@@ -14,6 +14,7 @@ description:
     C(.release.json) last, all beside what is running. When anything fails, nothing half-made stays.
   - V(current) switches the link C(ROOT/current), restarts the unit, and waits until the application is ready and says itself that it is
     this release. A unit that fails is noticed at once. What failed is not taken back, so that the caller decides.
+  - A module that a killed run has left at work on the host is waited for, for three minutes at the most; then the error names its process.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
 attributes:
@@ -121,6 +122,7 @@ seconds:
 """
 
 import functools
+import os
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -225,7 +227,12 @@ def main() -> None:
     known: dict[str, Any] = {"before": before, "after": before}
     run = functools.partial(module.run_command, handle_exceptions=False)
     try:
-        known.update({"staged": staged, "current": current, "absent": absent}[given["state"]](given, root, module.check_mode, run))
+        # Looking, switching, restarting and waiting are one: what a killed run has left at work on this host is waited for first.
+        lasting = not module.check_mode and (given["state"] == "staged" or os.path.isdir(os.path.join(root, "releases")))
+        with alone(root, f"release to {given['state']}, {given['version'] or given['directory'] or given['sha256'][:12]}", create=lasting):
+            before = release_store.linked(root, "current")
+            known.update(before=before, after=before)
+            known.update({"staged": staged, "current": current, "absent": absent}[given["state"]](given, root, module.check_mode, run))
     except (StagingError, SwitchError) as error:
         module.no_log_values.update(secrets(run, given["unit"]) if given["unit"] else ())
         known.update(after=release_store.linked(root, "current"), seconds=round(time.monotonic() - began, 3))

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import draining, haproxy
+from ansible_collections.gradual.rollout.plugins.module_utils import draining, haproxy, turns
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Server
+from ansible_collections.gradual.rollout.plugins.modules import haproxy_server
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +152,40 @@ def test_a_drain_that_does_not_end_is_taken_back() -> None:
         balancer.move("drained", timeout=3)
     assert balancer.told == ["drain", "ready"]
     assert raised.value.results == [{"server": "app1", "before": "ready", "after": "ready", "sessions": 2, "seconds": 3}]
+
+
+@pytest.mark.parametrize(("sessions", "timeout"), [((4, 4, 0, 0), 30), ((4,), 0.5)])
+def test_a_drain_that_a_newer_call_has_overtaken_does_not_go_on(tmp_path: Path, sessions: tuple[int, ...], timeout: float) -> None:
+    """Left by a killed run; a rollback has let the server in meanwhile, and it stays in, whether the drain ends or its time is over."""
+    balancer = Balancer(sessions=sessions)
+    claims: list[turns.Claim] = []
+
+    def claim(name: str) -> turns.Claim:
+        claims.append(turns.Claim("haproxy", name, directory=str(tmp_path)))
+        return claims[-1]
+
+    def sleep(seconds: float) -> None:
+        balancer.sleep(seconds)
+        if len(claims) == 1:
+            claim("app1")
+
+    with pytest.raises(turns.Overtaken, match="a newer call works on haproxy app1"):
+        draining.move(balancer, ["app1"], draining.Wish("application", "drained", timeout, claim=claim), balancer.clock, sleep)
+    assert balancer.told == ["drain"]
+
+
+def test_a_state_file_that_cannot_be_written_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    balancer, told = Balancer("maintenance"), []
+    monkeypatch.setattr(haproxy_server, "Socket", lambda path: balancer)
+    monkeypatch.setattr(haproxy_server, "Claim", lambda *name: draining.Free())
+    monkeypatch.setattr(balancer, "ask", lambda command: STATE, raising=False)
+    monkeypatch.setattr(balancer, "save", lambda path: haproxy.Socket.save(balancer, path), raising=False)  # type: ignore[arg-type]
+    given = {"socket": "s", "backend": "application", "servers": ["app1"], "state": "ready", "timeout": 9, "state_file": f"{tmp_path}/nowhere/state"}
+    assert haproxy_server.work(given, False, told.append)["changed"]
+    (warning,) = told
+    assert "The servers are as wanted, but their state is not kept: state_file:" in warning and "No such file or directory" in warning
+    assert haproxy_server.work({**given, "state_file": f"{tmp_path}/state"}, False, told.append)["changed"] is False
+    assert told == [warning] and (tmp_path / "state").read_text() == STATE
 
 
 def test_admitting_waits_for_a_check() -> None:

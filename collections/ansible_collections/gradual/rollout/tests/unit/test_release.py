@@ -317,6 +317,17 @@ def test_switching(host: tuple[str, dict[str, Any], dict[str, Any]], monkeypatch
     assert switching.runs(two, aim, systemd)
 
 
+@pytest.mark.parametrize(("job", "wanted"), [({}, True), ({"Job": "0"}, True), ({"Job": "4711"}, False)])
+def test_a_unit_that_is_about_to_be_restarted_does_not_run_the_release(
+    host: tuple[str, dict[str, Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch, job: dict[str, str], wanted: bool
+) -> None:
+    """Left by a killed run: link and answers are right for as long as the old process takes to stop."""
+    root, one, _two = host
+    monkeypatch.setattr(switching, "_ask", lambda url: (200, "", {"digest": one["digest"]}))
+    aim = switching.Aim(root, "shop.service", None, "http://h/version", 5)
+    assert switching.runs(one, aim, Systemd({**ACTIVE, **job})) == wanted
+
+
 @pytest.mark.parametrize(
     ("state", "answers", "wrong"),
     [

@@ -1,0 +1,141 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""One module at a time on a host. The controller's lease cannot see to that: a run that was killed leaves its last module at work.
+
+Two ways: `waited`, for work that has to be finished before anything else begins (a release that is being switched); and `Claim`,
+for work that the next call may overtake at any moment (a drain): the newest call wins, and the older one stops before its next step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import select
+import time
+import uuid
+from typing import Any, Iterator
+
+# Cleared by a reboot, which ends every module, too; and small, so that a full disk does not matter.
+DIRECTORY = "/run/gradual"
+PAUSE = 0.2
+
+
+class Busy(Exception):
+    """Another module still works here: who it is, for how long it was waited, what to do."""
+
+
+class Overtaken(Exception):
+    """A newer call has taken this work over; this one stops and changes nothing more."""
+
+
+@contextlib.contextmanager
+def waited(path: str, what: str, patience: float, create: bool = True) -> Iterator[None]:
+    """Hold the lock in the file at `path` as soon as the module that has it has ended; Busy when that takes longer than `patience` seconds.
+
+    what: tells others what this one does. Without `create` a file that is not there is no lock, as in check mode. OSError as open raises it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+    except (FileNotFoundError, PermissionError):
+        if create:
+            raise
+        yield
+        return
+    try:
+        _lock(descriptor, path, patience)
+        _write(descriptor, {"pid": os.getpid(), "what": what, "since": _stamp()})
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: str, patience: float) -> None:
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise Busy(f"{_who(path)} is still at work on this host after {patience:.0f} s of waiting") from None
+            if _nobody_listens():
+                raise Busy("the run that this module belongs to is dead, so it does not begin") from None
+            time.sleep(PAUSE)
+
+
+def _who(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = json.load(stream)
+        pid = int(found["pid"])
+        return f"another run's module ({found['what']}, since {found['since']} UTC, process {pid}; to end it: kill {pid})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"another run's module (to see which: fuser -v {path})"
+
+
+def _write(descriptor: int, content: dict[str, Any]) -> None:
+    """A disk that is full must not stop the work: only the name of who works is missing then."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(content).encode(), 0)
+
+
+def _nobody_listens() -> bool:
+    """Whether the reader of this module's output, its connection, has gone."""
+    poll = select.poll()
+    try:
+        poll.register(1, 0)
+        return any(seen & (select.POLLERR | select.POLLHUP) for _number, seen in poll.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def _stamp() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+
+
+class Claim:
+    """The right to go on with some work, until a newer call claims the same.
+
+        claim = Claim("haproxy", "application/app1")
+        with claim.step():  # Overtaken when it is not ours any more; nobody can claim it before the step is done
+            …
+
+    Where nothing can be written the work goes on without it."""
+
+    def __init__(self, *name: str, directory: str = DIRECTORY) -> None:
+        self.name = " ".join(name)
+        self._token = uuid.uuid4().hex
+        self._path: str | None = os.path.join(directory, hashlib.sha256("\0".join(name).encode()).hexdigest()[:24])
+        try:
+            os.makedirs(directory, mode=0o755, exist_ok=True)
+            with self._locked() as descriptor:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, self._token.encode(), 0)
+        except OSError:
+            self._path = None
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """One step of the work, between two of which a newer call may take it over."""
+        if self._path is None:
+            yield
+            return
+        with self._locked() as descriptor:
+            held = os.pread(descriptor, 64, 0).decode("ascii", "replace")
+            if held and held != self._token:
+                raise Overtaken(f"a newer call works on {self.name}; this one has stopped")
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int]:
+        assert self._path is not None
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
