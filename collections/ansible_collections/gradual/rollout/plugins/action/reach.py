@@ -69,6 +69,8 @@ class ActionModule(ActionBase):
 
     def _kept(self, variables: dict[str, Any]) -> dict[str, Any]:
         """Run the module, and keep the lease of the run meanwhile."""
+        if self._is_ledger and boolean(variables.get("rollback_without_ledger", False), strict=False):
+            return self._unrecorded()
         if self._is_ledger and self._task.args.get("hold_until") is None:
             return self._module(variables, None)
         with keeper.Keeper(constants.DEFAULT_LOCAL_TMP, lambda note: self._renew(note, variables)) as kept:
@@ -92,6 +94,13 @@ class ActionModule(ActionBase):
     @property
     def _is_ledger(self) -> bool:
         return str(self._task.action).rpartition(".")[2] == "ledger"
+
+    def _unrecorded(self) -> dict[str, Any]:
+        """A person has said that the ledger is lost: nothing is asked of its host, and what would have been recorded is shown."""
+        if self._task.args.get("state", "recorded") not in ("recorded", "released"):
+            return {"failed": True, "msg": "rollback_without_ledger is for rollback.yml alone; to roll a release out, leave it out and mend the ledger"}
+        told = [f"{event.get('event')} {event.get('data') or ''}".strip() for event in self._task.args.get("events") or []]
+        return {"changed": False, "added": [], "rollout": None, "now": time.time(), "msg": f"without the ledger, not recorded: {'; '.join(told) or 'nothing'}"}
 
     def _record(self, arguments: dict[str, Any], variables: dict[str, Any], kept: keeper.Keeper | None) -> dict[str, Any]:
         """Run `ledger`: as whom, and what to do when another run holds the lease. Remembers whether this run holds it after that."""

@@ -52,10 +52,11 @@ class Plan:
     revision: int
     differing: t.List[str]
     warnings: t.List[str]
+    marked: bool = False  # whether only the metadata tells other flags than before
 
     @property
     def changed(self) -> bool:
-        return bool(self.differing)
+        return bool(self.differing) or self.marked
 
 
 def wanted_from(entry: t.Mapping[str, t.Any]) -> Wanted:
@@ -181,17 +182,40 @@ def _revision(holder: t.Any) -> int:
     return int(revision) if usable and revision is not None else 0
 
 
+def managed(current: t.Optional[t.Mapping[str, t.Any]]) -> t.List[str]:
+    """The flags of a file that a rollback without a ledger turns off: those that were set together last, as its metadata tells; without
+    that, all that have the form that Gradual writes."""
+    flags = (current or {}).get("flags")
+    flags = flags if isinstance(flags, dict) else {}
+    metadata = (current or {}).get("metadata")
+    try:
+        named = json.loads(metadata["features"]) if isinstance(metadata, dict) and "features" in metadata else None
+    except (TypeError, ValueError):
+        named = None
+    if isinstance(named, list):
+        return [name for name in named if isinstance(name, str) and name in flags]
+    return sorted(name for name, held in flags.items() if _is_ours(held))
+
+
+def _is_ours(held: t.Any) -> bool:
+    variants = held.get("variants") if isinstance(held, dict) else None
+    form = isinstance(variants, dict) and variants.get("on") is True and variants.get("off") is False and held.get("defaultVariant") == "off"
+    return form and _revision(held) > 0
+
+
 def plan(
     current: t.Optional[t.Mapping[str, t.Any]],
     wanted: t.Sequence[Wanted],
     revision: int,
     application: t.Optional[str] = None,
     absent: bool = False,
+    mark: bool = True,
 ) -> Plan:
     """What a file must become so that the wanted flags hold; other flags stay as they are.
 
     `current` is the parsed file, None when there is none. With `absent` the flags are taken out. The revision always
     grows, so that a process which still evaluates the old file cannot be mistaken for one that has read the new one.
+    With `mark` the metadata tells which flags were wanted, so that they can be found without the ledger.
     Mistakes in flags of others stop a change that shows a feature to anybody, and are only told when all is switched off.
     """
     names = [each.flag for each in wanted]
@@ -217,11 +241,15 @@ def plan(
         metadata["revision"] = new_revision
         if application:
             metadata["application"] = application
+    told = json.dumps(sorted(names))  # as text: flagd takes no list in metadata
+    marked = mark and not absent and metadata.get("features", "[]") != told
+    if marked:
+        metadata["features"] = told
     document = {**before, "flags": flags, "metadata": metadata}
     mistakes = lint(document)
     if mistakes and not all(each.certified == 0 and not each.baking for each in wanted):
         raise FlagFileError("the flag file would be wrong: " + "; ".join(mistakes))
-    return Plan(document, new_revision, differing, mistakes)
+    return Plan(document, new_revision, differing, mistakes, marked)
 
 
 def same(held: t.Any, built: t.Mapping[str, t.Any]) -> bool:

@@ -24,10 +24,11 @@ options:
     type: path
     required: true
   flags:
-    description: The flags to set. The user keeps a feature when its share grows, since the order of the variants never changes.
+    description:
+      - The flags to set. The user keeps a feature when its share grows, since the order of the variants never changes.
+      - Needed unless O(state=all_off).
     type: list
     elements: dict
-    required: true
     suboptions:
       flag:
         description: Key of the flag.
@@ -61,9 +62,12 @@ options:
     description: Name of the application, written into the metadata of the file.
     type: str
   state:
-    description: V(present) sets the flags, V(absent) takes their definitions out of the file.
+    description:
+      - V(present) sets the flags, V(absent) takes their definitions out of the file.
+      - V(all_off) turns off the flags that V(present) has set together last on this host, whichever they are, for a rollback that has no
+        ledger to tell them. In a file that an earlier version wrote, all flags in the form that this module writes.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, all_off]
     default: present
   verify_url:
     description: Address of the application's metrics on this host. Without it nothing is verified and RV(verified) is false.
@@ -154,7 +158,6 @@ ARGUMENTS = {
     "flags": {
         "type": "list",
         "elements": "dict",
-        "required": True,
         "options": {
             "flag": {"type": "str", "required": True},
             "certified": {"type": "int", "default": 0},
@@ -165,7 +168,7 @@ ARGUMENTS = {
     },
     "revision": {"type": "int", "required": True},
     "application": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "all_off"], "default": "present"},
     "verify_url": {"type": "str"},
     "timeout": {"type": "float", "default": 15},
 }
@@ -174,7 +177,7 @@ ARGUMENTS = {
 def set_flags(module: AnsibleModule) -> dict[str, object]:
     """Plan, write unless in check mode, verify; returns the result of the module."""
     options = module.params
-    wanted = [flagd.wanted_from(entry) for entry in options["flags"]]
+    wanted = [flagd.wanted_from(entry) for entry in options["flags"] or []]
     for each in wanted:
         if each.expiry is not None and each.expiry <= time.time():
             raise flagd.FlagFileError(
@@ -184,7 +187,9 @@ def set_flags(module: AnsibleModule) -> dict[str, object]:
     # The newest call wins: one that a killed run has left must not show a feature again that was turned off after it began.
     with contextlib.nullcontext() if module.check_mode else turns.Claim("flags", options["path"]).step():
         current, before, broken = flagfile.read(options["path"])
-        change = flagd.plan(current, wanted, options["revision"], options["application"], absent)
+        if options["state"] == "all_off":
+            wanted = [flagd.Wanted(name, 0) for name in flagd.managed(current)]
+        change = flagd.plan(current, wanted, options["revision"], options["application"], absent, mark=options["state"] == "present")
         after = flagd.render(change.document) if change.changed else before
         if change.changed and not module.check_mode:
             flagfile.write(options["path"], after)
@@ -211,7 +216,8 @@ def set_flags(module: AnsibleModule) -> dict[str, object]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    needed = [("state", "present", ("flags",)), ("state", "absent", ("flags",))]
+    module = AnsibleModule(argument_spec=ARGUMENTS, required_if=needed, supports_check_mode=True)
     try:
         result = set_flags(module)
     except flagd.FlagFileError as error:

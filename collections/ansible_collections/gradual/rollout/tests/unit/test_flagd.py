@@ -103,7 +103,7 @@ def test_plan(current: Json | None, flags: list[flagd.Wanted], revision: int, di
 def test_other_flags_and_metadata_stay() -> None:
     change = flagd.plan(FOREIGN, [wanted(50)], 9, "storefront")
     assert change.document["flags"]["banner"] == FOREIGN["flags"]["banner"]
-    assert change.document["metadata"] == {"team": "web", "revision": 9, "application": "storefront"}
+    assert change.document["metadata"] == {"team": "web", "revision": 9, "application": "storefront", "features": '["search"]'}
     assert FOREIGN["metadata"] == {"team": "web"}
 
 
@@ -252,3 +252,28 @@ def test_a_file_whose_clock_was_ahead_is_still_replaced_by_a_newer_one(having: t
     assert path.stat().st_mtime > ahead
     assert path.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_set_last_is_found_without_the_ledger() -> None:
+    first = flagd.plan(None, [flagd.Wanted("old", 100)], 1).document
+    assert flagd.managed(first) == ["old"]
+    second = flagd.plan(first, [flagd.Wanted("search", 0), flagd.Wanted("basket", 0)], 2).document
+    assert flagd.managed(second) == ["basket", "search"], "what an earlier rollout has finished stays with its users"
+    off = flagd.plan(second, [flagd.Wanted(name, 0) for name in flagd.managed(second)], 3, mark=False)
+    assert not off.changed
+    without = flagd.plan(second, [], 4)
+    assert (without.changed, flagd.managed(without.document), without.differing) == (True, [], []), "a release without features leaves others alone"
+    assert not flagd.plan(without.document, [], 5).changed
+    assert not flagd.plan(None, [], 5).changed
+
+
+def test_in_a_file_of_an_earlier_version_all_flags_of_gradual_are_found() -> None:
+    document = flagd.plan(None, [flagd.Wanted("search", 100), flagd.Wanted("basket", 25, 50, 9)], 7).document
+    del document["metadata"]["features"]
+    document["flags"]["theirs"] = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on", "metadata": {"revision": 3}}
+    document["flags"]["theirs-too"] = {"state": "ENABLED", "variants": {"a": 1}, "defaultVariant": "off"}
+    document["flags"]["odd"] = None
+    assert flagd.managed(document) == ["basket", "search"]
+    for broken in ("[", "{}", None, 5, '["gone", 3]'):
+        assert flagd.managed({**document, "metadata": {"features": broken}}) in (["basket", "search"], [])
+    assert flagd.managed(None) == []
