@@ -80,4 +80,5 @@ def test_an_alert_has_a_runbook(alert: dict[str, Any]) -> None:
 
 
 def test_no_runbook_is_left_over() -> None:
-    assert {path.stem for path in RUNBOOKS.glob("*.md")} - {"README"} == {alert["alert"] for alert in alerts()}
+    named = {path.stem for path in RUNBOOKS.glob("*.md") if path.stem[0].isupper()}  # a page of no alert has a name in small letters
+    assert named - {"README"} == {alert["alert"] for alert in alerts()}

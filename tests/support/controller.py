@@ -63,7 +63,8 @@ class Job:
         environment = {"PATH": fleet.clean_environment(venv)["PATH"], "GRADUAL_FLEET": fleet.NAME, "LC_ALL": "C.UTF-8", **self._secrets()}
         if database := os.environ.get("GRADUAL_DATABASE"):
             environment["GRADUAL_DATABASE"] = database
-        command = [str(fleet.binaries(venv) / "ansible-playbook"), playbook, *arguments, "-e", f"ansible_ssh_private_key_file={self._files}/key"]
+        command = [str(fleet.binaries(venv) / "ansible-playbook"), playbook, *arguments, "-e", f"ansible_ssh_private_key_file={self._files}/key",
+                   "-e", f"report_copy_to={self._files}/home/reports"]
         python = _interpreter(venv)
         script = SCRIPT.format(name=name, user=USER, uid=UID, files=self._files, home=fleet.HOME, command=shlex.join(command),
                                python=python, vault=VAULT, closed=f"/{python.parts[1]}",

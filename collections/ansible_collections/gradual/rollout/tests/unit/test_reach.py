@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -476,3 +477,47 @@ def test_in_a_playbook(tmp_path: Path, extra: list[str], wanted: str) -> None:
     assert "hunter2" not in log.read_text()
     assert "changed     here         Open" in log.read_text()
     assert "WARNING" not in done.stdout + done.stderr
+
+
+LONG = """
+- name: Try
+  hosts: here
+  gather_facts: false
+  tasks:
+    - name: Open
+      gradual.rollout.ledger: {path: "{{ place }}", state: opened, release: {application: shop, version: "1.0"}}
+      delegate_to: monitor
+      register: opened
+    - name: Wait
+      gradual.rollout.ledger:
+        path: "{{ place }}"
+        hold_until: "{{ opened.now + 6 }}"
+      delegate_to: monitor
+    - name: Give it back
+      gradual.rollout.ledger: {path: "{{ place }}", state: released}
+      delegate_to: monitor
+"""
+# ansible-playbook, with renewals that come every second.
+OFTEN = """
+import sys, warnings
+warnings.simplefilter("ignore")
+from ansible.plugins.loader import init_plugin_loader
+init_plugin_loader()
+from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper
+keeper.EVERY, keeper.PATIENCE = 0.5, 0.0
+from ansible.cli.playbook import main
+main()
+"""
+
+
+def test_a_real_run_renews_its_lease_over_a_connection_of_its_own(tmp_path: Path) -> None:
+    """With whatever ansible-core the tests run on: what it takes to run a module on another host is its own affair in each version."""
+    (tmp_path / "play.yml").write_text(LONG)
+    (tmp_path / "hosts").write_text(f"[all]\nhere\nmonitor\n[all:vars]\nansible_connection=local\nansible_python_interpreter={sys.executable}\n")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "LC_ALL": "C.UTF-8"}
+    command = [sys.executable, "-c", OFTEN, "-i", "hosts", "play.yml", "-e", f"place={tmp_path}/ledger"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    events = [json.loads(line)["event"] for line in (tmp_path / "ledger" / "ledger.jsonl").read_text().splitlines()]
+    assert (events[:2], events[-1]) == (["rollout.started", "lease.taken"], "lease.released")
+    assert len([event for event in events if event == "lease.renewed"]) >= 3, "one is of the waiting task itself"
