@@ -4,6 +4,7 @@ full disk at the balancer. One deploy serves several faults, in this order."""
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,8 @@ def old(baseline: None, run: Run) -> Iterator[None]:
     """The old release of the toy runs on every host, and its process ignores SIGTERM."""
     run("deploy.yml", *toy.release(OLD, {"ignore_term": 1})).insist()
     for host in fleet.HOSTS:
-        fleet.execute(host, "sh", "-c", f"mkdir -p $(dirname {STUBBORN}); printf '[Service]\\nTimeoutStopSec={STOPS_IN}\\n' > {STUBBORN}; systemctl daemon-reload")
+        fleet.execute(host, "sh", "-c", f"mkdir -p $(dirname {STUBBORN}); cat > {STUBBORN}; systemctl daemon-reload",
+                      text=f"[Service]\nTimeoutStopSec={STOPS_IN}\n")
     yield
     for host in fleet.HOSTS:
         fleet.execute(host, "sh", "-c", f"rm -rf $(dirname {STUBBORN}); systemctl daemon-reload")
@@ -76,17 +78,17 @@ def test_a_run_killed_when_the_link_was_just_switched(old: None, new: list[str],
     back.insist()
     assert rests_on(OLD), {host: link(host) for host in fleet.HOSTS}
     assert fleet.execute("app1", "systemctl", "show", "-P", "Job", "storefront").strip() in ("", "0")
-    assert events()[-1]["event"] == "lease.released" and named("rollout.finished", 0)[-1]["data"]["outcome"] == "returned"
+    assert events()[-1]["event"] == "lease.released"
+    assert named("rollout.finished", 0)[-1]["data"]["outcome"] == "returned"
 
 
 def test_a_second_run_beside_a_long_drain(old: None, new: list[str], tmp_path: Path) -> None:
     """The first run is alive and renews its lock while it waits for requests that take long, so the second one is refused; case 05."""
     since = len(events())
     play = launch("drains", "deploy.yml", *new, "-e", "release_drain_timeout_seconds=120")
-    until(lambda: named("step.started", since) and named("step.started", since)[-1]["data"]["step"] == "release" or play.over, "the release step", 180)
+    until(lambda: (named("step.started", since) and named("step.started", since)[-1]["data"]["step"] == "release") or play.over, "the release step", 180)
     slow = [fleet.podman("exec", fleet.container("lb1"), "curl", "-sk", "-o", "/dev/null", f"https://127.0.0.1/slow?seconds={seconds}",
                          "-H", f"Host: {fleet.FRONT_DOOR}") for seconds in [42] * 9]
-    import subprocess
     requests = [subprocess.Popen(command) for command in slow]
     try:
         second = Job("second", tmp_path, "deploy.yml", *new)
@@ -126,11 +128,12 @@ def test_features_go_off_though_the_ledger_cannot_be_written(old: None, run: Run
 def test_a_way_back_without_the_ledger_and_with_a_full_disk_at_the_balancer(old: None, run: Run) -> None:
     """The ledger's host is down, and HAProxy's state file cannot be written; cases 08 and 15."""
     before = len(events())
-    fleet.execute("lb1", "sh", "-c", "mount -t tmpfs -o size=16k tmpfs /var/lib/haproxy; dd if=/dev/zero of=/var/lib/haproxy/full bs=1k count=64 2>/dev/null; true")
+    fleet.execute("lb1", "sh", "-c", "cd /var/lib && mount -t tmpfs -o size=16k tmpfs haproxy && dd if=/dev/zero of=haproxy/full bs=1k count=64; true")
     fleet.fleet("stop", "mon1")
     try:
         blind = run("rollback.yml")
-        assert blind.status != 0 and "rollback_without_ledger=true" in blind.screen
+        assert blind.status != 0
+        assert "rollback_without_ledger=true" in blind.screen
         back = run("rollback.yml", "-e", "rollback_without_ledger=true")
         assert back.status == 0, back.screen[-3000:]
         said = " ".join(back.screen.split())
@@ -146,6 +149,7 @@ def test_a_way_back_without_the_ledger_and_with_a_full_disk_at_the_balancer(old:
     began = time.time()
     again = run("rollback.yml")
     again.insist()
-    assert rests_on(OLD) and named("rollout.finished", before)[-1]["data"]["outcome"] == "returned"
+    assert rests_on(OLD)
+    assert named("rollout.finished", before)[-1]["data"]["outcome"] == "returned"
     assert not named("host.drained", before), json.dumps([line["event"] for line in events(before)])
     assert time.time() - began < 120

@@ -75,8 +75,9 @@ class ActionModule(ActionBase):
             return self._module(variables, None)
         with keeper.Keeper(constants.DEFAULT_LOCAL_TMP, lambda note: self._renew(note, variables)) as kept:
             result = self._module(variables, kept)
-        if kept.lost and not result.get("failed"):
-            result = {**result, "failed": True, "msg": kept.lost, "lease": {}}
+        if kept.lost:
+            said = f"{result.get('msg')} {kept.lost}" if result.get("failed") else kept.lost
+            result = {**result, "failed": True, "msg": said, "lease": result.get("lease") or {}}
         return result
 
     def _module(self, variables: dict[str, Any], kept: keeper.Keeper | None) -> dict[str, Any]:
@@ -165,8 +166,8 @@ class ActionModule(ActionBase):
             time.sleep(min(left, PAUSE))
             if orphaned():
                 return {"failed": True, "msg": "The run that waited is dead; its lease is not renewed any more"}
-            if kept and (lost := kept.look()):
-                return {"failed": True, "msg": lost, "lease": {}}
+            if kept and kept.look():
+                return {"failed": True, "msg": f"The wait ends after {time.monotonic() - began:.0f} s."}
         return {"now": round(now + time.monotonic() - began, 3)}
 
     def _renew(self, note: Mapping[str, str], variables: dict[str, Any]) -> Mapping[str, Any]:

@@ -4,6 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.gradual.rollout.plugins.module_utils import way_back
+
 DOCUMENTATION = """
 name: ways_back
 short_description: Which release each host goes back to when the ledger is lost
@@ -33,12 +39,6 @@ _value:
   description: For each host that could be looked at, C({version, digest, directory}).
   type: dict
 """
-
-from collections.abc import Mapping
-from typing import Any
-
-from ansible.errors import AnsibleFilterError
-from ansible_collections.gradual.rollout.plugins.module_utils import way_back
 
 
 def ways_back(hosts: Mapping[str, Mapping[str, Any]], to: str = "") -> dict[str, dict[str, Any]]:

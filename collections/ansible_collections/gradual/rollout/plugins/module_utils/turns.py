@@ -109,19 +109,20 @@ class Claim:
     def __init__(self, *name: str, directory: str = DIRECTORY) -> None:
         self.name = " ".join(name)
         self._token = uuid.uuid4().hex
-        self._path: str | None = os.path.join(directory, hashlib.sha256("\0".join(name).encode()).hexdigest()[:24])
+        self._path = os.path.join(directory, hashlib.sha256("\0".join(name).encode()).hexdigest()[:24])
+        self._kept = True
         try:
             os.makedirs(directory, mode=0o755, exist_ok=True)
             with self._locked() as descriptor:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, self._token.encode(), 0)
         except OSError:
-            self._path = None
+            self._kept = False
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
         """One step of the work, between two of which a newer call may take it over."""
-        if self._path is None:
+        if not self._kept:
             yield
             return
         with self._locked() as descriptor:
@@ -132,7 +133,6 @@ class Claim:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
-        assert self._path is not None
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

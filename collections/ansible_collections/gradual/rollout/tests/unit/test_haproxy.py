@@ -175,7 +175,8 @@ def test_a_drain_that_a_newer_call_has_overtaken_does_not_go_on(tmp_path: Path, 
 
 
 def test_a_state_file_that_cannot_be_written_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    balancer, told = Balancer("maintenance"), []
+    balancer = Balancer("maintenance")
+    told: list[str] = []
     monkeypatch.setattr(haproxy_server, "Socket", lambda path: balancer)
     monkeypatch.setattr(haproxy_server, "Claim", lambda *name: draining.Free())
     monkeypatch.setattr(balancer, "ask", lambda command: STATE, raising=False)
@@ -183,9 +184,11 @@ def test_a_state_file_that_cannot_be_written_is_a_warning(tmp_path: Path, monkey
     given = {"socket": "s", "backend": "application", "servers": ["app1"], "state": "ready", "timeout": 9, "state_file": f"{tmp_path}/nowhere/state"}
     assert haproxy_server.work(given, False, told.append)["changed"]
     (warning,) = told
-    assert "The servers are as wanted, but their state is not kept: state_file:" in warning and "No such file or directory" in warning
+    assert "The servers are as wanted, but their state is not kept: state_file:" in warning
+    assert "No such file or directory" in warning
     assert haproxy_server.work({**given, "state_file": f"{tmp_path}/state"}, False, told.append)["changed"] is False
-    assert told == [warning] and (tmp_path / "state").read_text() == STATE
+    assert told == [warning]
+    assert (tmp_path / "state").read_text() == STATE
 
 
 def test_admitting_waits_for_a_check() -> None:

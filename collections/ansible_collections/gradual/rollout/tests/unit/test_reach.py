@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.gradual.rollout.plugins.action import reach
@@ -143,7 +144,8 @@ def test_a_lease_that_nobody_renews_is_waited_for(monkeypatch: pytest.MonkeyPatc
     answers = [held(left=80), held(left=86, until="12:01:31"), *[held(left=81 - 5 * number, until="12:01:31") for number in range(17)], {"changed": True}]
     called = answering(monkeypatch, *answers)
     assert plugin(path="/x", events=[1]).run() == {"changed": True}
-    assert 80 <= clock.now - 1000 <= reach.WAIT and all(arguments["events"] == [1] for arguments in called)
+    assert 80 <= clock.now - 1000 <= reach.WAIT
+    assert all(arguments["events"] == [1] for arguments in called)
     assert shown == [f"Locked by {ELSEWHERE} until 12:01:20; waiting up to 90 s for that. To take over at once: -e gradual_take_over=true"]
 
 
@@ -158,7 +160,8 @@ def test_a_lease_that_nobody_renews_is_waited_for(monkeypatch: pytest.MonkeyPatc
 def test_a_run_that_renews_its_lease_is_alive(monkeypatch: pytest.MonkeyPatch, clock: Clock, third: dict[str, Any], wanted: str) -> None:
     answering(monkeypatch, held(), held(), third)
     result = plugin(path="/x").run()
-    assert result["failed"] and wanted in result["msg"]
+    assert result["failed"]
+    assert wanted in result["msg"]
     assert clock.now <= 1011
 
 
@@ -174,7 +177,7 @@ def test_what_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock, c
 @pytest.fixture
 def note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The run's own temporary directory."""
-    monkeypatch.setattr(reach.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
     return tmp_path
 
 
@@ -275,7 +278,8 @@ def test_the_lease_is_renewed_while_a_module_runs_and_not_after_it(tmp_path: Pat
     with keeper.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})) as kept:
         wait_for(tmp_path, 3)
     renewed = times(tmp_path)
-    assert kept.lost is None and often(renewed)
+    assert kept.lost is None
+    assert often(renewed)
     time.sleep(0.5)
     assert times(tmp_path) == renewed
 
@@ -287,7 +291,8 @@ def test_a_short_module_and_a_run_without_the_lease_renew_nothing(tmp_path: Path
     os.utime(keeper.note_path(str(tmp_path)), (0, 0))
     with keeper.Keeper(str(tmp_path), renewing(tmp_path, {})):
         time.sleep(0.05)
-    assert kept.lost is None and times(tmp_path) == []
+    assert kept.lost is None
+    assert times(tmp_path) == []
 
 
 def test_one_of_many_workers_renews(tmp_path: Path, quick: None) -> None:
@@ -330,7 +335,8 @@ def test_a_lease_that_is_lost_meanwhile_ends_the_wait(monkeypatch: pytest.Monkey
     answering(monkeypatch, {"now": 50.0, **mine()})
     began = time.monotonic()
     result = plugin(path="/x", delegate_to="mon1", holder="me", hold_until=110.0).run()
-    assert (result["failed"], result["msg"]) == (True, "bob has taken it")
+    assert (result["failed"], result["lease"]) == (True, {})
+    assert "bob has taken it" in result["msg"]
     assert time.monotonic() - began < 10
 
 
@@ -350,7 +356,8 @@ def test_nobody_renews_the_lease_of_a_run_that_was_killed(tmp_path: Path) -> Non
     time.sleep(0.2)
     before = times(tmp_path)
     time.sleep(0.6)
-    assert before and times(tmp_path) == before
+    assert before
+    assert times(tmp_path) == before
 
 
 def test_a_process_knows_that_its_parent_is_gone() -> None:
@@ -491,7 +498,7 @@ LONG = """
     - name: Wait
       gradual.rollout.ledger:
         path: "{{ place }}"
-        hold_until: "{{ opened.now + 6 }}"
+        hold_until: "{{ opened.now + 10 }}"
       delegate_to: monitor
     - name: Give it back
       gradual.rollout.ledger: {path: "{{ place }}", state: released}
@@ -520,4 +527,4 @@ def test_a_real_run_renews_its_lease_over_a_connection_of_its_own(tmp_path: Path
     assert done.returncode == 0, done.stdout + done.stderr
     events = [json.loads(line)["event"] for line in (tmp_path / "ledger" / "ledger.jsonl").read_text().splitlines()]
     assert (events[:2], events[-1]) == (["rollout.started", "lease.taken"], "lease.released")
-    assert len([event for event in events if event == "lease.renewed"]) >= 3, "one is of the waiting task itself"
+    assert len([event for event in events if event == "lease.renewed"]) >= 2, "one is of the waiting task itself"

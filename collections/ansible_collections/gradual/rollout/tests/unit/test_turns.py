@@ -20,8 +20,8 @@ COLLECTIONS = Path(__file__).parents[5]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(COLLECTIONS), *filter(None, sys.path)])}
 
 
-def python(script: str, *arguments: str, **options: int) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", script, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, **options)
+def python(script: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", script, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
 
 
 @contextmanager
@@ -32,7 +32,8 @@ def left_over(root: Path) -> Iterator[subprocess.Popen[str]]:
         "with alone(sys.argv[1], 'release to current, 1.2.0'):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     process = python(script, str(root))
-    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
     try:
         yield process
     finally:
@@ -55,9 +56,8 @@ def test_what_a_killed_run_left_is_waited_for(tmp_path: Path) -> None:
 def test_the_wait_ends_and_names_who_works(tmp_path: Path) -> None:
     with left_over(tmp_path) as process:
         wrong = rf"release to current, 1\.2\.0, since 20.* UTC, process {process.pid}; to end it: kill {process.pid}\) is still at work .* after 0 s"
-        with pytest.raises(StagingError, match=wrong):
-            with alone(str(tmp_path), patience=0.3):
-                raise AssertionError("two at once")
+        with pytest.raises(StagingError, match=wrong), alone(str(tmp_path), patience=0.3):
+            raise AssertionError("two at once")
         process.kill()
         process.wait()
     with alone(str(tmp_path), patience=0.3), alone(str(tmp_path), patience=0.3):
@@ -86,7 +86,8 @@ def test_a_module_that_waits_ends_with_its_run(tmp_path: Path) -> None:
         "try:\n    with turns.waited(sys.argv[1], 'x', 60):\n        pass\nexcept turns.Busy as error:\n    sys.exit(7 if 'is dead' in str(error) else 8)\n",
         str(tmp_path / "releases" / ".lock"))
     with left_over(tmp_path):
-        assert waits.stdout is not None and waits.stdin is not None
+        assert waits.stdout is not None
+        assert waits.stdin is not None
         waits.stdout.close()
         waits.stdin.close()
         assert waits.wait(20) == 7
@@ -112,7 +113,8 @@ def test_a_claim_comes_between_two_steps_and_not_into_one(tmp_path: Path) -> Non
     )
     with claim.step():
         process = python(script, str(tmp_path))
-        assert process.stdout is not None and process.stdout.readline() == "there\n"
+        assert process.stdout is not None
+        assert process.stdout.readline() == "there\n"
         time.sleep(0.5)
         ended = time.monotonic()
     assert float(process.communicate(timeout=20)[0]) >= ended

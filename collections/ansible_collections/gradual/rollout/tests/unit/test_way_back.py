@@ -32,7 +32,7 @@ GONE = {"failed": False, "lost_host": "app9", "msg": "lost"}
         ([host("2.0", "1.0")] * 3, "", ["1.0"] * 3),
         ([host("2.0", "1.0"), host("1.0", "0.9"), host("1.0", "0.9")], "", ["1.0"] * 3),
         ([host("1.0", "0.9"), host("2.0", "1.0"), host("1.0", None)], "", ["1.0"] * 3),
-        ([host("2.0", "1.0"), host("1.0", "2.0")], "", "agree on what ran before: app1 is switched to 2.0, before that 1.0, app2 is switched to 1.0, before that 2.0"),
+        ([host("2.0", "1.0"), host("1.0", "2.0")], "", "app1 is switched to 2.0, before that 1.0, app2 is switched to 1.0, before that 2.0"),
         ([host("2.0", "0.9"), host("1.0", "0.9")], "", "rollback_to=VERSION"),
         ([host("2.0", "1.0"), host("1.0", "0.9"), host("1.5", "1.0")], "", "do not agree"),
         ([host("2.0", "1.0"), host("2.0", "0.9")], "", "do not agree on what ran before: app1 1.0, app2 0.9"),
@@ -57,5 +57,5 @@ def test_ways_back(hosts: list[dict[str, Any]], to: str, wanted: list[str] | str
 def test_two_builds_of_one_version_are_told_apart() -> None:
     double = host("2.0", "1.0")
     double["releases"].append({**release("1.0"), "digest": "other"})
-    with pytest.raises(NoWayBack, match="2 releases of version 1.0 lie there"):
+    with pytest.raises(NoWayBack, match=r"2 releases of version 1\.0 lie there"):
         ways_back({"app1": double}, "1.0")
