@@ -181,7 +181,8 @@ def test_a_state_file_that_cannot_be_written_is_a_warning(tmp_path: Path, monkey
     monkeypatch.setattr(haproxy_server, "Claim", lambda *name: draining.Free())
     monkeypatch.setattr(balancer, "ask", lambda command: STATE, raising=False)
     monkeypatch.setattr(balancer, "save", lambda path: haproxy.Socket.save(balancer, path), raising=False)  # type: ignore[arg-type]
-    given = {"socket": "s", "backend": "application", "servers": ["app1"], "state": "ready", "timeout": 9, "state_file": f"{tmp_path}/nowhere/state"}
+    given = {"socket": "s", "backend": "application", "servers": ["app1"], "state": "ready", "timeout": 9, "state_file": f"{tmp_path}/nowhere/state",
+             "min_in_traffic": None, "up_before": None, "must_be_up": [], "balancer": None}
     assert haproxy_server.work(given, False, told.append)["changed"]
     (warning,) = told
     assert "The servers are as wanted, but their state is not kept: state_file:" in warning
