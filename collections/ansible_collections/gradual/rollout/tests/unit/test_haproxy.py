@@ -276,6 +276,10 @@ class Changing:
         self.told.append(f"{name} {state}")
         self._set[name] = {"drain": "DRAIN", "maint": "MAINT", "ready": "UP"}[state]
 
+    def enable(self, backend: str, name: str) -> None:
+        self.told.append(f"{name} enable")
+        self._set[name] = "DOWN"
+
     def alone(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
