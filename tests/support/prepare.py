@@ -36,6 +36,14 @@ def up() -> None:
         assert made.returncode == 0, f"make fleet GRADUAL_FLEET={fleet.NAME} failed: {(made.stdout + made.stderr)[-2000:]}"
 
 
+def without_release() -> None:
+    """Bring the fleet back to where no release has ever run on it, as it was provisioned."""
+    made = subprocess.run([fleet.HOME / "sandbox" / "ready", "--warm"], cwd=fleet.HOME, env=fleet.clean_environment(),
+                          capture_output=True, text=True, check=False)
+    assert made.returncode == 0, f"sandbox/ready --warm failed: {(made.stdout + made.stderr)[-2000:]}"
+    wait_for_monitoring()
+
+
 def untouched() -> bool:
     """Whether no release has ever run on the fleet: it has just been provisioned, and what was kept before is of another one."""
     return there() and all(fleet.look(host)["current"] is None for host in fleet.HOSTS)

@@ -38,6 +38,10 @@ options:
     description: What M(gradual.rollout.forecast_info) returns; how long each stage must bake, and how long it takes therefore.
     type: dict
     default: {}
+  felt:
+    description: Whether users will feel the restart, because one host alone serves them (P(gradual.rollout.restart_is_felt#filter)).
+    type: bool
+    default: false
 """
 
 EXAMPLES = """
@@ -64,10 +68,11 @@ def rollout_plan(
     durations: Mapping[str, float] | None = None,
     state: Mapping[str, Any] | None = None,
     forecast: Mapping[str, Any] | None = None,
+    felt: bool = False,
 ) -> list[dict[str, Any]]:
     """Rows of the plan; see module_utils/plan.py."""
     try:
-        return plan.make(manifest, hosts=hosts, durations=durations, state=state, forecast=forecast)
+        return plan.make(manifest, hosts=hosts, durations=durations, state=state, forecast=forecast, felt=felt)
     except plan.PlanError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -4,6 +4,7 @@
 
 drained: drain (no new requests) → wait until none is under way → maintenance (nothing at all).
 ready: ready → wait until a check has passed since.
+enabled: out of drain and maintenance, down until its checks pass; nothing is waited for.
 Before a server is taken out, enough others must be up (Rule), and that is looked at and done under one lock.
 """
 
@@ -31,6 +32,8 @@ class Balancer(Protocol):
     def servers(self, backend: str) -> list[Server]: ...
 
     def set_state(self, backend: str, name: str, state: str) -> None: ...
+
+    def enable(self, backend: str, name: str) -> None: ...
 
 
 class Claims(Protocol):
@@ -148,13 +151,15 @@ def _and(names: Sequence[str]) -> str:
 
 
 def plan(server: Server, state: str) -> list[str]:
-    """What must be done with one server: words out of drain, idle, maint, ready, up; empty when nothing must."""
+    """What must be done with one server: words out of drain, idle, maint, ready, up, enable; empty when nothing must."""
     if state == "drained":
         if server.state == "maintenance":
             return ["idle"] if server.sessions else []
         return ["drain", "idle", "maint"]
     if state == "maintenance":
         return [] if server.state == "maintenance" else ["maint"]
+    if state == "enabled":
+        return [] if server.state in ("ready", "down") else ["enable"]
     if server.settled:
         return []
     return ["up"] if server.state in ("ready", "down") else ["ready", "up"]
@@ -179,7 +184,7 @@ def move(
             _insist(balancer, name, wish, results, clock, sleep, leaving=names[:place] if wish.check_mode else ())
         if steps and not wish.check_mode:
             after = _walk(balancer, before, steps, wish, claim, results, clock, sleep)
-        foreseen = {"drained": "maintenance"}.get(wish.state, wish.state) if wish.check_mode and steps else after.state
+        foreseen = {"drained": "maintenance", "enabled": "down"}.get(wish.state, wish.state) if wish.check_mode and steps else after.state
         results.append(
             {
                 "server": name,
@@ -216,6 +221,10 @@ def _walk(
             with claim.step():
                 balancer.set_state(wish.backend, before.name, step)
         if step in ("drain", "maint", "ready"):
+            seen = _look(balancer, wish.backend, before.name)
+            continue
+        if step == "enable":
+            balancer.enable(wish.backend, before.name)
             seen = _look(balancer, wish.backend, before.name)
             continue
         quiet = 0

@@ -122,16 +122,16 @@ class Socket:
         self.path = path
         self._timeout = timeout
 
-    def ask(self, command: str) -> str:
-        """What HAProxy says to one command."""
-        if "\n" in command or ";" in command:
-            raise HaproxyError(f"not one command: {command!r}")
+    def ask(self, *commands: str) -> str:
+        """What HAProxy says to a command, or to several that it carries out at once."""
+        if any("\n" in command or ";" in command for command in commands):
+            raise HaproxyError(f"not one command each: {commands!r}")
         received = []
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(self._timeout)
                 connection.connect(self.path)
-                connection.sendall(command.encode() + b"\n")
+                connection.sendall(";".join(commands).encode() + b"\n")
                 while True:
                     block = connection.recv(65536)
                     if not block:
@@ -166,12 +166,20 @@ class Socket:
 
     def set_state(self, backend: str, name: str, state: str) -> None:
         """state: ready, drain or maint. Silence is consent."""
+        self._set(backend, name, f"state {state}")
+
+    def enable(self, backend: str, name: str) -> None:
+        """Out of drain and maintenance, and down until its checks pass. HAProxy takes it for up until the first check otherwise."""
+        self._set(backend, name, "state ready", "health down")
+
+    def _set(self, backend: str, name: str, *wishes: str) -> None:
         for word in (backend, name):
             if not NAME.match(word):
                 raise HaproxyError(f"not the name of a backend or server, seen {word!r}")
-        said = self.ask(f"set server {backend}/{name} state {state}").strip()
+        said = self.ask(*(f"set server {backend}/{name} {wish}" for wish in wishes)).strip()
         if said:
-            raise HaproxyError(f"the balancer refuses to set {backend}/{name} to {state}: {said}; the socket needs level admin")
+            wanted = " and ".join(wish.partition(" ")[2] for wish in wishes)
+            raise HaproxyError(f"the balancer refuses to set {backend}/{name} to {wanted}: {said}; the socket needs level admin")
 
     def save(self, path: str) -> None:
         """Keep the state of all servers for the next reload, which forgets it otherwise."""

@@ -114,7 +114,7 @@ def _percent(value: Any, where: str) -> int:
 def opened(lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[str, Any], request: Request, force: bool = False) -> Decision:
     """Start a rollout of the manifest, resume the open one of the same manifest, or find its release completed already.
 
-    facts: {plan, hosts, servers, revision} for rollout.started."""
+    facts: {plan, hosts, servers, smoke, revision} for rollout.started."""
     newest = replay.state(lines, now=request.now)
     wanted = digest(manifest)
     if newest and newest["completed"] and same_release(newest["manifest"], manifest) and not force:

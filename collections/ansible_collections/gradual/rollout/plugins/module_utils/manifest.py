@@ -19,6 +19,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.manifest_spec impo
 
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 KNOWN_PREFIXES = ("ansible_", "awx_", "tower_", "gradual_")
+# Variables of the inventory that messages tell people to write, so they may be written with -e where the inventory does not have them yet.
+SETTINGS = frozenset({"min_in_traffic"})
 
 
 class Mistake(Exception):
@@ -64,7 +66,7 @@ def check(values: Mapping[str, Any], groups: Mapping[str, Any] | None = None) ->
 
 def unknown(names: Iterable[str], known: Iterable[str]) -> list[str]:
     """A mistake for each extra variable that means nothing to anybody, with what was probably meant."""
-    fields, others = set(SPEC), set(known)
+    fields, others = set(SPEC), SETTINGS.union(known)
     lines = []
     for name in names:
         if name in fields or name in others or name.startswith(KNOWN_PREFIXES):

@@ -34,12 +34,14 @@ def names_of(hosts: Any) -> list[str]:
 
 
 def make(
-    manifest: Mapping[str, Any], hosts: Any = None, durations: Mapping[str, float] | None = None, state: Any = None, forecast: Any = None
-) -> list[dict[str, Any]]:
+    manifest: Mapping[str, Any], hosts: Any = None, durations: Mapping[str, float] | None = None, state: Any = None, forecast: Any = None,
+    felt: bool = False,
+) -> list[dict[str, Any]]:  # fmt: skip
     """The steps in their order.
 
     `durations` are seconds by step, as earlier completed rollouts took; `state` is the rollout as ledger_info returns it, and marks what
-    is done already; `forecast` is what forecast_info returns. Each row: {step, stage, what, changes, undo, expected_seconds, source, risk,
+    is done already; `forecast` is what forecast_info returns; `felt`: users feel the restart, since one host alone serves them.
+    Each row: {step, stage, what, changes, undo, expected_seconds, source, risk,
     seen_by, then, point_of_no_return, later, state}; `source` is "traffic", "earlier runs", "manifest" or "estimate"; rows with `later` are
     no part of deploy.yml and have no expected duration; stages of the ramp have `power` where there is a forecast (plan_forecast.py).
     """
@@ -50,7 +52,7 @@ def make(
     rows = [_preflight(release), _backup(manifest)]
     if manifest.get("migrations"):
         rows.append(_migrate(manifest))
-    rows.append(_release(manifest, release, names))
+    rows.append(_release(manifest, release, names, felt))
     if manifest.get("features"):
         rows += [_aa(manifest)] if _aa_seconds(manifest) else []
         rows += [_stage(manifest, stage) for stage in manifest.get("stages") or []]
@@ -124,14 +126,15 @@ def _canary_seconds(manifest: Mapping[str, Any], hosts: int) -> float:
     return float((manifest.get("bake") or {}).get("canary") or 0) if hosts != 1 else 0.0
 
 
-def _release(manifest: Mapping[str, Any], release: str, names: list[str]) -> dict[str, Any]:
+def _release(manifest: Mapping[str, Any], release: str, names: list[str], felt: bool = False) -> dict[str, Any]:
     seconds = _canary_seconds(manifest, len(names))
     watched = f", watched for {span(seconds)} against hosts on the old code" if seconds else ""
     first, *others = names or ["one host", "the others"]
     where = f"{first} first as the canary{watched}" + (f", then {', '.join(others)}" if others else "")
     return _row(
         "release",
-        f"put {release} on the hosts one by one: {where}; every flag off",
+        f"put {release} on the hosts one by one: {where}; every flag off"
+        + ("; USERS WILL FEEL IT: one host alone serves them, and while it is restarted nobody does (min_in_traffic: 0 permits that)" if felt else ""),
         changes="each host: drained, switched to the new directory, started, probed, admitted; the old one is kept",
         undo="rollback.yml: each changed host is drained and switched back to the directory it came from",
         risk="the release does not start, never becomes ready, or answers wrongly; a host is lost on the way"

@@ -1,6 +1,10 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Where releases lie on a host: ROOT/releases/VERSION-DIGEST12, ROOT/current and ROOT/previous."""
+"""Where releases lie on a host: ROOT/releases/VERSION-DIGEST12, ROOT/current and ROOT/previous.
+
+A release that users do not have on this host yet, or that was taken back from them, holds the file .unadmitted. It is written when the
+release is staged and removed when a balancer sends users to it. ROOT/previous never leads to a release that holds it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import shutil
 from typing import Any
 
 NOTE = ".release.json"
+UNADMITTED = ".unadmitted"
 HALF_MADE = ".staging-"
 
 Release = dict[str, Any]
@@ -46,6 +51,38 @@ def linked(root: str, link: str) -> Release | None:
     except OSError:
         return None
     return describe(os.path.normpath(os.path.join(root, target)))
+
+
+def is_admitted(release: Release) -> bool:
+    """Whether users have, or had, this release on this host, and it was not taken back from them."""
+    return not os.path.lexists(os.path.join(release["directory"], UNADMITTED))
+
+
+def admit(release: Release) -> None:
+    """Note that users have the release."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(release["directory"], UNADMITTED))
+        sync(release["directory"])
+
+
+def withdraw(release: Release) -> None:
+    """Note that users do not have the release. A disk that is full or read-only does not stop a rollback."""
+    with contextlib.suppress(OSError):
+        with open(os.path.join(release["directory"], UNADMITTED), "w", encoding="utf-8"):
+            pass
+        sync(release["directory"])
+
+
+def link_kind(root: str, link: str) -> str:
+    """What ROOT/current or ROOT/previous is: missing, release, broken (leads nowhere), foreign (leads to no release), directory or file."""
+    path = os.path.join(root, link)
+    if os.path.islink(path):
+        if linked(root, link):
+            return "release"
+        return "foreign" if os.path.exists(path) else "broken"
+    if os.path.isdir(path):
+        return "directory"
+    return "file" if os.path.exists(path) else "missing"
 
 
 def kept(root: str) -> list[Release]:
@@ -98,6 +135,13 @@ def switch(root: str, link: str, directory: str) -> None:
     os.symlink(os.path.relpath(directory, root), fresh)
     os.replace(fresh, os.path.join(root, link))
     sync(root)
+
+
+def unlink(root: str, link: str) -> None:
+    """Remove ROOT/link, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(root, link))
+        sync(root)
 
 
 def sync(directory: str) -> None:

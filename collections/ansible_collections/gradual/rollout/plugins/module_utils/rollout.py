@@ -107,7 +107,7 @@ def durations(lines: list[Line]) -> dict[str, float]:
 def _blank(identifier: str) -> dict[str, Any]:
     return {
         "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None, "started_epoch": None, "finished": None,
-        "plan": None, "revision": None, "servers": None, "steps": {}, "failed": None, "hosts": {}, "receipt": None, "migrated": None,
+        "plan": None, "revision": None, "servers": None, "smoke": None, "steps": {}, "failed": None, "hosts": {}, "receipt": None, "migrated": None,
         "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [], "contracted": False, "contract": None,
         "returned": None, "aa": None, "canary": None, "completed": False,
         "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
@@ -167,7 +167,7 @@ def _window(data: dict[str, Any]) -> dict[str, float] | None:
 
 def _rollout(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
     if event == "rollout.started":
-        told = {key: data.get(key) for key in ("manifest", "digest", "plan", "revision", "servers")}
+        told = {key: data.get(key) for key in ("manifest", "digest", "plan", "revision", "servers", "smoke")}
         state_.update(started=line["time"], started_epoch=_moment(line), open=True, **told)
         hosts = data.get("hosts")
         for name, before in (hosts if isinstance(hosts, dict) else {}).items():
@@ -247,6 +247,9 @@ def _host(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) 
         host["now"] = did
     if did in ("released", "returned") and "to" in data:
         host["to"] = data["to"]
+    if did == "returned" and "to" in data and data["to"] is None:
+        # Nothing runs on it, as before its first release, so there is nothing to admit.
+        host["drained"] = False
 
 
 def _stage(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:

@@ -69,6 +69,12 @@ def restart(run: Run, unit: str) -> None:
     run(["systemctl", "start", "--no-block", "--", unit])
 
 
+def stop(run: Run, unit: str) -> None:
+    """Stop the unit, take back a start that is pending, and forget that it failed; returns once systemd has done so."""
+    run(["systemctl", "stop", "--", unit])
+    run(["systemctl", "reset-failed", "--", unit])
+
+
 def journal(run: Run, unit: str, since: float, lines: int = 15) -> list[str]:
     """The unit's last lines since a time (seconds since 1970); empty where there is no journal."""
     try:

@@ -133,6 +133,7 @@ def _prepare(directory: str, run: Run) -> None:
 
 def _write_note(directory: str, artifact: Artifact) -> None:
     """Everything onto the disk first, then the note that calls it a release."""
+    release_store.withdraw({"directory": directory})
     os.sync()
     note = {"application": artifact.application, "release": artifact.version, "digest": artifact.sha256}
     fresh = os.path.join(directory, release_store.NOTE + ".new")

@@ -47,18 +47,70 @@ def runs(release: dict[str, Any], aim: Aim, run: service.Run) -> bool:
     return _wrong(release, aim) is None
 
 
-def switch(release: dict[str, Any], aim: Aim, run: service.Run) -> None:
-    """Switch, restart, wait. SwitchError when it does not become what it should; nothing is taken back then."""
+def switch(release: dict[str, Any], aim: Aim, run: service.Run, back: bool = False) -> None:
+    """Switch, restart, wait. SwitchError when it does not become what it should; nothing is taken back then.
+
+    ROOT/previous is set to what users had until now. With `back` it stays as it is: what is switched away from is no release to go back to.
+    """
     now = release_store.linked(aim.root, "current")
     if now is None or now["directory"] != release["directory"]:
-        if now is not None:
-            release_store.switch(aim.root, "previous", now["directory"])
-        release_store.switch(aim.root, "current", release["directory"])
-        os.utime(os.path.join(release["directory"], release_store.NOTE))
+        try:
+            if now is not None and back:
+                release_store.withdraw(now)
+            elif now is not None and release_store.is_admitted(now):
+                release_store.switch(aim.root, "previous", now["directory"])
+            release_store.switch(aim.root, "current", release["directory"])
+            os.utime(os.path.join(release["directory"], release_store.NOTE))
+        except OSError as error:
+            raise SwitchError(_unswitchable(aim.root, error), []) from error
     began = time.time()
     if aim.unit:
         service.restart(run, aim.unit)
     _wait(release, aim, run, began)
+
+
+def is_stopped(aim: Aim, run: service.Run) -> bool:
+    """Whether nothing runs, and no link leads to a release that runs or could run by it."""
+    if release_store.link_kind(aim.root, "current") != "missing" or _goes(aim.root):
+        return False
+    shown = service.properties(run, aim.unit) if aim.unit else {}
+    return shown.get("ActiveState") in (None, "inactive") and shown.get("Job") in (None, "", "0")
+
+
+def stop(aim: Aim, run: service.Run) -> None:
+    """Stop the unit, then remove ROOT/current, and ROOT/previous unless users had what it leads to. SwitchError when the unit does not stop."""
+    kind, now = release_store.link_kind(aim.root, "current"), release_store.linked(aim.root, "current")
+    if kind in ("directory", "file"):
+        raise SwitchError(f"{aim.root}/current is a {kind} and no link, so it was not made by Gradual and is left alone; stop the unit and move it away", [])
+    if aim.unit:
+        began = time.time()
+        service.stop(run, aim.unit)
+        state = service.active_state(run, aim.unit)
+        if state not in (None, "inactive"):
+            raise SwitchError(f"{aim.unit} is {state} still after it was told to stop; look at: systemctl status {aim.unit}",
+                              service.journal(run, aim.unit, began))
+    try:
+        if now is not None:
+            release_store.withdraw(now)
+        release_store.unlink(aim.root, "current")
+        if _goes(aim.root):
+            release_store.unlink(aim.root, "previous")
+    except OSError as error:
+        raise SwitchError(_unswitchable(aim.root, error), []) from error
+
+
+def _goes(root: str) -> bool:
+    """Whether ROOT/previous leads to a release that users never had."""
+    previous = release_store.linked(root, "previous")
+    return previous is not None and not release_store.is_admitted(previous)
+
+
+def _unswitchable(root: str, error: OSError) -> str:
+    for link in ("current", "previous"):
+        kind = release_store.link_kind(root, link)
+        if kind in ("directory", "file"):
+            return f"{root}/{link} is a {kind}, and must be a link to a release below {root}/releases; move it away: mv {root}/{link} {root}/{link}.old"
+    return f"the links in {root} cannot be written: {error.strerror or error}; look at: findmnt --target {root}, df {root}, df -i {root}"
 
 
 def _wait(release: dict[str, Any], aim: Aim, run: service.Run, began: float) -> None:

@@ -52,8 +52,9 @@ options:
         type: dict
       smoke:
         description: >-
-          The release before: C(directory), C(version), C(command) as argv, C(probes), C(run_as), C(ready) for the path that tells when it is ready, C(timeout)
-          until then in seconds, C(environment_file) as above and C(environment) for more. No password is needed, the copy gets its own.
+          The release before: C(directory), C(version), C(command) as argv, C(probes), C(probes_from) (whose they are, for messages),
+          C(run_as), C(ready) for the path that tells when it is ready, C(timeout) until then in seconds,
+          C(environment_file) as above and C(environment) for more. No password is needed, the copy gets its own.
         type: dict
   run_as:
     description: The system user that the backups belong to, and that the throwaway cluster runs as. PostgreSQL does not run as root.

@@ -45,8 +45,10 @@ options:
         A drain that does not end within O(timeout) is taken back, and so is one during which too many other servers go down.
       - V(maintenance) takes it out at once, as is right for a host that is lost.
       - V(ready) lets it in and waits until a health check has passed since.
+      - V(enabled) ends a drain or a maintenance and waits for nothing. The server is down until its health checks pass, as one is on which
+        nothing runs yet.
     type: str
-    choices: [drained, maintenance, ready]
+    choices: [drained, maintenance, ready, enabled]
     required: true
   timeout:
     description: Seconds that each server may take.
@@ -129,7 +131,7 @@ ARGUMENTS: dict[str, Any] = {
     "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
     "backend": {"type": "str", "required": True},
     "servers": {"type": "list", "elements": "str", "required": True},
-    "state": {"type": "str", "choices": ["drained", "maintenance", "ready"], "required": True},
+    "state": {"type": "str", "choices": ["drained", "maintenance", "ready", "enabled"], "required": True},
     "timeout": {"type": "float", "default": 30},
     "min_in_traffic": {"type": "int"},
     "up_before": {"type": "list", "elements": "str"},

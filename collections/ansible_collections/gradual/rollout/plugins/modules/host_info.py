@@ -70,12 +70,32 @@ free_bytes:
   description: Path → bytes that are free there.
   returned: success
   type: dict
+free_inodes:
+  description: Path → how many files can still be made there; null where the file system knows no such limit.
+  returned: success
+  type: dict
+unwritable:
+  description: Path → why nothing can be written there, of the release root and the flag file's directory; empty when all is well.
+  returned: success
+  type: dict
+links:
+  description:
+    - What C(ROOT/current) and C(ROOT/previous) are, C({current, previous}). Each is V(release), V(missing), V(broken) (leads nowhere),
+      V(foreign) (leads to something that is no release), V(directory) or V(file).
+  returned: success
+  type: dict
+root:
+  description: Where its releases lie.
+  returned: success
+  type: str
 current:
-  description: "The release that is switched to, C({version, digest, directory}); else null."
+  description:
+    - "The release that is switched to, C({version, digest, directory, admitted}); else null."
+    - C(admitted) says whether users have or had it on this host and it was not taken back from them.
   returned: success
   type: dict
 previous:
-  description: The release that was switched to before; else null.
+  description: The release that users had before, as C(current); else null.
   returned: success
   type: dict
 releases:
@@ -99,6 +119,10 @@ unit:
   description: The unit's active state, such as V(active) or V(failed); null where there is no systemd.
   returned: success
   type: str
+unit_load:
+  description: Whether systemd has the unit, such as V(loaded), V(not-found) or V(masked); null where there is no systemd.
+  returned: success
+  type: str
 """
 
 import functools
@@ -111,7 +135,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils import release_store
 from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session, fetch_json
-from ansible_collections.gradual.rollout.plugins.module_utils.service import active_state
+from ansible_collections.gradual.rollout.plugins.module_utils.service import properties
 
 ARGUMENTS: dict[str, Any] = {
     "application": {"type": "str", "required": True},
@@ -124,12 +148,41 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def free_bytes(path: str) -> int:
-    """Bytes that are free to anybody at a path, or where it would be made."""
+def nearest(path: str) -> str:
+    """The path, or the directory that it would be made in."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
-    found = os.statvfs(path)
+    return path
+
+
+def free_bytes(path: str) -> int:
+    """Bytes that are free to anybody at a path, or where it would be made."""
+    found = os.statvfs(nearest(path))
     return found.f_bavail * found.f_frsize
+
+
+def free_inodes(path: str) -> int | None:
+    """How many files can still be made at a path; None where the file system has no such limit."""
+    found = os.statvfs(nearest(path))
+    return found.f_favail if found.f_files else None
+
+
+def unwritable(path: str, made: bool) -> str | None:
+    """Why nothing can be written into a directory; None when it can. made: it is made when it is not there."""
+    there = nearest(path) if made else path
+    if not os.path.exists(there):
+        return "there is no such directory"
+    if not os.path.isdir(there):
+        return f"{there} is no directory"
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        return "its file system is read-only"
+    return None if os.access(there, os.W_OK | os.X_OK) else "this user may not write there"
+
+
+def release_at(root: str, link: str) -> dict[str, Any] | None:
+    """The release that a link leads to, with `admitted`."""
+    release = release_store.linked(root, link)
+    return {**release, "admitted": release_store.is_admitted(release)} if release else None
 
 
 def read_json(path: str) -> Any:
@@ -154,18 +207,27 @@ def is_ready(url: str, timeout: float) -> bool:
 def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
     """Everything the module returns."""
     application, url, timeout = given["application"], given["url"], given["timeout"]
-    root = given["root"] or f"/opt/{application}"
+    root = os.path.abspath(given["root"] or f"/opt/{application}")
+    flags = given["flags"] or f"/etc/gradual/{application}/flags.json"
+    paths = {path: os.path.abspath(path) for path in given["paths"] or [root, "/tmp"]}
+    written = {root: unwritable(root, made=True), os.path.dirname(flags): unwritable(os.path.dirname(flags), made=False)}
+    unit = properties(run, given["unit"] or f"{application}.service")
     running = fetch_json(url.rstrip("/") + "/version", timeout) if url else None
     return {
         "python": platform.python_version(),
-        "free_bytes": {path: free_bytes(os.path.abspath(path)) for path in given["paths"] or [root, "/tmp"]},
-        "current": release_store.linked(root, "current"),
-        "previous": release_store.linked(root, "previous"),
+        "free_bytes": {path: free_bytes(full) for path, full in paths.items()},
+        "free_inodes": {path: free_inodes(full) for path, full in paths.items()},
+        "unwritable": {path: why for path, why in written.items() if why},
+        "root": root,
+        "links": {link: release_store.link_kind(root, link) for link in ("current", "previous")},
+        "current": release_at(root, "current"),
+        "previous": release_at(root, "previous"),
         "releases": release_store.kept(root),
         "running": running if isinstance(running, dict) else None,
         "ready": is_ready(url, timeout) if url else False,
-        "flags": read_json(given["flags"] or f"/etc/gradual/{application}/flags.json"),
-        "unit": active_state(run, given["unit"] or f"{application}.service"),
+        "flags": read_json(flags),
+        "unit": unit.get("ActiveState"),
+        "unit_load": unit.get("LoadState"),
         "clock": time.time(),
     }
 

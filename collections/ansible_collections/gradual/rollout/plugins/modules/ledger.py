@@ -50,6 +50,9 @@ options:
   servers:
     description: "The state of each server on each balancer before the rollout: balancer → server → state, kept in rollout.started."
     type: dict
+  smoke:
+    description: Which smoke tests held before the rollout on what ran then, C({held, failed}), kept in rollout.started.
+    type: dict
   revision:
     description: The revision of the database schema before the rollout, kept in rollout.started.
     type: str
@@ -174,6 +177,7 @@ ARGUMENTS: dict[str, Any] = {
     "plan": {"type": "list", "elements": "raw"},
     "hosts": {"type": "dict"},
     "servers": {"type": "dict"},
+    "smoke": {"type": "dict"},
     "revision": {"type": "str"},
     "force": {"type": "bool", "default": False},
     "events": {
@@ -200,7 +204,7 @@ def decide(lines: list[dict[str, Any]], given: dict[str, Any]) -> lease.Decision
     )
     events = lease.checked(given["events"])
     if given["state"] == "opened":
-        facts = {key: given[key] for key in ("plan", "hosts", "servers", "revision")}
+        facts = {key: given[key] for key in ("plan", "hosts", "servers", "smoke", "revision")}
         return lease.opened(lines, given["release"], facts, request, given["force"])
     if given["state"] == "closed":
         return lease.closed(lines, given["outcome"], request, given["rollout"], events)

@@ -75,7 +75,10 @@ rollout:
       description: The revision of the database schema before the rollout.
       type: str
     servers:
-      description: "The state of each server on each balancer before the rollout, balancer → server → state; null where it was not recorded."
+      description: "Balancer → server → its state when the rollout was started, as M(gradual.rollout.haproxy_server_info) tells it; null when not known."
+      type: dict
+    smoke:
+      description: "Which smoke tests held when the rollout was started on what ran then, C({held, failed}); null when that is not known."
       type: dict
     steps:
       description: "Step → C({state, started, finished, error, task, host}); state is started, finished or failed."

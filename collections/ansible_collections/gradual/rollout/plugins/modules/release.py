@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Stage a release on a host, switch to it, remove it."""
+"""Stage a release on a host, switch to it, note that users have it, stop it, remove it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ description:
     C(.release.json) last, all beside what is running. When anything fails, nothing half-made stays.
   - V(current) switches the link C(ROOT/current), restarts the unit, and waits until the application is ready and says itself that it is
     this release. A unit that fails is noticed at once. What failed is not taken back, so that the caller decides.
+  - C(ROOT/previous) leads to the release that users had before, and never to one that they never had. V(admitted) notes that users have the
+    release now; a release that was staged and never admitted, or that was switched away from with O(back), counts as one that they never had.
+  - V(stopped) leaves the host with no release, as before its first one. It stops the unit, then removes C(ROOT/current), and C(ROOT/previous)
+    too where users never had what it leads to.
   - A module that a killed run has left at work on the host is waited for, for three minutes at the most; then the error names its process.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
@@ -45,8 +49,17 @@ options:
   state:
     description: What is wanted.
     type: str
-    choices: [staged, current, absent]
+    choices: [staged, current, admitted, stopped, absent]
     default: staged
+  back:
+    description:
+      - The switch of V(current) goes back. C(ROOT/previous) stays as it is then, and what is switched away from counts as never admitted.
+    type: bool
+    default: false
+  served:
+    description:
+      - For V(staged), the digest of the release that users have now, where the balancers or the ledger know that. It is noted as V(admitted).
+    type: str
   keep:
     description: How many releases stay on the host when one is staged. What runs and what ran before always do.
     type: int
@@ -56,7 +69,7 @@ options:
     type: bool
     default: true
   unit:
-    description: The systemd unit to restart for V(current). Nothing is restarted without it.
+    description: The systemd unit to restart for V(current) and to stop for V(stopped). Nothing is restarted or stopped without it.
     type: str
   ready_url:
     description: Answers 200 once the application may take traffic.
@@ -131,7 +144,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils import release_store
 from ansible_collections.gradual.rollout.plugins.module_utils.service import Run, secrets
 from ansible_collections.gradual.rollout.plugins.module_utils.staging import Artifact, StagingError, alone, prune, stage
-from ansible_collections.gradual.rollout.plugins.module_utils.switching import Aim, SwitchError, runs, switch
+from ansible_collections.gradual.rollout.plugins.module_utils.switching import Aim, SwitchError, is_stopped, runs, stop, switch
 
 ARGUMENTS: dict[str, Any] = {
     "application": {"type": "str", "required": True},
@@ -140,7 +153,9 @@ ARGUMENTS: dict[str, Any] = {
     "url": {"type": "str"},
     "sha256": {"type": "str"},
     "directory": {"type": "path"},
-    "state": {"type": "str", "choices": ["staged", "current", "absent"], "default": "staged"},
+    "state": {"type": "str", "choices": ["staged", "current", "admitted", "stopped", "absent"], "default": "staged"},
+    "back": {"type": "bool", "default": False},
+    "served": {"type": "str"},
     "keep": {"type": "int", "default": 3},
     "prepare": {"type": "bool", "default": True},
     "unit": {"type": "str"},
@@ -167,6 +182,9 @@ def staged(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dict
         there = release_store.find(root, digest)
         directory = release_store.path_of(root, given["version"], digest)
         return {"changed": there is None, "directory": directory, "removed": []}
+    had = release_store.find(root, given["served"].lower()) if given["served"] else None
+    if had is not None:
+        release_store.admit(had)
     artifact = Artifact(given["application"], given["version"], digest, given["url"], given["ca_path"], prepare=given["prepare"])
     release, changed = stage(root, artifact, run)
     return {"changed": changed, "directory": release["directory"], "removed": prune(root, given["keep"]) if changed else []}
@@ -190,8 +208,30 @@ def current(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dic
     aim = Aim(root, given["unit"], ready, version_url, given["timeout"])
     done = runs(release, aim, run)
     if not done and not check_mode:
-        switch(release, aim, run)
+        switch(release, aim, run, back=given["back"])
     return {"changed": fetched or not done, "directory": release["directory"], "removed": [], "after": release}
+
+
+def admitted(given: dict[str, Any], root: str, check_mode: bool, _run: Run) -> dict[str, Any]:
+    """Note that users have the release."""
+    release = found(given, root)
+    if release is None:
+        if check_mode:
+            return {"changed": False, "directory": given["directory"], "removed": []}
+        raise StagingError(f"release {given['directory'] or given['sha256'][:12]} does not lie on this host, so no user can have it")
+    changed = not release_store.is_admitted(release)
+    if changed and not check_mode:
+        release_store.admit(release)
+    return {"changed": changed, "directory": release["directory"], "removed": []}
+
+
+def stopped(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dict[str, Any]:
+    """Leave the host with no release that runs."""
+    aim = Aim(root, given["unit"])
+    done = is_stopped(aim, run)
+    if not done and not check_mode:
+        stop(aim, run)
+    return {"changed": not done, "directory": None, "removed": [], "after": None}
 
 
 def absent(given: dict[str, Any], root: str, check_mode: bool, _run: Run) -> dict[str, Any]:
@@ -207,12 +247,15 @@ def absent(given: dict[str, Any], root: str, check_mode: bool, _run: Run) -> dic
     return {"changed": True, "directory": release["directory"], "removed": [release["directory"]]}
 
 
+STATES = {"staged": staged, "current": current, "admitted": admitted, "stopped": stopped, "absent": absent}
+
+
 def difference(known: dict[str, Any], root: str) -> dict[str, str]:
     """What changes, as text: the directories of releases, and where `current` leads."""
     if not known["changed"]:
         return {"before": "", "after": ""}
     texts = {}
-    for when, gone in (("before", known["removed"]), ("after", [known["directory"]] if known["directory"] not in known["removed"] else [])):
+    for when, gone in (("before", known["removed"]), ("after", [known["directory"]] if known["directory"] not in [None, *known["removed"]] else [])):
         link = f"{root}/current -> {known[when]['directory']}\n" if known[when] else ""
         texts[when] = "".join(f"{directory}\n" for directory in gone) + link
     return texts
@@ -220,7 +263,8 @@ def difference(known: dict[str, Any], root: str) -> dict[str, str]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, required_one_of=[("sha256", "directory")], supports_check_mode=True)
+    named = [("state", state, ("sha256", "directory"), True) for state in STATES if state != "stopped"]
+    module = AnsibleModule(argument_spec=ARGUMENTS, required_if=named, supports_check_mode=True)
     given, began = module.params, time.monotonic()
     root = (given["root"] or f"/opt/{given['application']}").rstrip("/")
     before = release_store.linked(root, "current")
@@ -229,10 +273,10 @@ def main() -> None:
     try:
         # Looking, switching, restarting and waiting are one: what a killed run has left at work on this host is waited for first.
         lasting = not module.check_mode and (given["state"] == "staged" or os.path.isdir(os.path.join(root, "releases")))
-        with alone(root, f"release to {given['state']}, {given['version'] or given['directory'] or given['sha256'][:12]}", create=lasting):
+        with alone(root, f"release to {given['state']}, {given['version'] or given['directory'] or (given['sha256'] or '')[:12]}", create=lasting):
             before = release_store.linked(root, "current")
             known.update(before=before, after=before)
-            known.update({"staged": staged, "current": current, "absent": absent}[given["state"]](given, root, module.check_mode, run))
+            known.update(STATES[given["state"]](given, root, module.check_mode, run))
     except (StagingError, SwitchError) as error:
         module.no_log_values.update(secrets(run, given["unit"]) if given["unit"] else ())
         known.update(after=release_store.linked(root, "current"), seconds=round(time.monotonic() - began, 3))

@@ -97,6 +97,10 @@ def test_no_answer_breaks_the_reading(stat: str, state: str) -> None:
         (server("down"), "ready", ["up"]),
         (server("drained"), "ready", ["ready", "up"]),
         (server("maintenance"), "ready", ["ready", "up"]),
+        (server("ready"), "enabled", []),
+        (server("down"), "enabled", []),
+        (server("drained"), "enabled", ["enable"]),
+        (server("maintenance"), "enabled", ["enable"]),
     ],
 )
 def test_plan(before: Server, wish: str, steps: list[str]) -> None:
@@ -127,6 +131,10 @@ class Balancer:
 
     def alone(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
+
+    def enable(self, backend: str, name: str) -> None:
+        self.told.append("enable")
+        self.state = "down"
 
     def clock(self) -> float:
         return self.seconds
@@ -197,6 +205,16 @@ def test_admitting_waits_for_a_check() -> None:
     (result,) = balancer.move("ready")
     assert (balancer.told, result["after"], result["status"], result["changed"]) == (["ready"], "ready", "UP", True)
     assert result["seconds"] > 0.2
+
+
+def test_enabling_waits_for_nothing_and_never_lets_users_in_before_a_check() -> None:
+    balancer = Balancer("maintenance", looks_to_up=10_000)
+    (result,) = balancer.move("enabled", timeout=0)
+    assert (balancer.told, result["before"], result["after"], result["changed"]) == (["enable"], "maintenance", "down", True)
+    (again,) = balancer.move("enabled")
+    assert (again["after"], again["changed"]) == ("down", False)
+    (foreseen,) = Balancer("drained").move("enabled", check_mode=True)
+    assert (foreseen["after"], foreseen["changed"]) == ("down", True)
 
 
 def test_a_server_that_does_not_come_up_is_told() -> None:
@@ -296,6 +314,10 @@ class Changing:
     def set_state(self, backend: str, name: str, state: str) -> None:
         self.told.append(f"{name} {state}")
         self._set[name] = {"drain": "DRAIN", "maint": "MAINT", "ready": "UP"}[state]
+
+    def enable(self, backend: str, name: str) -> None:
+        self.told.append(f"{name} enable")
+        self._set[name] = "DOWN"
 
     def alone(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -400,6 +422,13 @@ def test_words_of_the_socket_are_errors(tmp_path: Path) -> None:
     ):
         haproxy.Socket(str(tmp_path / "socket")).set_state("application", "app1", "drain")
     assert asked == [command + "\n"]
+
+
+def test_enabling_leaves_no_time_in_which_a_server_counts_as_up(tmp_path: Path) -> None:
+    both = "set server application/app1 state ready;set server application/app1 health down"
+    with speaking(tmp_path / "socket", {both: "\n\n"}) as asked:
+        haproxy.Socket(str(tmp_path / "socket")).enable("application", "app1")
+    assert asked == [both + "\n"]
 
 
 def test_a_missing_socket_is_told(tmp_path: Path) -> None:

@@ -209,6 +209,7 @@ def test_ansibles_tagged_strings_become_plain() -> None:
     [
         (["application", "stages"], [], []),
         (["ansible_user", "awx_job_id", "tower_x", "gradual_fleet"], [], []),
+        (["min_in_traffic"], [], []),
         (["release_keep"], ["release_keep"], []),
         (["aplication"], [], ["aplication: no such key in a manifest, and no variable of that name; write application"]),
         (["release_kep"], ["release_keep"], ["release_kep: no such key in a manifest, and no variable of that name; write release_keep"]),

@@ -207,3 +207,9 @@ def test_bar(start: float, end: float, wanted: str) -> None:
 def test_text_of_something_else_is_an_error(wrong: Any) -> None:
     with pytest.raises(plan.PlanError, match="want the list"):
         plan_text.render(wrong)
+
+
+def test_the_plan_says_that_a_restart_is_felt() -> None:
+    said = {felt: next(row["what"] for row in plan.make(MANIFEST, ["app1"], felt=felt) if row["step"] == "release") for felt in (True, False)}
+    assert "USERS WILL FEEL IT" in said[True]
+    assert "FEEL" not in said[False]

@@ -302,6 +302,7 @@ def host(tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> t
     root = str(tmp_path / "opt")
     one, two = (staging.stage(root, publish(version), run)[0] for version in ("1", "2"))
     release_store.switch(root, "current", one["directory"])
+    release_store.admit(one)
     return root, one, two
 
 
@@ -352,6 +353,85 @@ def test_a_release_that_does_not_run(
         switching.switch(two, switching.Aim(root, "shop.service", "http://h/readyz", "http://h/version", 0.2), Systemd(state))
     assert raised.value.journal == ["line one", "line two"]
     assert (release_store.linked(root, "current"), release_store.linked(root, "previous")) == (two, one), "the caller decides what to do"
+
+
+INACTIVE = {"LoadState": "loaded", "ActiveState": "inactive", "Job": "0"}
+
+
+def switched(root: str, release: dict[str, Any], **how: bool) -> tuple[Any, Any]:
+    """Where current and previous lead after a switch; the unit does as it is told."""
+    switching.switch(release, switching.Aim(root, "shop.service"), Systemd(ACTIVE), **how)
+    return release_store.linked(root, "current"), release_store.linked(root, "previous")
+
+
+def test_previous_is_what_users_had_and_never_what_they_did_not_have(host: tuple[str, dict[str, Any], dict[str, Any]], publish: Publish) -> None:
+    root, one, two = host
+    three = staging.stage(root, publish("3"), run)[0]
+    assert [release_store.is_admitted(each) for each in (one, two, three)] == [True, False, False], "what was staged is not admitted yet"
+    assert switched(root, two) == (two, one)
+    assert switched(root, three) == (three, one), "2 was never admitted"
+    assert switched(root, one, back=True) == (one, one)
+    assert switched(root, two) == (two, one)
+    release_store.admit(two)
+    release_store.admit(two)
+    assert switched(root, three) == (three, two)
+    assert switched(root, two, back=True) == (two, two)
+
+
+def test_what_was_taken_back_from_users_is_none_to_go_back_to(host: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+    root, one, two = host
+    switched(root, two)
+    release_store.admit(two)
+    assert switched(root, one, back=True) == (one, one), "users had 2, and it was taken back from them"
+    assert not release_store.is_admitted(two)
+    assert switched(root, two) == (two, one), "again, on the way to its second trial"
+
+
+def test_stopping_leaves_nothing_linked(host: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+    root, one, two = host
+    aim = switching.Aim(root, "shop.service")
+    release_store.switch(root, "current", two["directory"])
+    release_store.switch(root, "previous", two["directory"])
+    systemd = Systemd(INACTIVE)
+    assert not switching.is_stopped(aim, systemd)
+    switching.stop(aim, systemd)
+    assert systemd.told == ["stop", "reset-failed"]
+    assert [release_store.link_kind(root, link) for link in ("current", "previous")] == ["missing", "missing"]
+    assert switching.is_stopped(aim, systemd)
+    assert not switching.is_stopped(aim, Systemd({**INACTIVE, "Job": "17"})), "a start is pending"
+    assert not switching.is_stopped(aim, Systemd(ACTIVE))
+    assert release_store.describe(two["directory"]), "the files stay"
+    release_store.switch(root, "previous", one["directory"])
+    switching.stop(aim, systemd)
+    assert release_store.linked(root, "previous") == one, "users had that one"
+
+
+def test_a_unit_that_does_not_stop_keeps_its_link(host: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+    root, one, _two = host
+    with pytest.raises(switching.SwitchError, match=r"shop\.service is deactivating still after it was told to stop"):
+        switching.stop(switching.Aim(root, "shop.service"), Systemd({"ActiveState": "deactivating"}))
+    assert release_store.linked(root, "current") == one
+
+
+def test_a_directory_in_the_place_of_a_link_is_an_error_that_says_so(host: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+    root, _one, two = host
+    os.unlink(os.path.join(root, "current"))
+    os.mkdir(os.path.join(root, "current"))
+    assert release_store.link_kind(root, "current") == "directory"
+    with pytest.raises(switching.SwitchError, match=r"/current is a directory, and must be a link .*mv .*/current .*/current\.old"):
+        switching.switch(two, switching.Aim(root), Systemd(ACTIVE))
+    with pytest.raises(switching.SwitchError, match="/current is a directory and no link, so it was not made by Gradual"):
+        switching.stop(switching.Aim(root), Systemd(ACTIVE))
+    assert os.path.isdir(os.path.join(root, "current"))
+
+
+@pytest.mark.parametrize(("target", "kind"), [(None, "missing"), ("releases/nix", "broken"), ("releases", "foreign")])
+def test_links_that_lead_to_no_release(host: tuple[str, dict[str, Any], dict[str, Any]], target: str | None, kind: str) -> None:
+    root, _one, _two = host
+    os.unlink(os.path.join(root, "current"))
+    if target:
+        os.symlink(target, os.path.join(root, "current"))
+    assert release_store.link_kind(root, "current") == kind
 
 
 def test_secrets_of_the_service_are_known() -> None:

@@ -235,3 +235,17 @@ def test_rows_are_owed_until_a_contract_has_begun() -> None:
 @pytest.mark.parametrize("manifest", [None, "m", {"migrations": None}, {"migrations": {"backfills": {"name": "x"}}}, {"migrations": {"backfills": [1, {}]}}])
 def test_a_manifest_that_lists_nothing_owes_nothing(manifest: Any) -> None:
     assert owed([("rollout.started", {"manifest": manifest}), EXPANDED]) == []
+
+
+def test_a_host_that_went_back_to_no_release_has_nothing_to_be_admitted() -> None:
+    events: list[Event] = [("host.drained", {"host": "app1"}), ("host.returned", {"host": "app1", "from": {"version": "2"}, "to": None})]
+    found = state(STARTED, events)["hosts"]["app1"]
+    assert (found["now"], found["to"], found["drained"]) == ("returned", None, False)
+    assert state(STARTED, [events[0], ("host.returned", {"host": "app1", "to": {"version": "1"}})])["hosts"]["app1"]["drained"]
+
+
+def test_what_was_found_when_the_rollout_began_is_kept() -> None:
+    facts = {"servers": {"lb1": {"app1": "down"}}, "smoke": {"held": ["page"], "failed": []}}
+    found = state((STARTED[0], {**STARTED[1], **facts}))
+    assert {key: found[key] for key in facts} == facts
+    assert (state(STARTED)["servers"], state(STARTED)["smoke"]) == (None, None)

@@ -30,7 +30,8 @@ _STOP_SECONDS = 10
 def try_release(release: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
     """Start it, wait until it is ready, probe it, stop it. {"ready_seconds", "seconds", "probes": [{name, seconds}]}.
 
-    release: {directory, command: argv, probes, run_as} and, where they differ from the defaults, ready (path) and timeout (s);
+    release: {directory, command: argv, probes, run_as} and, where they differ from the defaults, ready (path) and timeout (s); probes_from
+    tells whose probes these are, such as "of the manifest of 2.0.0";
     variables: its environment, which leads to the copy. DatabaseError when it does not become ready or a probe fails.
     """
     begun = time.monotonic()
@@ -44,7 +45,8 @@ def try_release(release: Mapping[str, Any], variables: Mapping[str, str]) -> dic
             raise DatabaseError(f"{error}{_last_words(printed, variables)}") from None
         failed = [sentence(one) for one in results if not one["passed"]]
         if failed:
-            raise DatabaseError(f"{'; '.join(failed[:3])}{_last_words(printed, variables)}")
+            whose = release.get("probes_from") or "of those that it was given"
+            raise DatabaseError(f"it failed {len(failed)} of {len(results)} smoke tests {whose}: {'; '.join(failed[:3])}{_last_words(printed, variables)}")
     return {"ready_seconds": ready, "seconds": round(time.monotonic() - begun, 3),
             "probes": [{"name": one["name"], "seconds": one["seconds"]} for one in results]}
 
