@@ -13,6 +13,7 @@ from examples.storefront.tests.support import FEATURES, Client, Releases, Servic
 ROUTES = {
     "/", "/static/<name>", "/api/features", "/api/products", "/api/products/<sku>", "/api/search", "/api/checkout", "/api/orders", "/api/orders/<reference>",
     "/api/accounts", "/api/session", "/api/account", "/api/feedback", "/healthz", "/readyz", "/version", "/metrics", "unmatched",
+    "gradual-probe",
 }  # fmt: skip
 
 
