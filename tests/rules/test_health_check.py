@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 
@@ -19,7 +20,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "roles/health_check/files/health_
 
 
 class Application(BaseHTTPRequestHandler):
-    marks: set[str | None] = set()
+    marks: ClassVar[set[str | None]] = set()
 
     def do_GET(self) -> None:
         Application.marks.add(self.headers.get("X-Gradual-Probe"))

@@ -108,7 +108,7 @@ def fleet(tmp_path: pathlib.Path) -> t.Iterator[Fleet]:
     needs("haproxy")
     made = Fleet(tmp_path, {name: free_port() for name in ("front_door", "app1", "app2")})
     servers = {name: made.ports[name] for name in ("app1", "app2")}
-    settings = {"balancer_check_interval": "500ms", "balancer_rate_limit_requests": 100 * RATE}
+    settings: dict[str, t.Any] = {"balancer_check_interval": "500ms", "balancer_rate_limit_requests": 100 * RATE}
     (tmp_path / "haproxy.cfg").write_text(balancer.configuration(tmp_path, made.ports["front_door"], servers, **settings))
     made.start("app1")
     made.start("app2")

@@ -136,7 +136,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (f"sum(rate({ANSWERS}_sum{{{USERS}}}[1m])) / sum(rate({ANSWERS}_count{{{USERS}}}[1m]))", "mean"),
                 limit=0.5,
             ),
-            panel("95 of 100 are faster than, by route", "s", (f"histogram_quantile(0.95, sum by (route, le) (rate({ANSWERS}_bucket{{{USERS}}}[5m])))", "{{route}}")),
+            panel(
+                "95 of 100 are faster than, by route",
+                "s",
+                (f"histogram_quantile(0.95, sum by (route, le) (rate({ANSWERS}_bucket{{{USERS}}}[5m])))", "{{route}}"),
+            ),
             panel("Requests by host", "reqps", (f"sum by (host) (rate(http_requests_total{{{USERS}}}[1m]))", "{{host}}")),
             panel(
                 "As a user sees it, from outside",

@@ -6,7 +6,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -40,7 +40,7 @@ DASHBOARD = {
 class Handler(http.server.BaseHTTPRequestHandler):
     """A Prometheus that knows SERIES, and a front door that hides all but /version."""
 
-    marks: set[str | None] = set()
+    marks: ClassVar[set[str | None]] = set()
 
     def do_GET(self) -> None:
         Handler.marks.add(self.headers.get("X-Gradual-Probe"))

@@ -38,19 +38,23 @@ Nothing.
 ## Times
 | | |
 |---|---|
-{% for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe", "duration", "rehearsal") %}
+{% for name in ("asked", "bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe", "duration", "rehearsal") if name in claims %}
 | {{ name }} | {{ (claims[name].statement) | cell }} |
 {% endfor %}
 
 ## Stages
+{% if report.stages %}
 | share | set | certified | looks | measured | gate |
 |---|---|---|---|---|---|
 {% for row in report.stages %}
 | {{ row.percent }} % | {{ row.set | clock }} | {{ row.certified | clock }} | {{ row.looks }} | {{ row.shares | shares | cell }} | {{ (row.verdict or "did not look") | cell }}: {{ (row.reason or "-") | cell }} |
 {% endfor %}
+{% else %}
+{{ claims["stages"].statement if "stages" in claims else "None." }}
+{% endif %}
 
 ## Users
-{% for name in ("requests-failed", "requests-slow", "mean-seconds", "canary", "aa", "holdback", "kept", "watched", "feedback") %}{% if name in claims %}
+{% for name in ("with-all-users", "requests-failed", "requests-slow", "mean-seconds", "canary", "aa", "holdback", "kept", "watched", "feedback") %}{% if name in claims %}
 - {{ claims[name].statement }}
 {% endif %}{% endfor %}
 
