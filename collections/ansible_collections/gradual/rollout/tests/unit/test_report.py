@@ -152,6 +152,32 @@ def test_a_return_that_was_asked_for_is_told_as_such(reports: dict[str, dict[str
     assert {row["after"] for row in report["hosts"]} == {"1.0.0"}
 
 
+@pytest.mark.parametrize(
+    ("name", "headline"),
+    [
+        ("taken back", "storefront 2.0.0 was taken back: the gate stopped it at 25 %"),
+        ("never ready", "storefront 2.0.0 was taken back: release failed on app1"),
+        ("host lost", "storefront 2.0.0 is neither out nor wholly back: ramp failed on app2"),
+    ],
+)
+def test_the_headline_says_why(reports: dict[str, dict[str, Any]], name: str, headline: str) -> None:
+    assert reports[name]["headline"] == headline
+
+
+def test_a_stage_that_was_not_reached_was_not_forgotten_to_be_measured(reports: dict[str, dict[str, Any]]) -> None:
+    shown = text.render(reports["taken back"])
+    assert "| 50 % | - | - | 0 | - | not reached |" in shown
+    assert "| 25 % | 12:00:35 | - | 1 |" in shown
+    assert page.render(reports["taken back"], {}).count("<small>not reached</small>") == 2
+
+
+def test_a_sentence_on_what_was_not_measured_says_what(reports: dict[str, dict[str, Any]]) -> None:
+    """Each of them stands alone in a list."""
+    said = [claim["statement"] for claim in reports["opened"]["claims"] if claim["id"] in ("requests-failed", "requests-slow", "mean-seconds", "kept")]
+    assert len(set(said)) == 4
+    assert all(re.match("not measured: (how|whether) ", sentence) for sentence in said), said
+
+
 def test_a_return_on_request_that_hurt_users_is_a_failure() -> None:
     """The negative control: what was shown to be wrong stays wrong, whoever asked."""
     report = document.build(sample.asked_back(failed=3).lines)

@@ -104,7 +104,7 @@ def headline(events: Events, outcome: str, by_id: dict[str, Claim]) -> str:
         if events.features and not (certified and certified["status"] == SHOWN):
             return f"{release} was closed as completed, but the record does not show its features at 100 %"
         return f"{release} is with all users"
-    why = f": {failed['data'].get('step')} failed on {failed['data'].get('host')}" if failed is not None else ""
+    why = _why(events, failed) if failed is not None else ""
     if outcome == "returned":
         who, _line = returning.asked_by(events)
         told = "" if asked is None else f", as {who} asked" if who else ", as asked"
@@ -112,6 +112,16 @@ def headline(events: Events, outcome: str, by_id: dict[str, Claim]) -> str:
     if outcome == "incomplete":
         return f"{release} is neither out nor wholly back{why}"
     return f"{release} is under way{why}"
+
+
+def _why(events: Events, failed: Line) -> str:
+    """Why it was taken back: what a gate saw is not the fault of the host on which the step then failed."""
+    stopped = [line for line in canary.aborts(events) if line["seq"] < failed["seq"]]
+    if not stopped or failed["data"].get("step") not in ("ramp", "release"):
+        return f": {failed['data'].get('step')} failed on {failed['data'].get('host')}"
+    if stopped[-1]["event"] == "gate.looked":
+        return f": the gate stopped it at {stopped[-1]['data'].get('percent')} %"
+    return f": the gate stopped it on the first host, {failed['data'].get('host')}"
 
 
 def gate_status(outcome: str, claims: list[Claim], criteria: list[dict[str, Any]], asked: bool = False) -> dict[str, Any]:

@@ -72,8 +72,13 @@ def traffic(events: Events) -> list[Claim]:
             f"traffic.observed: mean_seconds is below {MEAN_SECONDS:g}",
         ),
     )
+    unknown = {
+        "requests-failed": "how many requests of users failed",
+        "requests-slow": "how many requests of users were slow",
+        "mean-seconds": "how long users waited for an answer",
+    }
     return [
-        claim(name, text, value, [line], rule, good=good, criteria=criteria, qualities=qualities, otherwise="no traffic was observed")
+        claim(name, text, value, [line], rule, good=good, criteria=criteria, qualities=qualities, otherwise=f"{unknown[name]}, for no traffic was observed")
         for name, value, text, good, criteria, qualities, rule in rows
     ]
 

@@ -49,10 +49,11 @@ TEMPLATE = """\
 <header>
 {{ badge(report.outcome) }} <span class="soft">rollout {{ report.rollout }}</span>
 <h1>{{ report.headline }}</h1>
+{% if claims["asked"] is defined %}<p>{{ claims["asked"].statement }}.</p>{% endif %}
 <p class="soft">From {{ report.started }} to {{ report.finished or "(not ended)" }}. Artifact <code>{{ report.artifact or "unknown" }}</code></p>
 <div class="figures">
 <div><small>gate of this report</small><b>{{ badge(report.gate.status) }}</b></div>
-{% if report.stages %}<div><small>features certified at</small><b>{{ ("%d %%" % (report.stages | selectattr("certified") | map(attribute="percent") | max)) if report.stages | selectattr("certified") | list else "no stage" }}</b></div>
+{% if report.stages %}<div><small>features certified at</small><b>{{ ("%d %%" % (report.stages | selectattr("certified") | map(attribute="percent") | max)) if report.stages | selectattr("certified") | list else "none" }}</b></div>
 {% else %}<div><small>hosts with the release</small><b>{{ "%d of %d" % (claims["with-all-users"].value.have | length, report.hosts | length) if claims["with-all-users"] is defined and claims["with-all-users"].value else "-" }}</b></div>
 {% endif %}<div><small>requests of users</small><b>{{ claims["requests-failed"].value.requests | figure if claims["requests-failed"].value else "not measured" }}</b></div>
 <div><small>failed</small><b>{{ claims["requests-failed"].value.failed | figure if claims["requests-failed"].value else "not measured" }}</b></div>
@@ -76,8 +77,8 @@ TEMPLATE = """\
 {% if report.stages %}{{ chart("share", "Share of users who have the features: set, as measured through the front door, and certified") }}{% endif %}
 {% if report.stages %}<div class="wide"><table><tr><th>share</th><th>set</th><th>certified</th><th class="number">looks</th><th>measured</th><th>the gate's last word</th></tr>
 {% for row in report.stages %}<tr><td>{{ row.percent }} %</td><td>{{ row.set | clock }}</td><td>{{ row.certified | clock }}</td>
-{{ n(row.looks) }}<td>{{ row.shares | shares }}</td>
-<td>{% if row.verdict %}{{ badge(row.verdict) }} <small>{{ row.reason }}</small>{% else %}<small>did not look</small>{% endif %}</td></tr>
+{{ n(row.looks) }}<td>{{ (row.shares | shares) if row.set else "-" }}</td>
+<td>{% if not row.set %}<small>not reached</small>{% elif row.verdict %}{{ badge(row.verdict) }} <small>{{ row.reason }}</small>{% else %}<small>did not look</small>{% endif %}</td></tr>
 {% endfor %}</table></div>{% else %}<p>{{ claims["stages"].statement if claims["stages"] is defined else "None." }}</p>{% endif %}</section>
 
 <section><h2>What users saw</h2>

@@ -262,7 +262,7 @@ def kept(events: Events) -> Claim:
         good=total == 0,
         criteria=(2,),
         qualities=("reliability",),
-        otherwise="fewer than two stages were measured",
+        otherwise="whether users keep a feature from stage to stage, for fewer than two stages were measured",
     )
 
 
