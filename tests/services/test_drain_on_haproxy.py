@@ -47,6 +47,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
 
+
 @dataclasses.dataclass
 class Fleet:
     """Two applications behind a balancer."""
@@ -70,9 +71,15 @@ class Fleet:
         """A second balancer of the same applications."""
         folder.mkdir()
         other = Fleet(folder, {**self.ports, "front_door": free_port()})
-        (folder / "haproxy.cfg").write_text(CONFIGURATION.format(folder=folder, **other.ports))
+        other.configure()
         other.balance()
         return other
+
+    def configure(self) -> None:
+        """Write what roles/balancer would."""
+        servers = {name: self.ports[name] for name in ("app1", "app2")}
+        settings: dict[str, t.Any] = {"balancer_check_interval": "500ms", "balancer_rate_limit_requests": 100 * RATE}
+        (self.folder / "haproxy.cfg").write_text(balancer.configuration(self.folder, self.ports["front_door"], servers, **settings))
 
     def balance(self) -> None:
         """Start HAProxy, or reload it as systemd would: the new process takes the listening sockets over."""
@@ -107,9 +114,7 @@ class Fleet:
 def fleet(tmp_path: pathlib.Path) -> t.Iterator[Fleet]:
     needs("haproxy")
     made = Fleet(tmp_path, {name: free_port() for name in ("front_door", "app1", "app2")})
-    servers = {name: made.ports[name] for name in ("app1", "app2")}
-    settings: dict[str, t.Any] = {"balancer_check_interval": "500ms", "balancer_rate_limit_requests": 100 * RATE}
-    (tmp_path / "haproxy.cfg").write_text(balancer.configuration(tmp_path, made.ports["front_door"], servers, **settings))
+    made.configure()
     made.start("app1")
     made.start("app2")
     made.balance()
