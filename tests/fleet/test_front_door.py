@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections
+import csv
 import http.client
+import io
 import json
 import re
 import socket
@@ -139,6 +141,27 @@ def test_nobody_chooses_a_server_from_outside() -> None:
     for _ in range(9):
         assert ask("/api/products", X_Gradual_Server="app1")[0] == 200
     assert len([host for host, number in served().items() if number > before[host]]) > 1
+
+
+def test_requests_of_users_are_counted_without_those_of_gradual() -> None:
+    """Health check and exporter ask all the time, and these 9 do too; a user who claims to be Gradual is counted as a user."""
+    own = "curl -s -o /dev/null -w '%{http_code} ' --cacert /etc/gradual/front-door-ca.pem -H 'X-Gradual-Probe: 1' https://storefront.test"
+    before = asked()
+    said = fleet.execute("mon1", "sh", "-c", f"for path in /api/products /metrics /static/none; do for n in 1 2 3; do {own}$path; done; done")
+    assert said.split() == ["200"] * 3 + ["404"] * 6
+    for _ in range(3):
+        assert ask("/api/products", X_Gradual_Probe="1")[0] == ask("/api/products")[0] == 200
+    after = asked()
+    assert after["application_probes"] - before["application_probes"] >= 9
+    users = {name: after[name] - before[name] for name in after}
+    assert users["front_door"] - users["application_probes"] == users["application"] == 6
+
+
+def asked() -> dict[str, int]:
+    """Frontend or backend -> requests so far."""
+    said = fleet.execute("lb1", "socat", "stdio", "/run/haproxy/admin.sock", text="show stat\n")
+    rows = csv.DictReader(io.StringIO(said.lstrip("# ")))
+    return {row["pxname"]: int(row["req_tot"] or 0) for row in rows if row["svname"] in ("FRONTEND", "BACKEND") and row["pxname"] != "internal"}
 
 
 def served() -> dict[str, int]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 
@@ -19,7 +20,10 @@ SOURCE = Path(__file__).resolve().parents[2] / "roles/health_check/files/health_
 
 
 class Application(BaseHTTPRequestHandler):
+    marks: ClassVar[set[str | None]] = set()
+
     def do_GET(self) -> None:
+        Application.marks.add(self.headers.get("X-Gradual-Probe"))
         if self.path == "/slow":
             time.sleep(0.4)
         self.send_response(503 if self.path == "/readyz" else 200)
@@ -62,6 +66,7 @@ def test_answers(health_check: ModuleType, address: str, path: str, contains: st
     settings = {"front_door": {"url": address, "ca_path": None, "probes": [{"name": "page", "path": path, "contains": contains}]},
                 "hosts": {}, "host_paths": [], "slow_seconds": 0.2}
     assert [result.reason for result in health_check.check(settings)] == [reason]
+    assert Application.marks == {"1"}, "the check is no user"
 
 
 def test_nobody_answers(health_check: ModuleType) -> None:

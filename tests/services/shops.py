@@ -80,7 +80,7 @@ def hosted(failed: float, slow: float, from_second: int = 0) -> Change:
     def change(second: int) -> dict[str, float]:
         grown = {f'http_requests_total{{method="GET",route="{route}",status="200"}}': 4.0 for route in ("/", "/cart")}
         grown |= {'http_request_duration_seconds_count{route="/"}': 8.0, 'http_request_duration_seconds_bucket{route="/",le="0.5"}': 8.0 - slow}
-        for route in ("/readyz", "/metrics"):  # what no user asks for counts for neither arm
+        for route in ("/readyz", "/metrics", "gradual-probe"):  # what no user asks for counts for neither arm
             grown |= {f'http_requests_total{{method="GET",route="{route}",status="{status}"}}': 5.0 for status in ("200", "503")}
             grown |= {f"http_request_duration_seconds_{part}": 7.0 for part in (f'count{{route="{route}"}}', f'bucket{{route="{route}",le="0.5"}}')}
         if failed and second >= from_second:

@@ -21,7 +21,9 @@ import typing as t
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import draining, haproxy
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Socket
+from ansible_collections.gradual.rollout.plugins.module_utils.http_client import OWN
 
+from tests.services import balancer
 from tests.services.history import free_port, needs
 
 RATE = 80
@@ -34,7 +36,7 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        time.sleep(0 if self.path == "/readyz" else 0.08)
+        time.sleep({"/readyz": 0, "/long": 2}.get(self.path, 0.08))
         while self.path == "/slow" and not os.path.exists("answer-now"):
             time.sleep(0.1)
         self.send_response(200)
@@ -43,34 +45,6 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(sys.argv[2].encode())
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
-"""
-
-# What roles/balancer writes, as far as servers go.
-CONFIGURATION = """
-global
-    stats socket {folder}/admin.sock mode 600 level admin expose-fd listeners
-    server-state-file {folder}/server-state
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 30s
-    timeout server 30s
-    timeout http-keep-alive 15s
-frontend front_door
-    bind 127.0.0.1:{front_door}
-    default_backend application
-backend application
-    balance roundrobin
-    load-server-state-from-file global
-    retries 3
-    retry-on conn-failure
-    option redispatch 1
-    http-reuse safe
-    option httpchk
-    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host test
-    default-server check inter 500ms fall 2 rise 2
-    server app1 127.0.0.1:{app1}
-    server app2 127.0.0.1:{app2}
 """
 
 
@@ -97,9 +71,15 @@ class Fleet:
         """A second balancer of the same applications."""
         folder.mkdir()
         other = Fleet(folder, {**self.ports, "front_door": free_port()})
-        (folder / "haproxy.cfg").write_text(CONFIGURATION.format(folder=folder, **other.ports))
+        other.configure()
         other.balance()
         return other
+
+    def configure(self) -> None:
+        """Write what roles/balancer would."""
+        servers = {name: self.ports[name] for name in ("app1", "app2")}
+        settings: dict[str, t.Any] = {"balancer_check_interval": "500ms", "balancer_rate_limit_requests": 100 * RATE}
+        (self.folder / "haproxy.cfg").write_text(balancer.configuration(self.folder, self.ports["front_door"], servers, **settings))
 
     def balance(self) -> None:
         """Start HAProxy, or reload it as systemd would: the new process takes the listening sockets over."""
@@ -134,7 +114,7 @@ class Fleet:
 def fleet(tmp_path: pathlib.Path) -> t.Iterator[Fleet]:
     needs("haproxy")
     made = Fleet(tmp_path, {name: free_port() for name in ("front_door", "app1", "app2")})
-    (tmp_path / "haproxy.cfg").write_text(CONFIGURATION.format(folder=tmp_path, **made.ports))
+    made.configure()
     made.start("app1")
     made.start("app2")
     made.balance()
@@ -151,12 +131,15 @@ def fleet(tmp_path: pathlib.Path) -> t.Iterator[Fleet]:
 
 
 class Load:
-    """Requests on schedule; every second one over a connection that is kept, the others over a new one each."""
+    """Requests on schedule; every second one over a connection that is kept, the others over a new one each.
+
+    Half of them are users', half are Gradual's own: these reach the same servers through another backend."""
 
     def __init__(self, port: int) -> None:
         self._port, self._ended = port, threading.Event()
         self._kept = threading.local()
         self.answers: collections.Counter[str] = collections.Counter()
+        self.own: collections.Counter[str] = collections.Counter()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run)
 
@@ -173,18 +156,21 @@ class Load:
             began, number = time.monotonic(), 0
             while not self._ended.is_set():
                 number += 1
-                pool.submit(self._ask, number % 2 == 0)
+                pool.submit(self._ask, number % 2 == 0, number % 4 < 2)
                 time.sleep(max(0.0, began + number / RATE - time.monotonic()))
 
-    def _ask(self, keep: bool) -> None:
+    def _ask(self, keep: bool, own: bool) -> None:
         connection = getattr(self._kept, "connection", None) if keep else None
-        connection = connection or http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = connection or http.client.HTTPConnection("127.0.0.1", self._port, timeout=10, source_address=(balancer.FLEET, 0))
         try:
-            connection.request("GET", "/")
+            connection.request("GET", "/", headers=OWN if own else {})
             answer = connection.getresponse()
             said = answer.read().decode() if answer.status == 200 else "failed"
         except (OSError, http.client.HTTPException):
             said = "failed"
+        if own:
+            with self._lock:
+                self.own[said] += 1
         if keep and said != "failed":
             self._kept.connection = connection
         else:
@@ -209,6 +195,28 @@ def test_every_host_is_replaced_and_no_request_fails(fleet: Fleet) -> None:
             assert load.answers[name] > seen, "an admitted host was not asked"
     assert load.answers["failed"] == 0, load.answers
     assert load.answers.total() > 4 * RATE
+    assert load.own.total() > RATE
+    assert set(load.own) == {"app1", "app2"}
+
+
+def test_a_drain_waits_for_requests_of_gradual_too(fleet: Fleet) -> None:
+    """They come through another backend, whose servers track those that are drained; a measurement must not see a failure that is none."""
+    answers = []
+
+    def ask(server: str) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", fleet.ports["front_door"], timeout=10, source_address=(balancer.FLEET, 0))
+        connection.request("GET", "/long", headers={**OWN, "X-Gradual-Server": server})
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            answers.append(connection.getresponse().read().decode())
+
+    asking = threading.Thread(target=ask, args=("app1",))
+    asking.start()
+    time.sleep(0.5)
+    drained = fleet.move("app1", "drained")
+    fleet.stop("app1")
+    asking.join()
+    assert answers == ["app1"]
+    assert (drained["sessions"], drained["seconds"] > 1) == (0, True)
 
 
 def test_without_a_drain_requests_fail(fleet: Fleet) -> None:

@@ -14,8 +14,10 @@ import typing as t
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import prometheus as prometheus_utils
 from ansible_collections.gradual.rollout.plugins.module_utils import silence, traffic
+from ansible_collections.gradual.rollout.plugins.module_utils.http_client import OWN
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus
 
+from . import balancer
 from .history import START, History, arm, free_port, needs, prometheus, wait_ready
 
 SECONDS = 120
@@ -33,19 +35,38 @@ def http_side(requests: float, slow: float = 0.0) -> dict[str, float]:
     }
 
 
+def own(requests: float) -> dict[str, float]:
+    """Requests of Gradual's own, which are slow and fail: they must be seen in no figure of users."""
+    labels = 'route="gradual-probe"'
+    buckets = {f'http_request_duration_seconds_bucket{{{labels},le="{bound}"}}': 0 for bound in ("0.1", "0.5", "1.0")}
+    return {
+        'http_requests_total{method="GET",route="gradual-probe",status="500"}': requests,
+        **buckets,
+        f'http_request_duration_seconds_bucket{{{labels},le="+Inf"}}': requests,
+        f"http_request_duration_seconds_count{{{labels}}}": requests,
+        f"http_request_duration_seconds_sum{{{labels}}}": 9 * requests,
+        'http_request_duration_seconds_count{route="/readyz"}': 3 * requests,
+        'http_request_duration_seconds_sum{route="/readyz"}': 9 * requests,
+        'http_request_duration_seconds_bucket{route="/readyz",le="0.5"}': 0,
+    }
+
+
 def application(second: int) -> dict[str, float]:
     erring = 1 if 60 <= second < 70 else 0
     grown = http_side(20, slow=2 if second >= 60 else 0) | arm("search", "on", 5, erring, 1) | arm("search", "off", 15)
-    grown |= arm("search", "aa25", 2) | arm("search", "aa50", 1)
+    grown |= arm("search", "aa25", 2) | arm("search", "aa50", 1) | own(50)
     grown |= {'feature_feedback_total{feature="search",variant="on",opinion="good"}': 1, 'feature_orders_total{feature="search",variant="on"}': 2}
     grown |= {'feature_evaluations_total{flag="search"}': 20, 'feature_evaluations_total{flag="cart"}': 0}
     return grown | ({"up": 0.0} if second == 30 else {})
 
 
-def balancer(second: int) -> dict[str, float]:
+def door(second: int) -> dict[str, float]:
     return {
-        'haproxy_frontend_http_requests_total{proxy="front_door"}': 41,
-        'haproxy_frontend_http_responses_total{proxy="front_door",code="5xx"}': 1 if 60 <= second < 70 else 0,
+        'haproxy_frontend_http_requests_total{proxy="front_door"}': 41 + 100,
+        'haproxy_backend_http_requests_total{proxy="application_probes"}': 100,
+        'haproxy_backend_http_requests_total{proxy="application"}': 41,
+        'haproxy_frontend_http_responses_total{proxy="front_door",code="5xx"}': (1 if 60 <= second < 70 else 0) + 30,
+        'haproxy_backend_http_responses_total{proxy="application_probes",code="5xx"}': 30,
         'haproxy_frontend_http_responses_total{proxy="front_door",code="2xx"}': 40,
         'haproxy_frontend_http_requests_total{proxy="internal"}': 7,
     }
@@ -57,7 +78,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[str]:
     history = History()
     history.host("application", "app1", application, SECONDS)
     history.host("application", "app2", application, SECONDS, shift=0.4)
-    history.host("haproxy", "lb1", balancer, SECONDS)
+    history.host("haproxy", "lb1", door, SECONDS)
     history.host("half", "app1", application, SECONDS)
     history.host("half", "app2", lambda second: None if second > 60 else application(second), SECONDS)
     history.host("retired", "app1", lambda _second: http_side(20), SECONDS)
@@ -72,7 +93,8 @@ def window(since: float, until: float, **more: t.Any) -> traffic.Window:
 
 def test_totals_are_those_of_the_rollout(address: str) -> None:
     seen = traffic.observe(Prometheus(address), window(0, 119))
-    assert (seen["requests"], seen["failed"]) == (41 * 119, 10)
+    assert (seen["requests"], seen["failed"], seen["own_requests"]) == (41 * 119, 10, 100 * 119)
+    assert seen["own_answered"] == pytest.approx(2 * 50 * 118, rel=0.02)
     # At the restart what was not scraped is lost, and one of the two hosts is scraped 0.4 s late.
     assert seen["answered"] == pytest.approx(2 * 20 * 118, rel=0.02)
     assert seen["slow"] == pytest.approx(2 * 2 * 59, rel=0.02)
@@ -103,6 +125,19 @@ def test_what_was_not_measured_is_null_and_told(address: str) -> None:
     seen = traffic.observe(Prometheus(address), window(0, 119, job="nobody", frontends=["elsewhere"], slow_seconds=0.3))
     assert {seen[key] for key in ("requests", "failed", "answered", "slow", "mean_seconds")} == {None}
     assert len(seen["not_measured"]) == 3
+
+
+def test_own_requests_that_are_not_told_apart_are_counted_and_it_is_said(address: str) -> None:
+    """An application that knows no route gradual-probe, and a balancer without the backend: not a part of the contract, so no zero either."""
+    seen = traffic.observe(Prometheus(address), window(0, 119, job="retired", probe_backends=["nobody"]))
+    assert (seen["requests"], seen["own_requests"], seen["own_answered"]) == (141 * 119, None, None)
+    assert [sentence for sentence in seen["not_measured"] if sentence.startswith("Gradual's own requests are counted among")] == [
+        "Gradual's own requests are counted among those of users: Prometheus has no haproxy_backend_http_requests_total of the backend nobody",
+        "Gradual's own requests are counted among the answers to users: http_request_duration_seconds has no route gradual-probe",
+    ]
+
+
+def test_a_slow_bound_that_the_histogram_lacks_is_told(address: str) -> None:
     assert "has no bucket le=0.3, only 0.1, 0.5, 1, inf" in str(traffic.observe(Prometheus(address), window(0, 119, slow_seconds=0.3))["not_measured"])
 
 
@@ -151,7 +186,10 @@ def test_quantile_of_buckets(buckets: dict[float, float], share: float, seconds:
 
 
 class _Application(http.server.BaseHTTPRequestHandler):
+    probes = 0
+
     def do_GET(self) -> None:
+        _Application.probes += "X-Gradual-Probe" in self.headers
         self.send_response(500 if self.path == "/broken" else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -161,29 +199,11 @@ class _Application(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def haproxy(folder: pathlib.Path, server_port: int) -> t.Iterator[tuple[int, int]]:
-    """(front door, exporter) ports of an HAProxy with one server that answers and one that nobody listens for."""
+def haproxy(folder: pathlib.Path, servers: dict[str, int]) -> t.Iterator[tuple[int, int]]:
+    """(front door, exporter) ports of an HAProxy as roles/balancer configures it."""
     needs("haproxy")
     front, internal, log = free_port(), free_port(), folder / "haproxy.log"
-    (folder / "haproxy.cfg").write_text(f"""
-defaults
-  mode http
-  timeout connect 1s
-  timeout client 5s
-  timeout server 5s
-frontend front_door
-  bind 127.0.0.1:{front}
-  use_backend nobody if {{ path /nobody }}
-  default_backend application
-backend application
-  server app1 127.0.0.1:{server_port}
-backend nobody
-  retries 0
-  server app9 127.0.0.1:9
-frontend internal
-  bind 127.0.0.1:{internal}
-  http-request use-service prometheus-exporter if {{ path /metrics }}
-""")
+    (folder / "haproxy.cfg").write_text(balancer.configuration(folder, front, servers, internal))
     with log.open("wb") as output:
         process = subprocess.Popen(["haproxy", "-db", "-f", str(folder / "haproxy.cfg")], stdout=output, stderr=output)
     try:
@@ -194,11 +214,23 @@ frontend internal
         process.wait(20)
 
 
-def test_a_live_haproxy_is_counted_as_users_saw_it(tmp_path: pathlib.Path) -> None:
-    """The names and meanings of HAProxy's metrics are not ours: 5xx of the application and of HAProxy itself are failures, all are requests."""
+def ask(port: int, path: str, source: str, headers: t.Mapping[str, str]) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5, source_address=(source, 0))
+    connection.request("GET", path, headers=dict(headers))
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
+
+
+def test_a_live_haproxy_counts_users_and_nobody_else(tmp_path: pathlib.Path) -> None:
+    """120 requests of Gradual's own, of which 40 fail, and 30 of users, of which 5 fail, through the configuration of roles/balancer.
+
+    The names and meanings of HAProxy's metrics are not ours. A user who sends the header of Gradual's own requests is a user all the same.
+    """
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Application)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with haproxy(tmp_path, server.server_port) as (front, internal):
+    with haproxy(tmp_path, {"app1": server.server_port}) as (front, internal):
         scrape = f"scrape_configs: [{{job_name: haproxy, static_configs: [{{targets: ['127.0.0.1:{internal}'], labels: {{host: lb1}}}}]}}]\n"
         with prometheus(tmp_path, scrape) as url:
             since, client = time.time(), Prometheus(url)
@@ -211,15 +243,37 @@ def test_a_live_haproxy_is_counted_as_users_saw_it(tmp_path: pathlib.Path) -> No
             while not scraped(0):
                 assert time.monotonic() < until, "HAProxy is not scraped"
                 time.sleep(0.2)
-            for path in ["/"] * 20 + ["/broken"] * 3 + ["/nobody"] * 2:
-                connection = http.client.HTTPConnection("127.0.0.1", front, timeout=5)
-                connection.request("GET", path)
-                connection.getresponse().read()
-            while not scraped(25):
+            own = [ask(front, path, balancer.FLEET, OWN) for path in ["/"] * 50 + ["/broken"] * 40 + ["/static/none"] * 10 + ["/metrics"] * 20]
+            users = [ask(front, path, balancer.USER, {}) for path in ["/"] * 15 + ["/broken"] * 2 + ["/static/none"] * 3 + ["/readyz"] * 2]
+            # One who would hide failures, and one of the fleet's addresses who does not say that it is Gradual.
+            users += [ask(front, "/broken", balancer.USER, OWN) for _each in range(2)] + [ask(front, "/", balancer.USER, OWN) for _each in range(4)]
+            users += [ask(front, path, balancer.FLEET, {}) for path in ("/", "/broken")]
+            while not scraped(150):
                 assert time.monotonic() < until, "the requests were not scraped"
                 time.sleep(0.2)
             seen = traffic.observe(client, traffic.Window(since, time.time(), []))
     server.shutdown()
     server.server_close()
-    assert (seen["requests"], seen["failed"]) == (25, 5)
+    assert (len(own), own.count(500), own.count(404)) == (120, 40, 20)
+    assert (len(users), users.count(500), users.count(404)) == (30, 5, 2)
+    assert (seen["requests"], seen["failed"], seen["own_requests"]) == (30, 5, 120)
+    assert _Application.probes == 100, "the header reaches the application from the fleet alone"
     assert [sentence.partition(":")[0] for sentence in seen["not_measured"]] == ["times of answers"]
+
+
+def test_what_haproxy_answers_itself_is_a_failure_too(tmp_path: pathlib.Path) -> None:
+    """No server is up: users and Gradual get 503 from HAProxy, and each is counted where it belongs."""
+    with haproxy(tmp_path, {"app1": free_port()}) as (front, internal):
+        scrape = f"scrape_configs: [{{job_name: haproxy, static_configs: [{{targets: ['127.0.0.1:{internal}'], labels: {{host: lb1}}}}]}}]\n"
+        with prometheus(tmp_path, scrape) as url:
+            since, client = time.time(), Prometheus(url)
+            until = time.monotonic() + 30
+            while traffic.observe(client, traffic.Window(since, time.time(), []))["requests"] is None:
+                assert time.monotonic() < until, "HAProxy is not scraped"
+                time.sleep(0.2)
+            assert {ask(front, "/", balancer.USER, {}) for _each in range(3)} == {503}
+            assert {ask(front, "/", balancer.FLEET, OWN) for _each in range(7)} == {503}
+            while (seen := traffic.observe(client, traffic.Window(since, time.time(), [])))["own_requests"] != 7:
+                assert time.monotonic() < until, f"the requests were not scraped: {seen}"
+                time.sleep(0.2)
+    assert (seen["requests"], seen["failed"]) == (3, 3)

@@ -250,7 +250,7 @@ class Seen:
         assert sorted(statuses) == list(range(1, 11))
         if report["gate"]["status"] == "PASS":
             assert outcome == "completed"
-            assert set(statuses.values()) == {"shown"}
+            assert set(statuses.values()) <= {"shown", "not needed"}
         if outcome == "completed":
             wrong = [reason for reason in report["gate"]["reasons"] if not (of_few and reason.startswith("share-"))]
             assert report["gate"]["status"] != "FAIL" or not wrong, wrong

@@ -13,6 +13,7 @@ from examples.storefront.tests.support import FEATURES, Client, Releases, Servic
 ROUTES = {
     "/", "/static/<name>", "/api/features", "/api/products", "/api/products/<sku>", "/api/search", "/api/checkout", "/api/orders", "/api/orders/<reference>",
     "/api/accounts", "/api/session", "/api/account", "/api/feedback", "/healthz", "/readyz", "/version", "/metrics", "unmatched",
+    "gradual-probe",
 }  # fmt: skip
 
 
@@ -104,6 +105,28 @@ def test_status_cache_and_security_headers(shop: Service, path: str, status: int
 )  # fmt: skip
 def test_methods(shop: Service, method: str, path: str, status: int, first_scrape: dict[str, float]) -> None:
     assert shop.client().call(method, path, {} if method in ("POST", "PUT") else None).status == status
+
+
+def test_requests_of_gradual_are_counted_apart(shop: Service, member: Client, first_scrape: dict[str, float]) -> None:
+    """By a route of their own whatever they ask, and for no feature; the same requests of a user count as they always did."""
+    own = {"X-Gradual-Probe": "1"}
+    asked = (("GET", "/api/search?q=tea", None), ("GET", "/nothing", None), ("POST", "/api/feedback", {"feature": "search", "opinion": "good"}))
+    route = re.compile(r'route="(/api/search|/api/feedback|unmatched)"')
+
+    def grown(headers: dict[str, str]) -> dict[str, float]:
+        before = shop.metrics()
+        statuses = [member.call(method, path, body, headers).status for method, path, body in asked]
+        assert statuses == [200, 404, 201]
+        return {name: value - before.get(name, 0) for name, value in counters(shop.metrics()).items() if value != before.get(name, 0)}
+
+    by_gradual = grown(own)
+    assert not [name for name in by_gradual if route.search(name) or name.startswith(("feature_requests", "feature_request_d", "feature_feedback"))]
+    assert by_gradual['http_requests_total{method="GET",route="gradual-probe",status="200"}'] == 1
+    assert by_gradual['http_request_duration_seconds_count{route="gradual-probe"}'] == 3
+    by_users = grown({})
+    assert sum(value for name, value in by_users.items() if name.startswith("http_requests_total") and route.search(name)) == 3
+    assert sum(value for name, value in by_users.items() if name.startswith("feature_requests_total")) == 1
+    assert sum(value for name, value in by_users.items() if name.startswith("feature_feedback_total")) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"null"])

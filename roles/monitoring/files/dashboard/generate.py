@@ -41,7 +41,7 @@ def panel(title: str, unit: str, *queries: tuple[str, str], **more: object) -> P
     return Panel(title, unit, queries, **more)  # type: ignore[arg-type]
 
 
-FRONT = 'proxy="front_door"'
+FRONT, PROBES = 'proxy="front_door"', 'proxy="application_probes"'
 BAD_SHARE = 'sum by (feature, variant) (rate(feature_requests_total{outcome="error"}[1m])) / sum by (feature, variant) (rate(feature_requests_total[1m]))'
 FEATURE_DURATION = "feature_request_duration_seconds"
 P95 = f"histogram_quantile(0.95, sum by (feature, variant, le) (rate({FEATURE_DURATION}_bucket[1m])))"
@@ -51,6 +51,9 @@ SLOW = (
 STORED = 'fstype!~"tmpfs|ramfs"'
 DISK = f"max by (host) (1 - node_filesystem_avail_bytes{{{STORED}}} / node_filesystem_size_bytes{{{STORED}}})"
 ANSWERS = "http_request_duration_seconds"
+RESPONSES = "haproxy_backend_http_responses_total"
+# What no user waits for: the checks of balancer and Prometheus, and Gradual's own requests.
+USERS = 'route!~"/healthz|/readyz|/version|/metrics|gradual-probe"'
 
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
@@ -111,24 +114,34 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "The front door",
         (
-            panel("Answers by status", "reqps", (f"sum by (code) (rate(haproxy_frontend_http_responses_total{{{FRONT}}}[1m]))", "{{code}}")),
+            panel(
+                "Answers by status",
+                "reqps",
+                (f"sum by (code) (rate(haproxy_frontend_http_responses_total{{{FRONT}}}[1m])) - sum by (code) (rate({RESPONSES}{{{PROBES}}}[1m]))", "{{code}}"),
+                (f"sum(rate({RESPONSES}{{{PROBES}}}[1m]))", "to Gradual itself"),
+                about="Those to users by status; Gradual's own requests are in no other figure.",
+            ),
             panel(
                 "Failed answers (5xx)",
                 "reqps",
-                (f'sum(rate(haproxy_frontend_http_responses_total{{{FRONT}, code="5xx"}}[1m]))', "5xx"),
+                (f'sum(rate({RESPONSES}{{proxy="application", code="5xx"}}[1m]))', "5xx"),
                 ("sum by (host) (rate(unhandled_errors_total[1m]))", "unhandled on {{host}}"),
                 limit=0.001,
             ),
             panel(
                 "Time to answer",
                 "s",
-                (f"histogram_quantile(0.5, sum by (le) (rate({ANSWERS}_bucket[1m])))", "p50"),
-                (f"histogram_quantile(0.95, sum by (le) (rate({ANSWERS}_bucket[1m])))", "p95"),
-                (f"sum(rate({ANSWERS}_sum[1m])) / sum(rate({ANSWERS}_count[1m]))", "mean"),
+                (f"histogram_quantile(0.5, sum by (le) (rate({ANSWERS}_bucket{{{USERS}}}[1m])))", "p50"),
+                (f"histogram_quantile(0.95, sum by (le) (rate({ANSWERS}_bucket{{{USERS}}}[1m])))", "p95"),
+                (f"sum(rate({ANSWERS}_sum{{{USERS}}}[1m])) / sum(rate({ANSWERS}_count{{{USERS}}}[1m]))", "mean"),
                 limit=0.5,
             ),
-            panel("95 of 100 are faster than, by route", "s", (f"histogram_quantile(0.95, sum by (route, le) (rate({ANSWERS}_bucket[5m])))", "{{route}}")),
-            panel("Requests by host", "reqps", ("sum by (host) (rate(http_requests_total[1m]))", "{{host}}")),
+            panel(
+                "95 of 100 are faster than, by route",
+                "s",
+                (f"histogram_quantile(0.95, sum by (route, le) (rate({ANSWERS}_bucket{{{USERS}}}[5m])))", "{{route}}"),
+            ),
+            panel("Requests by host", "reqps", (f"sum by (host) (rate(http_requests_total{{{USERS}}}[1m]))", "{{host}}")),
             panel(
                 "As a user sees it, from outside",
                 "s",

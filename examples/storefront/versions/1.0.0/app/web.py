@@ -24,6 +24,8 @@ log = logging.getLogger("storefront")
 VISITOR = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 VISITOR_SECONDS = 365 * 86400
 NO_STORE = "no-store"
+# Requests with this header are Gradual's own: they are counted by this route, and are nobody's use of a feature.
+PROBE_HEADER, PROBE_ROUTE = "X-Gradual-Probe", "gradual-probe"
 OTHER_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER")
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -142,18 +144,19 @@ def register(app: Flask, routes: Iterable[Route]) -> None:
     def begin() -> None:
         g.started = time.perf_counter()
         g.has = {}
+        g.probe = PROBE_HEADER in request.headers
         g.visitor = g.new_visitor = g.account = None
         g.route = by_endpoint.get(request.endpoint or "")
         metrics.in_flight.inc()
 
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.started
-        rule = g.route.rule if g.route else "unmatched"
-        method = request.method if g.route or request.method in OTHER_METHODS else "OTHER"
+        rule = PROBE_ROUTE if g.probe else g.route.rule if g.route else "unmatched"
+        method = request.method if request.method in OTHER_METHODS else "OTHER"
         metrics.in_flight.dec()
         metrics.requests.labels(method, rule_label(rule), str(response.status_code)).inc()
         metrics.request_duration.labels(rule_label(rule)).observe(seconds)
-        for feature in g.route.plays if g.route else ():
+        for feature in g.route.plays if g.route and not g.probe else ():
             # Who was turned away before any flag was looked at belongs to neither arm.
             if feature in g.has:
                 variant = g.has[feature].variant
@@ -171,8 +174,10 @@ def register(app: Flask, routes: Iterable[Route]) -> None:
     app.after_request(end)
     app.register_error_handler(Exception, failed)
     unmatched = ("unmatched", OTHER_METHODS, (400, 404, 405, 500))
+    probes = (PROBE_ROUTE, ("GET",), (200, 500, 503))
     metrics.born(
-        app_parts.flags.features, [(rule_label(route.rule), route.methods, route.all_statuses) for route in routes] + [unmatched]
+        app_parts.flags.features,
+        [(rule_label(route.rule), route.methods, route.all_statuses) for route in routes] + [unmatched, probes],
     )
 
 

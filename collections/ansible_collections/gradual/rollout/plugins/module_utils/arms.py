@@ -205,7 +205,7 @@ def fetch(prometheus: Prometheus, stage: Stage, since: float, until: float, arms
     tables: t.Dict[t.Tuple[str, str], t.Dict[Key, t.List[Series]]] = {}
 
     def ask(name: str, labels: t.Mapping[str, t.Sequence[str]], part: t.Callable[[t.Mapping[str, str]], str], own: bool = False) -> None:
-        selector = matching({**labels, **scope}, {"route": metrics.PLATFORM} if stage.by_host and not own else None)
+        selector = matching({**labels, **scope}, {"route": metrics.NOT_USERS} if stage.by_host and not own else None)
         for series in prometheus.series(name + selector, since - LEAD_IN, until):
             host = absence.host_of(series)
             key = (series.labels.get("feature", "") if features else metrics.RELEASE, part(series.labels), series.labels.get(stage.label, ""))

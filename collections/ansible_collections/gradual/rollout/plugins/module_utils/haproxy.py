@@ -35,7 +35,7 @@ class Server:
     """state: ready (may get requests), down (its checks fail), drained (only old sessions) or maintenance.
 
     status is HAProxy's own word; sessions are requests under way or queued for this server, connections what is open
-    to it, idle ones included."""
+    to it, idle ones included. Both count those of servers in other backends that track this one: the process is the same."""
 
     name: str
     state: str
@@ -61,15 +61,20 @@ def _number(row: dict[str, Any], field: str) -> int:
     return int(text) if isinstance(text, str) and re.fullmatch(r"[0-9]{1,18}", text) else 0
 
 
-def parse_stat(text: str, backend: str) -> dict[str, dict[str, str]]:
-    """The servers of a backend out of `show stat`: name → field → value. HaproxyError when it is no such table."""
+def _table(text: str) -> list[dict[str, Any]]:
+    """The rows of `show stat`; HaproxyError when it is no such table."""
     body = text.lstrip("\n")
     if not body.startswith("# pxname,"):
         raise HaproxyError(f"the balancer answered `show stat` with {_excerpt(text)}; is this the socket of HAProxy 2.2 or newer, with level admin?")
     try:
-        rows = list(csv.DictReader(io.StringIO(body[2:])))
+        return list(csv.DictReader(io.StringIO(body[2:])))
     except csv.Error as error:
         raise HaproxyError(f"the balancer's `show stat` cannot be read: {error}") from error
+
+
+def parse_stat(text: str, backend: str) -> dict[str, dict[str, str]]:
+    """The servers of a backend out of `show stat`: name → field → value. HaproxyError when it is no such table."""
+    rows = _table(text)
     known = {str(row.get("pxname")) for row in rows if row.get("svname") == "BACKEND"}
     if backend not in known:
         raise HaproxyError(f"backend: the balancer has no {backend!r}; write one of {', '.join(sorted(known)) or 'none, it has no backends'}")
@@ -88,11 +93,12 @@ def parse_state(text: str, backend: str) -> dict[str, dict[str, str]]:
 
 def servers(stat: str, state: str, backend: str) -> list[Server]:
     """The servers of a backend, from what the two commands said."""
-    figures, states = parse_stat(stat, backend), parse_state(state, backend)
-    return [_server(name, figures[name], states.get(name, {})) for name in figures]
+    figures, states, everywhere = parse_stat(stat, backend), parse_state(state, backend), _table(stat)
+    tracking = {name: [row for row in everywhere if row.get("tracked") == f"{backend}/{name}"] for name in figures}
+    return [_server(name, figures[name], states.get(name, {}), tracking[name]) for name in figures]
 
 
-def _server(name: str, figures: dict[str, str], state: dict[str, str]) -> Server:
+def _server(name: str, figures: dict[str, str], state: dict[str, str], tracking: list[dict[str, Any]]) -> Server:
     admin, status = _number(state, "srv_admin_state"), figures.get("status") or ""
     if admin & MAINTENANCE or status.startswith("MAINT"):
         condition = "maintenance"
@@ -102,8 +108,10 @@ def _server(name: str, figures: dict[str, str], state: dict[str, str]) -> Server
         condition = "ready"
     else:
         condition = "down"
-    sessions = _number(figures, "scur") + _number(figures, "qcur")
-    connections = _number(figures, "used_conn_cur") + _number(figures, "idle_conn_cur")
+    sessions, connections = (
+        sum(_number(row, field) for row in (figures, *tracking) for field in fields)
+        for fields in (("scur", "qcur"), ("used_conn_cur", "idle_conn_cur"))
+    )
     check = (figures.get("check_status") or "none").strip()
     if check == "L7STS" and figures.get("check_code"):
         check += f"/{figures['check_code']}"  # the status that was not 2xx or 3xx

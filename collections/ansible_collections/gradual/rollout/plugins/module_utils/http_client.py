@@ -15,6 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 LIMIT = 4 << 20  # bytes of an answer that are read
+# With every request of Gradual's own: the balancer and the application count it apart from those of users.
+OWN = {"X-Gradual-Probe": "1"}
 
 
 class HttpError(Exception):
@@ -46,10 +48,11 @@ class Session:
     """One connection to one origin, opened when needed and again when the server closed it meanwhile.
 
     base_url: http(s)://host[:port][/prefix]; address: connect there instead of to the URL's host, which still is
-    the name that is asked for and that the certificate must have; ca_path: PEM file of authorities to trust.
+    the name that is asked for and that the certificate must have; ca_path: PEM file of authorities to trust;
+    as_user: ask without the header of Gradual's own requests, and be counted as a user.
     """
 
-    def __init__(self, base_url: str, timeout: float = 5.0, ca_path: str | None = None, address: str | None = None) -> None:
+    def __init__(self, base_url: str, timeout: float = 5.0, ca_path: str | None = None, address: str | None = None, as_user: bool = False) -> None:
         try:
             parts = urlsplit(base_url)
             self._port = parts.port
@@ -63,6 +66,7 @@ class Session:
         self._prefix = parts.path.rstrip("/")
         self._timeout = timeout
         self._address = address
+        self._headers = {"User-Agent": "gradual", **({} if as_user else OWN)}
         self._context: ssl.SSLContext | None = None
         if self._secure:
             try:
@@ -131,7 +135,7 @@ class Session:
         began = time.monotonic()
         if self._connection is None:
             self._connection = self._connect()
-        self._connection.request(method, self._prefix + path, body=body, headers={"User-Agent": "gradual", **(headers or {})})
+        self._connection.request(method, self._prefix + path, body=body, headers={**self._headers, **(headers or {})})
         response = self._connection.getresponse()
         content = response.read(LIMIT)
         known = {name.lower(): value for name, value in response.getheaders()}

@@ -17,6 +17,8 @@ import time
 import typing as t
 import urllib.parse
 
+from ansible_collections.gradual.rollout.plugins.module_utils.http_client import OWN
+
 PATH = "/api/features"
 COOKIE = "visitor"
 WORKERS = 24
@@ -74,7 +76,7 @@ class _Client:
 
     def ask(self, number: int) -> t.Tuple[int, bytes, float]:
         """(status, body, seconds to wait before asking again)."""
-        headers = {"Cookie": f"{COOKIE}={user(number)}", "Accept": "application/json", "User-Agent": "gradual-share"}
+        headers = {"Cookie": f"{COOKIE}={user(number)}", "Accept": "application/json", "User-Agent": "gradual-share", **OWN}
         self.connection.request("GET", self.path, headers=headers)
         answer = self.connection.getresponse()
         body = answer.read()

@@ -2,6 +2,8 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """What users got during a rollout: requests and failures as the balancer counts them, times and features as the application does.
 
+Gradual's own requests (measuring, probes, checks) are in none of these figures. The balancer answers them by a backend of their own, the
+application counts them by a route of their own; where one of them does not, `own_requests` or `own_answered` is None and the figures hold them.
 A figure that nothing was measured for is None and has a sentence in `not_measured`; it is never 0.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.gradual.rollout.plugins.module_utils import flaglint
+from ansible_collections.gradual.rollout.plugins.module_utils import flaglint, metrics
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus, PrometheusError, Series, binned, matching, resets, steps
 
 POINTS = 120
@@ -30,6 +32,7 @@ class Window:
     slow_seconds: float = 0.5
     job: str = "application"
     frontends: t.Sequence[str] = ("front_door",)
+    probe_backends: t.Sequence[str] = ("application_probes",)
 
     @property
     def step(self) -> float:
@@ -50,7 +53,7 @@ def observe(prometheus: Prometheus, window: Window) -> Json:
     try:
         return _measured(prometheus, window)
     except PrometheusError as error:
-        unknown = dict.fromkeys(("requests", "failed", "answered", "slow", "mean_seconds"))
+        unknown = dict.fromkeys(("requests", "failed", "own_requests", "answered", "own_answered", "slow", "mean_seconds"))
         return {**_document(window), **unknown, "series": [], "by_variant": [], "not_measured": [str(error)]}
 
 
@@ -83,7 +86,9 @@ def _measured(prometheus: Prometheus, window: Window) -> Json:
         **_document(window),
         "requests": requests,
         "failed": failed if requests is not None else None,
+        "own_requests": front["own"],
         "answered": count,
+        "own_answered": times["own"],
         "slow": max(0, count - (_total(times["fast"]) or 0)) if count is not None and times["fast"] else None,
         "mean_seconds": round(sum(times["seconds"].values()) / count, 6) if count and seconds is not None else None,
         "series": series,
@@ -92,28 +97,59 @@ def _measured(prometheus: Prometheus, window: Window) -> Json:
     }
 
 
-def _front(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.Dict[str, Bins]:
-    """Requests and failures of users per bin, from the balancer. A connection to a host that was tried again with success is no failure."""
-    scope = {"proxy": window.frontends}
-    requests = prometheus.series("haproxy_frontend_http_requests_total" + matching(scope), window.since, window.until)
-    failed = prometheus.series("haproxy_frontend_http_responses_total" + matching({**scope, "code": ["5xx"]}), window.since, window.until)
+def _front(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.Dict[str, t.Any]:
+    """Requests and failures of users per bin, from the balancer, and how many requests were Gradual's own (None: not known).
+
+    A connection to a host that was tried again with success is no failure.
+    """
+    front, own = {"proxy": window.frontends}, {"proxy": window.probe_backends}
+    requests, own_requests, failed, own_failed = (
+        prometheus.series(name + matching(scope), window.since, window.until)
+        for name, scope in (
+            ("haproxy_frontend_http_requests_total", front),
+            ("haproxy_backend_http_requests_total", own),
+            ("haproxy_frontend_http_responses_total", {**front, "code": ["5xx"]}),
+            ("haproxy_backend_http_responses_total", {**own, "code": ["5xx"]}),
+        )
+    )
     if not any(len(each.samples) > 1 for each in requests) or not failed:
         missing.append(f"requests and failures: Prometheus has no haproxy_frontend_http_requests_total of the frontend {' or '.join(window.frontends)}")
-    return {"requests": _grown(requests, window), "failed": _grown(failed, window)}
+    elif not any(len(each.samples) > 1 for each in own_requests):
+        missing.append(
+            "Gradual's own requests are counted among those of users: Prometheus has no haproxy_backend_http_requests_total of the backend "
+            f"{' or '.join(window.probe_backends)}"
+        )
+    everything = [*requests, *own_requests, *failed, *own_failed]
+    asked, ours, bad, our_bad = (_grown(found, window, everything) for found in (requests, own_requests, failed, own_failed))
+    return {"requests": _less(asked, ours), "failed": _less(bad, our_bad), "own": _whole(sum(ours.values())) if own_requests else None}
+
+
+def _less(bins: Bins, own: Bins) -> Bins:
+    """Both are of the same scrapes of the same balancers, so that the difference is exact."""
+    return {index: max(0.0, value - own.get(index, 0.0)) for index, value in bins.items()}
 
 
 def _times(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.Dict[str, t.Any]:
-    scope = matching({"job": [window.job]})
+    scope, own = matching({"job": [window.job]}, {"route": metrics.NOT_USERS}), matching({"job": [window.job], "route": [metrics.PROBES]})
     sums = {part: prometheus.range(f"sum by (host, instance) ({DURATION}_{part}{scope})", window.since, window.until, window.step) for part in ("count", "sum")}
     buckets = prometheus.range(f"sum by (host, instance, le) ({DURATION}_bucket{scope})", window.since, window.until, window.step)
+    probes = prometheus.range(f"sum by (host, instance) ({DURATION}_count{own})", window.since, window.until, window.step)
     bounds = sorted({bound for bound in (_bound(each) for each in buckets) if bound is not None})
     by_bound = {bound: _grown([each for each in buckets if _bound(each) == bound], window) for bound in bounds}
     if not sums["count"]:
         missing.append(f"times of answers: Prometheus has no {DURATION}_count of the job {window.job}")
     elif window.slow_seconds not in by_bound:
         missing.append(f"slow answers: {DURATION} has no bucket le={window.slow_seconds:g}, only {', '.join(f'{bound:g}' for bound in bounds)}")
+    if sums["count"] and not probes:
+        missing.append(f"Gradual's own requests are counted among the answers to users: {DURATION} has no route {metrics.PROBES}")
     fast = by_bound.get(window.slow_seconds, {})
-    return {"count": _grown(sums["count"], window), "seconds": _grown(sums["sum"], window), "fast": fast, "buckets": by_bound}
+    return {
+        "count": _grown(sums["count"], window),
+        "seconds": _grown(sums["sum"], window),
+        "fast": fast,
+        "buckets": by_bound,
+        "own": _whole(sum(_grown(probes, window).values())) if probes else None,
+    }
 
 
 def _shares(prometheus: Prometheus, window: Window) -> t.Dict[int, float]:
@@ -172,11 +208,12 @@ def _arm(variant: str) -> str:
     return "off" if flaglint.AA.match(variant) else variant
 
 
-def _grown(found: t.Sequence[Series], window: Window) -> Bins:
-    """{bin: increase} over all series; what began anew on a host did so for all of its series."""
+def _grown(found: t.Sequence[Series], window: Window, witnesses: t.Sequence[Series] = ()) -> Bins:
+    """{bin: increase} over all series; what began anew on a host did so for all of its series, the `witnesses` included."""
     sums: Bins = {}
-    hosts = {each.labels.get("instance", "") for each in found}
-    anew = {host: resets(each for each in found if each.labels.get("instance", "") == host) for host in hosts}
+    known = witnesses or found
+    hosts = {each.labels.get("instance", "") for each in known}
+    anew = {host: resets(each for each in known if each.labels.get("instance", "") == host) for host in hosts}
     for each in found:
         for index, increase in binned(steps(each.samples, anew[each.labels.get("instance", "")]), window.since, window.step).items():
             last = min(index, int((window.until - window.since) // window.step))

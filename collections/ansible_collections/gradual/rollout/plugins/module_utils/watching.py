@@ -92,7 +92,7 @@ def alarm(monitoring: Mapping[str, Any], accepted: Sequence[str] = ()) -> str:
 
 def front_door(url: str, ca_path: str | None, internal: Sequence[str] = INTERNAL) -> dict[str, Any]:
     """What a stranger sees: {"headers": [names], "headers_missing": [names], "internal_closed": [paths], "internal_open": [paths]}; HttpError when shut."""
-    with Session(url, ca_path=ca_path) as session:
+    with Session(url, ca_path=ca_path, as_user=True) as session:
         seen = session.request("GET", "/").headers
         statuses = {path: session.request("GET", path).status for path in internal}
     return {

@@ -11,6 +11,7 @@ short_description: How long each stage of a ramp must bake at the traffic of the
 version_added: 0.1.0
 description:
   - Reads from Prometheus how often users have asked for each feature, and what share of the answers failed or was slow.
+    Gradual's own requests are not among them, for the application counts them for no feature.
   - Says for each stage, feature and metric after how many seconds the gate has stopped harm of O(gate) C(margin) times, and has certified
     a harmless release, each with a chance of 80 %. It asks the gate itself.
   - What nobody has asked for is told in RV(forecast.not_measured), and is no reason to refuse the ramp.

@@ -69,7 +69,9 @@ outcome:
   returned: success
   type: str
 gate:
-  description: V(PASS) only when the rollout has finished and every criterion was shown; V(CONCERNS) where something was not measured; else V(FAIL).
+  description:
+    - V(PASS) only when the rollout has finished and every criterion that was needed was shown; V(CONCERNS) where something was not measured.
+    - V(RETURNED) when somebody asked for a rollback and it went well; else V(FAIL).
   returned: success
   type: str
 reasons:

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Counts requests and failed answers (5xx) as HAProxy's exporter tells them, so that a request that never reached a host is counted.
   - Takes times of answers, errors, slow answers, feedback and orders by feature and variant from the application's metrics.
+  - Leaves out Gradual's own requests. The balancer answers them by the backends in O(probe_backends), the application counts them by the
+    route C(gradual-probe). Where one of them does not, the figures hold them, and RV(traffic.not_measured) says so.
   - A figure that nothing was measured for is null, with a sentence in RV(traffic.not_measured).
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
@@ -41,6 +43,11 @@ options:
     type: list
     elements: str
     default: [front_door]
+  probe_backends:
+    description: Names of the balancer's backends that answer Gradual's own requests.
+    type: list
+    elements: str
+    default: [application_probes]
   job:
     description: The job in Prometheus that scrapes the application.
     type: str
@@ -73,8 +80,16 @@ traffic:
       description: Answers 5xx to users, null when not measured.
       type: int
       returned: success
+    own_requests:
+      description: Gradual's own requests at the front door, which are in none of the other figures; null when the balancer does not tell them apart.
+      type: int
+      returned: success
     answered:
-      description: Answers of the application, as it counts them.
+      description: Answers of the application to users, as it counts them.
+      type: int
+      returned: success
+    own_answered:
+      description: Answers of the application to Gradual itself, likewise left out; null when the application does not tell them apart.
       type: int
       returned: success
     slow:
@@ -114,6 +129,7 @@ ARGUMENTS = {
     "features": {"type": "list", "elements": "str", "default": []},
     "slow_seconds": {"type": "float", "default": 0.5},
     "frontends": {"type": "list", "elements": "str", "default": ["front_door"]},
+    "probe_backends": {"type": "list", "elements": "str", "default": ["application_probes"]},
     "job": {"type": "str", "default": "application"},
     "timeout": {"type": "float", "default": 30},
 }
@@ -123,7 +139,13 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     options = module.params
     window = traffic.Window(
-        options["since"], options["until"] or round(time.time(), 3), options["features"], options["slow_seconds"], options["job"], options["frontends"]
+        options["since"],
+        options["until"] or round(time.time(), 3),
+        options["features"],
+        options["slow_seconds"],
+        options["job"],
+        options["frontends"],
+        options["probe_backends"],
     )
     try:
         seen = traffic.observe(prometheus.Prometheus(options["prometheus"], options["timeout"]), window)

@@ -58,21 +58,21 @@ class Ledger:
         return b"".join(hashchain.canonical(line) + b"\n" for line in self.lines)
 
 
-def opened(manifest: dict[str, Any] | None = None) -> Ledger:
-    """A rollout that has passed its preflight."""
+def opened(manifest: dict[str, Any] | None = None, before: dict[str, Any] | None = BEFORE) -> Ledger:
+    """A rollout that has passed its preflight; `before` is what ran on each host."""
     ledger = Ledger()
     manifest = {**MANIFEST, **(manifest or {})}
     ledger.add("lease.taken", holder="ops@controller:4711", seconds=90)
-    hosts = dict.fromkeys(HOSTS, BEFORE)
+    hosts = dict.fromkeys(HOSTS, before)
     ledger.add("rollout.started", manifest=manifest, digest="d" * 64, plan=plan.make(manifest, HOSTS), hosts=hosts, revision="0001")
     ledger.add("step.started", step="preflight")
     ledger.add("step.finished", 2, step="preflight")
     return ledger
 
 
-def prepared(manifest: dict[str, Any] | None = None) -> Ledger:
+def prepared(manifest: dict[str, Any] | None = None, before: dict[str, Any] | None = BEFORE) -> Ledger:
     """… with a proven backup and the schema expanded."""
-    ledger = opened(manifest)
+    ledger = opened(manifest, before)
     ledger.add("step.started", step="backup")
     ledger.add("backup.proven", 9, receipt=RECEIPT)
     ledger.add("step.finished", step="backup")
@@ -158,6 +158,7 @@ def traffic(ledger: Ledger, failed: int = 0) -> None:
     arm = {"requests": 4200, "errors": 4, "slow": 3, "mean_seconds": 0.012, "good": 91, "bad": 9, "orders": 120}
     ledger.add(
         "traffic.observed", since=START, until=ledger.now, requests=sum(int(row["requests"]) for row in series), failed=failed, slow=6,
+        own_requests=12000, own_answered=11990,
         mean_seconds=0.0142, series=series, step=5.0, not_measured=[],
         by_variant=[{"feature": flag, "variant": variant, **arm} for flag in FEATURES for variant in ("on", "off")],
     )  # fmt: skip
@@ -269,20 +270,51 @@ def host_lost() -> Ledger:
     return ledger
 
 
-def asked_back() -> Ledger:
-    """A rollout that had finished and that a person took back later."""
-    ledger = completed()
+def asked_back(ledger: Ledger | None = None, left: tuple[str, ...] = (), failed: int = 0, by: str | None = None) -> Ledger:
+    """A rollout (default: one that had finished) that a person took back later."""
+    ledger = ledger or completed()
     ledger.now += 600
-    ledger.add("lease.taken", holder="ops@controller:4712", seconds=90)
-    ledger.add("step.started", step="rollback")
+    ledger.add("lease.taken", holder="ops@controller/1f2e3d:4712", seconds=90)
+    named: dict[str, Any] = {"by": by} if by else {}
+    ledger.add("step.started", step="rollback", **named)
     ledger.add("flags.off", 3, hosts=HOSTS, lost=[])
     for host in HOSTS:
-        ledger.add("host.drained", 1, host=host)
+        if host not in left:
+            ledger.add("host.drained", 1, host=host)
+            ledger.add("host.admitted", 5, host=host)
+            ledger.add("host.returned", 0.2, host=host, **{"from": AFTER, "to": BEFORE})
+    ledger.add("return.finished", left=list(left))
+    traffic(ledger, failed)
+    ledger.add("rollout.finished", outcome="incomplete" if left else "returned")
+    return ledger
+
+
+def ramping() -> Ledger:
+    """A rollout in the middle of its ramp, 25 % certified."""
+    ledger = released(prepared())
+    ledger.add("step.started", step="ramp")
+    stage(ledger, 25)
+    ledger.add("stage.certified", percent=25)
+    return ledger
+
+
+def first(hosts: tuple[str, ...] = tuple(HOSTS)) -> Ledger:
+    """A first release, without features, that has finished; `hosts` are those that were switched to it."""
+    ledger = prepared({"features": [], "stages": [100], "migrations": None}, before=None)
+    ledger.add("step.started", step="release")
+    for host in hosts:
         ledger.add("host.admitted", 5, host=host)
-        ledger.add("host.returned", 0.2, host=host, **{"from": AFTER, "to": BEFORE})
-    ledger.add("return.finished", left=[])
+        ledger.add("host.released", 0.2, host=host, seconds=3.1, **{"from": None, "to": AFTER})
+    ledger.add("step.finished", step="release")
+    for step in ("ramp", "verify"):
+        ledger.add("step.started", step=step)
+        ledger.add("step.finished", step=step)
+    for where in ("front door", *HOSTS):
+        results = [{"name": name, "passed": True, "status": 200, "seconds": 0.01} for name in ("page", "orders of others")]
+        ledger.add("smoke.finished", phase="on", where=where, results=results, passed=True, failed=0)
     traffic(ledger)
-    ledger.add("rollout.finished", outcome="returned")
+    monitoring(ledger)
+    ledger.add("rollout.finished", outcome="completed")
     return ledger
 
 

@@ -115,7 +115,8 @@ class Shop(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status = 503 if self.path == "/flaky" and type(self).tried == 1 else 200
-        body = json.dumps({"path": self.path, "cookie": self.headers.get("Cookie"), "host": self.headers["Host"]}).encode()
+        sent = {name.lower(): self.headers.get(name) for name in ("Cookie", "Host", "X-Gradual-Probe")}
+        body = json.dumps({"path": self.path, **sent}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -165,6 +166,13 @@ def test_another_address_with_the_same_name(shop: str) -> None:
     port = shop.rpartition(":")[2]
     with Session(f"http://shop.example:{port}", address="127.0.0.1") as session:
         assert session.get("/").json()["host"] == f"shop.example:{port}"
+
+
+def test_own_requests_are_marked_and_those_as_a_user_are_not(shop: str) -> None:
+    with Session(shop) as session, Session(shop, as_user=True) as user:
+        (result,) = probing.probe_all(session, [{"path": "/", "user": "u1", "json": {"x-gradual-probe": "1", "cookie": "visitor=u1"}}], {})
+        assert result["passed"], result
+        assert user.get("/").json()["x-gradual-probe"] is None
 
 
 def test_a_probe_is_tried_again(shop: str) -> None:

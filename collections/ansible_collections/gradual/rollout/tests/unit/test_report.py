@@ -28,6 +28,9 @@ ALL: dict[str, Callable[[], sample.Ledger]] = {
     "never ready": sample.never_ready,
     "host lost": sample.host_lost,
     "asked back": sample.asked_back,
+    "asked back at 25 %": lambda: sample.asked_back(sample.ramping(), by="Ada"),
+    "asked back, one left": lambda: sample.asked_back(left=("app3",)),
+    "first": sample.first,
     "resumed": sample.resumed,
 }
 
@@ -72,7 +75,10 @@ def test_no_claim_stands_without_evidence(reports: dict[str, dict[str, Any]], le
         ("never ready", "returned", "FAIL", "the rollout is returned, not completed"),
         ("host lost", "incomplete", "FAIL", "hosts-lost: lost on the way: app2"),
         ("opened", "open", "FAIL", "the rollout is open, not completed"),
-        ("asked back", "returned", "FAIL", "the rollout is returned, not completed"),
+        ("asked back", "returned", "RETURNED", "ops@controller asked for the rollback after the rollout had ended; the features were off"),
+        ("asked back at 25 %", "returned", "RETURNED", "Ada asked for the rollback at 25 % of the users; the features were off"),
+        ("asked back, one left", "incomplete", "FAIL", "asked: ops@controller asked for the rollback after the rollout had ended"),
+        ("first", "completed", "PASS", None),
         ("resumed", "completed", "CONCERNS", "criterion 8 (rollback possible at every moment): not measured"),
     ],
 )
@@ -85,6 +91,8 @@ def test_gate(reports: dict[str, dict[str, Any]], name: str, outcome: str, statu
 
 def test_pass_means_that_every_criterion_was_shown(reports: dict[str, dict[str, Any]]) -> None:
     assert {row["status"] for row in reports["rehearsed"]["criteria"]} == {"shown"}
+    # A first release without features needs no stages and no way back.
+    assert {row["number"] for row in reports["first"]["criteria"] if row["status"] != "shown"} == {2, 3, 6, 8}
 
 
 @pytest.mark.parametrize("event", ["backup.proven", "stage.measured", "smoke.finished", "traffic.observed", "monitoring.observed", "gate.looked"])
@@ -131,10 +139,110 @@ def test_a_canary_that_never_came_up_gave_nobody_a_bad_answer(reports: dict[str,
 
 def test_a_return_that_was_asked_for_is_told_as_such(reports: dict[str, dict[str, Any]]) -> None:
     report = reports["asked back"]
-    assert report["headline"] == "storefront 2.0.0 was taken back, as asked"
+    assert report["headline"] == "storefront 2.0.0 was taken back, as ops@controller asked"
+    asked = by_id(report)["asked"]
+    assert asked["status"] == "shown"
+    assert asked["statement"].endswith("after 3 s; every host runs what it ran before, after 22 s")
+    assert asked["value"] == {"by": "ops@controller", "features_off": 3.0, "returned": pytest.approx(21.7, abs=0.1), "left": []}
+    assert {by_id(report)[name]["status"] for name in ("bad-to-flags-off", "bad-to-hosts-back", "certified")} == {"not needed"}
+    assert by_id(report)["certified"]["statement"].endswith("certified at 100 % of the users; the features were turned off for all, as asked")
+    assert all(row["status"] != "failed" for row in report["criteria"])
     assert by_id(report)["noticed-to-safe"]["value"] == pytest.approx(3.0, abs=0.1)
     assert report["shares_set"][-1]["percent"] == 0
     assert {row["after"] for row in report["hosts"]} == {"1.0.0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "headline"),
+    [
+        ("taken back", "storefront 2.0.0 was taken back: the gate stopped it at 25 %"),
+        ("never ready", "storefront 2.0.0 was taken back: release failed on app1"),
+        ("host lost", "storefront 2.0.0 is neither out nor wholly back: ramp failed on app2"),
+    ],
+)
+def test_the_headline_says_why(reports: dict[str, dict[str, Any]], name: str, headline: str) -> None:
+    assert reports[name]["headline"] == headline
+
+
+def test_a_stage_that_was_not_reached_was_not_forgotten_to_be_measured(reports: dict[str, dict[str, Any]]) -> None:
+    shown = text.render(reports["taken back"])
+    assert "| 50 % | - | - | 0 | - | not reached |" in shown
+    assert "| 25 % | 12:00:35 | - | 1 |" in shown
+    assert page.render(reports["taken back"], {}).count("<small>not reached</small>") == 2
+
+
+def test_a_sentence_on_what_was_not_measured_says_what(reports: dict[str, dict[str, Any]]) -> None:
+    """Each of them stands alone in a list."""
+    said = [claim["statement"] for claim in reports["opened"]["claims"] if claim["id"] in ("requests-failed", "requests-slow", "mean-seconds", "kept")]
+    assert len(set(said)) == 4
+    assert all(re.match("not measured: (how|whether) ", sentence) for sentence in said), said
+
+
+def test_a_return_on_request_that_hurt_users_is_a_failure() -> None:
+    """The negative control: what was shown to be wrong stays wrong, whoever asked."""
+    report = document.build(sample.asked_back(failed=3).lines)
+    assert report["gate"]["status"] == "FAIL"
+    assert [reason.partition(":")[0] for reason in report["gate"]["reasons"]] == ["requests-failed"]
+
+
+@pytest.mark.parametrize("reason", ["step.failed", "gate.looked"])
+def test_a_return_after_a_failure_was_not_just_asked_for(reason: str) -> None:
+    """A person ran rollback.yml because something had failed, or after a gate had said abort to a run that died."""
+    ledger = sample.ramping()
+    ledger.add(reason, verdict="abort", percent=50, step="ramp", host="app1", task="t", error="e")
+    report = document.build(sample.asked_back(ledger).lines)
+    assert report["gate"]["status"] == "FAIL"
+    assert "asked" not in by_id(report)
+    assert "as asked" not in report["headline"]
+    assert not any("because somebody asked" in step for step in report["next_steps"])
+
+
+def test_a_failure_of_an_earlier_try_does_not_make_a_request_a_failure() -> None:
+    """A step failed, the rollout was taken up again and finished; later somebody wanted it back."""
+    ledger = sample.prepared()
+    ledger.add("step.started", step="release")
+    ledger.add("step.failed", step="release", host="app1", task="t", error="the network")
+    ledger.add("rollout.resumed", holder="ops@other:17")
+    for line in sample.completed().lines[len(sample.prepared().lines) :]:
+        ledger.add(line["event"], **line["data"])
+    report = document.build(sample.asked_back(ledger).lines)
+    assert (report["headline"], report["gate"]["status"]) == ("storefront 2.0.0 was taken back, as ops@controller asked", "RETURNED")
+    assert report["times"]["noticed_at"] == pytest.approx(report["times"]["flags_off_at"] - 3, abs=0.01)
+
+
+def test_a_first_release_is_with_all_users_once_all_hosts_have_it(reports: dict[str, dict[str, Any]]) -> None:
+    report = reports["first"]
+    found = by_id(report)
+    assert report["stages"] == []
+    assert not any("not reached" in line for line in document.summary(report))
+    assert found["with-all-users"]["statement"] == "no features behind flags: all users have the release, for all 3 hosts run it"
+    assert found["with-all-users"]["statement"] in document.summary(report)
+    assert {found[name]["status"] for name in ("way-back", "rehearsal", "stages")} == {"not needed"}
+    for shown in (text.render(report), page.render(report, {})):
+        assert "not reached" not in shown
+        assert "did not look" not in shown
+        assert "users have it as soon as every host has it" in shown
+
+
+def test_a_release_without_features_that_a_host_lacks_is_not_with_all_users() -> None:
+    """The negative control of the test above."""
+    report = document.build(sample.first(hosts=("app1", "app3")).lines)
+    assert by_id(report)["with-all-users"]["status"] == "failed"
+    assert by_id(report)["with-all-users"]["statement"].endswith("users have the release on 2 of 3 hosts, not on app2")
+    assert report["gate"]["status"] == "FAIL"
+
+
+def test_own_requests_are_told(reports: dict[str, dict[str, Any]]) -> None:
+    found = by_id(reports["completed"])
+    assert found["requests-failed"]["statement"].endswith("of users at the front door failed during the rollout; Gradual's own 12,000 are not among them")
+    assert found["requests-failed"]["value"]["own"] == 12000
+    ledger = sample.Ledger()
+    ledger.add("rollout.started", manifest=sample.MANIFEST)
+    ledger.add("traffic.observed", requests=100, failed=0, slow=1, mean_seconds=0.01, own_requests=None, own_answered=None)
+    found = claims(ledger)
+    assert found["requests-failed"]["statement"].endswith("Gradual's own are among them: the balancer does not count them apart")
+    for name in ("requests-slow", "mean-seconds"):
+        assert found[name]["statement"].endswith("Gradual's own requests are among them: the application does not count them apart")
 
 
 def test_a_rollout_that_was_taken_up_again_says_so(reports: dict[str, dict[str, Any]]) -> None:

@@ -26,6 +26,7 @@ class Shop:
         self.refuse: t.Callable[[int], int | None] = lambda _count: None
         self.close_each = False
         self.seen: list[tuple[float, str]] = []
+        self.marks: set[str | None] = set()
         self.connections = 0
         shop = self
 
@@ -39,6 +40,7 @@ class Shop:
             def do_GET(self) -> None:
                 name = self.headers["Cookie"].partition("visitor=")[2]
                 shop.seen.append((time.monotonic(), name))
+                shop.marks.add(self.headers.get("X-Gradual-Probe"))
                 status = shop.refuse(len(shop.seen)) or 200
                 has = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100 < shop.share
                 body = shop.body or json.dumps({"features": {"search": has, "cart": False}}).encode()
@@ -82,6 +84,7 @@ def test_every_user_is_asked_once_at_the_rate_over_kept_connections(open_shop: t
     assert sorted(name for _at, name in shop.seen) == [f"share-{number:05d}" for number in range(1, 301)]
     assert 1.4 < measured.seconds < 3
     assert shop.connections <= sharing.WORKERS
+    assert shop.marks == {"1"}, "measuring is no use of the application"
     features = sharing.compare(measured, None)
     assert features["search"]["users"] == 300
     assert 0.18 < features["search"]["share"] < 0.32

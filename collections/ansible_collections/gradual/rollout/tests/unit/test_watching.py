@@ -6,7 +6,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -40,7 +40,10 @@ DASHBOARD = {
 class Handler(http.server.BaseHTTPRequestHandler):
     """A Prometheus that knows SERIES, and a front door that hides all but /version."""
 
+    marks: ClassVar[set[str | None]] = set()
+
     def do_GET(self) -> None:
+        Handler.marks.add(self.headers.get("X-Gradual-Probe"))
         path = urlsplit(self.path).path
         if path in PAGES:
             self.answer(200, {"status": "success", "data": PAGES[path]})
@@ -114,7 +117,9 @@ def test_without_a_dashboard_that_is_said(url: str) -> None:
 
 
 def test_what_strangers_see(url: str) -> None:
+    Handler.marks.clear()
     seen = watching.front_door(url, None)
+    assert Handler.marks == {None}, "a stranger does not say that he is Gradual"
     assert seen["headers"] == ["x-frame-options"]
     assert "content-security-policy" in seen["headers_missing"]
     assert seen["internal_open"] == ["/version"]

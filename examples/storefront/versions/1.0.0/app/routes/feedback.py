@@ -27,7 +27,8 @@ def feedback() -> Response:
         "INSERT INTO feedback (visitor, feature, variant, opinion, comment) VALUES (%s, %s, %s, %s, %s)",
         (g.visitor, feature, variant, opinion, comment),
     )
-    metrics.feature_feedback.labels(feature, has(feature).variant, opinion).inc()
+    if not g.probe:
+        metrics.feature_feedback.labels(feature, has(feature).variant, opinion).inc()
     return answer({"feedback": {"feature": feature, "variant": variant, "opinion": opinion}}, 201)
 
 

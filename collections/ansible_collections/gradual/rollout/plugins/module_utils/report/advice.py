@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.report import way
+from ansible_collections.gradual.rollout.plugins.module_utils.report import returning, way
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import FAILED, NOT_MEASURED, Claim, Events, mapping
 
 BY_STEP = {
@@ -52,7 +52,8 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
         steps.append(f"Not every host is back ({left}); those get no traffic. When they can be reached again: ansible-playbook rollback.yml.")
     elif lost and outcome == "completed":
         steps.append(f"Look why {', '.join(lost)} was lost. To bring it in line when it is back: ansible-playbook deploy.yml with the same manifest.")
-    failed = way.failure(events)
+    asked = returning.asked(events)
+    failed = way.failure(events) if asked is None else None
     if failed is not None and outcome != "completed":
         step = str(failed["data"].get("step"))
         steps.append(f"{step} failed on {failed['data'].get('host')}: {_short(failed['data'].get('error'))}")
@@ -62,9 +63,11 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
             steps.append(BY_CANARY if last["data"].get("verdict") == "abort" else NOTHING_KNOWN)
         elif step in BY_STEP:
             steps.append(BY_STEP[step].replace("APPLICATION", application))
-    if outcome == "returned" and failed is None:
+    if outcome == "returned" and asked is not None:
+        kept = mapping((events.last("return.finished") or {}).get("data")).get("hosts_kept")
+        code = f"every host runs what it ran before{', on the expanded schema' if events.of('migration.applied') else ''}"
         steps.append(
-            "It was taken back because somebody asked for it; every host runs what it ran before, on the expanded schema. "
+            f"It was taken back because somebody asked for it; {'the features are off, and the code stayed' if kept else code}. "
             "To roll it out again: ansible-playbook deploy.yml with the same manifest; or mend it and release it as a new version."
         )
     if outcome == "completed":

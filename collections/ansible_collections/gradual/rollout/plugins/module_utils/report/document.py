@@ -73,7 +73,7 @@ def build(lines: list[Line], rollout: str | None = None) -> dict[str, Any]:
         "artifact": mapping(manifest.get("artifact")).get("sha256"),
         "outcome": outcome,
         "headline": headline(events, outcome, by_id),
-        "gate": gate_status(outcome, claims, criteria),
+        "gate": gate_status(outcome, claims, criteria, asked=returning.asked(events) is not None),
         "started": events.lines[0]["time"],
         "finished": finished["time"] if finished else None,
         "ledger": {"through": events.lines[-1]["seq"], "hash": events.lines[-1]["hash"]},
@@ -97,28 +97,47 @@ def headline(events: Events, outcome: str, by_id: dict[str, Claim]) -> str:
     """What was rolled out and how it ended, in one sentence."""
     manifest = events.manifest
     release = f"{manifest.get('application')} {manifest.get('version')}"
-    failed = way.failure(events)
+    asked = returning.asked(events)
+    failed = way.failure(events) if asked is None else None
     if outcome == "completed":
         certified = by_id.get("certified")
         if events.features and not (certified and certified["status"] == SHOWN):
             return f"{release} was closed as completed, but the record does not show its features at 100 %"
         return f"{release} is with all users"
-    why = f": {failed['data'].get('step')} failed on {failed['data'].get('host')}" if failed is not None else ""
+    why = _why(events, failed) if failed is not None else ""
     if outcome == "returned":
-        asked = "" if failed is not None else ", as asked"
-        return f"{release} was taken back{asked}{why}"
+        who, _line = returning.asked_by(events)
+        told = "" if asked is None else f", as {who} asked" if who else ", as asked"
+        return f"{release} was taken back{told}{why}"
     if outcome == "incomplete":
         return f"{release} is neither out nor wholly back{why}"
     return f"{release} is under way{why}"
 
 
-def gate_status(outcome: str, claims: list[Claim], criteria: list[dict[str, Any]]) -> dict[str, Any]:
-    """PASS only when the rollout has finished and every criterion was shown; FAIL when something was shown to be wrong."""
-    reasons = [f"the rollout is {outcome}, not completed"] if outcome != "completed" else []
-    reasons += [f"{claim['id']}: {claim['statement']}" for claim in claims if claim["status"] == FAILED]
+def _why(events: Events, failed: Line) -> str:
+    """Why it was taken back: what a gate saw is not the fault of the host on which the step then failed."""
+    stopped = [line for line in canary.aborts(events) if line["seq"] < failed["seq"]]
+    if not stopped or failed["data"].get("step") not in ("ramp", "release"):
+        return f": {failed['data'].get('step')} failed on {failed['data'].get('host')}"
+    if stopped[-1]["event"] == "gate.looked":
+        return f": the gate stopped it at {stopped[-1]['data'].get('percent')} %"
+    return f": the gate stopped it on the first host, {failed['data'].get('host')}"
+
+
+def gate_status(outcome: str, claims: list[Claim], criteria: list[dict[str, Any]], asked: bool = False) -> dict[str, Any]:
+    """PASS only when the rollout has finished and every criterion that was needed was shown; FAIL when something was shown to be wrong.
+
+    RETURNED when a person asked for a rollback and nothing was shown to be wrong: there is no rollout to pass or to fail any more.
+    """
+    on_request = asked and outcome == "returned"
+    wrong = [claim for claim in claims if claim["status"] == FAILED and not (on_request and claim["id"] in advice.OF_COURSE)]
+    reasons = [f"the rollout is {outcome}, not completed"] if outcome != "completed" and not on_request else []
+    reasons += [f"{claim['id']}: {claim['statement']}" for claim in wrong]
     if reasons:
         return {"status": "FAIL", "reasons": reasons}
-    reasons = [f"criterion {row['number']} ({row['criterion']}): {row['status']}" for row in criteria if row["status"] != SHOWN]
+    if on_request:
+        return {"status": "RETURNED", "reasons": [claim["statement"] for claim in claims if claim["id"] == "asked"]}
+    reasons = [f"criterion {row['number']} ({row['criterion']}): {row['status']}" for row in criteria if row["status"] not in (SHOWN, NOT_NEEDED)]
     reasons += [f"{claim['id']}: {claim['statement']}" for claim in claims if claim["status"] == NOT_MEASURED]
     return {"status": "CONCERNS" if reasons else "PASS", "reasons": reasons}
 
@@ -183,7 +202,7 @@ def summary(report: dict[str, Any]) -> list[str]:
     claims = {claim["id"]: claim for claim in report["claims"]}
     lines = [report["headline"], f"gate: {report['gate']['status']}"]
     lines += [users.stage_sentence(row) for row in report["stages"]]
-    lines += [claims[name]["statement"] for name in ("requests-failed", "mean-seconds") if name in claims]
+    lines += [claims[name]["statement"] for name in ("asked", "with-all-users", "requests-failed", "mean-seconds") if name in claims]
     lines += [claims[name]["statement"] for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe") if claims[name]["status"] == SHOWN]
     if claims["duration"]["status"] == SHOWN:
         lines.append(f"time taken: {span(count(claims['duration']['value']))}")

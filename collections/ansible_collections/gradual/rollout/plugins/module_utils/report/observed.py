@@ -34,17 +34,20 @@ def claims(events: Events) -> list[Claim]:
 
 
 def traffic(events: Events) -> list[Claim]:
-    """Requests at the front door during the rollout: how many failed, how slow they were."""
+    """Requests of users at the front door during the rollout: how many failed, how slow they were."""
     line = events.last("traffic.observed")
     data = mapping(line["data"]) if line else {}
     requests, failed, slow = (count(data.get(key)) for key in ("requests", "failed", "slow"))
     mean = number(data.get("mean_seconds"))
     seen = requests if requests else None
+    own, own_answered = (count(data.get(key)) for key in ("own_requests", "own_answered"))
+    left_out = f"; Gradual's own {own:,} are not among them" if own is not None else "; Gradual's own are among them: the balancer does not count them apart"
+    among = "" if own_answered is not None else "; Gradual's own requests are among them: the application does not count them apart"
     rows = (
         (
             "requests-failed",
-            None if seen is None or failed is None else {"requests": seen, "failed": failed},
-            f"{failed} of {seen or 0:,} requests at the front door failed during the rollout",
+            None if seen is None or failed is None else {"requests": seen, "failed": failed, "own": own},
+            f"{failed} of {seen or 0:,} requests of users at the front door failed during the rollout{left_out}",
             failed == 0,
             (7,),
             ("reliability",),
@@ -53,7 +56,7 @@ def traffic(events: Events) -> list[Claim]:
         (
             "requests-slow",
             None if seen is None or slow is None else {"requests": seen, "slow": slow},
-            f"{slow} of {seen or 0:,} requests were slow",
+            f"{slow} of {seen or 0:,} requests of users were slow{among}",
             slow is not None and seen is not None and slow <= 0.05 * seen,
             (7,),
             ("performance",),
@@ -62,15 +65,20 @@ def traffic(events: Events) -> list[Claim]:
         (
             "mean-seconds",
             mean if seen is not None else None,
-            f"an answer took {1000 * (mean or 0):.0f} ms on average; wanted: under {1000 * MEAN_SECONDS:.0f} ms",
+            f"an answer took {1000 * (mean or 0):.0f} ms on average; wanted: under {1000 * MEAN_SECONDS:.0f} ms{among}",
             mean is not None and mean < MEAN_SECONDS,
             (7,),
             ("performance",),
             f"traffic.observed: mean_seconds is below {MEAN_SECONDS:g}",
         ),
     )
+    unknown = {
+        "requests-failed": "how many requests of users failed",
+        "requests-slow": "how many requests of users were slow",
+        "mean-seconds": "how long users waited for an answer",
+    }
     return [
-        claim(name, text, value, [line], rule, good=good, criteria=criteria, qualities=qualities, otherwise="no traffic was observed")
+        claim(name, text, value, [line], rule, good=good, criteria=criteria, qualities=qualities, otherwise=f"{unknown[name]}, for no traffic was observed")
         for name, value, text, good, criteria, qualities, rule in rows
     ]
 
@@ -120,6 +128,9 @@ def _arms(arms: dict[str, dict[str, float | None]]) -> str:
 
 def feedback(events: Events) -> Claim:
     """Was what users said, and what they bought, counted for those with and without the feature?"""
+    if not events.features:
+        none = "this release has no features whose users could be compared with others"
+        return claim("feedback", none, None, [], "manifest.features is empty", good=None, criteria=(7,))
     line, seen = events.last("traffic.observed"), variants(events)
     counted = {
         flag: {variant: {key: arm[key] for key in ("good", "bad", "orders")} for variant, arm in arms.items()}
@@ -148,13 +159,13 @@ def _opinions(arm: dict[str, float | None]) -> str:
 def disturbed_hosts(events: Events) -> Claim:
     """Which hosts were lost on the way?"""
     lost = sorted({str(line["data"].get("host")) for line in events.of("host.lost")})
-    touched = events.of("host.drained") + events.of("host.lost")
+    touched = events.of("host.drained") + events.of("host.released") + events.of("host.lost")
     return claim(
         "hosts-lost",
         f"lost on the way: {', '.join(lost)}" if lost else "no host was lost",
         lost if touched else None,
         touched,
-        "host.lost, among the hosts of host.drained",
+        "host.lost, among the hosts of host.drained and host.released",
         good=not lost,
         qualities=("reliability",),
         otherwise="no host was touched",

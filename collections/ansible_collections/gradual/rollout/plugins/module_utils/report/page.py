@@ -18,7 +18,7 @@ section, header { background: #fff; border: 1px solid var(--line); border-radius
 .soft { color: var(--soft); } small { color: var(--soft); }
 .badge { display: inline-block; padding: 1px 10px; border-radius: 99px; font-weight: 600; font-size: 13px; color: #fff; background: var(--soft); white-space: nowrap; }
 .shown, .PASS, .completed, .finished, .promote { background: var(--good); } .failed, .FAIL, .incomplete, .abort { background: var(--bad); }
-.CONCERNS, .returned, .open, .started, .not-measured, .hold, .continue { background: var(--open); } .not-needed { background: #7b8794; }
+.CONCERNS, .RETURNED, .returned, .open, .started, .not-measured, .hold, .continue { background: var(--open); } .not-needed { background: #7b8794; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-top: 16px; }
 .figures div { border: 1px solid var(--line); border-radius: 8px; padding: 8px 12px; } .figures b { display: block; font-size: 21px; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; } th { text-align: left; color: var(--soft); font-weight: 600; }
@@ -49,11 +49,13 @@ TEMPLATE = """\
 <header>
 {{ badge(report.outcome) }} <span class="soft">rollout {{ report.rollout }}</span>
 <h1>{{ report.headline }}</h1>
+{% if claims["asked"] is defined %}<p>{{ claims["asked"].statement }}.</p>{% endif %}
 <p class="soft">From {{ report.started }} to {{ report.finished or "(not ended)" }}. Artifact <code>{{ report.artifact or "unknown" }}</code></p>
 <div class="figures">
 <div><small>gate of this report</small><b>{{ badge(report.gate.status) }}</b></div>
-<div><small>features certified at</small><b>{{ "%d %%" % claims["certified"].value.certified if claims["certified"] is defined and claims["certified"].value else "-" }}</b></div>
-<div><small>requests</small><b>{{ claims["requests-failed"].value.requests | figure if claims["requests-failed"].value else "not measured" }}</b></div>
+{% if report.stages %}<div><small>features certified at</small><b>{{ ("%d %%" % (report.stages | selectattr("certified") | map(attribute="percent") | max)) if report.stages | selectattr("certified") | list else "none" }}</b></div>
+{% else %}<div><small>hosts with the release</small><b>{{ "%d of %d" % (claims["with-all-users"].value.have | length, report.hosts | length) if claims["with-all-users"] is defined and claims["with-all-users"].value else "-" }}</b></div>
+{% endif %}<div><small>requests of users</small><b>{{ claims["requests-failed"].value.requests | figure if claims["requests-failed"].value else "not measured" }}</b></div>
 <div><small>failed</small><b>{{ claims["requests-failed"].value.failed | figure if claims["requests-failed"].value else "not measured" }}</b></div>
 <div><small>average answer</small><b>{{ claims["mean-seconds"].value | milliseconds if claims["mean-seconds"].value is not none else "not measured" }}</b></div>
 <div><small>time taken</small><b>{{ claims["duration"].value | seconds }}</b></div>
@@ -72,18 +74,18 @@ TEMPLATE = """\
 {% endfor %}</table></div></section>
 
 <section><h2>The features, stage by stage</h2>
-{{ chart("share", "Share of users who have the features: set, as measured through the front door, and certified") }}
-<div class="wide"><table><tr><th>share</th><th>set</th><th>certified</th><th class="number">looks</th><th>measured</th><th>the gate's last word</th></tr>
+{% if report.stages %}{{ chart("share", "Share of users who have the features: set, as measured through the front door, and certified") }}{% endif %}
+{% if report.stages %}<div class="wide"><table><tr><th>share</th><th>set</th><th>certified</th><th class="number">looks</th><th>measured</th><th>the gate's last word</th></tr>
 {% for row in report.stages %}<tr><td>{{ row.percent }} %</td><td>{{ row.set | clock }}</td><td>{{ row.certified | clock }}</td>
-{{ n(row.looks) }}<td>{{ row.shares | shares }}</td>
-<td>{% if row.verdict %}{{ badge(row.verdict) }} <small>{{ row.reason }}</small>{% else %}<small>did not look</small>{% endif %}</td></tr>
-{% endfor %}</table></div></section>
+{{ n(row.looks) }}<td>{{ (row.shares | shares) if row.set else "-" }}</td>
+<td>{% if not row.set %}<small>not reached</small>{% elif row.verdict %}{{ badge(row.verdict) }} <small>{{ row.reason }}</small>{% else %}<small>did not look</small>{% endif %}</td></tr>
+{% endfor %}</table></div>{% else %}<p>{{ claims["stages"].statement if claims["stages"] is defined else "None." }}</p>{% endif %}</section>
 
 <section><h2>What users saw</h2>
-<ul>{% for name in ("requests-failed", "requests-slow", "mean-seconds", "canary", "aa", "holdback", "kept", "feedback") %}{% if claims[name] is defined %}<li>{{ claims[name].statement }}</li>{% endif %}{% endfor %}</ul>
+<ul>{% for name in ("with-all-users", "requests-failed", "requests-slow", "mean-seconds", "canary", "aa", "holdback", "kept", "feedback") %}{% if claims[name] is defined %}<li>{{ claims[name].statement }}</li>{% endif %}{% endfor %}</ul>
 {{ chart("traffic", "Requests a second at the front door, and failed ones") }}
 {{ chart("latency", "Time to answer at the front door: half of the requests (p50) and 95 of 100 (p95) are faster") }}
-{{ chart("variants", "Failed and slow requests of users with and without each feature") }}
+{% if report.features %}{{ chart("variants", "Failed and slow requests of users with and without each feature") }}{% endif %}
 {% if report.features %}<div class="wide"><table>
 <tr><th>feature</th><th>variant</th><th class="number">requests</th><th class="number">errors</th><th class="number">slow</th><th class="number">mean</th><th class="number">orders</th><th class="number">good / bad feedback</th></tr>
 {% for feature, arms in report.features.items() %}{% for variant in ("on", "off") %}<tr><td>{{ feature }}</td><td>{{ variant }}</td>
@@ -104,8 +106,8 @@ TEMPLATE = """\
 {% endfor %}</table></div></section>
 
 <section><h2>Times, and the way back</h2><ul>
-{% for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe", "duration", "way-back", "rehearsal")
-if claims[name].status != "not needed" or name in ("bad-to-flags-off", "way-back") %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | lines }})</small></li>
+{% for name in ("asked", "bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe", "duration", "way-back", "rehearsal")
+if name in claims and claims[name].status != "not needed" or name in ("bad-to-flags-off", "way-back") %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | lines }})</small></li>
 {% endfor %}</ul></section>
 
 <section><h2>Database</h2><ul>

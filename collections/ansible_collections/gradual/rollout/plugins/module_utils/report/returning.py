@@ -4,21 +4,95 @@
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
+from ansible_collections.gradual.rollout.plugins.module_utils.report import way
 from ansible_collections.gradual.rollout.plugins.module_utils.report.canary import aborts
-from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Claim, Events, Line, at, between, claim, mapping, number
+from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Claim, Events, Line, at, between, claim, items, mapping, number
 from ansible_collections.gradual.rollout.plugins.module_utils.report.way import failure
 
 
 def claims(events: Events) -> list[Claim]:
     """All claims of this file."""
-    return [way_back(events), *times(events), rehearsal(events)]
+    return [way_back(events), *on_request(events), *times(events), rehearsal(events)]
+
+
+def asked(events: Events) -> Line | None:
+    """The step.started of a rollback that a person asked for: in this try no step had failed and no gate had stopped before it."""
+    began = events.last("step.started", step="rollback")
+    if began is None:
+        return None
+    again = [line["seq"] for line in events.of("rollout.resumed") if line["seq"] < began["seq"]]
+    reasons = [*events.of("step.failed"), *aborts(events)]
+    return None if any(max(again, default=0) < line["seq"] < began["seq"] for line in reasons) else began
+
+
+def asked_by(events: Events) -> tuple[str | None, Line | None]:
+    """Who asked for the rollback, and the line that says so: the person whom the rollback names, else who held the lease (user@controller)."""
+    began = asked(events)
+    if began is None:
+        return None, None
+    if began["data"].get("by"):
+        return str(began["data"]["by"]), began
+    leases = [line for line in events.all if line["rollout"] == events.rollout and line["event"] in ("lease.taken", "lease.renewed")]
+    held = next((line for line in reversed(leases) if line["seq"] < began["seq"] and line["data"].get("holder")), None)
+    if held is None:
+        return None, None
+    # user@controller/mark:pid, and what comes after the name tells runs on one controller apart.
+    return re.split("[/:]", str(held["data"]["holder"]))[0], held
+
+
+def on_request(events: Events) -> list[Claim]:
+    """What was asked, by whom, when, and how it went; no claim where nobody asked for a rollback."""
+    began, (who, said_by) = asked(events), asked_by(events)
+    if began is None:
+        return []
+    ended = next((line for line in events.of("return.finished") if line["seq"] > began["seq"]), None)
+    _noticed, off = turn(events)
+    left = way.left(events)
+    seconds = {"features_off": between(at(began), at(off)), "returned": between(at(began), at(ended))}
+    before = [line for line in events.lines if line["seq"] < began["seq"]]
+    if any(line["event"] == "rollout.finished" for line in before):
+        when = "after the rollout had ended"
+    else:
+        shown = next((line["data"] for line in reversed(before) if line["event"] == "stage.set"), None)
+        when = f"at {shown.get('percent')} % of the users" if shown else "before any user was shown a feature"
+    parts = [f"{who or 'somebody'} asked for the rollback {when}"]
+    if off is not None:
+        unseen = ", ".join(str(host) for host in items(off["data"].get("lost")))
+        parts.append(f"the features were off on every host{f' but {unseen}' if unseen else ''} after {span(seconds['features_off'])}")
+    if ended is not None and not left:
+        kept = ended["data"].get("hosts_kept")
+        parts.append(f"every host {'kept its release' if kept else 'runs what it ran before'}, after {span(seconds['returned'])}")
+    elif left:
+        parts.append(f"not back: {', '.join(left)}")
+    return [
+        claim(
+            "asked",
+            "; ".join(parts),
+            {"by": who, **seconds, "left": left} if ended else None,
+            [said_by, began, off, ended],
+            "step.started of rollback without a step.failed or a look with abort before it: by, else holder of the lease; return.finished: left",
+            good=not left,
+            criteria=(8,),
+            qualities=("reliability",),
+            otherwise=f"{parts[0]}, and it had not ended when the record ended",
+        )
+    ]
 
 
 def _begun(events: Events) -> Line | None:
     """A contracting whose end is not known: whoever did it may have died on the way."""
     began, ended = events.last("contract.began"), events.last("contract.ended")
     return began if began and (ended is None or ended["seq"] < began["seq"]) else None
+
+
+def nothing_before(events: Events) -> bool:
+    """Whether no host ran a release when the rollout began: a first release."""
+    started = events.first("rollout.started")
+    before = mapping(started["data"].get("hosts")) if started else {}
+    return bool(before) and not any(mapping(was).get("digest") for was in before.values())
 
 
 def way_back(events: Events) -> Claim:
@@ -38,7 +112,7 @@ def way_back(events: Events) -> Claim:
     else:
         text = "each host kept the release it came from, and the schema is one that it runs on"
     known = bool(before) or bool(released)
-    if before and len(set(without)) == len(before) and contracted is None:
+    if nothing_before(events) and contracted is None:
         why = "nothing ran before on any host: there is nothing to go back to"
         return claim("way-back", why, None, [], "rollout.started: hosts, all without a digest", good=None, criteria=(8,), qualities=("reliability",))
     return claim(
@@ -60,7 +134,9 @@ def turn(events: Events) -> tuple[Line | None, Line | None]:
     A role may turn flags off before it records why: then the line before flags.off stands for the noticing, so that a time is never too short.
     """
     stopped, failed, rollback = aborts(events), failure(events), events.of("step.started", step="rollback")
+    request = asked(events)
     known = [line for line in (stopped[-1] if stopped else None, failed, rollback[-1] if rollback else None) if line is not None]
+    known = [request] if request is not None else known
     if not known:
         return None, None
     noticed = min(known, key=lambda line: line["seq"])
@@ -74,7 +150,7 @@ def turn(events: Events) -> tuple[Line | None, Line | None]:
 def moments(events: Events) -> dict[str, float | None]:
     """When things turned, in seconds since 1970: first bad answer, noticed, flags off, last host back."""
     noticed, off = turn(events)
-    bad = [number(line["data"].get("first_bad_at")) for line in aborts(events)]
+    bad = [number(line["data"].get("first_bad_at")) for line in aborts(events)] if asked(events) is None else []
     return {
         "first_bad_at": min((value for value in bad if value is not None), default=None),
         "noticed_at": at(noticed),
@@ -90,13 +166,14 @@ def times(events: Events) -> list[Claim]:
     noticed, off = turn(events)
     if noticed is None:
         return [_not_needed(name) for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe")]
-    stopped = aborts(events)
+    request = asked(events)
+    stopped = aborts(events) if request is None else []
     back, ended = events.last("host.returned"), events.last("return.finished")
     # Users who were shown nothing are safe when the hosts are back; the others when the features are off.
     # Where nobody could see that they are off, the code before is what makes them safe.
     unseen = off is None and any(line["data"].get("unverified") for line in events.of("flags.off"))
     bad, safe = when["first_bad_at"], when["flags_off_at"] if events.of("stage.set") and not unseen else when["return_finished_at"]
-    beginning = "from noticing the failure" if stopped or failure(events) else "from beginning to go back, as asked,"
+    beginning = "from noticing the failure" if request is None else "from beginning to go back, as asked,"
     rows = (
         ("bad-to-flags-off", "from the first bad answer that the gate counted to flags off on every host", bad, when["flags_off_at"], [*stopped, off]),
         ("bad-to-hosts-back", "from the first bad answer that the gate counted to the last host back", bad, when["hosts_back_at"], [*stopped, back]),
@@ -104,6 +181,9 @@ def times(events: Events) -> list[Claim]:
     )
     result = []
     for name, text, start, end, evidence in rows:
+        if request is not None and name != "noticed-to-safe":
+            result.append(_not_needed(name, "it was taken back because somebody asked for it, not because of bad answers"))
+            continue
         seconds = between(start, end)
         said = f"{text}: {seconds:.1f} s" if seconds is not None else text
         why = "no user was given a bad answer that the gate counted" if start is None else "it had not come to that when the record ended"
@@ -117,9 +197,9 @@ def times(events: Events) -> list[Claim]:
     return result
 
 
-def _not_needed(name: str) -> Claim:
-    rule = "there is no step.failed, no look with abort and no rollback"
-    return claim(name, "nothing had to be taken back", None, [], rule, good=None, criteria=(8,), qualities=("reliability",))
+def _not_needed(name: str, why: str = "nothing had to be taken back") -> Claim:
+    rule = "there is no step.failed and no look with abort before a rollback"
+    return claim(name, why, None, [], rule, good=None, criteria=(8,), qualities=("reliability",))
 
 
 def rehearsal(events: Events) -> Claim:
@@ -139,6 +219,9 @@ def rehearsal(events: Events) -> Claim:
         seconds["fleet"] = between(at(begun), at(last))
         where = "in this rollout" if last["rollout"] == events.rollout else f"in {last['rollout']}"
         parts.append(f"the whole fleet came back {where}, in {span(seconds['fleet'])}")
+    if not parts and nothing_before(events):
+        why = "nothing ran before on any host: there is no way back to rehearse"
+        return claim("rehearsal", why, None, [], "rollout.started: hosts, all without a digest", good=None, criteria=(8,), qualities=("reliability",))
     return claim(
         "rehearsal",
         "; ".join(parts),

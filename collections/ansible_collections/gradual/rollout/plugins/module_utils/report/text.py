@@ -12,6 +12,10 @@ TEMPLATE = """\
 # {{ report.application }} {{ report.version }}: {{ report.outcome }}
 
 **{{ report.headline }}.** Gate of this report: **{{ report.gate.status }}**
+{% if "asked" in claims %}
+
+{{ claims["asked"].statement }}.
+{% endif %}
 
 Rollout {{ report.rollout }}, from {{ report.started }} to {{ report.finished or "(not ended)" }}. Artifact {{ report.artifact or "unknown" }}.
 {% if report.gate.reasons %}
@@ -38,27 +42,33 @@ Nothing.
 ## Times
 | | |
 |---|---|
-{% for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe", "duration", "rehearsal") %}
+{% for name in ("asked", "bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe", "duration", "rehearsal") if name in claims %}
 | {{ name }} | {{ (claims[name].statement) | cell }} |
 {% endfor %}
 
 ## Stages
+{% if report.stages %}
 | share | set | certified | looks | measured | gate |
 |---|---|---|---|---|---|
 {% for row in report.stages %}
-| {{ row.percent }} % | {{ row.set | clock }} | {{ row.certified | clock }} | {{ row.looks }} | {{ row.shares | shares | cell }} | {{ (row.verdict or "did not look") | cell }}: {{ (row.reason or "-") | cell }} |
+| {{ row.percent }} % | {{ row.set | clock }} | {{ row.certified | clock }} | {{ row.looks }} | {{ (row.shares | shares | cell) if row.set else "-" }} | {{ (((row.verdict or "did not look") ~ ": " ~ (row.reason or "-")) | cell) if row.set else "not reached" }} |
 {% endfor %}
+{% else %}
+{{ claims["stages"].statement if "stages" in claims else "None." }}
+{% endif %}
 
 ## Users
-{% for name in ("requests-failed", "requests-slow", "mean-seconds", "canary", "aa", "holdback", "kept", "watched", "feedback") %}{% if name in claims %}
+{% for name in ("with-all-users", "requests-failed", "requests-slow", "mean-seconds", "canary", "aa", "holdback", "kept", "watched", "feedback") %}{% if name in claims %}
 - {{ claims[name].statement }}
 {% endif %}{% endfor %}
+{% if report.features %}
 
 | feature | variant | requests | errors | slow | mean | orders | feedback good / bad |
 |---|---|---|---|---|---|---|---|
 {% for feature, arms in report.features.items() %}{% for variant in ("on", "off") %}
 | {{ feature }} | {{ variant }} | {{ arms[variant].requests | figure }} | {{ arms[variant].errors | figure }} | {{ arms[variant].slow | figure }} | {{ arms[variant].mean_seconds | milliseconds }} | {{ arms[variant].orders | figure }} | {{ arms[variant].good | figure }} / {{ arms[variant].bad | figure }} |
 {% endfor %}{% endfor %}
+{% endif %}
 
 ## Database
 {% for name in ("backup", "backup-first", "migrations", "lock-waits") %}

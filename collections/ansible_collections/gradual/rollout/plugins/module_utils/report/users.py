@@ -9,6 +9,7 @@ from typing import Any, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils import flagd, gate
 from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
+from ansible_collections.gradual.rollout.plugins.module_utils.report import returning
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
     Claim,
     Events,
@@ -34,14 +35,42 @@ def claims(events: Events) -> list[Claim]:
     """All claims of this file, stage by stage."""
     result: list[Claim] = watched_before(events)
     if not events.features:
-        return [claim("stages", "this release has no features behind flags", None, [], "manifest.features is empty", good=None, criteria=(2,))]
+        none = "this release has no features behind flags: there are no stages, and users have it as soon as every host has it"
+        return [claim("stages", none, None, [], "manifest.features is empty", good=None, criteria=(2,)), with_all_users(events)]
     for percent in stages(events):
         result += [share(events, percent), verified(events, percent), gated(events, percent)]
     return [*result, *held_back(events), kept(events), reached(events)]
 
 
+def with_all_users(events: Events) -> Claim:
+    """Of a release without features: how many hosts run it in the end, and so whether all users have it."""
+    wanted = mapping(events.manifest.get("artifact")).get("sha256")
+    started = events.first("rollout.started")
+    digests = {str(host): mapping(was).get("digest") for host, was in mapping(started["data"].get("hosts") if started else None).items()}
+    moved = [line for line in events.lines if line["event"] in ("host.released", "host.returned")]
+    digests.update({str(line["data"].get("host")): mapping(line["data"].get("to")).get("digest") for line in moved})
+    have = sorted(host for host, digest in digests.items() if wanted and digest == wanted)
+    lacking = sorted(set(digests) - set(have))
+    text = f"no features behind flags: all users have the release, for all {plural(len(have), 'host')} run it"
+    if lacking:
+        text = f"no features behind flags: users have the release on {len(have)} of {plural(len(digests), 'host')}, not on {', '.join(lacking)}"
+    gone = returning.asked(events) is not None
+    return claim(
+        "with-all-users",
+        text,
+        None if gone else {"have": have, "lacking": lacking} if moved else None,
+        [started, *moved],
+        "rollout.started: hosts, then host.released and host.returned: to.digest, against manifest.artifact.sha256",
+        good=None if gone else not lacking,
+        qualities=("reliability",),
+        otherwise="no host was switched",
+    )
+
+
 def stages(events: Events) -> list[int]:
-    """The stages of the manifest."""
+    """The stages of the manifest, none where there is no feature to show to a share of the users."""
+    if not events.features:
+        return []
     return [int(stage) for stage in items(events.manifest.get("stages")) if count(stage) is not None]
 
 
@@ -233,7 +262,7 @@ def kept(events: Events) -> Claim:
         good=total == 0,
         criteria=(2,),
         qualities=("reliability",),
-        otherwise="fewer than two stages were measured",
+        otherwise="whether users keep a feature from stage to stage, for fewer than two stages were measured",
     )
 
 
@@ -246,6 +275,9 @@ def reached(events: Events) -> Claim:
     taken_back = off is not None and (last is None or off["seq"] > last["seq"])
     text = f"the features were certified at {highest} % of the users" if highest else "no stage was certified"
     text += "; the features were turned off for all" if taken_back else ""
+    if taken_back and returning.asked(events) is not None:
+        rule = "flags.off after the last stage.certified, by a rollback that was asked for"
+        return claim("certified", f"{text}, as asked", None, [], rule, good=None, criteria=(2,))
     return claim(
         "certified",
         text,

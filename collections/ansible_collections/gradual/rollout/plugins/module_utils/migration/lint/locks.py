@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Which lock a statement takes on which table. tests/database/test_locks.py holds it against pg_locks of a real server.
+"""Which lock a statement takes on which table. tests/database/test_lint_locks.py holds it against pg_locks of a real server.
 
 Sources: https://www.postgresql.org/docs/current/explicit-locking.html, sql-altertable.html, and AlterTableGetLockLevel in tablecmds.c.
 """
