@@ -95,6 +95,10 @@ flags:
   description: The flag file's content; null when there is none, or none that can be read.
   returned: success
   type: dict
+flags_error:
+  description: What is wrong with a flag file that is there and cannot be used; else null.
+  returned: success
+  type: str
 unit:
   description: The unit's active state, such as V(active) or V(failed); null where there is no systemd.
   returned: success
@@ -102,14 +106,14 @@ unit:
 """
 
 import functools
-import json
 import os
 import platform
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import release_store
+from ansible_collections.gradual.rollout.plugins.module_utils import flagfile, release_store
+from ansible_collections.gradual.rollout.plugins.module_utils.flagd import FlagFileError
 from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session, fetch_json
 from ansible_collections.gradual.rollout.plugins.module_utils.service import active_state
 
@@ -132,14 +136,13 @@ def free_bytes(path: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def read_json(path: str) -> Any:
-    """A JSON object in a file; None when there is none."""
+def read_flags(path: str) -> tuple[dict[str, Any] | None, str | None]:
+    """The flag file's content, and what is wrong with a file that is there and cannot be used. A blank file is none."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            content = json.load(stream)
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
+        document, text, wrong = flagfile.read(path)
+    except FlagFileError as error:
+        return None, str(error)
+    return document, wrong if text.strip() else None
 
 
 def is_ready(url: str, timeout: float) -> bool:
@@ -155,6 +158,7 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
     """Everything the module returns."""
     application, url, timeout = given["application"], given["url"], given["timeout"]
     root = given["root"] or f"/opt/{application}"
+    flags, flags_error = read_flags(given["flags"] or f"/etc/gradual/{application}/flags.json")
     running = fetch_json(url.rstrip("/") + "/version", timeout) if url else None
     return {
         "python": platform.python_version(),
@@ -164,7 +168,8 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
         "releases": release_store.kept(root),
         "running": running if isinstance(running, dict) else None,
         "ready": is_ready(url, timeout) if url else False,
-        "flags": read_json(given["flags"] or f"/etc/gradual/{application}/flags.json"),
+        "flags": flags,
+        "flags_error": flags_error,
         "unit": active_state(run, given["unit"] or f"{application}.service"),
         "clock": time.time(),
     }
