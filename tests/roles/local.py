@@ -13,7 +13,7 @@ HOME = Path(__file__).resolve().parents[2]
 
 
 def play(
-    folder: Path, plays: list[dict[str, Any]], *arguments: str, groups: tuple[str, ...] = ("monitoring",)
+    folder: Path, plays: list[dict[str, Any]], *arguments: str, groups: tuple[str, ...] = ("monitoring", "ledger")
 ) -> subprocess.CompletedProcess[str]:
     """ansible-playbook of these plays in a folder of the test's; `here` is this machine, a member of the groups."""
     inventory, playbook = folder / "hosts.json", folder / "playbook.json"

@@ -11,7 +11,7 @@ import pytest
 from tests.roles.local import play
 
 MANIFEST = {"application": "shop", "version": "2.0.0", "artifact": {"url": "http://x/2.tar.gz", "sha256": "2" * 64}}
-GROUPS = ("application", "database", "balancer", "monitoring")
+GROUPS = ("application", "database", "balancer", "monitoring", "ledger")
 CHECK = {
     "hosts": "monitoring",
     "gather_facts": False,
