@@ -44,7 +44,7 @@ lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull
 	cd $(COLLECTION) && antsibull-changelog lint
 
 unit: environment ## the thinking, as tables; on the other Python and ansible-core too where they are
-	$(PYTEST) $(COLLECTION)/tests/unit tests/bench tests/load tests/sandbox tests/text
+	$(PYTEST) $(COLLECTION)/tests/unit tests/bench tests/load tests/sandbox tests/text tests/roles
 	@other=$$(requirements/other-python $(PYTHON)); if [ -n "$$other" ]; then \
 	    requirements/install .venv-3.12 "$$other" && .venv-3.12/bin/python -m pytest $(COLLECTION)/tests/unit; \
 	else echo "unit: no second Python here, so the other ansible-core was not tested"; fi

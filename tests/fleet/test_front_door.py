@@ -183,10 +183,12 @@ def test_who_sends_too_much_is_told_so() -> None:
     assert ask(path)[0] == 200, "others are not limited with it"
 
 
-def test_a_drain_survives_reload_and_restart() -> None:
-    def command(text: str) -> None:
-        fleet.execute("lb1", "socat", "stdio", "/run/haproxy/admin.sock", text=text + "\n")
+def command(text: str) -> str:
+    """What HAProxy says to a command."""
+    return fleet.execute("lb1", "socat", "stdio", "/run/haproxy/admin.sock", text=text + "\n")
 
+
+def test_a_drain_survives_reload_and_restart() -> None:
     try:
         command("set server application/app3 state maint")
         for verb in ("reload", "restart"):
@@ -196,6 +198,31 @@ def test_a_drain_survives_reload_and_restart() -> None:
     finally:
         command("set server application/app3 state ready")
     until(lambda: fleet.balancer()["app3"] == "UP", "app3 is back", 20)
+
+
+def test_a_changed_port_is_taken_and_the_drain_survives() -> None:
+    """The port of one server that gets no traffic meanwhile; another one is drained."""
+
+    def move(before: int, after: int) -> None:
+        fleet.execute("lb1", "sed", "-i", f"/server app3 /s/:{before}$/:{after}/", "/etc/haproxy/haproxy.cfg")
+        fleet.execute("lb1", "systemctl", "reload", "haproxy")
+        until(lambda: ports().get("app3") == str(after), f"app3 is asked at port {after}", 10)
+
+    def ports() -> dict[str, str]:
+        rows = [line.split() for line in command("show servers state application").splitlines()[2:] if line]
+        return {row[3]: row[18] for row in rows}
+
+    try:
+        for name in ("app2", "app3"):
+            command(f"set server application/{name} state maint")
+        move(8080, 8081)
+        assert ports() == {"app1": "8080", "app2": "8080", "app3": "8081"}
+        assert (fleet.balancer()["app2"], fleet.balancer()["app3"]) == ("MAINT", "MAINT")
+    finally:
+        move(8081, 8080)
+        for name in ("app2", "app3"):
+            command(f"set server application/{name} state ready")
+    until(lambda: set(fleet.balancer().values()) == {"UP"}, "all servers are back", 20)
 
 
 def test_a_reload_fails_no_request() -> None:

@@ -149,13 +149,3 @@ def test_a_host_that_does_not_exist_is_named() -> None:
     refused = fleet("up", "--hosts", "app1,app9", "--fleet", "dev6")
     assert refused.returncode == 1
     assert refused.stderr.splitlines() == ["fleet: --hosts names 'app9', which is no host of the sandbox: write some of lb1,app1,app2,app3,db1,mon1,db2"]
-
-
-def test_vault_password_is_never_an_error(tmp_path: Path) -> None:
-    script = HOME / "inventories/vault-password"
-    chosen = tmp_path / "password"
-    chosen.write_text("chosen\n")
-    for environment, wanted in (({"GRADUAL_VAULT_PASSWORD_FILE": str(chosen)}, "chosen\n"),
-                                ({"GRADUAL_VAULT_PASSWORD_FILE": str(tmp_path / "missing")}, "no-vault-password-here\n")):
-        said = subprocess.run([script], env=os.environ | environment, capture_output=True, text=True, check=True)
-        assert said.stdout == wanted

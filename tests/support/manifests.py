@@ -14,7 +14,8 @@ SHORT: dict[str, Any] = {
 }
 # Fewer users are asked for their features than a rollout asks; where the report is held to its word, all that it wants.
 FEW, ENOUGH = ["-e", "ramp_users=600"], ["-e", "ramp_users=4000"]
-# What a story leaves behind may still alarm when the next one begins.
+# What a story leaves behind may still alarm when the next one begins. Preflight would wait for the end of these alerts;
+# the stories save that time.
 LOUD = ["ApplicationHostDown", "ApplicationNotReady", "ErrorBudgetBurnsIn2Days", "ErrorBudgetBurnsIn5Days", "FeatureErrorsHigh", "FrontDoorDown",
         "FrontDoorErrorsHigh", "HealthCheckFailing", "HealthCheckStale"]
 

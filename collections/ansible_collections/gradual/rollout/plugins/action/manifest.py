@@ -13,7 +13,13 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.gradual.rollout.plugins.module_utils.hashchain import digest
-from ansible_collections.gradual.rollout.plugins.module_utils.manifest import check, message, unknown
+from ansible_collections.gradual.rollout.plugins.module_utils.manifest import (
+    FOREIGN,
+    check,
+    foreign_mistakes,
+    message,
+    unknown,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.manifest_spec import SPEC
 
 
@@ -34,7 +40,10 @@ class ActionModule(ActionBase):
         if arguments["values"] is None:
             values, mistakes = self._read(variables)
             extra = load_extra_vars(self._loader)
-            mistakes += unknown(extra, self._known(extra, arguments["known"], variables))
+            foreign = self._templar.template(variables.get(FOREIGN) or [])
+            wrong = foreign_mistakes(foreign)
+            patterns = [] if wrong else [str(pattern) for pattern in foreign]
+            mistakes += wrong + unknown(extra, self._known(extra, arguments["known"], variables, patterns), patterns)
         else:
             values, mistakes = arguments["values"], []
         unread = {line.partition(":")[0] for line in mistakes}
@@ -63,14 +72,16 @@ class ActionModule(ActionBase):
     def _groups(variables: dict[str, Any]) -> dict[str, list[str]]:
         return {str(name): [str(host) for host in hosts] for name, hosts in (variables.get("groups") or {}).items()}
 
-    def _known(self, extra: Iterable[str], given: Iterable[str], variables: dict[str, Any]) -> set[str]:
+    def _known(
+        self, extra: Iterable[str], given: Iterable[str], variables: dict[str, Any], foreign: list[str]
+    ) -> set[str]:
         """Names that an extra variable may have because it overrides something: variables of the inventory, the
         play and the roles. Looked up only when there is a name to look up."""
         known = set(given)
-        if not unknown(extra, known):
+        if not unknown(extra, known, foreign):
             return known
         known |= self._role_defaults()
-        if not unknown(extra, known):
+        if not unknown(extra, known, foreign):
             return known
         hosts: Any = variables.get("hostvars")
         manager = copy.copy(getattr(hosts, "_variable_manager", None))

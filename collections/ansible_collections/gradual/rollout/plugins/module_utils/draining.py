@@ -314,6 +314,7 @@ def _give_up(balancer: Balancer, before: Server, seen: Server, step: str, wish: 
         )
     raise NotInTime(
         f"Server {wish.backend}/{name} is not up after {wish.timeout:g} s: {seen.status}, its check says {seen.check}. "
-        f"Ask it from the balancer as the check does: curl -i http://{seen.address}/",
+        f"Ask it from the balancer as the check does: curl -i http://{seen.address}/readyz "
+        "(or the path that balancer_check_path names).",
         [*results, result],
     )

@@ -12,7 +12,7 @@ import json
 import math
 import typing as t
 
-from ansible_collections.gradual.rollout.plugins.module_utils.flaglint import lint
+from ansible_collections.gradual.rollout.plugins.module_utils.flaglint import lint, refusals
 
 
 class FlagFileError(Exception):
@@ -149,14 +149,14 @@ def definition(wanted: Wanted, revision: int) -> t.Dict[str, t.Any]:
 
 
 def parse(text: str) -> t.Dict[str, t.Any]:
-    """The document in a flag file; raises FlagFileError when it is not a JSON object with `flags`."""
+    """The document in a flag file, with its `flags`; raises FlagFileError when one of them is no JSON object."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FlagFileError(f"the flag file is not JSON: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("flags"), dict):
+    if not isinstance(document, dict) or not isinstance(document.get("flags", {}), dict):
         raise FlagFileError('the flag file has no object "flags" at its top')
-    return document
+    return {"flags": {}, **document}
 
 
 def render(document: t.Mapping[str, t.Any]) -> str:
@@ -211,12 +211,13 @@ def plan(
     absent: bool = False,
     mark: bool = True,
 ) -> Plan:
-    """What a file must become so that the wanted flags hold; other flags stay as they are.
+    """What a file must become so that the wanted flags hold; flags of others stay as they are.
 
     `current` is the parsed file, None when there is none. With `absent` the flags are taken out. The revision always
     grows, so that a process which still evaluates the old file cannot be mistaken for one that has read the new one.
     With `mark` the metadata tells which flags were wanted, so that they can be found without the ledger.
-    Mistakes in flags of others stop a change that shows a feature to anybody, and are only told when all is switched off.
+    What makes a provider refuse the whole file stops a change that shows a feature to anybody, and is only told when
+    all is switched off.
     """
     names = [each.flag for each in wanted]
     doubled = sorted({name for name in names if names.count(name) > 1})
@@ -246,7 +247,7 @@ def plan(
     if marked:
         metadata["features"] = told
     document = {**before, "flags": flags, "metadata": metadata}
-    mistakes = lint(document)
+    mistakes = lint({"flags": {name: flags[name] for name in names if name in flags}}) + refusals(document, but=names)
     if mistakes and not all(each.certified == 0 and not each.baking for each in wanted):
         raise FlagFileError("the flag file would be wrong: " + "; ".join(mistakes))
     return Plan(document, new_revision, differing, mistakes, marked)

@@ -1,6 +1,13 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Mistakes in flag files of flagd's format that the JSON Schema does not see, and that change what users get."""
+"""What is wrong with a flag file of flagd's format. Pure functions over parsed JSON.
+
+Gradual's own flags are held to what Gradual writes (`lint`), since a mistake that flagd's JSON Schema does not see
+changes what users get. A file may hold flags of others beside them: disabled, without a default, with any weights and
+computed variants. All that flagd takes is right there. What counts is what makes a provider refuse the *whole* file, for
+then no flag in it changes any more (`refusals`), and that a feature of the manifest does not take the name of somebody
+else's flag (`flag_problems`).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +19,114 @@ ARMS = ("on", "off")
 # A variant of the A/A stage: off, and named after the stage that shows the feature to its users.
 AA = re.compile(r"aa(?P<percent>[1-9][0-9]?)\Z")
 DEEPEST = 40
+# The keys of a flag that every provider knows; the Python provider refuses a file in which a flag has another.
+KEYS = frozenset({"key", "state", "variants", "defaultVariant", "targeting", "metadata", "source", "selector"})
+
+
+def refusals(document: t.Any, but: t.Collection[str] = ()) -> t.List[str]:
+    """What makes a provider refuse the whole file, one sentence each; [] when it takes the file.
+
+    Flags named in `but` are not looked at."""
+    if not isinstance(document, dict):
+        return [f"it is {_short(document)}; write an object with flags"]
+    flags = document.get("flags", {})
+    if not isinstance(flags, dict):
+        return [f"flags is {_short(flags)}; write an object, flag by flag"]
+    found = [f"metadata: {mistake}" for mistake in _metadata_mistakes(document.get("metadata", {}))]
+    if document.get("$evaluators") and not isinstance(document["$evaluators"], dict):
+        found.append(f"$evaluators is {_short(document['$evaluators'])}; write an object")
+    for name, flag in flags.items():
+        if name not in but:
+            found += [f"flag {name}: {mistake}" for mistake in _refused(flag)]
+    return found
+
+
+def _refused(flag: t.Any) -> t.List[str]:
+    if not isinstance(flag, dict):
+        return [f"is {_short(flag)}; write an object with state and variants"]
+    found = []
+    if flag.get("state") not in ("ENABLED", "DISABLED"):
+        found.append(f"state is {_short(flag.get('state'))}; write ENABLED or DISABLED")
+    if not isinstance(flag.get("variants"), dict) or not flag["variants"]:
+        found.append(f"variants is {_short(flag.get('variants'))}; write an object with a value for each variant")
+    if flag.get("defaultVariant") and not isinstance(flag["defaultVariant"], (str, bool)):
+        found.append(f"defaultVariant is {_short(flag['defaultVariant'])}; write the name of a variant, or null")
+    if flag.get("metadata"):
+        found += [f"metadata: {mistake}" for mistake in _metadata_mistakes(flag["metadata"])]
+    return found
+
+
+def _metadata_mistakes(metadata: t.Any) -> t.List[str]:
+    if not isinstance(metadata, dict):
+        return [f"it is {_short(metadata)}; write an object"]
+    wrong = [
+        f"{key} is {_short(value)}; write text, a number, true or false"
+        for key, value in metadata.items()
+        if not isinstance(value, (str, int, float))
+    ]
+    return wrong + (["a key is empty; give it a name"] if "" in metadata else [])
+
+
+def flag_problems(
+    hosts: t.Mapping[str, t.Mapping[str, t.Any]], manifest: t.Mapping[str, t.Any], path: str = "the flag file"
+) -> t.List[str]:
+    """Why the flag files that a rollout finds would not do as it says; an empty list when they will.
+
+    hosts: the result of host_info of each application host by name; manifest: the release manifest;
+    path: the flag file, for people.
+    """
+    wanted = [feature["flag"] for feature in manifest.get("features") or []]
+    found = []
+    for host, seen in sorted(hosts.items()):
+        if seen.get("flags_error"):
+            advice = "Mend the file, or remove it where it holds no flag of anybody else"
+            found.append(f"{host}: {seen['flags_error']}. {advice}")
+        document = seen.get("flags")
+        if document is None:
+            continue
+        for mistake in refusals(document, wanted):
+            whole = f"{path} would be refused as a whole, so that no feature could be shown or taken back"
+            found.append(f"{host}: {whole}: {mistake}")
+        flags = document.get("flags")
+        for flag in wanted:
+            reason = strange(flags[flag]) if isinstance(flags, dict) and flag in flags else None
+            if reason:
+                found.append(
+                    f"{host}: {path} holds a flag {flag} that is not Gradual's: {reason}. "
+                    "Call the feature's flag otherwise in the manifest, or take this one out of the file"
+                )
+    return found
+
+
+def flag_notes(hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.List[str]:
+    """What some providers refuse in the flag files on the hosts and flagd itself takes; one sentence for each flag."""
+    odd: t.Dict[str, t.List[str]] = {}
+    for host, seen in sorted(hosts.items()):
+        flags = (seen.get("flags") or {}).get("flags")
+        for name, flag in flags.items() if isinstance(flags, dict) else ():
+            for key in sorted(set(flag) - KEYS) if isinstance(flag, dict) else ():
+                odd.setdefault(f"flag {name} has the key {_short(key)}", []).append(host)
+    return [
+        f"{what} in the flag file of {', '.join(where)}: flagd takes it, but the Python provider refuses the whole file "
+        "for it, and then no feature can be shown"
+        for what, where in odd.items()
+    ]
+
+
+def strange(flag: t.Any) -> t.Optional[str]:
+    """Why a flag with the name of a feature is not Gradual's to change; None when it is, or shows it to nobody."""
+    variants = flag.get("variants") if isinstance(flag, dict) else None
+    if not isinstance(variants, dict) or variants.get("on") is not True or variants.get("off") is not False:
+        return f"its variants are {_short(variants)}, wanted are on: true and off: false"
+    others = [name for name, value in variants.items() if name not in ARMS and not (AA.match(name) and value is False)]
+    if others:
+        return f"it has the further variant {', '.join(others)}"
+    metadata = flag.get("metadata")
+    if isinstance(metadata, dict) and isinstance(metadata.get("revision"), int):
+        return None
+    if flag.get("state") == "ENABLED" and flag.get("defaultVariant") == "off" and flag.get("targeting") in (None, {}):
+        return None
+    return "it has no metadata.revision, so Gradual has not written it, and it may show the feature to somebody"
 
 
 def lint(document: t.Any) -> t.List[str]:

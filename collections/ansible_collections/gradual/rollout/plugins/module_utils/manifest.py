@@ -2,22 +2,25 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """Check a release manifest and fill in its defaults. Pure: values in, manifest and every mistake out.
 
-Values come from YAML, from `-e key=value` (strings) and from surveys (where blank means absent), so each is read as what
-it can only mean, and everything else is a mistake that says what to write.
+Values come from YAML, from `-e key=value` (strings) and from surveys (where blank means absent, and a list or a mapping
+is the text of one), so each is read as what it can only mean, and everything else is a mistake that says what to write.
 """
 
 from __future__ import annotations
 
 import datetime
 import difflib
+import fnmatch
 import json
 import re
 from typing import Any, Iterable, Mapping
 
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.gradual.rollout.plugins.module_utils.manifest_rules import across, shown
 from ansible_collections.gradual.rollout.plugins.module_utils.manifest_spec import SPEC, Field
 
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+# What Ansible, AWX and Gradual hang on a run.
 KNOWN_PREFIXES = ("ansible_", "awx_", "tower_", "gradual_")
 # Variables of the inventory that messages tell people to write, so they may be written with -e where the inventory does not have them yet.
 SETTINGS = frozenset({"min_in_traffic"})
@@ -64,17 +67,39 @@ def check(values: Mapping[str, Any], groups: Mapping[str, Any] | None = None) ->
     return manifest, mistakes
 
 
-def unknown(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    """A mistake for each extra variable that means nothing to anybody, with what was probably meant."""
-    fields, others = set(SPEC), SETTINGS.union(known)
+FOREIGN = "manifest_foreign_variables"
+
+
+def unknown(names: Iterable[str], known: Iterable[str], foreign: Iterable[str] = ()) -> list[str]:
+    """A mistake for each extra variable that means nothing to anybody, with what was probably meant.
+
+    foreign: patterns of names that are for others (a survey, a workflow, a credential); `*` stands for any text."""
+    fields, others, patterns = set(SPEC), SETTINGS.union({FOREIGN}, known), list(foreign)
     lines = []
     for name in names:
         if name in fields or name in others or name.startswith(KNOWN_PREFIXES):
             continue
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+            continue
         near = difflib.get_close_matches(name, sorted(fields), 1, 0.6) or difflib.get_close_matches(name, sorted(others), 1, 0.8)
         advice = f"write {near[0]}" if near else f"leave it out, or write one of {', '.join(sorted(fields))}"
-        lines.append(f"{name}: no such key in a manifest, and no variable of that name; {advice}")
+        lines.append(
+            f"{name}: no such key in a manifest, and no variable of that name; {advice}; "
+            f"if it is for others, name it in the inventory: {FOREIGN}: [{name}]"
+        )
     return lines
+
+
+def foreign_mistakes(patterns: Any) -> list[str]:
+    """What is wrong with the site's list of foreign variables."""
+    if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
+        return [f"{FOREIGN}: not a list of names, seen {shown(patterns)}; write a list such as [ticket, workflow_*]"]
+    return [
+        f"{FOREIGN}: matches every name, so that no mistake would be found, seen {shown(pattern)}; "
+        "write names, or what they begin with"
+        for pattern in patterns
+        if not re.search(r"[A-Za-z0-9]", pattern)
+    ]
 
 
 def message(mistakes: list[str]) -> str:
@@ -86,6 +111,11 @@ def message(mistakes: list[str]) -> str:
 def blank(value: Any) -> bool:
     """Whether a value stands for none, as a survey gives it."""
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def unanswered(value: Any) -> bool:
+    """Whether a key of the manifest stands for none: a blank answer, or nothing chosen of several, which is []."""
+    return blank(value) or value == []
 
 
 def _sound(manifest: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
@@ -103,7 +133,7 @@ def _mapping(path: str, given: dict[str, Any], fields: Mapping[str, Field], mist
             mistakes.append(f"{_join(path, name)}: no such key, seen {shown(given[name])}; {advice}")
     for name, field in fields.items():
         value, where = given.get(name), _join(path, name)
-        if blank(value):
+        if blank(value) if path else unanswered(value):
             if field.get("required"):
                 example = field.get("example", field["description"])
                 mistakes.append(f"{where}: missing, seen {'nothing' if name not in given else shown(value)}; write {example}")
@@ -138,21 +168,36 @@ def _value(where: str, value: Any, field: Field, mistakes: list[str]) -> Any:
 
 
 def _unpacked(value: Any, kind: type, words: str) -> Any:
-    """A dict or list, also out of the JSON text that -e key=value or a survey makes of it."""
+    """A dict or list, also out of the JSON or YAML text that -e key=value or a survey makes of it."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            read = json.loads(value)
         except (ValueError, RecursionError):
-            raise Mistake(f"not {words}, seen {shown(value)}; write it as YAML, or as JSON after -e") from None
+            read = _yaml(value)
+        try:
+            read = plain(read)
+        except (TypeError, RecursionError):
+            read = None
+        if not isinstance(read, kind):
+            raise Mistake(f"not {words}, seen {shown(value)}; write {words}, as YAML or JSON")
+        return read
     if not isinstance(value, kind):
         raise Mistake(f"not {words}, seen {shown(value)}; write {words}")
     return value
 
 
+def _yaml(text: str) -> Any:
+    """What a YAML text holds; None where it is none."""
+    try:
+        return yaml_load(text)
+    except Exception:  # whatever the loader makes of a text that is no YAML
+        return None
+
+
 def _list(where: str, value: Any, field: Field, mistakes: list[str]) -> list[Any]:
     simple = field["elements"] != "dict"
-    if simple and isinstance(value, str) and not value.lstrip().startswith("["):
-        value = [part.strip() for part in value.split(",")]
+    if simple and isinstance(value, str) and not re.match(r"\s*(\[|-(\s|$))", value):
+        value = [part.strip() for part in re.split(r"[,\n]", value.strip())]
     elif simple and isinstance(value, (int, float)) and not isinstance(value, bool):
         value = [value]
     value = _unpacked(value, list, "a list")

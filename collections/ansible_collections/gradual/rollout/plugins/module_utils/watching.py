@@ -7,12 +7,16 @@ A figure that could not be read is None or left out, and has a sentence in `not_
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+import time
+from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus, PrometheusError
 
 WATCHDOG = "Watchdog"
+FIRING = 'ALERTS{alertstate="firing"}'
+# Seconds between two questions while alerts are waited for; Prometheus evaluates its rules every few seconds.
+CALM_POLL = 2.0
 HEALTH_CHECK = "gradual_health_check_last_run_timestamp_seconds"
 HEADERS = ("content-security-policy", "strict-transport-security", "x-content-type-options", "x-frame-options", "referrer-policy")
 INTERNAL = ("/healthz", "/readyz", "/version", "/metrics")
@@ -58,7 +62,7 @@ def watch(prometheus: Prometheus, dashboard: Mapping[str, Any] | None, now: floa
         "not_measured": missing,
     }
     try:
-        alerts = [(labels.get("alertname", "?"), labels.get("severity")) for labels, _value in prometheus.values('ALERTS{alertstate="firing"}', now)]
+        alerts = [(labels.get("alertname", "?"), labels.get("severity")) for labels, _value in prometheus.values(FIRING, now)]
         firing = sorted({name for name, _severity in alerts})
         result.update(watchdog=WATCHDOG in firing, firing=[name for name in firing if name != WATCHDOG])
         result["critical"] = sorted({name for name, severity in alerts if severity == "critical"})
@@ -76,8 +80,37 @@ def watch(prometheus: Prometheus, dashboard: Mapping[str, Any] | None, now: floa
     return result
 
 
-def alarm(monitoring: Mapping[str, Any], accepted: Sequence[str] = ()) -> str:
-    """Why no rollout should begin just now, or "": a critical alert fires that nobody has accepted, or nobody can tell."""
+def calm(
+    prometheus: Prometheus,
+    accepted: Sequence[str],
+    within: float,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> float:
+    """Wait until no critical alert fires that nobody has accepted, at most `within` seconds; return the seconds.
+
+    An alert fires on for as long as its expression looks back, so one whose cause is gone ends by itself. Pending alerts
+    do not count. A Prometheus that does not answer is asked again.
+    """
+    began = clock()
+    while True:
+        now = clock()
+        try:
+            firing = [labels for labels, _value in prometheus.values(FIRING, now)]
+            if all(labels.get("alertname") in accepted for labels in firing if labels.get("severity") == "critical"):
+                break
+        except PrometheusError:
+            pass
+        if now - began >= within:
+            break
+        sleep(min(CALM_POLL, within - (now - began)))
+    return round(clock() - began, 3)
+
+
+def alarm(monitoring: Mapping[str, Any], accepted: Sequence[str] = (), waited: float = 0) -> str:
+    """Why no rollout should begin just now, or "": a critical alert fires that nobody has accepted, or nobody can tell.
+
+    waited: for how many seconds it was waited for the alerts to end."""
     critical = monitoring.get("critical")
     if critical is None:
         reason = "; ".join(monitoring.get("not_measured") or ["Prometheus was not asked"])
@@ -86,7 +119,8 @@ def alarm(monitoring: Mapping[str, Any], accepted: Sequence[str] = ()) -> str:
     if not loud:
         return ""
     names = ", ".join(f'"{name}"' for name in loud)
-    return (f"A rollout does not begin while something is wrong: {', '.join(loud)} {'fires' if len(loud) == 1 else 'fire'}. See docs/runbooks/{loud[0]}.md. "
+    fires = ("fires" if len(loud) == 1 else "fire") + (f", still after {waited:.0f} s" if waited else "")
+    return (f"A rollout does not begin while something is wrong: {', '.join(loud)} {fires}. See docs/runbooks/{loud[0]}.md. "
             f"Where this release is the cure: -e '{{\"preflight_accepted_alerts\": [{names}]}}'")
 
 

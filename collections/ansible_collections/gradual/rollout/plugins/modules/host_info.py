@@ -115,6 +115,10 @@ flags:
   description: The flag file's content; null when there is none, or none that can be read.
   returned: success
   type: dict
+flags_error:
+  description: What is wrong with a flag file that is there and cannot be used; else null.
+  returned: success
+  type: str
 unit:
   description: The unit's active state, such as V(active) or V(failed); null where there is no systemd.
   returned: success
@@ -126,14 +130,14 @@ unit_load:
 """
 
 import functools
-import json
 import os
 import platform
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import release_store
+from ansible_collections.gradual.rollout.plugins.module_utils import flagfile, release_store
+from ansible_collections.gradual.rollout.plugins.module_utils.flagd import FlagFileError
 from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session, fetch_json
 from ansible_collections.gradual.rollout.plugins.module_utils.service import properties
 
@@ -185,14 +189,13 @@ def release_at(root: str, link: str) -> dict[str, Any] | None:
     return {**release, "admitted": release_store.is_admitted(release)} if release else None
 
 
-def read_json(path: str) -> Any:
-    """A JSON object in a file; None when there is none."""
+def read_flags(path: str) -> tuple[dict[str, Any] | None, str | None]:
+    """The flag file's content, and what is wrong with a file that is there and cannot be used. A blank file is none."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            content = json.load(stream)
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
+        document, text, wrong = flagfile.read(path)
+    except FlagFileError as error:
+        return None, str(error)
+    return document, wrong if text.strip() else None
 
 
 def is_ready(url: str, timeout: float) -> bool:
@@ -208,9 +211,10 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
     """Everything the module returns."""
     application, url, timeout = given["application"], given["url"], given["timeout"]
     root = os.path.abspath(given["root"] or f"/opt/{application}")
-    flags = given["flags"] or f"/etc/gradual/{application}/flags.json"
+    flags_file = given["flags"] or f"/etc/gradual/{application}/flags.json"
+    flags, flags_error = read_flags(flags_file)
     paths = {path: os.path.abspath(path) for path in given["paths"] or [root, "/tmp"]}
-    written = {root: unwritable(root, made=True), os.path.dirname(flags): unwritable(os.path.dirname(flags), made=False)}
+    written = {root: unwritable(root, made=True), os.path.dirname(flags_file): unwritable(os.path.dirname(flags_file), made=False)}
     unit = properties(run, given["unit"] or f"{application}.service")
     running = fetch_json(url.rstrip("/") + "/version", timeout) if url else None
     return {
@@ -225,7 +229,8 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
         "releases": release_store.kept(root),
         "running": running if isinstance(running, dict) else None,
         "ready": is_ready(url, timeout) if url else False,
-        "flags": read_json(flags),
+        "flags": flags,
+        "flags_error": flags_error,
         "unit": unit.get("ActiveState"),
         "unit_load": unit.get("LoadState"),
         "clock": time.time(),

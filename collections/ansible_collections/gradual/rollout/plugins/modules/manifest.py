@@ -14,8 +14,10 @@ description:
     checks them, and fills in the defaults.
   - Fails with one message that names every mistake with its path, the value seen, and what to write instead.
   - An extra variable that is no key of a manifest, and overrides no variable of the inventory, the play or a role, is a mistake too.
-    Names that begin with C(ansible_), C(awx_), C(tower_) or C(gradual_) are let through.
-  - Blank answers of a survey count as absent.
+    Names that begin with C(ansible_), C(awx_), C(tower_) or C(gradual_) are let through, and those that the inventory
+    names in the list C(manifest_foreign_variables), in which V(*) stands for any text.
+  - Blank answers of a survey count as absent, and so does an empty list of choices.
+  - A list or a mapping may be the JSON or YAML text of one.
   - Runs on the controller and contacts no host.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes.info_module]

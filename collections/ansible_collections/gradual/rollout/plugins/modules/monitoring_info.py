@@ -31,6 +31,18 @@ options:
   ca_path:
     description: File with the authorities that the front door's certificate may be signed by.
     type: path
+  calm_within:
+    description:
+      - Wait until no critical alert fires but those in O(accepted), at most this many seconds, and look then.
+      - An alert fires on for as long as its expression looks back, so one whose cause is gone ends by itself.
+      - Pending alerts are not waited for. V(0) does not wait.
+    type: float
+    default: 0
+  accepted:
+    description: Names of critical alerts that are not waited for.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds to wait for one answer.
     type: float
@@ -43,9 +55,18 @@ EXAMPLES = r"""
     dashboard: /etc/gradual/dashboards/rollout.json
     front_door: https://shop.example.com
   register: watched
+
+- name: Wait for alerts that are ending
+  gradual.rollout.monitoring_info:
+    calm_within: 120
+  register: watched
 """
 
 RETURN = r"""
+waited_seconds:
+  description: How long alerts were waited for.
+  type: float
+  returned: success
 monitoring:
   description: The data of the ledger's event C(monitoring.observed).
   type: dict
@@ -110,6 +131,8 @@ ARGUMENTS = {
     "dashboard": {"type": "path"},
     "front_door": {"type": "str"},
     "ca_path": {"type": "path"},
+    "calm_within": {"type": "float", "default": 0},
+    "accepted": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "float", "default": 10},
 }
 
@@ -143,11 +166,15 @@ def run(options: dict[str, Any], now: float) -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    given, waited = module.params, 0.0
     try:
-        seen = run(module.params, time.time())
+        if given["calm_within"] > 0:
+            prometheus = Prometheus(given["prometheus"], given["timeout"])
+            waited = watching.calm(prometheus, given["accepted"], given["calm_within"])
+        seen = run(given, time.time())
     except PrometheusError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, monitoring=seen)
+    module.exit_json(changed=False, monitoring=seen, waited_seconds=waited)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,23 @@ def test_what_was_written_and_could_not_be_seen_is_told_apart_from_what_was_not_
     assert (unwritten["failed"], unwritten["changed"], unwritten["written"]) == (True, False, False)
 
 
+@pytest.mark.parametrize(("content", "flags", "wrong"), [
+    (None, None, None),
+    (" \n", None, None),
+    ("{}", {"flags": {}}, None),
+    ('{"flags": {"theirs": {"state": "DISABLED"}}}', {"flags": {"theirs": {"state": "DISABLED"}}}, None),
+    ('{"flags": {"sea', None, "flags.json: the flag file is not JSON: "),
+    ('{"flags": []}', None, 'flags.json: the flag file has no object "flags" at its top'),
+])
+def test_what_a_host_says_of_its_flag_file(tmp_path: pathlib.Path, content: str | None, flags: Json | None, wrong: str | None) -> None:
+    path = tmp_path / "flags.json"
+    if content is not None:
+        path.write_text(content)
+    seen = run("host_info", application="shop", root=str(tmp_path), flags=str(path))
+    assert seen["flags"] == flags
+    assert wrong in seen["flags_error"] if wrong else seen["flags_error"] is None
+
+
 def test_a_share_nobody_answers_for_is_no_share(tmp_path: pathlib.Path) -> None:
     result = run("feature_share", base_url="http://127.0.0.1:9", flags=["search"], users=30, record=str(tmp_path / "record.json"))
     assert "got no usable answer from http://127.0.0.1:9: share-" in result["msg"]

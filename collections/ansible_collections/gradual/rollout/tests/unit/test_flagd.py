@@ -73,7 +73,7 @@ FOREIGN = {
     "flags": {**OLD["flags"], "banner": {"state": "ENABLED", "variants": {"red": "r", "blue": "b"}, "defaultVariant": "red"}},
     "metadata": {"team": "web"},
 }
-BROKEN = {"flags": {"banner": {"state": "ENABLED", "variants": {"on": True}, "defaultVariant": "of"}}}
+BROKEN = {"flags": {"banner": {"state": "ON", "variants": {"on": True}, "defaultVariant": "on"}}}
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ def test_other_flags_and_metadata_stay() -> None:
     assert FOREIGN["metadata"] == {"team": "web"}
 
 
-def test_a_mistake_of_others_stops_what_shows_a_feature_but_never_what_turns_it_off() -> None:
-    with pytest.raises(flagd.FlagFileError, match="flag banner: defaultVariant is 'of'"):
+def test_a_file_that_would_be_refused_stops_what_shows_a_feature_but_never_what_turns_it_off() -> None:
+    with pytest.raises(flagd.FlagFileError, match="flag banner: state is 'ON'"):
         flagd.plan(BROKEN, [wanted(25)], 9)
     change = flagd.plan(BROKEN, [wanted(0)], 9)
     assert change.changed
-    assert change.warnings == ["flag banner: defaultVariant is 'of'; write one of on"]
+    assert change.warnings == ["flag banner: state is 'ON'; write ENABLED or DISABLED"]
 
 
 def test_flags_are_taken_out() -> None:

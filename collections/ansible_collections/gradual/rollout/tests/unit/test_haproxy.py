@@ -219,7 +219,7 @@ def test_enabling_waits_for_nothing_and_never_lets_users_in_before_a_check() -> 
 
 def test_a_server_that_does_not_come_up_is_told() -> None:
     balancer = Balancer("maintenance", looks_to_up=10_000)
-    with pytest.raises(draining.NotInTime, match=r"application/app1 is not up after 2 s: UP 1/2, its check says L7OK.*curl -i http://10.0.0.11:8080/"):
+    with pytest.raises(draining.NotInTime, match=r"application/app1 is not up after 2 s: UP 1/2, its check says L7OK.*curl -i http://10.0.0.11:8080/readyz "):
         balancer.move("ready", timeout=2)
 
 

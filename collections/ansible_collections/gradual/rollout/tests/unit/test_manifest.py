@@ -86,14 +86,21 @@ def test_checking_again_changes_nothing() -> None:
         ({"stages": [50, 25, 100]}, ["stages: not rising, seen [50, 25, 100]; write [25, 50, 100]"]),
         ({"stages": [25, 25, 100]}, ["stages: not rising, seen [25, 25, 100]; write [25, 100]"]),
         ({"stages": [25, 50]}, ["stages: the last one is not 100, seen [25, 50]; write [25, 50, 100]"]),
-        ({"stages": []}, ["stages: the last one is not 100, seen []; write [100]"]),
+        ({"version": []}, ["version: missing, seen []; write 2.0.0"]),
+        ({"stages": "- 25\n- 50"}, ["stages: the last one is not 100, seen [25, 50]; write [25, 50, 100]"]),
+        ({"stages": "-5"}, ["stages[0]: not a percentage of users, seen -5"]),
+        ({"stages": "25 to 100"}, ["stages[0]: not a whole number"]),
+        ({"bake": "10 minutes"}, ['bake: not a mapping, seen "10 minutes"; write a mapping, as YAML or JSON']),
+        ({"bake": "min: 10: 20"}, ['bake: not a mapping, seen "min: 10: 20"; write a mapping, as YAML or JSON']),
+        ({"features": "flag: search"}, ['features: not a list, seen "flag: search"; write a list, as YAML or JSON']),
+        ({"features": "- &a [*a]"}, ["features"]),
         ({"stages": [0, 100]}, ["stages[0]: not a percentage of users, seen 0; write 1 to 100"]),
         ({"stages": [25, 101]}, ["stages[1]: not a percentage of users, seen 101; write 1 to 100"]),
         ({"stages": [12.5, 100]}, ["stages[0]: not a whole number, seen 12.5; write a whole number"]),
         ({"stages": "25;100"}, ['stages[0]: not a whole number, seen "25;100"; write a whole number']),
         ({"stages": {"a": 1}}, ['stages: not a list, seen {"a": 1}; write a list']),
         ({"features__1__flag": "search"}, ['features[1].flag: twice in the list, seen "search"; write each flag once']),
-        ({"features": ["search"]}, ['features[0]: not a mapping, seen "search"; write it as YAML, or as JSON after -e']),
+        ({"features": ["search"]}, ['features[0]: not a mapping, seen "search"; write a mapping, as YAML or JSON']),
         ({"features__0__smoke__0__flag": "onn"}, ['features[0].smoke[0].flag: not known, seen "onn"; write on']),
         ({"smoke__0__path": "page"}, ['smoke[0].path: not of the right form, seen "page"; write /api/products']),
         ({"smoke__0__status": 99}, ["smoke[0].status: too small, seen 99; write 100 or more"]),
@@ -157,6 +164,15 @@ def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> N
         ({"stages": 100}, "stages", [100]),
         ({"stages": ""}, "stages", [25, 50, 100]),
         ({"stages": None}, "stages", [25, 50, 100]),
+        ({"stages": []}, "stages", [25, 50, 100]),
+        ({"stages": "- 25\n- 50\n- 100\n"}, "stages", [25, 50, 100]),
+        ({"stages": "25\n50\n100\n"}, "stages", [25, 50, 100]),
+        ({"migrations": []}, "migrations", None),
+        ({"canary": []}, "canary", None),
+        ({"approval": []}, "approval", False),
+        ({"gate": []}, "gate", {"alpha": 0.05}),
+        ({"bake": "min: 10\nmax: 20\nlook: 5\nexpiry: 30\n"}, "bake", {"min": 10, "max": 20, "look": 5, "expiry": 30}),
+        ({"features": "- flag: cart\n- {flag: search, smoke: []}"}, "features", [{"flag": "cart", "smoke": []}, {"flag": "search", "smoke": []}]),
         ({"bake": '{"min": "10", "max": 20, "look": 5, "expiry": "30"}'}, "bake", {"min": 10, "max": 20, "look": 5, "expiry": 30}),
         ({"approval": "yes"}, "approval", True),
         ({"approval": ""}, "approval", False),
@@ -221,6 +237,29 @@ def test_extra_variables_that_mean_nothing(extra: list[str], known: list[str], w
     assert len(found) == len(wanted)
     for line, start in zip(found, wanted):
         assert line.startswith(start)
+
+
+@pytest.mark.parametrize(("extra", "foreign", "wanted"), [
+    (["ticket", "workflow_a", "workflow_b"], ["ticket", "workflow_*"], []),
+    (["tickets", "a_workflow_b"], ["ticket", "workflow_*"], ["tickets", "a_workflow_b"]),
+    (["Ticket"], ["ticket"], ["Ticket"]),
+    (["artifacts"], ["artifacts"], []),
+    ([manifest.FOREIGN], [], []),
+])
+def test_the_site_names_variables_that_are_for_others(extra: list[str], foreign: list[str], wanted: list[str]) -> None:
+    found = manifest.unknown(extra, [], foreign)
+    assert [line.partition(":")[0] for line in found] == wanted
+    for name, line in zip(wanted, found):
+        assert line.endswith(f"if it is for others, name it in the inventory: manifest_foreign_variables: [{name}]")
+
+
+@pytest.mark.parametrize(("patterns", "wrong"), [
+    ([], 0), (["ticket", "workflow_*"], 0), ("ticket", 1), ([1], 1), ({"ticket": 1}, 1), (["*"], 1), (["**", "?", "a*"], 2),
+])
+def test_a_list_of_them_that_would_hide_every_mistake_is_refused(patterns: Any, wrong: int) -> None:
+    found = manifest.foreign_mistakes(patterns)
+    assert len(found) == wrong
+    assert all(line.startswith("manifest_foreign_variables: ") for line in found)
 
 
 def test_all_mistakes_come_in_one_message() -> None:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import watching
 from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus, PrometheusError
 
 NOW = 1_700_000_000.0
 SERIES: dict[str, list[dict[str, Any]]] = {
@@ -108,6 +108,50 @@ def test_what_is_not_there_is_not_measured_and_never_zero() -> None:
 def test_no_rollout_begins_while_an_alert_fires_or_nobody_can_tell(critical: list[str] | None, accepted: list[str], wanted: str) -> None:
     said = watching.alarm({"critical": critical, "not_measured": ["nobody answers"]}, accepted)
     assert said == wanted if not wanted else wanted in said
+
+
+def test_an_alarm_says_for_how_long_it_was_waited() -> None:
+    assert "HostDown fires, still after 120 s. See" in watching.alarm({"critical": ["HostDown"]}, [], waited=120.04)
+
+
+class Alerts:
+    """A Prometheus whose alerts are told by the second, and the clock that its reader waits by."""
+
+    def __init__(self, seconds: dict[int, Any]) -> None:
+        self.seconds, self.now, self.asked = seconds, 0.0, 0
+
+    def values(self, expression: str, _now: float) -> list[tuple[dict[str, str], float]]:
+        assert expression == 'ALERTS{alertstate="firing"}', "pending alerts are none"
+        self.asked += 1
+        firing = next(value for second, value in sorted(self.seconds.items(), reverse=True) if second <= self.now)
+        if isinstance(firing, Exception):
+            raise firing
+        return [({"alertname": name, "severity": severity}, 1.0) for name, severity in firing]
+
+    def wait(self, within: float, accepted: list[str]) -> float:
+        def sleep(seconds: float) -> None:
+            self.now += seconds
+
+        return watching.calm(self, accepted, within, lambda: self.now, sleep)  # type: ignore[arg-type]
+
+
+DOWN, FULL = ("HostDown", "critical"), ("DiskFull", "warning")
+
+
+@pytest.mark.parametrize(("seconds", "accepted", "waited", "asked"), [
+    ({0: []}, [], 0, 1),
+    ({0: [FULL]}, [], 0, 1),
+    ({0: [DOWN]}, ["HostDown"], 0, 1),
+    ({0: [DOWN, FULL], 31: [FULL]}, [], 32, 17),
+    ({0: [DOWN, ("FrontDoorDown", "critical")], 10: [DOWN]}, ["HostDown"], 10, 6),
+    ({0: [DOWN], 10: PrometheusError("it restarts"), 20: []}, [], 20, 11),
+    ({0: [DOWN]}, [], 119, 61),
+    ({0: PrometheusError("nobody answers")}, [], 119, 61),
+])
+def test_alerts_that_are_ending_are_waited_for(seconds: dict[int, Any], accepted: list[str], waited: float, asked: int) -> None:
+    alerts = Alerts(seconds)
+    assert alerts.wait(119, accepted) == waited
+    assert alerts.asked == asked
 
 
 def test_without_a_dashboard_that_is_said(url: str) -> None:

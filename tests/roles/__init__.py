@@ -1,0 +1,1 @@
+"""Roles and playbooks on this machine alone: no fleet, no service."""
