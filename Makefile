@@ -10,11 +10,22 @@ export PATH
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-demo: environment ## a new fleet, release 1.0.0, load, then Epic 21 to 100 % of the users (leaves the fleet up)
+demo fleet: export GRADUAL_BEGAN := $(shell date +%s)
+demo: ingredients ## a new fleet, release 1.0.0, load, then Epic 21 to 100 % of the users (leaves the fleet up)
 	@sandbox/demo
 
-fleet: environment ## a fleet that waits for its first release (GRADUAL_FLEET=…, default demo)
+fleet: ingredients ## a fleet that waits for its first release (GRADUAL_FLEET=…, default demo)
 	@sandbox/ready
+
+# What a fleet is made of; the hosts' image is built while the environment is installed.
+ingredients:
+	@[ "$$(id -u)" = 0 ] || ! command -v sudo > /dev/null || sudo true
+	@$(MAKE) --no-print-directory -j2 artifacts image
+artifacts: environment
+	@sandbox/secrets
+	@.venv/bin/python examples/storefront/build
+image:
+	@sandbox/fleet image
 
 environment: ## .venv with exactly what requirements/lock.txt names
 	@requirements/install .venv $(PYTHON)
@@ -68,6 +79,9 @@ stories: environment
 fleet-test: test-fleet ## every story on a fleet of its own (test), by Molecule and ansible-runner
 	@$(MAKE) --no-print-directory stories
 
+machine-test: environment ## the README's first command on a machine of its own where nothing was ever installed; about four minutes
+	$(PYTEST) tests/machine
+
 bench-gates: environment ## Argo, Flagger, Kayenta and ours on the same simulated ramps: docs/bench-gates.md (BENCH="--quick --out FOLDER": a tenth, elsewhere)
 	@PYTHONPATH=collections:. python -m tests.bench.gates $(BENCH)
 
@@ -104,4 +118,4 @@ clean: ## remove all that was made: fleets demo and test, images, environments, 
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet environment packages test test-fleet stories lint unit beside second-environment rules-test database-test storefront-test fleet-test bench-gates bench-locks bench-backup bench-look bench-faults replay check-report lock clean
+.PHONY: help demo fleet ingredients artifacts image environment packages test test-fleet stories lint unit beside second-environment rules-test database-test storefront-test fleet-test machine-test bench-gates bench-locks bench-backup bench-look bench-faults replay check-report lock clean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -65,13 +66,15 @@ def programs() -> Iterator[Path]:
 def machine(programs: Path) -> Machine:
     """Run sandbox/fleet on a machine that has python3, env, sh and what lies in `programs`, and nothing else; user: who runs it."""
 
-    def call(*arguments: str, user: int | None = None) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str, user: int | None = None, netavark: bool = False) -> subprocess.CompletedProcess[str]:
         folder = programs
         for program in ("python3", "env", "sh"):
             (folder / program).symlink_to(f"/usr/bin/{program}")
-        text = (HOME / "sandbox/fleet").read_text().replace(":/usr/sbin:/sbin", "").replace("/usr/lib/podman/netavark", "/nowhere/netavark")
-        (folder / "fleet").write_text(text)
-        return subprocess.run(["/usr/bin/python3", folder / "fleet", *arguments], env={"PATH": str(folder)}, user=user,
+        text = (HOME / "sandbox/fleet").read_text().replace(":/usr/sbin:/sbin", "")
+        text = text.replace("/usr/lib/podman/netavark", "/bin/sh" if netavark else "/nowhere/netavark")
+        shutil.copytree(HOME / "sandbox/image", folder / "sandbox/image")
+        (folder / "sandbox/fleet").write_text(text)
+        return subprocess.run(["/usr/bin/python3", folder / "sandbox/fleet", *arguments], env={"PATH": str(folder)}, user=user,
                               capture_output=True, text=True, check=False)
 
     return call
@@ -97,7 +100,7 @@ def test_without_podman_a_verb_that_cannot_do_its_work_fails_with_one_line(machi
     if os.geteuid() != 0:
         wanted = "fleet: containers that boot systemd need root: run as root, or install sudo"
     elif verb[0] in ("up", "image"):
-        wanted = ("fleet: missing here: podman runc netavark iptables iproute2 procps openssh-client debootstrap (Debian's package names); "
+        wanted = ("fleet: missing here: podman runc netavark iptables iproute2 openssh-client debootstrap (Debian's package names); "
                   "install them and run this again")
     else:
         wanted = "fleet: podman is not installed, so there is no fleet: `sandbox/fleet up` installs it and makes one"
@@ -111,6 +114,16 @@ def test_without_root_and_sudo_every_verb_fails_with_one_line(machine: Machine, 
     assert refused.stderr.splitlines() == ["fleet: containers that boot systemd need root: run as root, or install sudo"]
 
 
+@pytest.mark.parametrize("verb", [*WORKING, *REMOVING], ids=lambda verb: verb[0])
+def test_where_sudo_refuses_every_verb_fails_with_its_reason(machine: Machine, programs: Path, verb: tuple[str, ...]) -> None:
+    (programs / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+    (programs / "sudo").chmod(0o755)
+    refused = machine(*verb, user=NOBODY if os.geteuid() == 0 else None)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        "fleet: containers that boot systemd need root, and sudo refuses it (sudo: a password is required): run as root, or as a user who may use sudo"]
+
+
 @pytest.mark.parametrize("verb", REMOVING, ids=lambda verb: verb[0])
 def test_without_podman_there_is_nothing_to_remove(machine: Machine, verb: tuple[str, ...]) -> None:
     if os.geteuid() != 0:
@@ -122,6 +135,26 @@ def test_without_podman_there_is_nothing_to_remove(machine: Machine, verb: tuple
 @pytest.mark.parametrize("verb", TELLING, ids=lambda verb: verb[0])
 def test_a_verb_that_only_tells_needs_no_podman(machine: Machine, verb: tuple[str, ...]) -> None:
     assert machine(*verb).returncode == 0
+
+
+# A podman that cannot say anything, as when its storage is locked or broken.
+BROKEN = """#!/bin/sh
+echo 'Error: storage is broken' >&2
+exit 125
+"""
+
+
+@pytest.mark.parametrize("verb", [*WORKING, *REMOVING], ids=lambda verb: verb[0])
+def test_what_podman_cannot_say_is_no_answer(machine: Machine, programs: Path, verb: tuple[str, ...]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("podman is called by root")
+    for program, text in {"podman": BROKEN, **dict.fromkeys(("runc", "iptables", "ip", "ssh-keygen", "debootstrap"), "#!/bin/sh\n")}.items():
+        (programs / program).write_text(text)
+        (programs / program).chmod(0o755)
+    refused = machine(*verb, netavark=True)
+    assert refused.returncode == 1
+    (line,) = refused.stderr.splitlines()
+    assert "storage is broken" in line
 
 
 # A podman that knows no container, no network and no image.

@@ -3,6 +3,9 @@
 
 The file is put in place by rename, so that a scrape never reads half of it. It is written whatever was found: a failed
 check is a value of 0. A check that did not run leaves an old time in it, and that is what HealthCheckStale looks at.
+
+A site that waits for its first release has nothing to check: as long as no check has ever passed, none is reported as failed,
+and gradual_health_check_release_seen says 0. The first check that passes ends that for good; the file itself remembers it.
 """
 from __future__ import annotations
 
@@ -21,6 +24,10 @@ from typing import Any
 
 # Counted apart from the requests of users.
 OWN = {"X-Gradual-Probe": "1"}
+
+
+PASSED = "gradual_health_check_passed"
+SEEN = "gradual_health_check_release_seen"
 
 
 @dataclass(frozen=True)
@@ -64,13 +71,21 @@ def check(settings: dict[str, Any]) -> list[Result]:
     return results
 
 
-def exposition(results: list[Result], now: float) -> str:
-    """The results in Prometheus' text format."""
+def release_seen(results: list[Result], before: str) -> bool:
+    """Whether there is, or ever was, something to check; before: what the last run wrote."""
+    return any(not result.reason for result in results) or f"\n{SEEN} 1\n" in before or f"\n{PASSED}{{" in before
+
+
+def exposition(results: list[Result], now: float, seen: bool = True) -> str:
+    """The results in Prometheus' text format; without a release there are none."""
+    results = results if seen else []
+
     def labels(result: Result) -> str:
         return "{" + ",".join(f'{key}="{escape(value)}"' for key, value in (("target", result.target), ("check", result.check))) + "}"
 
-    text = ["# HELP gradual_health_check_passed Whether the check passed when it last ran.", "# TYPE gradual_health_check_passed gauge"]
-    text += [f"gradual_health_check_passed{labels(result)} {int(not result.reason)}" for result in results]
+    text = [f"# HELP {SEEN} Whether any check has ever passed; 0 on a site that waits for its first release.", f"# TYPE {SEEN} gauge", f"{SEEN} {int(seen)}"]
+    text += [f"# HELP {PASSED} Whether the check passed when it last ran.", f"# TYPE {PASSED} gauge"]
+    text += [f"{PASSED}{labels(result)} {int(not result.reason)}" for result in results]
     text += ["# HELP gradual_health_check_seconds How long the answer took.", "# TYPE gradual_health_check_seconds gauge"]
     text += [f"gradual_health_check_seconds{labels(result)} {result.seconds:.6f}" for result in results]
     text += ["# HELP gradual_health_check_last_run_timestamp_seconds When the check last ran to its end.",
@@ -89,11 +104,18 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     results = check(json.loads(options.settings.read_text(encoding="utf-8")))
+    try:
+        before = options.output.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        before = ""
+    seen = release_seen(results, before)
     beside = options.output.with_suffix(".new")
-    beside.write_text(exposition(results, time.time()), encoding="utf-8")
+    beside.write_text(exposition(results, time.time(), seen), encoding="utf-8")
     os.chmod(beside, 0o644)
     beside.replace(options.output)
-    for result in results:
+    if not seen:
+        print("no release has been seen here yet, so there is nothing to check", file=sys.stderr)
+    for result in results if seen else []:
         print(f"{result.target} {result.check}: {result.reason or 'good'} ({result.seconds * 1000:.0f} ms)", file=sys.stderr)
 
 
