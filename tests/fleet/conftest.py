@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -34,6 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item, name in groups.items():
         item.add_marker(pytest.mark.xdist_group(name))
     items.sort(key=lambda item: (names.count(groups[item]) == 1, names.index(groups[item]), item.path.name != "test_stories.py"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Where two fleets play, a group that is not kept together would be told by nothing else than tests that fail now and then."""
+    if session.config.getoption("dist", "no") == "loadgroup" and "PYTEST_XDIST_WORKER" in os.environ:
+        lost = [item.nodeid for item in session.items if not item.nodeid.endswith("@" + group(item))]
+        if lost:
+            raise pytest.UsageError(f"pytest-xdist does not keep the groups together: {lost[0]} is not marked as one of {group(session.items[0])}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
