@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
@@ -37,12 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (names.count(groups[item]) == 1, names.index(groups[item]), item.path.name != "test_stories.py"))
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Where two fleets play, a group that is not kept together would be told by nothing else than tests that fail now and then."""
-    if session.config.getoption("dist", "no") == "loadgroup" and "PYTEST_XDIST_WORKER" in os.environ:
-        lost = [item.nodeid for item in session.items if not item.nodeid.endswith("@" + group(item))]
-        if lost:
-            raise pytest.UsageError(f"pytest-xdist does not keep the groups together: {lost[0]} is not marked as one of {group(session.items[0])}")
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Two fleets that share a group would be told by nothing else than tests that fail now and then."""
+    if getattr(item.config.option, "loadgroup", False) and not item.nodeid.endswith(f"@{group(item)}"):
+        pytest.fail(f"pytest-xdist does not keep the group {group(item)} together: requirements.in says which pytest it knows", pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
