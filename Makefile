@@ -23,7 +23,7 @@ environment: ## .venv with exactly what requirements/lock.txt names
 FLEETS := test test2
 LAYERS := lint second-environment storefront-test rules-test
 # However a run ends, its fleets go with it.
-with-fleets = trap 'for fleet in $(FLEETS); do sandbox/fleet down --fleet $$fleet; done' EXIT; $(1)
+with-fleets = trap 'for fleet in $(FLEETS); do said=$$(sandbox/fleet down --fleet $$fleet 2>&1) || echo "$$said" >&2; done' EXIT; $(1)
 QUIETLY := $(MAKE) --no-print-directory --output-sync=target
 
 # The stories wait most of their time; what needs no fleet and takes long goes beside them, and gives way to them.
