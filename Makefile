@@ -30,18 +30,23 @@ image:
 environment: ## .venv with exactly what requirements/lock.txt names
 	@requirements/install .venv $(PYTHON)
 
+# The stories are played on these fleets side by side (sandbox/fleet knows their names).
+FLEETS := test test2
 LAYERS := lint second-environment storefront-test rules-test
+# However a run ends, its fleets go with it.
+with-fleets = trap 'for fleet in $(FLEETS); do said=$$(sandbox/fleet down --fleet $$fleet 2>&1) || echo "$$said" >&2; done' EXIT; $(1)
+QUIETLY := $(MAKE) --no-print-directory --output-sync=target
+
 # The stories wait most of their time; what needs no fleet and takes long goes beside them, and gives way to them.
 test: environment packages ## every test
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-fleet $(LAYERS) || { sandbox/fleet down --fleet test; exit 1; }
-	@$(MAKE) --no-print-directory -j2 --output-sync=target beside stories
+	@$(call with-fleets,$(QUIETLY) -j3 $(FLEETS:%=ready-%) $(LAYERS) && $(QUIETLY) -j2 --keep-going beside stories)
 
 # The stories play on the other ansible-core too where it is.
 second-environment: environment
 	@other=$$(requirements/other-python $(PYTHON)); [ -z "$$other" ] || requirements/install .venv-3.12 "$$other"
 
 beside:
-	@nice -n 10 $(MAKE) --no-print-directory unit database-test
+	@nice -n 10 $(MAKE) --no-print-directory --keep-going unit database-test
 
 packages:
 	@sandbox/packages haproxy postgresql-15 pgbackrest pgbouncer sqitch libdbd-pg-perl prometheus prometheus-alertmanager
@@ -69,15 +74,14 @@ database-test: environment packages ## backups and migrations on a PostgreSQL of
 storefront-test: environment packages ## the reference application on a PostgreSQL of the tests' own
 	$(PYTEST) examples/storefront/tests
 
-test-fleet stories: export GRADUAL_FLEET := test
-test-fleet: environment
-	@sandbox/ready --fresh
+$(FLEETS:%=ready-%): ready-%: environment
+	@GRADUAL_FLEET=$* sandbox/ready --fresh
 
 stories: environment
-	$(PYTEST) tests/fleet tests/runner; result=$$?; sandbox/fleet down; exit $$result
+	GRADUAL_FLEETS="$(FLEETS)" $(PYTEST) -n $(words $(FLEETS)) --dist loadgroup --no-loadscope-reorder --max-worker-restart 0 tests/fleet tests/runner
 
-fleet-test: test-fleet ## every story on a fleet of its own (test), by Molecule and ansible-runner
-	@$(MAKE) --no-print-directory stories
+fleet-test: environment ## every story on fleets of its own (test and test2, side by side), by Molecule and ansible-runner
+	@$(call with-fleets,$(QUIETLY) -j2 $(FLEETS:%=ready-%) && $(QUIETLY) stories)
 
 machine-test: environment ## the README's first command on a machine of its own where nothing was ever installed; about four minutes
 	$(PYTEST) tests/machine
@@ -111,11 +115,11 @@ lock: environment ## resolve requirements.in again
 	cd requirements && ../.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-emit-index-url --no-header --quiet --upgrade --output-file lock.txt requirements.in
 
-clean: ## remove all that was made: fleets demo and test, images, environments, state
-	@for fleet in demo test; do sandbox/fleet down --fleet $$fleet || true; done
+clean: ## remove all that was made: fleets of the demo and of the tests, images, environments, state
+	@for fleet in demo $(FLEETS); do sandbox/fleet down --fleet $$fleet || true; done
 	@sandbox/fleet remove-images
 	rm -rf .venv .venv-3.12 .sandbox .gradual .cache .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet ingredients artifacts image environment packages test test-fleet stories lint unit beside second-environment rules-test database-test storefront-test fleet-test machine-test bench-gates bench-locks bench-backup bench-look bench-faults replay check-report lock clean
+.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint unit beside second-environment rules-test database-test storefront-test fleet-test machine-test bench-gates bench-locks bench-backup bench-look bench-faults replay check-report lock clean

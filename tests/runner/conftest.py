@@ -1,4 +1,4 @@
-"""One playbook at a time through ansible-runner on the fleet `test`, as AWX would run it."""
+"""One playbook at a time through ansible-runner on a fleet of the tests, as AWX would run it."""
 
 from tests.support.fixtures import baseline, finished, run
 

@@ -13,7 +13,7 @@ from . import fleet, prepare
 from .seen import COLOURS
 from .story import Play
 
-RUNS = fleet.HOME / ".gradual" / "runs"
+RUNS = fleet.HOME / ".gradual" / "runs" / fleet.NAME
 
 
 class Ran:

@@ -14,12 +14,26 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 HOME = Path(__file__).resolve().parents[2]
-NAME = os.environ.get("GRADUAL_FLEET") or "test"
+
+
+def chosen(environment: Mapping[str, str]) -> str:
+    """The fleet under test: $GRADUAL_FLEET, or test; of pytest's workers (-n), each has one of $GRADUAL_FLEETS for itself."""
+    worker = environment.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return environment.get("GRADUAL_FLEET") or "test"
+    names, number = environment.get("GRADUAL_FLEETS", "").split(), int(worker.removeprefix("gw"))
+    if number >= len(names):
+        raise RuntimeError(f"GRADUAL_FLEETS names {len(names)} fleets, and worker {number + 1} needs one for itself: "
+                           'GRADUAL_FLEETS="test test2" pytest -n 2 …')
+    return names[number]
+
+
+NAME = chosen(os.environ)
 APPLICATION = "storefront"
 HOSTS = ["app1", "app2", "app3"]
 FLAGS = ["express-checkout", "recommendations", "search"]
