@@ -99,6 +99,10 @@ unit:
   description: The unit's active state, such as V(active) or V(failed); null where there is no systemd.
   returned: success
   type: str
+job:
+  description: Number of the job that systemd still has to do for the unit, such as a restart; null when there is none.
+  returned: success
+  type: str
 """
 
 import functools
@@ -111,7 +115,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils import release_store
 from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session, fetch_json
-from ansible_collections.gradual.rollout.plugins.module_utils.service import active_state
+from ansible_collections.gradual.rollout.plugins.module_utils.service import properties
 
 ARGUMENTS: dict[str, Any] = {
     "application": {"type": "str", "required": True},
@@ -156,6 +160,8 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
     application, url, timeout = given["application"], given["url"], given["timeout"]
     root = given["root"] or f"/opt/{application}"
     running = fetch_json(url.rstrip("/") + "/version", timeout) if url else None
+    # Asked after the process, so that a restart which began meanwhile is seen.
+    unit = properties(run, given["unit"] or f"{application}.service")
     return {
         "python": platform.python_version(),
         "free_bytes": {path: free_bytes(os.path.abspath(path)) for path in given["paths"] or [root, "/tmp"]},
@@ -165,7 +171,8 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
         "running": running if isinstance(running, dict) else None,
         "ready": is_ready(url, timeout) if url else False,
         "flags": read_json(given["flags"] or f"/etc/gradual/{application}/flags.json"),
-        "unit": active_state(run, given["unit"] or f"{application}.service"),
+        "unit": unit.get("ActiveState"),
+        "job": unit.get("Job") or None,
         "clock": time.time(),
     }
 
