@@ -34,7 +34,7 @@ BEFORE: dict[str, tuple[list[lease.Event], str] | None] = {
     "nothing": None,
     "completed": (COMPLETED, "completed"),
     "returned": (RETURNED, "returned"),
-    "open": ([COMPLETED[0]], ""),
+    "open": (COMPLETED[:1], ""),
 }
 
 OPENING = {

@@ -94,7 +94,7 @@ def takes(document: t.Any) -> bool:
 
 def answers(document: Json, name: str) -> list[t.Any]:
     """What each user gets of a flag: value and variant, or the error."""
-    core, found = FlagdCore(), []
+    core, found = FlagdCore(), list[t.Any]()
     core.set_flags(json.dumps(document))
     resolve = core.resolve_boolean_value if "on" in document["flags"][name]["variants"] else core.resolve_string_value
     for user in USERS:
@@ -199,7 +199,7 @@ REVISION = {"metadata": {"revision": 7}}
     ],
 )
 def test_a_feature_does_not_take_the_name_of_somebody_elses_flag(definition: Json, message: str | None) -> None:
-    hosts = {"app1": {"flags": {"flags": {"search": definition, "theirs": colour()}}}, "app2": {"flags": None}}
+    hosts: dict[str, Json] = {"app1": {"flags": {"flags": {"search": definition, "theirs": colour()}}}, "app2": {"flags": None}}
     found = flaglint.flag_problems(hosts, {"features": [{"flag": "search"}, {"flag": "cart"}]}, "/etc/flags.json")
     assert len(found) == (message is not None)
     if message:
@@ -207,7 +207,7 @@ def test_a_feature_does_not_take_the_name_of_somebody_elses_flag(definition: Jso
 
 
 def test_a_file_that_cannot_be_read_is_told() -> None:
-    hosts = {
+    hosts: dict[str, Json] = {
         "app2": {"flags": None, "flags_error": "/etc/flags.json: the flag file is not JSON: line 1"},
         "app1": {"flags": None, "flags_error": None},
     }
