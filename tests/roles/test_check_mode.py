@@ -23,8 +23,8 @@ OLD: dict[str, Any] = {
 }
 NEW = {**OLD, "version": "2.0.0", "artifact": {"url": "http://x/2", "sha256": "2" * 64}}
 FAILED = ("step.failed", {"step": "release", "host": "app1", "task": "Start", "error": "it does not start"})
-COMPLETED = [("step.finished", {"step": step}) for step in ("backup", "migrate", "release", "ramp", "verify")]
-RETURNED = [
+COMPLETED: list[lease.Event] = [("step.finished", {"step": step}) for step in ("backup", "migrate", "release", "ramp", "verify")]
+RETURNED: list[lease.Event] = [
     FAILED,
     ("step.started", {"step": "rollback"}),
     ("return.finished", {"left": [], "reasons": [], "hosts_kept": False}),
