@@ -49,7 +49,7 @@ beside:
 	@nice -n 10 $(MAKE) --no-print-directory --keep-going unit database-test
 
 packages:
-	@sandbox/packages haproxy postgresql-15 pgbackrest pgbouncer sqitch libdbd-pg-perl prometheus prometheus-alertmanager
+	@sandbox/packages openssl procps haproxy postgresql-15 pgbackrest pgbouncer sqitch libdbd-pg-perl prometheus prometheus-alertmanager
 
 lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull
 	ruff check .
