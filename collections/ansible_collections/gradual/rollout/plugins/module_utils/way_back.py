@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 Release = dict[str, Any]
+# Of a host that goes back to having no release; it has no digest.
+NOTHING = {"version": "no release"}
 NAME_IT = "name the release by its version: -e rollback_to=VERSION"
 
 
@@ -20,13 +22,26 @@ def ways_back(hosts: Mapping[str, Mapping[str, Any]], to: str = "") -> dict[str,
 
     hosts: results of host_info; that of a host that is out of reach has no `releases`, and it has no way.
     to: a version that lies on every host. Without it: where all hosts are switched to one release, each goes to its `previous`; where only
-    some were switched, those go to what the others have never left, and it is what they themselves name as `previous`.
+    some were switched, those go to what the others have never left, and it is what they themselves name as `previous`. A host on which users
+    never had a release goes to NOTHING.
     """
     seen = {name: host for name, host in hosts.items() if "releases" in host}
     if not seen:
         raise NoWayBack("no application host can be reached, so nothing can be brought back")
     if to:
         return {name: _named(name, host, to) for name, host in seen.items()}
+    never = {name: dict(NOTHING) for name, host in seen.items() if _had_nothing(host)}
+    seen = {name: host for name, host in seen.items() if name not in never}
+    return {**never, **(_switched_back(seen) if seen else {})}
+
+
+def _had_nothing(host: Mapping[str, Any]) -> bool:
+    """Whether users never had a release on this host: what it is switched to was never admitted, and it names no `previous`."""
+    current = host.get("current")
+    return not host.get("previous") and (not current or not current.get("admitted", True))
+
+
+def _switched_back(seen: Mapping[str, Mapping[str, Any]]) -> dict[str, Release]:
     current = {name: _release(host, "current") for name, host in seen.items()}
     previous = {name: _release(host, "previous") for name, host in seen.items()}
     running = _by_digest(current)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.way_back import NoWayBack, ways_back
+from ansible_collections.gradual.rollout.plugins.module_utils.way_back import NOTHING, NoWayBack, ways_back
 
 
 def release(version: str) -> dict[str, Any]:
@@ -59,3 +59,15 @@ def test_two_builds_of_one_version_are_told_apart() -> None:
     double["releases"].append({**release("1.0"), "digest": "other"})
     with pytest.raises(NoWayBack, match=r"2 releases of version 1\.0 lie there"):
         ways_back({"app1": double}, "1.0")
+
+
+def test_a_host_on_which_users_never_had_a_release_goes_back_to_none() -> None:
+    empty, first = host(None, None), host("2.0", None)
+    first["current"]["admitted"] = False
+    assert ways_back({"app1": first, "app2": empty}) == {"app1": NOTHING, "app2": NOTHING}
+    switched = host("2.0", "1.0")
+    switched["current"]["admitted"] = True
+    assert ways_back({"app1": switched, "app2": first, "app3": empty}) == {"app1": release("1.0"), "app2": NOTHING, "app3": NOTHING}
+    first["current"]["admitted"] = True
+    with pytest.raises(NoWayBack, match="app1: no release is known to have run before"):
+        ways_back({"app1": first, "app2": empty})
