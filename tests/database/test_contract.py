@@ -117,8 +117,8 @@ class Fleet:
         here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         hosts = {name: {**here, "host_address": address, "rollout_application_url": urls[name]}
                  for name, address in (("app1", "127.0.0.1"), ("app2", "127.0.0.2"))}
-        groups = {"application": {"hosts": hosts}, "database": {"hosts": {"db1": here}}, "monitoring": {"hosts": {"mon1": here}}, "balancer": {"hosts": {"lb1": here}},
-                  "database_primary": {"hosts": {"db1": None}}, "ledger": {"hosts": {"mon1": None}}}
+        groups = {"application": {"hosts": hosts}, "database": {"hosts": {"db1": here}}, "monitoring": {"hosts": {"mon1": here}},
+                  "balancer": {"hosts": {"lb1": here}}, "database_primary": {"hosts": {"db1": None}}, "ledger": {"hosts": {"mon1": None}}}
         (self.folder / "hosts.yml").write_text(yaml.safe_dump(groups))
 
 

@@ -41,5 +41,16 @@ def out_of_traffic(rollout: t.Mapping[str, t.Any], balancers: Balancers, applica
     return told
 
 
+def strangers(balancers: Balancers, application: t.Sequence[str]) -> t.List[str]:
+    """The servers that get users and are no host of the inventory, a sentence each: a rollout would leave them as they are."""
+    return [
+        f"{balancer}: it sends users to {server['name']}, which is not in the inventory's group application, so its users would keep the release that it has; "
+        "write it into that group, or take it out of the balancer: ansible-playbook playbooks/provision.yml --limit balancer"
+        for balancer, servers in sorted(balancers.items())
+        for server in servers
+        if server["state"] == "ready" and server["name"] not in application
+    ]
+
+
 def _told(server: t.Mapping[str, t.Any]) -> str:
     return f"{server['name']} ({server['status']}" + (f", its check says {server['check']})" if server.get("check") not in ("", "none", None) else ")")

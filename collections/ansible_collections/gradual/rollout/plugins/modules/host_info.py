@@ -127,6 +127,10 @@ unit_load:
   description: Whether systemd has the unit, such as V(loaded), V(not-found) or V(masked); null where there is no systemd.
   returned: success
   type: str
+job:
+  description: Number of the job that systemd still has to do for the unit, such as a restart; null when there is none.
+  returned: success
+  type: str
 """
 
 import functools
@@ -215,8 +219,9 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
     flags, flags_error = read_flags(flags_file)
     paths = {path: os.path.abspath(path) for path in given["paths"] or [root, "/tmp"]}
     written = {root: unwritable(root, made=True), os.path.dirname(flags_file): unwritable(os.path.dirname(flags_file), made=False)}
-    unit = properties(run, given["unit"] or f"{application}.service")
     running = fetch_json(url.rstrip("/") + "/version", timeout) if url else None
+    # Asked after the process, so that a restart which began meanwhile is seen.
+    unit = properties(run, given["unit"] or f"{application}.service")
     return {
         "python": platform.python_version(),
         "free_bytes": {path: free_bytes(full) for path, full in paths.items()},
@@ -233,6 +238,7 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
         "flags_error": flags_error,
         "unit": unit.get("ActiveState"),
         "unit_load": unit.get("LoadState"),
+        "job": unit.get("Job") or None,
         "clock": time.time(),
     }
 

@@ -22,8 +22,7 @@ def test_a_primary_that_takes_writes_alone_is_no_problem(found: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ({"db1": STREAMS, "db2": WRITES}, "db1: it is in the inventory's group database_primary, and it is a standby (pg_is_in_recovery() is true); "
-         "db2 takes writes: write db2 into that group"),
+        ({"db1": STREAMS, "db2": WRITES}, "group database_primary, and it is a standby (pg_is_in_recovery() is true); db2 takes writes: write db2 into that"),
         ({"db1": STREAMS}, "no host of the group database was seen to take writes: write the one that does into both groups, or promote this one"),
         ({"db1": STREAMS, "db2": SILENT}, "no host of the group database was seen to take writes"),
         ({"db1": SILENT, "db2": WRITES}, "cannot be asked whether it takes writes: connection refused; mend that, or write the host that takes writes"),

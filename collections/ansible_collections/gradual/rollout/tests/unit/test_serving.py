@@ -68,3 +68,10 @@ def test_a_host_that_was_switched_must_be_in_traffic_wherever_it_was_before() ->
     down = {"lb1": servers(app3="DOWN")}
     assert serving.out_of_traffic(rollout(), down, HOSTS)["wrong"] == []
     assert serving.out_of_traffic(rollout(app3={"now": "released"}), down, HOSTS)["wrong"] == ["lb1 sends no users to app3 (DOWN, its check says L7STS/503)"]
+
+
+def test_a_server_with_users_that_the_inventory_does_not_know_is_named() -> None:
+    servers = [{"name": name, "state": state} for name, state in (("app1", "ready"), ("app2", "ready"), ("app3", "maintenance"), ("app4", "down"))]
+    (told,) = serving.strangers({"lb1": servers}, ["app1"])
+    assert told.startswith("lb1: it sends users to app2, which is not in the inventory's group application")
+    assert serving.strangers({"lb1": servers, "lb2": []}, ["app1", "app2"]) == []
