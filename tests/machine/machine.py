@@ -21,7 +21,7 @@ HOME = Path(__file__).resolve().parents[2]
 RECIPE = HOME / "tests" / "machine" / "Containerfile"
 SUDO = [] if os.geteuid() == 0 else ["sudo"]
 PODMAN = [*SUDO, "env", f"CONTAINERS_CONF={HOME / 'sandbox' / 'containers.conf'}", "podman"]
-USER = "operator"
+USER = "deployer"
 # What this machine's network asks of the clients of packages: no machine's own business.
 CLIENTS = ("etc/pip.conf", "etc/resolv.conf", "etc/hosts", "etc/ssl/certs", "usr/local/share/ca-certificates")
 VARIABLES = ("PIP_CERT", "PIP_DEFAULT_TIMEOUT", "PIP_FIND_LINKS", "PIP_INDEX_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
@@ -135,16 +135,19 @@ def machine() -> Iterator[Machine]:
                 call("rm", "-rf", "--one-file-system", root / path)
                 call("mkdir", "-p", (root / path).parent)
                 call("cp", "-aL", f"/{path}", root / path)
+        call("tee", "-a", root / "etc/hosts", data=b"\n127.0.1.1 new-machine\n")
         if os.environ.get("GRADUAL_MACHINE_IMAGES") != "build":
             call("mkdir", "-p", root / "etc/containers")
             call("tee", root / "etc/containers/storage.conf", data=STORAGE.encode())
         with network(f"gm{os.getpid()}"):
             store = call(*podman, "info", "--format", "{{.Store.GraphRoot}}")
-            booted = subprocess.Popen([*SUDO, HOME / "tests/machine/boot", root, f"gm{os.getpid()}", store], stdin=subprocess.DEVNULL)
+            booted = subprocess.Popen([*SUDO, HOME / "tests/machine/boot", root, f"gm{os.getpid()}", store],
+                                      stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
             until = time.monotonic() + 30
             while not (root / "machine.pid").exists() or not (text := call("cat", root / "machine.pid")):
                 if booted.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError("the new machine did not start: see above")
+                    booted.kill()
+                    raise RuntimeError(f"the new machine did not start: {booted.communicate()[1].decode(errors='replace')}")
                 time.sleep(0.1)
             pid = int(text)
             try:
@@ -152,7 +155,7 @@ def machine() -> Iterator[Machine]:
             finally:
                 call("kill", "-KILL", str(pid), check=False)
                 with suppress(subprocess.TimeoutExpired):
-                    booted.wait(30)
+                    booted.communicate(timeout=30)
     finally:
         call(*podman, "rm", "--force", container, check=False)
         for _try in range(5):

@@ -34,7 +34,7 @@ def test_a_user_with_sudo_brings_a_provisioned_fleet_up(machine: Machine) -> Non
     assert [line.split()[-1] for line in status] == ["running"] * 6
     ask = "import urllib.request as u; print(u.urlopen('http://10.89.21.30:9090/-/ready', timeout=20).read().decode())"
     assert "Ready" in machine.run(f'python3 -c "{ask}"', user=USER, log=LOG).stdout
-    kept = machine.run(r"cd gradual && find . ! -user operator -printf '%u %p\n' | head", user=USER, log=LOG).stdout
+    kept = machine.run(r"cd gradual && find . ! -user deployer -printf '%u %p\n' | head", user=USER, log=LOG).stdout
     assert kept == "", "the user cannot remove what belongs to another one"
 
 
