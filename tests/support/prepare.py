@@ -74,7 +74,8 @@ def to(begins: str, deploy: Deploy, directory: Path) -> None:
     if begins == "2.0.0" and finished():
         return
     if untouched() or not restored():
-        up()
+        if not untouched():
+            without_release()
         wait_for_monitoring()
         deploy(FIRST)
         fleet.fleet("save", SLOT)
