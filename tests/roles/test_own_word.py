@@ -40,7 +40,7 @@ class Host:
         host = self
 
         class Version(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 said = {"application": "shop", "release": host.answers["version"], "digest": host.answers["digest"]}
                 self.send_response(200)
                 self.end_headers()
