@@ -182,3 +182,8 @@ def test_a_host_that_does_not_exist_is_named() -> None:
     refused = fleet("up", "--hosts", "app1,app9", "--fleet", "dev6")
     assert refused.returncode == 1
     assert refused.stderr.splitlines() == ["fleet: --hosts names 'app9', which is no host of the sandbox: write some of lb1,app1,app2,app3,db1,mon1,db2"]
+
+
+def test_an_option_that_ready_does_not_know_is_refused_before_anything_is_made() -> None:
+    refused = subprocess.run([HOME / "sandbox/ready", "--help"], cwd=HOME, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", "ready: got '--help', expected --fresh, --warm or nothing\n")
