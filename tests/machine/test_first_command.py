@@ -12,7 +12,7 @@ from tests.machine.machine import HOME, USER, Machine
 
 LOG = HOME / ".sandbox" / "machine.log"
 # What the project runs on this machine, and the README does not ask for.
-BROUGHT = ("podman", "runc", "ip", "iptables", "debootstrap", "ssh", "ssh-keygen", "openssl")
+BROUGHT = ("podman", "runc", "ip", "iptables", "debootstrap", "ssh", "ssh-keygen")
 
 
 @pytest.fixture(scope="module")
