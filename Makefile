@@ -83,7 +83,7 @@ stories: environment
 fleet-test: environment ## every story on fleets of its own (test and test2, side by side), by Molecule and ansible-runner
 	@$(call with-fleets,$(QUIETLY) -j2 $(FLEETS:%=ready-%) && $(QUIETLY) stories)
 
-machine-test: environment ## the README's first command on a machine of its own where nothing was ever installed; about four minutes
+machine-test: environment ## the README's first command on a machine of its own where nothing was ever installed
 	$(PYTEST) tests/machine
 
 bench-gates: environment ## Argo, Flagger, Kayenta and ours on the same simulated ramps: docs/bench-gates.md (BENCH="--quick --out FOLDER": a tenth, elsewhere)
