@@ -49,7 +49,10 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
         steps.append("The rollout is open. To go on: ansible-playbook deploy.yml with the same manifest; to go back: ansible-playbook rollback.yml.")
     if outcome == "incomplete" or way.left(events):
         left = ", ".join(way.left(events) or lost) or "see the table of hosts"
-        steps.append(f"Not every host is back ({left}); the table of hosts says which of them get traffic. When they can be reached again: ansible-playbook rollback.yml.")
+        steps.append(
+            f"Not every host is back ({left}); the table of hosts says which of them get traffic. "
+            "When they can be reached again: ansible-playbook rollback.yml."
+        )
     elif lost and outcome == "completed":
         steps.append(f"Look why {', '.join(lost)} was lost. To bring it in line when it is back: ansible-playbook deploy.yml with the same manifest.")
     asked = returning.asked(events)
