@@ -15,7 +15,7 @@ from tests.support import fleet, prepare, toy
 from tests.support.fixtures import RUNS, Run
 
 PLAYBOOKS = fleet.HOME / "playbooks"
-SWITCH = "cd /opt/storefront && ln -sfn $(readlink previous) current && systemctl restart storefront"
+SWITCH = "cd /opt/storefront && ln -sfn releases/{version}-* current && systemctl restart storefront"
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,10 @@ def plays(name: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load((PLAYBOOKS / f"{name}.yml").read_text()))
 
 
-def by_hand(host: str) -> dict[str, Any]:
-    """A play in which somebody switches a host to the release before its own."""
-    return {"name": "By hand", "hosts": host, "gather_facts": False, "tasks": [{"name": "Switch", "ansible.builtin.shell": SWITCH}]}
+def by_hand(host: str, version: str) -> dict[str, Any]:
+    """A play in which somebody switches a host to a release that lies on it."""
+    task = {"name": "Switch", "ansible.builtin.shell": SWITCH.format(version=version)}
+    return {"name": "By hand", "hosts": host, "gather_facts": False, "tasks": [task]}
 
 
 def write(folder: Path, *parts: dict[str, Any]) -> str:
@@ -51,7 +52,8 @@ def runs_on(*hosts: str) -> list[str | None]:
 def test_a_release_step_is_not_finished_by_hosts_that_ran_it_once(begun: None, run: Run, tmp_path: Path) -> None:
     *switching, confirming = plays("release")
     before = happened("step.finished")
-    ran = run(write(tmp_path, *plays("preflight"), *plays("backup"), *plays("migrate"), *switching, by_hand("app2"), confirming), *toy.release("1.1.0", {}))
+    way = [play for name in ("preflight", "backup", "migrate") for play in plays(name)]
+    ran = run(write(tmp_path, *way, *switching, by_hand("app2", "1.0.0"), confirming), *toy.release("1.1.0", {}))
     assert ran.status != 0
     assert "app2: its link current leads to 1.0.0 (" in " ".join(ran.screen.split())
     assert [step["step"] for step in happened("step.finished")[len(before):]] == ["backup", "migrate"]
@@ -62,7 +64,7 @@ def test_a_release_step_is_not_finished_by_hosts_that_ran_it_once(begun: None, r
 
 def test_a_return_is_not_whole_while_one_host_says_otherwise(begun: None, run: Run, tmp_path: Path) -> None:
     *returning, confirming, finishing = plays("rollback")
-    ran = run(write(tmp_path, *returning, by_hand("app3"), confirming, finishing))
+    ran = run(write(tmp_path, *returning, by_hand("app3", "1.1.0"), confirming, finishing))
     assert ran.status != 0
     told = happened("return.finished")[-1]
     assert told["left"] == ["app3"]
@@ -79,7 +81,7 @@ def test_a_return_is_not_whole_while_one_host_says_otherwise(begun: None, run: R
 
 def test_a_rollout_is_not_completed_while_one_host_says_otherwise(begun: None, run: Run, tmp_path: Path) -> None:
     way = [play for name in ("preflight", "backup", "migrate", "release", "ramp", "verify") for play in plays(name)]
-    ran = run(write(tmp_path, *way, by_hand("app2"), *plays("report")), *toy.release("1.1.0", {}))
+    ran = run(write(tmp_path, *way, by_hand("app2", "1.0.0"), *plays("report")), *toy.release("1.1.0", {}))
     assert [step["step"] for step in happened("step.finished")[-5:]] == ["backup", "migrate", "release", "ramp", "verify"], ran.screen[-3000:]
     assert ran.status != 0
     assert "Not completed: app2: its link current leads to 1.0.0 (" in " ".join(ran.screen.split())
