@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import math
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -32,9 +33,13 @@ def needs(*programs: str) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, below those that the kernel gives to clients: a load must not take it before its server starts."""
+    for _attempt in range(100):
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port from 20000 to 32000")
 
 
 def wait_ready(port: int, path: str, process: subprocess.Popen[bytes], log: pathlib.Path) -> None:
