@@ -46,7 +46,7 @@ second-environment: environment
 	@other=$$(requirements/other-python $(PYTHON)); [ -z "$$other" ] || requirements/install .venv-3.12 "$$other"
 
 beside:
-	@nice -n 10 $(MAKE) --no-print-directory --keep-going unit database-test
+	@nice -n 10 $(MAKE) --no-print-directory --keep-going unit database-test machine-test
 
 packages:
 	@sandbox/packages openssl procps haproxy postgresql-15 pgbackrest pgbouncer sqitch libdbd-pg-perl prometheus prometheus-alertmanager
