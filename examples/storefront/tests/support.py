@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -39,9 +40,13 @@ def python311() -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
+    """A port that nobody listens on, below those that the kernel gives to clients: none of them takes it before its server starts."""
+    for _attempt in range(100):
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as chosen, contextlib.suppress(OSError):
+            chosen.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port from 20000 to 32000")
 
 
 def wait_for(what: str, seen: Callable[[], Any], seconds: float = 15.0, pause: float = 0.05) -> Any:

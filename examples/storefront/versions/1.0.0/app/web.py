@@ -174,7 +174,10 @@ def register(app: Flask, routes: Iterable[Route]) -> None:
     app.after_request(end)
     app.register_error_handler(Exception, failed)
     unmatched = ("unmatched", OTHER_METHODS, (400, 404, 405, 500))
-    probes = (PROBE_ROUTE, ("GET",), (200, 500, 503))
+    # Gradual asks any route for anything.
+    methods = sorted({method for route in routes for method in route.methods})
+    statuses = sorted({status for route in routes for status in route.all_statuses}.union(unmatched[2]))
+    probes = (PROBE_ROUTE, methods, statuses)
     metrics.born(
         app_parts.flags.features,
         [(rule_label(route.rule), route.methods, route.all_statuses) for route in routes] + [unmatched, probes],
