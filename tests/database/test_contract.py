@@ -79,6 +79,7 @@ class Fleet:
             for host in ("app1", "app2"):
                 book.add("host.drained", host=host)
                 book.add("host.released", host=host, **released)
+                book.add("host.admitted", host=host)
             book.add("rollout.finished", outcome="completed")
         self.write(book.content)
         self.book = book
