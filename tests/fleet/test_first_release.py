@@ -100,15 +100,15 @@ def test_a_host_that_was_added_goes_back_to_nothing_and_the_others_to_what_users
 BROKEN = {
     "app1": ["mount -t tmpfs -o nr_inodes=500 tmpfs /tmp", "mount --bind /opt/storefront /opt/storefront && mount -o remount,ro,bind /opt/storefront"],
     "app2": ["cd /opt/storefront && cp -a $(readlink current) copy && rm current && mv copy current", "mv /etc/gradual/storefront /etc/gradual/away"],
-    "app3": ["mv /etc/systemd/system/storefront.service /root && systemctl daemon-reload"],
+    "app3": ["mv /etc/systemd/system/storefront.service /var/tmp && systemctl daemon-reload"],
     "lb1": ["echo set server application/app2 state maint | socat stdio /run/haproxy/admin.sock"],
-    "mon1": ["sed s/storefront.test/nowhere.test/ /etc/hosts > /root/hosts && cat /root/hosts > /etc/hosts"],
+    "mon1": ["sed s/storefront.test/nowhere.test/ /etc/hosts > /var/tmp/hosts && cat /var/tmp/hosts > /etc/hosts"],
 }
 MENDED = {
     "app1": ["umount /tmp /opt/storefront"],
     "app2": ["cd /opt/storefront && rm -r current && ln -s releases/1.2.0-* current", "mv /etc/gradual/away /etc/gradual/storefront"],
-    "app3": ["mv /root/storefront.service /etc/systemd/system/ && systemctl daemon-reload"],
-    "mon1": ["sed s/nowhere.test/storefront.test/ /etc/hosts > /root/hosts && cat /root/hosts > /etc/hosts"],
+    "app3": ["mv /var/tmp/storefront.service /etc/systemd/system/ && systemctl daemon-reload"],
+    "mon1": ["sed s/nowhere.test/storefront.test/ /etc/hosts > /var/tmp/hosts && cat /var/tmp/hosts > /etc/hosts"],
 }
 NAMED = [
     "app1: Gradual must write below /opt/storefront, and its file system is read-only",
