@@ -6,10 +6,7 @@ import json
 
 import pytest
 
-from tests.support.fixtures import baseline, finished, run
 from tests.support.story import STORIES
-
-__all__ = ["baseline", "finished", "run"]
 
 
 def group(item: pytest.Item) -> str:
