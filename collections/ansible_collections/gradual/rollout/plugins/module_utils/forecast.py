@@ -26,8 +26,8 @@ import typing as t
 from ansible_collections.gradual.rollout.plugins.module_utils import gate, metrics, power, recent_traffic, wording
 from ansible_collections.gradual.rollout.plugins.module_utils.flagd import labels_of, shown_at
 from ansible_collections.gradual.rollout.plugins.module_utils.gate_settings import GateError, Settings
-from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus, PrometheusError
+from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
 
 POLICIES = ("refuse", "slo", "hold")
 # Seconds of traffic that a ramp may be refused for; probes and a release that came and went say nothing of what will come.

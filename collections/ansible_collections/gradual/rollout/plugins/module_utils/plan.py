@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils import flagd, plan_forecast
+from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
 
 # Seconds for a step that no earlier rollout has timed. They are called an estimate wherever they are shown.
 ESTIMATES = {"preflight": 10, "backup": 30, "migrate": 15, "verify": 15, "report": 10}
@@ -284,17 +285,3 @@ def _state(row: Mapping[str, Any], state: Mapping[str, Any]) -> str:
         return "finished"
     seen = ((state.get("steps") or {}).get(row["step"]) or {}).get("state", "to do")
     return "to do" if row["stage"] is not None and seen == "finished" else str(seen)
-
-
-def span(seconds: Any) -> str:
-    """Seconds as a person says them: 45 s, 2 min, 1 min 30 s, 2 h 5 min."""
-    if seconds is None:
-        return "?"
-    whole = round(float(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min" + (f" {rest} s" if rest else "")
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h" + (f" {minutes} min" if minutes else "")

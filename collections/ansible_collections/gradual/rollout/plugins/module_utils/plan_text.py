@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils import wording
-from ansible_collections.gradual.rollout.plugins.module_utils.plan import PlanError, span
+from ansible_collections.gradual.rollout.plugins.module_utils.plan import PlanError
+from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
 
 BAR = 28
 WIDTH = 110

@@ -33,6 +33,20 @@ def percent(share: float) -> str:
     return f"{value:.2g} %" if value >= 0.001 else "under 0.001 %"
 
 
+def span(seconds: t.Any) -> str:
+    """Seconds as a person says them: 45 s, 2 min, 1 min 30 s, 2 h 5 min."""
+    if seconds is None:
+        return "?"
+    whole = round(float(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min" + (f" {rest} s" if rest else "")
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h" + (f" {minutes} min" if minutes else "")
+
+
 def number(value: float) -> str:
     """A count with thousands set apart."""
     return f"{value:,.0f}"

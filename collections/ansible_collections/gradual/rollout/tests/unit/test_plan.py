@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils import plan, plan_text
+from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
 
 MANIFEST: dict[str, Any] = {
     "application": "storefront",
@@ -180,7 +181,7 @@ def test_wrong_manifests_are_named(wrong: Any) -> None:
     [(None, "?"), (0, "0 s"), (59.6, "1 min"), (90, "1 min 30 s"), (3600, "1 h"), (7500, "2 h 5 min")],
 )
 def test_span(seconds: float | None, wanted: str) -> None:
-    assert plan.span(seconds) == wanted
+    assert span(seconds) == wanted
 
 
 def test_text_holds_each_step_its_way_back_and_the_point_of_no_return() -> None:

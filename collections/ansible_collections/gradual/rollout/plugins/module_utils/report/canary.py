@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Claim, Events, Line, claim, count, items, mapping, number, plural
 from ansible_collections.gradual.rollout.plugins.module_utils.report.users import recomputed
+from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
 
 GONE_ON = ("promote", "continue")
 

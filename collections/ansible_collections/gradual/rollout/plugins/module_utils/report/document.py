@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
-from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
 from ansible_collections.gradual.rollout.plugins.module_utils.report import advice, canary, database, observed, returning, tried, users, way
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
     FAILED,
@@ -24,6 +23,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
     mapping,
     number,
 )
+from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
 
 SCHEMA = 1
 # Of galaxy.yml: other versions may say the same things in other words, so a report is checked with the version that made it.

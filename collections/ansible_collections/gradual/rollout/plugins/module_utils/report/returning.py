@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
 from ansible_collections.gradual.rollout.plugins.module_utils.report import way
 from ansible_collections.gradual.rollout.plugins.module_utils.report.canary import aborts
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Claim, Events, Line, at, between, claim, items, mapping, number
 from ansible_collections.gradual.rollout.plugins.module_utils.report.way import failure
+from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
 
 
 def claims(events: Events) -> list[Claim]:

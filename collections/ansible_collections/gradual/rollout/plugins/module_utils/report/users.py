@@ -8,7 +8,6 @@ import math
 from typing import Any, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils import flagd, gate
-from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
 from ansible_collections.gradual.rollout.plugins.module_utils.report import returning
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
     Claim,
@@ -23,6 +22,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
     number,
     plural,
 )
+from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
 
 # A share counts as measured from so many users on, and as right when it is at most so many points off, or so many
 # standard errors of a sample of that size where that is more: no measurement can be finer than its sample.

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.plan import span
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
     Claim,
     Events,
@@ -20,6 +19,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
     number,
     plural,
 )
+from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
 
 STEPS = ("preflight", "backup", "migrate", "release", "ramp", "verify", "rollback")
 
