@@ -103,7 +103,7 @@ bench-faults: environment packages ## every fault that a backup or a migration h
 
 replay: environment ## what the gate would have said of recorded counts (COUNTS=file.json [GATE=gate.yml]): docs/gates.md
 	@test -n "$(COUNTS)" || { echo "replay: which counts? make replay COUNTS=file.json [GATE=gate.yml]" >&2; exit 2; }
-	@PYTHONPATH=collections python -m ansible_collections.gradual.rollout.plugins.module_utils.replay $(COUNTS) $(GATE)
+	@PYTHONPATH=collections python -m ansible_collections.gradual.rollout.plugins.module_utils.gate.replay $(COUNTS) $(GATE)
 
 LEDGER ?= .sandbox/demo/record/ledger.jsonl
 REPORT ?= $(shell ls -td .sandbox/demo/record/reports/*/ 2> /dev/null | head -1)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ansible_collections.gradual.rollout.plugins.module_utils import gate_settings
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import settings as gate_settings
 
 from tests.bench import checks, methods, rendering, summary
 from tests.bench.decisions import Cost, Decisions, Json, cost

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import gate_settings, replay
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import replay
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import settings as gate_settings
 
 from tests.bench import wald
 from tests.bench.baselines import argo, flagger, kayenta

@@ -13,9 +13,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import arms, gate, replay
-from ansible_collections.gradual.rollout.plugins.module_utils.growth import Key, Target
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Series
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import counts as gate_counts
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import replay
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Stage
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Series
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import Key, Target
 
 from tests.bench.traffic import SCENARIOS, Shape, simulate, trace
 
@@ -25,7 +28,7 @@ STARTED = 1_780_000_000.0
 LENGTH = SECONDS * (INTERVALS + 2)
 # Events of an interval on one host at most, by variant: the same users before the stage as in it.
 NOW, BEFORE = {"on": 40, "off": 120}, {"aa25": 40, "aa50": 40, "off": 80}
-SETTINGS = gate.settings_from({}, {"min": 30, "max": 2 * LENGTH, "look": 30})
+SETTINGS = gate_verdict.settings_from({}, {"min": 30, "max": 2 * LENGTH, "look": 30})
 
 
 def samples(since: float, variants: dict[str, int]) -> list[Target]:
@@ -63,19 +66,19 @@ def best(attempts: int, what: Callable[[], Any]) -> float:
 def look(attempts: int, calibrated: bool) -> tuple[float, float, str]:
     """(seconds from samples to counts, seconds from counts to verdict, the verdict) of one look, with an A/A stage or without."""
     aa = (STARTED - LENGTH, STARTED) if calibrated else None
-    stage = arms.Stage(FEATURES, 25, STARTED, STARTED + LENGTH, 0.5, aa=aa)
+    stage = Stage(FEATURES, 25, STARTED, STARTED + LENGTH, 0.5, aa=aa)
     now = samples(STARTED, NOW)
     before = samples(STARTED - LENGTH, BEFORE) if calibrated else []
 
-    def counted() -> arms.Counts:
+    def counted() -> gate_counts.Counts:
         # New targets, as from a new query: what an earlier attempt has worked out is not used again.
         fresh, calm = ([Target(each.host, each.table) for each in targets] for targets in (now, before))
-        return arms.count(stage, fresh, calm, [])
+        return gate_counts.count(stage, fresh, calm, [])
 
     counts = counted()
     if any(len(metric["rows"]) != INTERVALS or bool(metric["aa"]) != calibrated for metric in counts["metrics"]):
         raise SystemExit("speed: the samples gave other counts than they should")
-    return best(attempts, counted), best(attempts, lambda: gate.judge(counts, SETTINGS)), gate.judge(counts, SETTINGS)["verdict"]
+    return best(attempts, counted), best(attempts, lambda: gate_verdict.judge(counts, SETTINGS)), gate_verdict.judge(counts, SETTINGS)["verdict"]
 
 
 def replayed(attempts: int, rate: float, traces: int = 50) -> tuple[float, float]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import gate
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
 
 from tests.support import prediction
 
-SETTINGS = gate.settings_from({"slow_seconds": 1.0}, {"min": 10, "max": 90, "look": 5})
+SETTINGS = gate_verdict.settings_from({"slow_seconds": 1.0}, {"min": 10, "max": 90, "look": 5})
 INTERVAL = 2.0
 
 
@@ -38,7 +38,7 @@ def test_nine_of_ten_ramps_are_stopped_by_then(treatment: float, share: float) -
         events = dice.poisson(treatment, number)
         rows = [[INTERVAL * at, int(count), int(dice.binomial(count, share)), round(3 * treatment), 0] for at, count in enumerate(events)]
         counts = {**seen["counts"], "until": number * INTERVAL, "metrics": [{**seen["counts"]["metrics"][0], "rows": rows}]}
-        stopped += gate.judge(counts, SETTINGS)["verdict"] == "abort"
+        stopped += gate_verdict.judge(counts, SETTINGS)["verdict"] == "abort"
     # Ten in a hundred are expected to take longer, and chance adds three times its standard error.
     assert stopped >= 0.8 * runs - 3
 

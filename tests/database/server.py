@@ -19,11 +19,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import drill, methods, store, taking
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, registry, store
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import runner
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user, effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.verify import restore_test
 
 OWNER = "shop_owner"
 TESTER = "tester"
@@ -134,21 +135,21 @@ class Shop:
 
     def back_up(self, method: str = "dump", **changes: Any) -> dict[str, Any]:
         """Take a backup; what the module returns."""
-        request = taking.Request(**{
+        request = base.Request(**{
             "application": "shop", "database": self.name, "destination": self.backups, "socket_directory": str(self.server.folder),
             "port": self.server.port, "format": "custom", "jobs": 2, "keep": 5, "reserve_mib": 10, "deadline": 3, **changes})
         who = account(RUN_AS)
         store.prepare(request.destination, who.pw_uid, who.pw_gid)
         # Names have the second in them.
-        while os.path.exists(taking.plan_path(request)):
+        while os.path.exists(base.plan_path(request)):
             time.sleep(0.1)
-        taken: dict[str, Any] = as_user(RUN_AS, lambda: methods.of(method).take(request))
+        taken: dict[str, Any] = as_user(RUN_AS, lambda: registry.of(method).take(request))
         return taken
 
     def prove(self, path: str, level: str = "restored", **changes: Any) -> dict[str, Any]:
         """Prove a backup; its receipt."""
-        wanted = drill.Drill(**{"path": path, "level": level, "scratch": str(self.server.folder), "reserve_mib": 10, "jobs": 2, "timeout": 60, **changes})
-        receipt: dict[str, Any] = as_user(RUN_AS, lambda: drill.prove(wanted))["receipt"]
+        wanted = restore_test.Drill(**{"path": path, "level": level, "scratch": str(self.server.folder), "reserve_mib": 10, "jobs": 2, "timeout": 60, **changes})
+        receipt: dict[str, Any] = as_user(RUN_AS, lambda: restore_test.prove(wanted))["receipt"]
         return receipt
 
     def proven(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import methods, store, taking
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, registry, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
@@ -156,9 +156,9 @@ def test_a_writer_that_does_not_end_is_named_and_nobody_waits_behind_us(shop: Sh
 
 
 def planned(shop: Shop, method: str = "basebackup") -> dict[str, Any]:
-    request = taking.Request(application="shop", database=shop.name, destination=shop.backups, socket_directory=str(shop.server.folder),
+    request = base.Request(application="shop", database=shop.name, destination=shop.backups, socket_directory=str(shop.server.folder),
                              port=shop.server.port, keep=5, reserve_mib=10, deadline=3)
-    told: dict[str, Any] = as_user(RUN_AS, lambda: methods.of(method).plan(request))
+    told: dict[str, Any] = as_user(RUN_AS, lambda: registry.of(method).plan(request))
     return told
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import methods, store, taking
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, registry, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
@@ -179,10 +179,10 @@ def test_what_is_not_configured_is_told_plainly(shop: Shop, given: dict[str, str
 
 
 def test_the_stanza_of_another_cluster_is_refused(shop: Shop, server: Server) -> None:
-    request = taking.Request(application="shop", database="postgres", destination=str(server.folder / "foreign"), socket_directory=str(server.folder),
+    request = base.Request(application="shop", database="postgres", destination=str(server.folder / "foreign"), socket_directory=str(server.folder),
                              port=server.port, keep=5, reserve_mib=10, deadline=3, options=options(shop))
     with pytest.raises(DatabaseError, match=r"the stanza 'shop' is of the cluster \d+, this one is \d+"):
-        as_user(RUN_AS, lambda: methods.of("pgbackrest").plan(request))
+        as_user(RUN_AS, lambda: registry.of("pgbackrest").plan(request))
 
 
 def test_without_a_quiet_moment_there_is_no_receipt_and_the_label_is_told(shop: Shop) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint.locks import STRENGTH, locks
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import STRENGTH, locks
 from pglast import parse_sql
 
 from . import server as support

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards, way
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import connection_check, guards
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 from .pooler import pooler
@@ -24,7 +24,7 @@ def test_a_pooler_is_refused(empty: Shop, mode: str, settings: list[str], said: 
             empty.run(f"ALTER ROLE {OWNER} IN DATABASE {empty.name} SET {name} = {value}")
     with pooler(empty, f"pool_mode = {mode}", *settings) as url, empty.session() as ours:
         with pytest.raises(DatabaseError, match=said) as seen:
-            way.check(ours, {"DATABASE_URL": url}, RUN_AS, SETTINGS, empty.name)
+            connection_check.check(ours, {"DATABASE_URL": url}, RUN_AS, SETTINGS, empty.name)
         assert PASSWORD not in str(seen.value)
         # Control: the server itself.
-        way.check(ours, {"DATABASE_URL": empty.url}, RUN_AS, SETTINGS, empty.name)
+        connection_check.check(ours, {"DATABASE_URL": empty.url}, RUN_AS, SETTINGS, empty.name)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import assistant, dump, opened, rehearsal, sound, witness
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import dump
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.verify import copy_access, lock_recorder, rehearsal, root_helper, soundness
 
 from .server import OWNER, RUN_AS, UNPRIVILEGED, Shop, revision, until
 
@@ -104,11 +105,11 @@ def prove(shop: Shop, **options: Any) -> dict[str, Any]:
         with dump.Dump().materialise(taken["path"], taken["receipt"], str(shop.server.folder), 60) as scratch:
             before = os.stat(scratch.folder).st_mode
             try:
-                return {**sound.prove(Wanted(options), taken["receipt"], scratch), "folder": scratch.folder}
+                return {**soundness.prove(Wanted(options), taken["receipt"], scratch), "folder": scratch.folder}
             finally:
                 assert os.stat(scratch.folder).st_mode == before
 
-    with sound.at_hand(options):
+    with soundness.at_hand(options):
         proven: dict[str, Any] = as_user(RUN_AS, work)
     return proven
 
@@ -221,7 +222,7 @@ def test_a_copy_is_open_to_those_with_its_password_only(shop: Shop) -> None:
 
     def work() -> list[Any]:
         with dump.Dump().materialise(taken["path"], taken["receipt"], str(shop.server.folder), 60) as scratch, \
-                opened.opened(scratch, [OWNER]) as passwords:
+                copy_access.opened(scratch, [OWNER]) as passwords:
             seen: list[Any] = []
             for role in (OWNER, "shop_app", "tester"):
                 try:
@@ -229,7 +230,7 @@ def test_a_copy_is_open_to_those_with_its_password_only(shop: Shop) -> None:
                     seen.append("let in")
                 except DatabaseError:
                     seen.append("refused")
-            with Session({"dsn": opened.rewritten(shop.url, scratch.folder, 5432, passwords[OWNER])}) as session:
+            with Session({"dsn": copy_access.rewritten(shop.url, scratch.folder, 5432, passwords[OWNER])}) as session:
                 seen.append(session.value("SELECT count(*) FROM orders"))
             seen.append(stat.S_IMODE(os.stat(os.path.join(scratch.folder, "data")).st_mode) & 0o077)
             return seen
@@ -239,7 +240,7 @@ def test_a_copy_is_open_to_those_with_its_password_only(shop: Shop) -> None:
 
 def test_nothing_asked_for_is_not_measured() -> None:
     nowhere = Scratch("/nonexistent", "/nonexistent", "nobody")
-    assert sound.prove(Wanted({}), {}, nowhere) == {"rehearsal": None, "smoke": None, "durations": {}}
+    assert soundness.prove(Wanted({}), {}, nowhere) == {"rehearsal": None, "smoke": None, "durations": {}}
 
 
 @pytest.mark.parametrize(("url", "there"), [
@@ -248,12 +249,12 @@ def test_nothing_asked_for_is_not_measured() -> None:
     ("postgresql+psycopg://a%2Fb@/shop?host=/run/postgresql&sslmode=verify-full", "postgresql+psycopg://a%2Fb:new@/shop?host=%2Fcopy&port=5432"),
 ])
 def test_an_address_leads_to_the_copy_whatever_way_it_went(url: str, there: str) -> None:
-    assert opened.rewritten(url, "/copy", 5432, "new") == there
+    assert copy_access.rewritten(url, "/copy", 5432, "new") == there
 
 
 def test_no_variable_of_libpq_leads_elsewhere() -> None:
     given = {"DATABASE_URL": "postgresql://app@db1/shop", "PGSERVICE": "live", "PGHOSTADDR": "192.0.2.1", "OTHER": "x"}
-    assert opened.environment(given, "/copy", 5432, {"app": "new"}) == {
+    assert copy_access.environment(given, "/copy", 5432, {"app": "new"}) == {
         "DATABASE_URL": "postgresql://app:new@/shop?host=%2Fcopy&port=5432", "OTHER": "x", "PGHOST": "/copy", "PGPORT": "5432"}
 
 
@@ -270,7 +271,7 @@ RECORD = ("public.orders", "AccessExclusiveLock", "record", 7)
     ([], False),
 ])
 def test_locks_are_exact_only_if_one_transaction_told_all_of_them(rows: list[tuple[Any, ...]], wanted: bool) -> None:
-    assert witness.exact(rows) is wanted
+    assert lock_recorder.exact(rows) is wanted
 
 
 def test_warnings_are_about_large_tables() -> None:
@@ -287,5 +288,5 @@ def test_warnings_are_about_large_tables() -> None:
 def test_who_asks_an_assistant_that_was_ended_is_told() -> None:
     if os.geteuid() != 0:
         pytest.skip("without root there is no assistant")
-    with assistant.at_hand(lambda _told: os._exit(1)), pytest.raises(DatabaseError, match="was ended from outside"):
-        assistant.ask({}, lambda told: told)
+    with root_helper.at_hand(lambda _told: os._exit(1)), pytest.raises(DatabaseError, match="was ended from outside"):
+        root_helper.ask({}, lambda told: told)

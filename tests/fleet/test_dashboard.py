@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import watching
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus
+from ansible_collections.gradual.rollout.plugins.module_utils.observe import health
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus
 
 from tests.support import fleet
 
@@ -18,7 +18,7 @@ PATIENCE = 120
 
 def answers(dashboard: dict[str, Any]) -> dict[str, Any]:
     prometheus = Prometheus(f"http://{fleet.addresses()['mon1']}:9090")
-    return watching.answered(prometheus, dashboard, time.time())
+    return health.answered(prometheus, dashboard, time.time())
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import lease
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import locked
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import locked
 
 from tests.roles.local import play
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.gradual.rollout.plugins.module_utils import lease, release_store
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import locked, read
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import locked, read
+from ansible_collections.gradual.rollout.plugins.module_utils.release import store as release_store
 
 from tests.roles.local import HOME, play
 

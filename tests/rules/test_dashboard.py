@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import watching
+from ansible_collections.gradual.rollout.plugins.module_utils.observe import health
 
 PLACE = Path(__file__).parents[2] / "roles/monitoring/files/dashboard"
 
@@ -39,7 +39,7 @@ def test_panels_have_numbers_titles_and_places_of_their_own(dashboard: dict[str,
 
 
 def test_every_query_asks_the_chosen_source(dashboard: dict[str, Any]) -> None:
-    assert len(watching.queries(dashboard)) >= 35
+    assert len(health.queries(dashboard)) >= 35
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
             assert target["datasource"]["uid"] == "${datasource}"
@@ -52,4 +52,4 @@ def test_every_query_asks_the_chosen_source(dashboard: dict[str, Any]) -> None:
     + ["haproxy_frontend_http_responses_total", "pg_stat_activity_count", "gradual_health_check_last_run_timestamp_seconds", "probe_success", "ALERTS"],
 )
 def test_what_a_rollout_needs_to_be_seen_is_on_it(dashboard: dict[str, Any], series: str) -> None:
-    assert any(series in expression for _title, expression in watching.queries(dashboard))
+    assert any(series in expression for _title, expression in health.queries(dashboard))

@@ -6,8 +6,9 @@ import math
 import pathlib
 import typing as t
 
-from ansible_collections.gradual.rollout.plugins.module_utils import arms
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import counts as gate_counts
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Stage
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus
 
 from .history import START, Change, History, arm, prometheus
 
@@ -130,4 +131,4 @@ def recorded(folder: pathlib.Path) -> t.ContextManager[str]:
 
 def counted(address: str, job: str, at: float, percent: int = 25, since: float = 5.2, **more: t.Any) -> Json:
     options: Json = {"features": ["search"], **more}
-    return arms.collect(Prometheus(address, 5), arms.Stage(percent=percent, since=START + since, until=START + at, slow_seconds=0.5, job=job, **options))
+    return gate_counts.collect(Prometheus(address, 5), Stage(percent=percent, since=START + since, until=START + at, slow_seconds=0.5, job=job, **options))

@@ -19,9 +19,9 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import draining, haproxy
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Socket
-from ansible_collections.gradual.rollout.plugins.module_utils.http_client import OWN
+from ansible_collections.gradual.rollout.plugins.module_utils.common.http import OWN
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import drain, runtime_api
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Socket
 
 from tests.services import balancer
 from tests.services.history import free_port, needs
@@ -92,8 +92,8 @@ class Fleet:
             self.processes["haproxy"] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     def move(self, name: str, state: str, timeout: float = 20) -> dict[str, t.Any]:
-        rule = draining.Rule(up_before=["app1", "app2"], balancer="lb1")
-        (result,) = draining.move(self.socket, [name], draining.Wish("application", state, timeout, rule=rule))
+        rule = drain.Rule(up_before=["app1", "app2"], balancer="lb1")
+        (result,) = drain.move(self.socket, [name], drain.Wish("application", state, timeout, rule=rule))
         self.socket.save(str(self.folder / "server-state"))
         return result
 
@@ -233,7 +233,7 @@ def test_the_last_server_is_not_drained(fleet: Fleet) -> None:
         fleet.move("app2", "drained")
         fleet.stop("app2")
         for state in ("drained", "maintenance"):
-            with pytest.raises(draining.NotEnough, match=r"lb1: app1 must stay in traffic: no other server is up, .*Seen: app2 MAINT"):
+            with pytest.raises(drain.NotEnough, match=r"lb1: app1 must stay in traffic: no other server is up, .*Seen: app2 MAINT"):
                 fleet.move("app1", state)
         time.sleep(0.5)
     assert fleet.states() == {"app1": "ready", "app2": "maintenance"}
@@ -244,7 +244,7 @@ def test_without_the_rule_users_lose_their_last_server(fleet: Fleet) -> None:
     """The negative control of the test above."""
     fleet.move("app2", "drained")
     with Load(fleet.ports["front_door"]) as load:
-        draining.move(fleet.socket, ["app1"], draining.Wish("application", "drained", rule=draining.Rule(least=0)))
+        drain.move(fleet.socket, ["app1"], drain.Wish("application", "drained", rule=drain.Rule(least=0)))
         time.sleep(0.5)
     assert load.answers["failed"] > 0
 
@@ -254,7 +254,7 @@ def test_a_server_whose_checks_fail_counts_for_nobody(fleet: Fleet) -> None:
     until = time.monotonic() + 10
     while fleet.states()["app2"] != "down" and time.monotonic() < until:
         time.sleep(0.1)
-    with pytest.raises(draining.NotEnough, match=r"Seen: app2 DOWN \(L4CON\)"):
+    with pytest.raises(drain.NotEnough, match=r"Seen: app2 DOWN \(L4CON\)"):
         fleet.move("app1", "drained")
     assert fleet.move("app2", "drained")["after"] == "maintenance", "who gets no users may go"
 
@@ -262,7 +262,7 @@ def test_a_server_whose_checks_fail_counts_for_nobody(fleet: Fleet) -> None:
 class Slow(Socket):
     """It takes its time between what it sees and what it does, so that another one may act in between."""
 
-    def servers(self, backend: str) -> list[haproxy.Server]:
+    def servers(self, backend: str) -> list[runtime_api.Server]:
         seen = super().servers(backend)
         time.sleep(0.4)
         return seen
@@ -280,8 +280,8 @@ def test_two_at_once_do_not_take_both_servers(fleet: Fleet, kind: type[Slow], le
 
     def leave(name: str) -> str:
         try:
-            draining.move(kind(fleet.socket.path), [name], draining.Wish("application", "maintenance"))
-        except draining.NotEnough:
+            drain.move(kind(fleet.socket.path), [name], drain.Wish("application", "maintenance"))
+        except drain.NotEnough:
             return "stays"
         return "left"
 
@@ -346,7 +346,7 @@ def test_all_balancers_agree_before_the_first_one_drains(fleet: Fleet, tmp_path:
     try:
         other.wait_up()
         # One of them has no other server for its users: it is asked, and nothing is drained anywhere.
-        draining.move(other.socket, ["app2"], draining.Wish("application", "maintenance"))
+        drain.move(other.socket, ["app2"], drain.Wish("application", "maintenance"))
         with Load(fleet.ports["front_door"]) as load, Load(other.ports["front_door"]) as load_of_other:
             done = play(fleet, other)
         assert done.returncode != 0
@@ -356,7 +356,7 @@ def test_all_balancers_agree_before_the_first_one_drains(fleet: Fleet, tmp_path:
         assert (fleet.states()["app1"], other.states()["app1"], load.answers["failed"], load_of_other.answers["failed"]) == ("ready", "ready", 0, 0)
 
         # Both could do without it, but a request that does not end keeps it on one of them: the other one takes it back.
-        draining.move(other.socket, ["app2"], draining.Wish("application", "ready"))
+        drain.move(other.socket, ["app2"], drain.Wish("application", "ready"))
         waiting = [http.client.HTTPConnection("127.0.0.1", other.ports["front_door"]) for _ in range(2)]
         for connection in waiting:
             connection.request("GET", "/slow")
@@ -398,7 +398,7 @@ def test_a_reload_forgets_what_was_not_saved(fleet: Fleet) -> None:
 def test_a_host_that_does_not_come_up_is_told(fleet: Fleet) -> None:
     fleet.move("app1", "drained")
     fleet.stop("app1")
-    with pytest.raises(draining.NotInTime, match=r"application/app1 is not up after 3 s: .*its check says L4CON"):
+    with pytest.raises(drain.NotInTime, match=r"application/app1 is not up after 3 s: .*its check says L4CON"):
         fleet.move("app1", "ready", timeout=3)
 
 

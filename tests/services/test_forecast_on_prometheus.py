@@ -7,8 +7,8 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import forecast, recent_traffic
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import baseline_traffic, forecast
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus
 from ansible_collections.gradual.rollout.plugins.modules import forecast_info
 
 from .history import START, History, arm, prometheus
@@ -48,8 +48,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[str]:
 
 
 def read(address: str, job: str, features: tuple[str, ...] = ("search",), slow_seconds: float = 0.5) -> tuple[dict[tuple[str, str], Json], list[str]]:
-    window = recent_traffic.Window(features, START, START + SECONDS - 1.0, slow_seconds, job)
-    traffic, missing = recent_traffic.read(Prometheus(address), window)
+    window = baseline_traffic.Window(features, START, START + SECONDS - 1.0, slow_seconds, job)
+    traffic, missing = baseline_traffic.read(Prometheus(address), window)
     return {(each["feature"], each["metric"]): each for each in traffic}, missing
 
 

@@ -6,12 +6,12 @@ import typing as t
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import gate
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
 
 from .history import START
 from .shops import ORDERS, SCENARIOS, Json, counted, recorded
 
-SETTINGS = gate.settings_from({"harmless_share": 0.01}, {"min": 20, "max": 90, "look": 10})
+SETTINGS = gate_verdict.settings_from({"harmless_share": 0.01}, {"min": 20, "max": 90, "look": 10})
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def look(address: str, job: str, at: float, percent: int = 25, **more: t.Any) -> Json:
     counts = counted(address, job, at, percent, **more)
-    return {**gate.judge(counts, SETTINGS), "counts": counts}
+    return {**gate_verdict.judge(counts, SETTINGS), "counts": counts}
 
 
 @pytest.mark.parametrize(
@@ -106,5 +106,5 @@ def test_a_prometheus_that_does_not_answer_holds_until_the_deadline() -> None:
 def test_a_recorded_look_gives_its_verdict_again(address: str) -> None:
     for job in SCENARIOS:
         result = look(address, job, 80)
-        again = gate.judge_again({"counts": result["counts"], "settings": vars(SETTINGS)})
+        again = gate_verdict.judge_again({"counts": result["counts"], "settings": vars(SETTINGS)})
         assert again == {key: value for key, value in result.items() if key != "counts"}

@@ -12,10 +12,11 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils import prometheus as prometheus_utils
-from ansible_collections.gradual.rollout.plugins.module_utils import silence, traffic
-from ansible_collections.gradual.rollout.plugins.module_utils.http_client import OWN
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus
+from ansible_collections.gradual.rollout.plugins.module_utils.common.http import OWN
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import usage as flag_usage
+from ansible_collections.gradual.rollout.plugins.module_utils.observe import traffic
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import client as prometheus_utils
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus
 
 from . import balancer
 from .history import START, History, arm, free_port, needs, prometheus, wait_ready
@@ -165,7 +166,7 @@ def test_a_time_that_ends_before_it_begins_is_refused(address: str) -> None:
     ],
 )
 def test_whether_a_flag_is_still_evaluated(address: str, job: str, flags: list[str], at: float, counted: dict[str, int], word: str) -> None:
-    found, sentence = silence.evaluations(Prometheus(address), flags, 50, START + at, job)
+    found, sentence = flag_usage.evaluations(Prometheus(address), flags, 50, START + at, job)
     assert found == counted
     assert word in sentence
 

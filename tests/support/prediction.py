@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import gate
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
 
 UNLUCKY = 0.1
 LONGEST = 600.0
@@ -24,13 +24,13 @@ def seconds_to_stop(look: Mapping[str, Any], feature: str, metric: str, share: f
     `look` is any look of the stage, with its A/A stage; `share` is how many of the requests with the feature are bad in this
     metric. Nothing else is taken to be bad. Raises AssertionError when LONGEST seconds are not enough.
     """
-    counts, settings = dict(look["counts"]), gate.Settings(**look["settings"])
+    counts, settings = dict(look["counts"]), gate_verdict.Settings(**look["settings"])
     interval = float(counts["interval"])
     for number in range(1, int(LONGEST / interval) + 1):
         heads = [_expected(head, number, interval, share if (head["feature"], head["metric"]) == (feature, metric) else 0.0)
                  for head in counts["metrics"]]
         made = {**counts, "until": counts["since"] + number * interval, "problems": [], "metrics": heads}
-        if gate.judge(made, settings)["verdict"] == "abort":
+        if gate_verdict.judge(made, settings)["verdict"] == "abort":
             return number * interval
     raise AssertionError(f"the gate cannot stop {feature} within {LONGEST:.0f} s: {share:.0%} of its requests are bad in {metric}")
 

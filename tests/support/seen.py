@@ -187,9 +187,9 @@ class Seen:
 
     def record_is_intact(self) -> None:
         """The chain of the ledger holds from its first line to its last."""
-        from ansible_collections.gradual.rollout.plugins.module_utils import hashchain
+        from ansible_collections.gradual.rollout.plugins.module_utils.ledger import hash_chain
 
-        lines, broken = hashchain.verify(self.ledger.split(b"\n")[:-1])
+        lines, broken = hash_chain.verify(self.ledger.split(b"\n")[:-1])
         assert broken is None, str(broken)
         assert len(lines) > 0
         assert self.ledger.endswith(b"\n")

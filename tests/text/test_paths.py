@@ -67,7 +67,7 @@ def test_what_names_paths_is_read() -> None:
     """Places in which a path was named that was not there, or could be, are among those that are looked at."""
     read = {str(path.relative_to(HOME)) for path in files()}
     assert {"README.md", "docs/backups.md", "roles/rollback/vars/main.yml", "roles/monitoring/files/rules/fleet.yml", "sandbox/fleet", "sandbox/demo"} <= read
-    assert f"{COLLECTION.relative_to(HOME)}/plugins/module_utils/watching.py" in read
+    assert f"{COLLECTION.relative_to(HOME)}/plugins/module_utils/observe/health.py" in read
     assert len(read) > 250
     assert len(alerts()) > 25
 

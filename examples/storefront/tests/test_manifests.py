@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.gradual.rollout.plugins.module_utils import manifest as manifests
-from ansible_collections.gradual.rollout.plugins.module_utils.http_client import Session
-from ansible_collections.gradual.rollout.plugins.module_utils.probing import probe_all
+from ansible_collections.gradual.rollout.plugins.module_utils.common.http import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import probe_all
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest import document as manifests
 
 from examples.storefront.tests.support import STOREFRONT, Service, flagd, put, running, wait_for
 

@@ -12,15 +12,9 @@ from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.gradual.rollout.plugins.module_utils.hashchain import digest
-from ansible_collections.gradual.rollout.plugins.module_utils.manifest import (
-    FOREIGN,
-    check,
-    foreign_mistakes,
-    message,
-    unknown,
-)
-from ansible_collections.gradual.rollout.plugins.module_utils.manifest_spec import SPEC
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.hash_chain import digest
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.document import FOREIGN, check, foreign_mistakes, message, unknown
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC
 
 
 class ActionModule(ActionBase):

@@ -10,11 +10,11 @@ import tempfile
 from typing import Any, Iterator
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.gradual.rollout.plugins.module_utils.artifact import ArtifactError, fetch
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.lint import judge
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.unpacking import UnpackError, unpack
+from ansible_collections.gradual.rollout.plugins.module_utils.release.archive import UnpackError, unpack
+from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import ArtifactError, fetch
 from ansible_collections.gradual.rollout.plugins.modules.migration_lint import ARGUMENTS
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import judge
 
 OPEN = 0o755  # the revisions are run by nobody, who has to read them
 

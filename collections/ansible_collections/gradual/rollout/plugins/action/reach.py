@@ -19,10 +19,10 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.gradual.rollout.plugins.module_utils.lease import LONGEST
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.lease import LONGEST
 from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper
 from ansible_collections.gradual.rollout.plugins.plugin_utils.elsewhere import execute
-from ansible_collections.gradual.rollout.plugins.plugin_utils.holder import at_work, has_stopped, holder, is_alive, is_dead, orphaned
+from ansible_collections.gradual.rollout.plugins.plugin_utils.run_identity import at_work, has_stopped, holder, is_alive, is_dead, orphaned
 
 display = Display()
 LEDGER = "gradual.rollout.ledger"

@@ -6,19 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import (
-    canary,
-    contract_gate,
-    flagd,
-    flaglint,
-    fleet,
-    lease,
-    own_word,
-    primary,
-    rollout,
-    serving,
-    watching,
-)
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import definition as flag_definition
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import lint as flag_lint
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as rollout_state
+from ansible_collections.gradual.rollout.plugins.module_utils.observe import health
+from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import canary, contract_gate, own_word, primary, serving
+from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import hosts as fleet_hosts
 
 
 class FilterModule:
@@ -31,36 +25,36 @@ class FilterModule:
                 canary.canary_look,
                 canary.canary_watch,
                 contract_gate.contract_objections,
-                flagd.labels_of,
-                flagd.shown_at,
-                flaglint.flag_notes,
-                flaglint.flag_problems,
-                fleet.fleet_problems,
-                fleet.flags_at,
-                fleet.found_out_of_traffic,
-                fleet.hours_finished,
-                fleet.in_line,
-                fleet.opening_sentence,
-                fleet.probe_failures,
-                fleet.probes,
-                fleet.probes_of,
-                fleet.releases_on_hosts,
-                fleet.restart_is_felt,
-                fleet.servers_on_balancers,
-                fleet.smoke_events,
-                fleet.smoke_now,
-                fleet.smoke_of,
+                flag_definition.labels_of,
+                flag_definition.shown_at,
+                flag_lint.flag_notes,
+                flag_lint.flag_problems,
+                fleet_hosts.fleet_problems,
+                fleet_hosts.flags_at,
+                fleet_hosts.found_out_of_traffic,
+                fleet_hosts.hours_finished,
+                fleet_hosts.in_line,
+                fleet_hosts.opening_sentence,
+                fleet_hosts.probe_failures,
+                fleet_hosts.probes,
+                fleet_hosts.probes_of,
+                fleet_hosts.releases_on_hosts,
+                fleet_hosts.restart_is_felt,
+                fleet_hosts.servers_on_balancers,
+                fleet_hosts.smoke_events,
+                fleet_hosts.smoke_now,
+                fleet_hosts.smoke_of,
                 lease.begins,
                 lease.same_release,
                 own_word.fleet_differences,
                 own_word.host_differences,
                 own_word.still_runs,
                 primary.database_problems,
-                rollout.outcome_of,
+                rollout_state.outcome_of,
                 serving.out_of_traffic,
                 serving.strangers,
                 serving.switched_hosts,
                 serving.up_before,
-                watching.alarm,
+                health.alarm,
             )
         }

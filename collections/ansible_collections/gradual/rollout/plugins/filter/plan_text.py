@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.gradual.rollout.plugins.module_utils import plan
-from ansible_collections.gradual.rollout.plugins.module_utils import plan_text as text
+from ansible_collections.gradual.rollout.plugins.plugin_utils.plan import steps as plan_steps
+from ansible_collections.gradual.rollout.plugins.plugin_utils.plan import text
 
 DOCUMENTATION = """
 name: plan_text
@@ -44,10 +44,10 @@ _value:
 
 
 def plan_text(rows: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any] | None = None) -> str:
-    """The plan as text; see module_utils/plan_text.py."""
+    """The plan as text; see plugin_utils/plan/text.py."""
     try:
         return text.render(rows, manifest)
-    except plan.PlanError as error:
+    except plan_steps.PlanError as error:
         raise AnsibleFilterError(str(error)) from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.gradual.rollout.plugins.module_utils import plan
+from ansible_collections.gradual.rollout.plugins.plugin_utils.plan import steps as plan_steps
 
 DOCUMENTATION = """
 name: rollout_plan
@@ -72,8 +72,8 @@ def rollout_plan(
 ) -> list[dict[str, Any]]:
     """Rows of the plan; see module_utils/plan.py."""
     try:
-        return plan.make(manifest, hosts=hosts, durations=durations, state=state, forecast=forecast, felt=felt)
-    except plan.PlanError as error:
+        return plan_steps.make(manifest, hosts=hosts, durations=durations, state=state, forecast=forecast, felt=felt)
+    except plan_steps.PlanError as error:
         raise AnsibleFilterError(str(error)) from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.gradual.rollout.plugins.module_utils import way_back
+from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import way_back
 
 DOCUMENTATION = """
 name: ways_back
@@ -42,7 +42,7 @@ _value:
 
 
 def ways_back(hosts: Mapping[str, Mapping[str, Any]], to: str = "") -> dict[str, dict[str, Any]]:
-    """See module_utils/way_back.py."""
+    """See plugin_utils/fleet/way_back.py."""
     try:
         return way_back.ways_back(hosts, str(to or ""))
     except way_back.NoWayBack as error:

@@ -60,7 +60,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.artifact import ArtifactError, fetch
+from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import ArtifactError, fetch
 
 ARGUMENTS: dict[str, Any] = {
     "url": {"type": "str", "required": True},

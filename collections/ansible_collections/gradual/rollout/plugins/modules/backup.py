@@ -155,8 +155,8 @@ message:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import methods, store
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Request
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import registry, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user
 
@@ -184,7 +184,7 @@ def main() -> None:
     request = Request(
         **{key: given[key] for key in ("application", "database", "destination", "socket_directory", "port", "format", "jobs", "reserve_mib", "type")},
         options=given["options"], keep=max(1, given["keep"]), deadline=given["deadline"])
-    method = methods.of(given["method"])
+    method = registry.of(given["method"])
     try:
         who = account(given["run_as"])
         if module.check_mode:

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Prove a backup: a thin shell over module_utils/backup/drill.py."""
+"""Prove a backup: a thin shell over module_utils/verify/restore_test.py."""
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ message:
 from typing import Any, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import drill, sound
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
+from ansible_collections.gradual.rollout.plugins.module_utils.verify import restore_test, soundness
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
@@ -165,13 +165,13 @@ def to_try(given: Mapping[str, Any] | None) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     given = module.params
-    work = drill.plan if module.check_mode else drill.prove
+    work = restore_test.plan if module.check_mode else restore_test.prove
     try:
         options = to_try(given["sound"]) if given["level"] == "sound" and not module.check_mode else {}
         for part in options.values():
             module.no_log_values.update(guards.secrets(part["environment"]))
-        wanted = drill.Drill(**{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")}, sound=options)
-        with sound.at_hand(options):
+        wanted = restore_test.Drill(**{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")}, sound=options)
+        with soundness.at_hand(options):
             result = as_user(given["run_as"], lambda: work(wanted))
     except DatabaseError as error:
         module.fail_json(msg=str(error))

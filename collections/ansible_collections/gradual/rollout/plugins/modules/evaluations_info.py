@@ -60,7 +60,8 @@ sentence:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import prometheus, silence
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import usage as flag_usage
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import client as prometheus
 
 ARGUMENTS = {
     "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
@@ -76,7 +77,7 @@ def main() -> None:
     options = module.params
     try:
         client = prometheus.Prometheus(options["prometheus"], options["timeout"])
-        counted, sentence = silence.evaluations(client, options["flags"], options["seconds"], time.time(), options["job"])
+        counted, sentence = flag_usage.evaluations(client, options["flags"], options["seconds"], time.time(), options["job"])
     except prometheus.PrometheusError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, evaluations=counted, sentence=sentence)

@@ -151,7 +151,10 @@ import contextlib
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import evaluations, flagd, flagfile, turns
+from ansible_collections.gradual.rollout.plugins.module_utils.common import host_lock
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import definition as flag_definition
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import file as flag_file
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import process_state
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
@@ -177,30 +180,30 @@ ARGUMENTS = {
 def set_flags(module: AnsibleModule) -> dict[str, object]:
     """Plan, write unless in check mode, verify; returns the result of the module."""
     options = module.params
-    wanted = [flagd.wanted_from(entry) for entry in options["flags"] or []]
+    wanted = [flag_definition.wanted_from(entry) for entry in options["flags"] or []]
     for each in wanted:
         if each.expiry is not None and each.expiry <= time.time():
-            raise flagd.FlagFileError(
+            raise flag_definition.FlagFileError(
                 f"flag {each.flag}: the expiry {each.expiry} is {time.time() - each.expiry:.0f} s in the past on this host; compare its clock with the others'"
             )
     absent = options["state"] == "absent"
     # The newest call wins: one that a killed run has left must not show a feature again that was turned off after it began.
-    with contextlib.nullcontext() if module.check_mode else turns.Claim("flags", options["path"]).step():
-        current, before, broken = flagfile.read(options["path"])
+    with contextlib.nullcontext() if module.check_mode else host_lock.Claim("flags", options["path"]).step():
+        current, before, broken = flag_file.read(options["path"])
         if options["state"] == "all_off":
-            wanted = [flagd.Wanted(name, 0) for name in flagd.managed(current)]
-        change = flagd.plan(current, wanted, options["revision"], options["application"], absent, mark=options["state"] == "present")
-        after = flagd.render(change.document) if change.changed else before
+            wanted = [flag_definition.Wanted(name, 0) for name in flag_definition.managed(current)]
+        change = flag_definition.plan(current, wanted, options["revision"], options["application"], absent, mark=options["state"] == "present")
+        after = flag_definition.render(change.document) if change.changed else before
         if change.changed and not module.check_mode:
-            flagfile.write(options["path"], after)
+            flag_file.write(options["path"], after)
     for warning in ([f"{broken}; it is replaced"] if broken else []) + change.warnings:
         module.warn(warning)
-    processes: list[evaluations.Process] = []
+    processes: list[process_state.Process] = []
     verify = bool(options["verify_url"]) and not module.check_mode and not absent
     if verify:
         try:
-            processes = flagfile.wait(options["verify_url"], change.document, wanted, options["timeout"], options["path"])
-        except flagd.FlagFileError as error:
+            processes = flag_file.wait(options["verify_url"], change.document, wanted, options["timeout"], options["path"])
+        except flag_definition.FlagFileError as error:
             error.changed = change.changed
             raise
     return {
@@ -220,9 +223,9 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, required_if=needed, supports_check_mode=True)
     try:
         result = set_flags(module)
-    except flagd.FlagFileError as error:
+    except flag_definition.FlagFileError as error:
         module.fail_json(msg=str(error), written=error.written, verified=False, changed=error.changed)
-    except turns.Overtaken as error:
+    except host_lock.Overtaken as error:
         module.fail_json(msg=str(error), written=False, verified=False)
     module.exit_json(**result)
 

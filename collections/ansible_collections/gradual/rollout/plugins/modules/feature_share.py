@@ -100,7 +100,7 @@ repeated:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import sharing
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import measured_share
 
 ARGUMENTS = {
     "base_url": {"type": "str", "required": True},
@@ -119,16 +119,16 @@ def share(module: AnsibleModule) -> dict[str, object]:
     options = module.params
     for name in ("users", "rate"):
         if options[name] <= 0:
-            raise sharing.ShareError(f"{name} is {options[name]}; write a number above 0")
-    before = sharing.load(options["previous"]) if options["previous"] else None
+            raise measured_share.ShareError(f"{name} is {options[name]}; write a number above 0")
+    before = measured_share.load(options["previous"]) if options["previous"] else None
     began = time.time()
-    measured = sharing.measure(options["base_url"], options["flags"], options["users"], options["rate"], options["ca_path"], options["timeout"])
+    measured = measured_share.measure(options["base_url"], options["flags"], options["users"], options["rate"], options["ca_path"], options["timeout"])
     if measured.mistakes:
         count = f"{len(measured.mistakes)} of {len(measured.mistakes) + len(measured.answered)} users asked"
-        raise sharing.ShareError(f"{count} got no usable answer from {options['base_url']}: {sharing.told(measured.mistakes)}")
-    features = sharing.compare(measured, before)
+        raise measured_share.ShareError(f"{count} got no usable answer from {options['base_url']}: {measured_share.told(measured.mistakes)}")
+    features = measured_share.compare(measured, before)
     if options["record"] and not module.check_mode:
-        sharing.save(options["record"], measured)
+        measured_share.save(options["record"], measured)
     return {
         "features": features,
         "lost": sum(each["lost"] for each in features.values()),
@@ -144,7 +144,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         result = share(module)
-    except sharing.ShareError as error:
+    except measured_share.ShareError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)
 

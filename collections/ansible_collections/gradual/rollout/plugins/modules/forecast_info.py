@@ -102,8 +102,9 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import forecast, gate
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus, PrometheusError
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import forecast
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, PrometheusError
 
 ARGUMENTS = {
     "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
@@ -125,7 +126,7 @@ def ramp_of(options: Json, now: float) -> forecast.Ramp:
     return forecast.Ramp(
         features=options["features"],
         stages=options["stages"],
-        settings=gate.settings_from(given, options["bake"]),
+        settings=gate_verdict.settings_from(given, options["bake"]),
         now=round(now, 3),
         hours=options["hours"],
         aa=float(options["bake"].get("aa") or 0),
@@ -141,7 +142,7 @@ def main() -> None:
     try:
         ramp = ramp_of(module.params, time.time())
         found = forecast.forecast(Prometheus(module.params["prometheus"], module.params["timeout"]), ramp)
-    except (gate.GateError, PrometheusError) as error:
+    except (gate_verdict.GateError, PrometheusError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, forecast=found)
 

@@ -83,8 +83,8 @@ import collections
 import json
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import replay
-from ansible_collections.gradual.rollout.plugins.module_utils.gate_settings import GateError
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import replay
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import GateError
 
 ARGUMENTS = {
     "counts": {"type": "path", "required": True},

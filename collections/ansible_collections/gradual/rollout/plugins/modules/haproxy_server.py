@@ -123,9 +123,9 @@ import platform
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.draining import NotEnough, NotInTime, Rule, Wish, move
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Socket
-from ansible_collections.gradual.rollout.plugins.module_utils.turns import Claim, Overtaken
+from ansible_collections.gradual.rollout.plugins.module_utils.common.host_lock import Claim, Overtaken
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.drain import NotEnough, NotInTime, Rule, Wish, move
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Socket
 
 ARGUMENTS: dict[str, Any] = {
     "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},

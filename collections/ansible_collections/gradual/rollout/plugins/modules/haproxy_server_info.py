@@ -74,8 +74,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.draining import settled
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import HaproxyError, Socket
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.drain import settled
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Socket
 
 ARGUMENTS: dict[str, Any] = {
     "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},

@@ -140,10 +140,11 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import flagfile, release_store
-from ansible_collections.gradual.rollout.plugins.module_utils.flagd import FlagFileError
-from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session, fetch_json
-from ansible_collections.gradual.rollout.plugins.module_utils.service import properties
+from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError, Session, fetch_json
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import file as flag_file
+from ansible_collections.gradual.rollout.plugins.module_utils.flags.definition import FlagFileError
+from ansible_collections.gradual.rollout.plugins.module_utils.release import store as release_store
+from ansible_collections.gradual.rollout.plugins.module_utils.release.systemd import properties
 
 ARGUMENTS: dict[str, Any] = {
     "application": {"type": "str", "required": True},
@@ -196,7 +197,7 @@ def release_at(root: str, link: str) -> dict[str, Any] | None:
 def read_flags(path: str) -> tuple[dict[str, Any] | None, str | None]:
     """The flag file's content, and what is wrong with a file that is there and cannot be used. A blank file is none."""
     try:
-        document, text, wrong = flagfile.read(path)
+        document, text, wrong = flag_file.read(path)
     except FlagFileError as error:
         return None, str(error)
     return document, wrong if text.strip() else None

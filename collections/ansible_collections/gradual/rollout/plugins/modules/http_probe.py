@@ -119,8 +119,8 @@ failed_probes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError, Session
-from ansible_collections.gradual.rollout.plugins.module_utils.probing import probe_all, sentence
+from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError, Session
+from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import probe_all, sentence
 
 PROBE: dict[str, Any] = {
     "name": {"type": "str"},

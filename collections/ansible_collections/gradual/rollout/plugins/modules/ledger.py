@@ -166,9 +166,9 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import lease
-from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import LedgerError, locked, read, stamp
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, locked, read, stamp
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},

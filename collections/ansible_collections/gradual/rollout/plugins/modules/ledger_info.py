@@ -183,8 +183,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import LedgerError, read
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, read
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},

@@ -122,9 +122,9 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import watching
-from ansible_collections.gradual.rollout.plugins.module_utils.http_client import HttpError
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import Prometheus, PrometheusError
+from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError
+from ansible_collections.gradual.rollout.plugins.module_utils.observe import health
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, PrometheusError
 
 ARGUMENTS = {
     "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
@@ -152,11 +152,11 @@ def read_dashboard(path: str | None) -> tuple[dict[str, Any] | None, list[str]]:
 def run(options: dict[str, Any], now: float) -> dict[str, Any]:
     """All there is to record."""
     dashboard, problems = read_dashboard(options["dashboard"])
-    seen = watching.watch(Prometheus(options["prometheus"], options["timeout"]), dashboard, now)
+    seen = health.watch(Prometheus(options["prometheus"], options["timeout"]), dashboard, now)
     seen["front_door"] = None
     if options["front_door"]:
         try:
-            seen["front_door"] = watching.front_door(options["front_door"], options["ca_path"])
+            seen["front_door"] = health.front_door(options["front_door"], options["ca_path"])
         except HttpError as error:
             problems.append(f"front door: {error}")
     seen["not_measured"] += problems
@@ -170,7 +170,7 @@ def main() -> None:
     try:
         if given["calm_within"] > 0:
             prometheus = Prometheus(given["prometheus"], given["timeout"])
-            waited = watching.calm(prometheus, given["accepted"], given["calm_within"])
+            waited = health.calm(prometheus, given["accepted"], given["calm_within"])
         seen = run(given, time.time())
     except PrometheusError as error:
         module.fail_json(msg=str(error))

@@ -141,10 +141,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import release_store
-from ansible_collections.gradual.rollout.plugins.module_utils.service import Run, secrets
-from ansible_collections.gradual.rollout.plugins.module_utils.staging import Artifact, StagingError, alone, prune, stage
-from ansible_collections.gradual.rollout.plugins.module_utils.switching import Aim, SwitchError, is_stopped, runs, stop, switch
+from ansible_collections.gradual.rollout.plugins.module_utils.release import store as release_store
+from ansible_collections.gradual.rollout.plugins.module_utils.release.activate import Aim, SwitchError, is_stopped, runs, stop, switch
+from ansible_collections.gradual.rollout.plugins.module_utils.release.install import Artifact, StagingError, alone, prune, stage
+from ansible_collections.gradual.rollout.plugins.module_utils.release.systemd import Run, secrets
 
 ARGUMENTS: dict[str, Any] = {
     "application": {"type": "str", "required": True},

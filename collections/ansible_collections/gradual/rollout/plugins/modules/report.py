@@ -92,7 +92,7 @@ next_steps:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import LedgerError
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError
 from ansible_collections.gradual.rollout.plugins.module_utils.report import files
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import ReportError
 

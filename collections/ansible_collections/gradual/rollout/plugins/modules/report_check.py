@@ -51,7 +51,7 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import FILE
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import FILE
 from ansible_collections.gradual.rollout.plugins.module_utils.report import check
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import ReportError
 

@@ -120,7 +120,8 @@ traffic:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils import prometheus, traffic
+from ansible_collections.gradual.rollout.plugins.module_utils.observe import traffic
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import client as prometheus
 
 ARGUMENTS = {
     "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.report import document
+from ansible_collections.gradual.rollout.tests.unit.places import SCHEMA
 from ansible_collections.gradual.rollout.tests.unit.sample_ledger import Ledger
-
-SCHEMA = Path(__file__).parents[2] / "schemas" / "report.schema.json"
 
 
 def fits(report: dict[str, Any]) -> None:

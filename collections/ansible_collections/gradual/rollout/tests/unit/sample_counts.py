@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import gate
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
 
 BAKE = {"min": 20, "max": 120, "look": 10}
-SETTINGS = gate.settings_from({}, BAKE)
-LOW_TRAFFIC = gate.settings_from({"harmless_share": 0.01}, BAKE)
+SETTINGS = gate_verdict.settings_from({}, BAKE)
+LOW_TRAFFIC = gate_verdict.settings_from({"harmless_share": 0.01}, BAKE)
 STAGES = [25, 50, 100]
 Json = dict[str, Any]
 Rows = list[Any]
@@ -36,6 +36,6 @@ def counts(*metrics: Any, percent: int = 25, elapsed: float = 60, **more: Any) -
     return {**place, "since": 1000.0, "until": 1000.0 + elapsed, "interval": 2.0, "problems": [], "metrics": list(metrics), **more}
 
 
-def judge(*metrics: Any, settings: gate.Settings = SETTINGS, **more: Any) -> Json:
+def judge(*metrics: Any, settings: gate_verdict.Settings = SETTINGS, **more: Any) -> Json:
     """The verdict on counts(...)."""
-    return gate.judge(counts(*metrics, **more), settings)
+    return gate_verdict.judge(counts(*metrics, **more), settings)

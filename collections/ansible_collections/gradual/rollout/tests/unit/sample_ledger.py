@@ -7,8 +7,10 @@ import functools
 import random
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import gate, hashchain, plan
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch, stamp
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import hash_chain
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch, stamp
+from ansible_collections.gradual.rollout.plugins.plugin_utils.plan import steps as plan_steps
 
 START = epoch("2026-11-23T12:00:00.000Z")
 OLD, NEW = "1" * 64, "2" * 64
@@ -48,14 +50,14 @@ class Ledger:
 
     def add(self, event: str, after: float = 0.1, **data: Any) -> dict[str, Any]:
         self.now += after
-        previous = self.lines[-1]["hash"] if self.lines else hashchain.GENESIS
-        line = hashchain.link(len(self.lines) + 1, stamp(self.now), self.rollout, event, data, previous)
+        previous = self.lines[-1]["hash"] if self.lines else hash_chain.GENESIS
+        line = hash_chain.link(len(self.lines) + 1, stamp(self.now), self.rollout, event, data, previous)
         self.lines.append(line)
         return line
 
     @property
     def content(self) -> bytes:
-        return b"".join(hashchain.canonical(line) + b"\n" for line in self.lines)
+        return b"".join(hash_chain.canonical(line) + b"\n" for line in self.lines)
 
 
 def opened(manifest: dict[str, Any] | None = None, before: dict[str, Any] | None = BEFORE) -> Ledger:
@@ -64,7 +66,7 @@ def opened(manifest: dict[str, Any] | None = None, before: dict[str, Any] | None
     manifest = {**MANIFEST, **(manifest or {})}
     ledger.add("lease.taken", holder="ops@controller:4711", seconds=90)
     hosts = dict.fromkeys(HOSTS, before)
-    ledger.add("rollout.started", manifest=manifest, digest="d" * 64, plan=plan.make(manifest, HOSTS), hosts=hosts, revision="0001")
+    ledger.add("rollout.started", manifest=manifest, digest="d" * 64, plan=plan_steps.make(manifest, HOSTS), hosts=hosts, revision="0001")
     ledger.add("step.started", step="preflight")
     ledger.add("step.finished", 2, step="preflight")
     return ledger
@@ -117,8 +119,8 @@ def look(ledger: Ledger, percent: int, number: int, since: float, bad_share: flo
     metrics = [{"feature": flag, "metric": metric, "problem": None, "rows": _rows(rows[flag], metric)} for flag in FEATURES for metric in ("errors", "slow")]
     place = {"percent": percent, "stage": MANIFEST["stages"].index(percent), "stages": MANIFEST["stages"]}
     counts = {**place, "since": since, "until": round(ledger.now, 3), "interval": 2.0, "problems": [], "metrics": metrics}
-    settings = gate.settings_from(MANIFEST["gate"], MANIFEST["bake"])
-    judged = gate.judge(counts, settings)
+    settings = gate_verdict.settings_from(MANIFEST["gate"], MANIFEST["bake"])
+    judged = gate_verdict.judge(counts, settings)
     settings_seen = {key: value for key, value in vars(settings).items() if key != "on_no_data"}
     ledger.add("gate.looked", **{**judged, "percent": percent, "look": number, "counts": counts, "settings": settings_seen})
     return judged

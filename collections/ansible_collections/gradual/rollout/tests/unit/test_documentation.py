@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.gradual.rollout.tests.unit.places import COLLECTION
 
-COLLECTION = Path(__file__).parents[2]
 PACKAGE = "ansible_collections.gradual.rollout.plugins"
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
 ON_HOSTS = sorted([*(COLLECTION / "plugins/modules").glob("*.py"), *(COLLECTION / "plugins/module_utils").rglob("*.py")])

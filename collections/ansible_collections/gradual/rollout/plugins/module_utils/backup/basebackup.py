@@ -9,8 +9,8 @@ import json
 import os
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import moment, store, taking
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Request, Work
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, restore_point, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Request, Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server, wal
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import beside, finished, run, strictly
@@ -25,7 +25,7 @@ _SLOT = "gradual_backup_"
 _WAL_ALLOWANCE = 256 * store.MIB
 
 
-class Basebackup(taking.Method):
+class Basebackup(base.Method):
     """pg_basebackup: plain files, their SHA-256 in its manifest."""
 
     name = "basebackup"
@@ -44,7 +44,7 @@ class Basebackup(taking.Method):
 
     def fill(self, work: Work) -> dict[str, Any]:
         size = cluster_bytes(work.session)
-        with Session(work.request.parameters(), taking.APPLICATION_NAME) as keeper:
+        with Session(work.request.parameters(), base.APPLICATION_NAME) as keeper:
             # Keeps the log from now on for as long as this session lives, and not a moment longer, however it ends.
             keeper.run("SELECT pg_create_physical_replication_slot(%s || pg_backend_pid(), true, true)", (_SLOT,))
             warnings = _copy(work)
@@ -52,7 +52,7 @@ class Basebackup(taking.Method):
             # The disk works while the tables are read; the frame syncs again what this did not see.
             command = ["find", os.path.join(work.folder, store.CLUSTER), "-type", "f", "-exec", "sync", "--", "{}", "+"]
             with beside(command) as syncing:
-                held = moment.facts(work, lambda at: _fetch(work, at))
+                held = restore_point.facts(work, lambda at: _fetch(work, at))
                 # Who syncs first is told of a failure, and nobody after that.
                 strictly(finished(syncing, command))
         _need_all_wal(work, held)
@@ -103,7 +103,7 @@ def _copy(work: Work) -> list[str]:
         "--wal-method", "stream", "--checkpoint", "fast", "--manifest-checksums", "SHA256", "--label", work.id, "--no-sync"]))
 
 
-def _fetch(work: Work, at: moment.Moment) -> None:
+def _fetch(work: Work, at: restore_point.Moment) -> None:
     """Get the log from the copy's last segment, which the copy has the beginning of only, to the one with the restore point."""
     copied = sorted(name for name in os.listdir(os.path.join(work.folder, store.CLUSTER, "pg_wal")) if wal.is_segment(name))
     if not copied:

@@ -9,9 +9,9 @@ import os
 import shutil
 from typing import Any, Iterator, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import store, taking
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Work
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import beside, finished, run, strictly
@@ -23,7 +23,7 @@ ROLES = "roles.sql"
 _SMALL = 64 * store.MIB
 
 
-class Dump(taking.Method):
+class Dump(base.Method):
     """pg_dump, of one file or of a folder that several processes write."""
 
     name = "dump"
@@ -40,7 +40,7 @@ class Dump(taking.Method):
                 path = os.path.join(work.folder, name)
                 shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
-        held = taking.patiently(lambda: _snapshot(work), work.session, clean, work.request.deadline)
+        held = base.patiently(lambda: _snapshot(work), work.session, clean, work.request.deadline)
         strictly(run([work.program("pg_dumpall"), "--globals-only", "--no-role-passwords", "--no-tablespaces", *work.request.address(),
                       "--file", os.path.join(work.folder, ROLES)]))
         archive = os.path.join(work.folder, DUMP[work.request.format])
@@ -75,16 +75,16 @@ def _snapshot(work: Work) -> dict[str, Any]:
     taken_at = receipts.now()
     snapshot = str(session.value("SELECT pg_export_snapshot()"))
     before = contents.sequences(session)
-    told = taking.facts(server.identity(session), server.revisions(session))
+    told = base.facts(server.identity(session), server.revisions(session))
     work.clock.lap("prepare")
     command = _command(work, snapshot)
     # pg_dump is what is waited for; the digest shall not take more than one processor from it.
     session.run("SET LOCAL max_parallel_workers_per_gather = 0")
-    with taking.schema_beside(work, snapshot) as schema, beside(command) as dumping:
+    with base.schema_beside(work, snapshot) as schema, beside(command) as dumping:
         tables = contents.tables(session)
         fingerprint = contents.fingerprint(schema())
         work.clock.lap("digest")
-        warnings = strictly(finished(dumping, command), taking.HARMLESS)
+        warnings = strictly(finished(dumping, command), base.HARMLESS)
     work.clock.lap("dump")
     after = contents.sequences(session)
     session.run("COMMIT")
@@ -100,7 +100,7 @@ def _command(work: Work, snapshot: str) -> list[str]:
     # The lightest compression: half the time of the default one for a tenth more bytes.
     return [
         work.program("pg_dump"), "--format", form, "--compress", "1", *parallel, "--snapshot", snapshot,
-        "--lock-wait-timeout", str(taking.PATIENCE_MS), "--no-tablespaces", *work.request.address(),
+        "--lock-wait-timeout", str(base.PATIENCE_MS), "--no-tablespaces", *work.request.address(),
         "--file", os.path.join(work.folder, DUMP[form]), work.request.database,
     ]
 

@@ -10,10 +10,10 @@ import os
 import time
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import moment, store, taking
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, restore_point, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Request, Work
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.basebackup import cluster_bytes, need_primary
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.repository import HARMLESS, Repository
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Request, Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server, wal
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
@@ -25,7 +25,7 @@ FILES = "repository.json"
 _ANNOTATION = "gradual"
 
 
-class PgBackRest(taking.Method):
+class PgBackRest(base.Method):
     """pgBackRest, wrapped strictly."""
 
     name = "pgbackrest"
@@ -53,7 +53,7 @@ class PgBackRest(taking.Method):
         except DatabaseError as error:
             raise DatabaseError(f"{error}. {_discard(repository, label)}") from None
         try:
-            held = moment.facts(work)
+            held = restore_point.facts(work)
         except DatabaseError as error:
             raise DatabaseError(f"{error}. The backup {label} stays in the repository, but nothing is known of what it holds", error.sqlstate) from None
         restore = {**held["restore"], **_where(repository, taken), "cluster_bytes": size}

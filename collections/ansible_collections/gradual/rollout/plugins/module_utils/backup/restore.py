@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Protocol
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import comparing, methods, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import compare, registry, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_cluster import ClusterInPlace, NewCluster
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_database import DatabaseInPlace, NewDatabase
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -55,7 +55,7 @@ def restore(request: Request) -> dict[str, Any]:
 def _choose(request: Request) -> _Chosen:
     """The way that the request asks for, once the backup is known to be what its receipt says."""
     receipt = receipts.read(request.path)
-    method = methods.of(receipt["method"])
+    method = registry.of(receipt["method"])
     target = request.target or ("database" if method.name == "dump" else "cluster")
     if target == "database" and method.name != "dump":
         raise DatabaseError(f"{receipt['id']} is a {method.name} of a whole cluster, of which one database cannot be brought into another one; "
@@ -64,7 +64,7 @@ def _choose(request: Request) -> _Chosen:
         _check_point(request.point, receipt)
     if request.in_place:
         _may_replace(request, receipt)
-    comparing.none_of(store.file_differences(store.expected(receipt, request.path), store.summed(request.path)))
+    compare.none_of(store.file_differences(store.expected(receipt, request.path), store.summed(request.path)))
     method.intact(request.path, receipt, request.timeout)
     ways: dict[tuple[str, bool], Callable[[Request, Mapping[str, Any], Method], Way]] = {
         ("database", False): NewDatabase, ("database", True): DatabaseInPlace, ("cluster", False): NewCluster, ("cluster", True): ClusterInPlace}

@@ -16,10 +16,10 @@ import socket
 import time
 from typing import Any, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import comparing, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import compare, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
@@ -81,7 +81,7 @@ class NewCluster:
             if self.request.point:
                 self._look(scratch)
             else:
-                comparing.none_of(comparing.differences(self.request.path, self.receipt, scratch, self.method.unlogged, self.request.timeout))
+                compare.none_of(compare.differences(self.request.path, self.receipt, scratch, self.method.unlogged, self.request.timeout))
             data = os.path.join(scratch.folder, "data")
             _tidy(scratch)
             _close(data, self.request.timeout)

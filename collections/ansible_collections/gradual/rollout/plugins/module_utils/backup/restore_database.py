@@ -11,9 +11,9 @@ import tempfile
 import time
 from typing import Any, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import comparing, dump, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import compare, dump, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request, stamp
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
@@ -88,7 +88,7 @@ class NewDatabase:
                 found.append(f"it is at revision {revision}, the backup at {receipt['revision']}")
             if receipt.get("canary") and not records.has_canary(session, receipt["canary"]):
                 found.append("the row that was written for this backup is missing")
-        comparing.none_of(found)
+        compare.none_of(found)
 
     def _make_roles(self, session: Session, programs: str) -> list[str]:
         """Those that the backup has and the cluster has not, without password; those that are there stay as they are."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Callable, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Adapter
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django import Django
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.sqitch import Sqitch
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.sql_files import SqlFiles
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError

@@ -9,8 +9,8 @@ import os
 import re
 from typing import Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import PHASES, UNKNOWN, Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import PHASES, UNKNOWN, Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Command
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, clean_environment, die_with_parent
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session

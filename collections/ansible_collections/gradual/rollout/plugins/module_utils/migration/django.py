@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Collection, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import alembic, sql_text
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import PHASES, UNKNOWN, Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import App, Project, Unreadable, read, value
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import PHASES, UNKNOWN, Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session

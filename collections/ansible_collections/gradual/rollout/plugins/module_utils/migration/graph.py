@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 from typing import Iterator, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 

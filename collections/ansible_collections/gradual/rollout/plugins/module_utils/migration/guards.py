@@ -8,7 +8,7 @@ import re
 from typing import Mapping, Sequence
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import UNKNOWN, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import UNKNOWN, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import keywords
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
 _INVALID = """

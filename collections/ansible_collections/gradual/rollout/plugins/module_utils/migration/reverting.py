@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import steps
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Command, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import Migrator
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 

@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any, Callable
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import conditions, guards, indexes, steps, verdict, way
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import connection_check, failure_message, guards, indexes, preconditions, steps
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import (
     Attempt,
     Limits,
@@ -18,7 +18,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt 
     running_sessions,
     terminate_sessions,
 )
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Adapter, Command, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter, Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.request import MigrationFailed, Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -81,17 +81,17 @@ class Migrator:
             if self.identity["standby"]:
                 raise DatabaseError("this server is a standby (in recovery), so nothing can be migrated here; run on the primary. Nothing was changed.")
             if not self.request.rehearsal:
-                conditions.allowed(self.request.receipt, self.identity, self.adapter.ancestors(self._recorded()), self.request.max_age, self.session)
+                preconditions.allowed(self.request.receipt, self.identity, self.adapter.ancestors(self._recorded()), self.request.max_age, self.session)
             self._check_way()
             wait_for_lock(self.session, shared=False, deadline=self.request.deadline)
-            conditions.no_orphan(self.session)
+            preconditions.no_orphan(self.session)
             # Only now is nobody else at it.
             self._remember()
             for revision in self.plan():
                 self._step(revision)
             return self.info()
         except DatabaseError as error:
-            told = str(error) + verdict.notes((self.failed or {}).get("notes", []))
+            told = str(error) + failure_message.notes((self.failed or {}).get("notes", []))
             raise MigrationFailed(guards.scrubbed(told, guards.secrets(self.request.variables)), self._last_known()) from None
 
     def _step(self, revision: Revision) -> None:
@@ -103,7 +103,7 @@ class Migrator:
         self.failed = told
         try:
             limits = lag.Limits(self.request.max_lag_bytes, self.request.max_lag_seconds)
-            conditions.replicas_near(self._alive(), limits, self.request.deadline, self._stands)
+            preconditions.replicas_near(self._alive(), limits, self.request.deadline, self._stands)
             self._check_way()
             self._begin(revision, told)
             self._try(revision, before, told, begun)
@@ -123,10 +123,10 @@ class Migrator:
     def _begin(self, revision: Revision, told: dict[str, Any]) -> None:
         since = steps.unfinished(self._alive(), self.adapter, revision)
         if since and not revision.repeatable:
-            raise DatabaseError(verdict.not_again(revision, self.adapter.name, since))
+            raise DatabaseError(failure_message.not_again(revision, self.adapter.name, since))
         steps.begin(self.session, self.adapter, revision)
         if since and not (revision.transactional and not revision.recorded_apart):
-            told["notes"].append(verdict.unfinished(revision, self.adapter.name, since))
+            told["notes"].append(failure_message.unfinished(revision, self.adapter.name, since))
         self.unsure = bool(since) and revision.recorded_apart
 
     def _command(self, revision: Revision) -> Command:
@@ -141,7 +141,7 @@ class Migrator:
     def _try(self, revision: Revision, before: list[str], told: dict[str, Any], begun: float) -> None:
         """Attempt after attempt, until the database says that the revision is applied."""
         while True:
-            conditions.no_dump(self._alive, begun + self.request.deadline, self.request.deadline, self._stands)
+            preconditions.no_dump(self._alive, begun + self.request.deadline, self.request.deadline, self._stands)
             if revision.concurrent:
                 told["notes"] += indexes.drop_leftovers(self.session, revision, self.request.deadline)
             told["attempts"] += 1
@@ -187,7 +187,7 @@ class Migrator:
                 told["notes"].append(f"attempt {told['attempts']} ended by: {self._sentence(ended)}")
             return
         stands = self._stands() + (", as before" if recorded == before else "")
-        raise DatabaseError(verdict.sentence(verdict.Ending(
+        raise DatabaseError(failure_message.sentence(failure_message.Ending(
             revision, told, stands, self._sentence(ended), ended.ended, ended.status, waited, again, self.unsure, self.request.deadline,
             self._command(revision).folder)))
 
@@ -212,7 +212,7 @@ class Migrator:
         return guards.scrubbed(self.adapter.sentence(ended.output), guards.secrets(self.request.variables)).rstrip(".")
 
     def _check_way(self) -> None:
-        way.check(self._alive(), self.request.variables, self._unprivileged() or self.request.run_as, self._settings(self.request.lock_timeout_ms),
+        connection_check.check(self._alive(), self.request.variables, self._unprivileged() or self.request.run_as, self._settings(self.request.lock_timeout_ms),
                   self.request.database)
 
     def _remember(self) -> None:
@@ -252,7 +252,7 @@ class Migrator:
             return
         try:
             # Before it becomes ours: nothing may be written to another one.
-            verdict.same_server(self.identity, server.identity(fresh), self.adapter.position(self.adapter.recorded(fresh)))
+            failure_message.same_server(self.identity, server.identity(fresh), self.adapter.position(self.adapter.recorded(fresh)))
         except DatabaseError:
             fresh.close()
             raise

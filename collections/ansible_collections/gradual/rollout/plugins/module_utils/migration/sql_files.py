@@ -12,8 +12,8 @@ import re
 from typing import Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import sql_text
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, sha256
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session

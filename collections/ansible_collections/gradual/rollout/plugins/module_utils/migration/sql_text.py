@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import PHASES, UNKNOWN
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import PHASES, UNKNOWN
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 _CONCURRENT = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.contract import Adapter, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import records
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session

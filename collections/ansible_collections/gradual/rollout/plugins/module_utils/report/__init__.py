@@ -1,3 +1,3 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The report of a rollout: a pure function of its ledger, so that anybody can make it again and compare."""
+"""The report: claims recomputed from the ledger, and how they are shown."""

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import span
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Claim, Events, Line, claim, count, items, mapping, number, plural
-from ansible_collections.gradual.rollout.plugins.module_utils.report.users import recomputed
-from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
+from ansible_collections.gradual.rollout.plugins.module_utils.report.stages import recomputed
 
 GONE_ON = ("promote", "continue")
 
@@ -22,11 +22,6 @@ def claims(events: Events) -> list[Claim]:
     if skipped is not None and (began is None or began["seq"] < skipped["seq"]):
         return [_not_needed(str(skipped["data"].get("reason")), "canary.skipped: reason")]
     return [_watched(events, began)]
-
-
-def aborts(events: Events) -> list[Line]:
-    """The looks that said abort, at a host or at a stage."""
-    return sorted([*events.of("canary.looked", verdict="abort"), *events.of("gate.looked", verdict="abort")], key=lambda line: line["seq"])
 
 
 def _not_needed(statement: str, rule: str) -> Claim:

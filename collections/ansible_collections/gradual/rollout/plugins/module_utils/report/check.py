@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import FILE, Reading, parse
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import FILE, Reading, parse
 from ansible_collections.gradual.rollout.plugins.module_utils.report import document
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Line, ReportError, mapping
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils import rollout as replay
-from ansible_collections.gradual.rollout.plugins.module_utils.report import advice, canary, database, observed, returning, tried, users, way
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import span
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.report import canary, checks, database, next_steps, rollback, stages, timeline, traffic
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
     FAILED,
     NOT_MEASURED,
@@ -23,7 +24,6 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
     mapping,
     number,
 )
-from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
 
 SCHEMA = 1
 # Of galaxy.yml: other versions may say the same things in other words, so a report is checked with the version that made it.
@@ -57,7 +57,7 @@ def build(lines: list[Line], rollout: str | None = None) -> dict[str, Any]:
     state = replay.state(events.all, events.rollout)
     if state is None:
         raise ReportError(f"The ledger knows no rollout {events.rollout!r}")
-    parts = (way, returning, database, canary, users, observed, tried)
+    parts = (timeline, rollback, database, canary, stages, traffic, checks)
     claims = [claim for part in parts for claim in part.claims(events)]
     by_id = {claim["id"]: claim for claim in claims}
     criteria = [_criterion(position, text, claims) for position, text in CRITERIA.items()]
@@ -73,23 +73,23 @@ def build(lines: list[Line], rollout: str | None = None) -> dict[str, Any]:
         "artifact": mapping(manifest.get("artifact")).get("sha256"),
         "outcome": outcome,
         "headline": headline(events, outcome, by_id),
-        "gate": gate_status(outcome, claims, criteria, asked=returning.asked(events) is not None),
+        "gate": gate_status(outcome, claims, criteria, asked=rollback.asked(events) is not None),
         "started": events.lines[0]["time"],
         "finished": finished["time"] if finished else None,
         "ledger": {"through": events.lines[-1]["seq"], "hash": events.lines[-1]["hash"]},
-        "times": returning.moments(events),
-        "shares_set": way.shares_set(events),
-        "stages": users.stage_rows(events),
-        "steps": way.steps(events),
+        "times": rollback.moments(events),
+        "shares_set": timeline.shares_set(events),
+        "stages": stages.stage_rows(events),
+        "steps": timeline.steps(events),
         "hosts": _hosts(events, state),
-        "spans": way.spans(events),
-        "features": observed.variants(events),
+        "spans": timeline.spans(events),
+        "features": traffic.variants(events),
         "traffic": _series(events),
         "plan": [mapping(row) for row in items(mapping(events.lines[0]["data"]).get("plan"))],
         "claims": claims,
         "criteria": criteria,
         "assessment": {quality: _assessment(quality, claims) for quality in QUALITIES},
-        "next_steps": advice.next_steps(events, state, claims),
+        "next_steps": next_steps.next_steps(events, state, claims),
     }
 
 
@@ -97,8 +97,8 @@ def headline(events: Events, outcome: str, by_id: dict[str, Claim]) -> str:
     """What was rolled out and how it ended, in one sentence."""
     manifest = events.manifest
     release = f"{manifest.get('application')} {manifest.get('version')}"
-    asked = returning.asked(events)
-    failed = way.failure(events) if asked is None else None
+    asked = rollback.asked(events)
+    failed = timeline.failure(events) if asked is None else None
     if outcome == "completed":
         certified = by_id.get("certified")
         if events.features and not (certified and certified["status"] == SHOWN):
@@ -106,7 +106,7 @@ def headline(events: Events, outcome: str, by_id: dict[str, Claim]) -> str:
         return f"{release} is with all users"
     why = _why(events, failed) if failed is not None else ""
     if outcome == "returned":
-        who, _line = returning.asked_by(events)
+        who, _line = rollback.asked_by(events)
         told = "" if asked is None else f", as {who} asked" if who else ", as asked"
         return f"{release} was taken back{told}{why}"
     if outcome == "incomplete":
@@ -116,7 +116,7 @@ def headline(events: Events, outcome: str, by_id: dict[str, Claim]) -> str:
 
 def _why(events: Events, failed: Line) -> str:
     """Why it was taken back: what a gate saw is not the fault of the host on which the step then failed."""
-    stopped = [line for line in canary.aborts(events) if line["seq"] < failed["seq"]]
+    stopped = [line for line in timeline.aborts(events) if line["seq"] < failed["seq"]]
     if not stopped or failed["data"].get("step") not in ("ramp", "release"):
         return f": {failed['data'].get('step')} failed on {failed['data'].get('host')}"
     if stopped[-1]["event"] == "gate.looked":
@@ -130,7 +130,7 @@ def gate_status(outcome: str, claims: list[Claim], criteria: list[dict[str, Any]
     RETURNED when a person asked for a rollback and nothing was shown to be wrong: there is no rollout to pass or to fail any more.
     """
     on_request = asked and outcome == "returned"
-    wrong = [claim for claim in claims if claim["status"] == FAILED and not (on_request and claim["id"] in advice.OF_COURSE)]
+    wrong = [claim for claim in claims if claim["status"] == FAILED and not (on_request and claim["id"] in next_steps.OF_COURSE)]
     reasons = [f"the rollout is {outcome}, not completed"] if outcome != "completed" and not on_request else []
     reasons += [f"{claim['id']}: {claim['statement']}" for claim in wrong]
     if reasons:
@@ -191,7 +191,7 @@ def _series(events: Events) -> list[dict[str, float | None]]:
     rows = []
     step = number(line["data"].get("step")) if line else None
     for row in items(line["data"].get("series") if line else None):
-        time = observed.moment(mapping(row).get("time"))
+        time = traffic.moment(mapping(row).get("time"))
         if time is not None:
             rows.append({"time": time, "seconds": step, **{key: number(mapping(row).get(key)) for key in ("requests", "failed", "p50", "p95")}})
     return sorted(rows, key=lambda row: row["time"] or 0)
@@ -201,7 +201,7 @@ def summary(report: dict[str, Any]) -> list[str]:
     """The report in a few lines for the screen."""
     claims = {claim["id"]: claim for claim in report["claims"]}
     lines = [report["headline"], f"gate: {report['gate']['status']}"]
-    lines += [users.stage_sentence(row) for row in report["stages"]]
+    lines += [stages.stage_sentence(row) for row in report["stages"]]
     lines += [claims[name]["statement"] for name in ("asked", "with-all-users", "requests-failed", "mean-seconds") if name in claims]
     lines += [claims[name]["statement"] for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe") if claims[name]["status"] == SHOWN]
     if claims["duration"]["status"] == SHOWN:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import epoch
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch
 
 Line = dict[str, Any]
 Claim = dict[str, Any]

@@ -8,7 +8,7 @@ import os
 import tempfile
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import LedgerError, locked, read
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, locked, read
 from ansible_collections.gradual.rollout.plugins.module_utils.report import charts, check, document, page, text
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Line, ReportError
 

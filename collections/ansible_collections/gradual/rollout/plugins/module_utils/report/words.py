@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.wording import span
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import span
 
 
 def clock(moment: Any) -> str:

@@ -1,0 +1,151 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""One moment that both a snapshot and the write-ahead log know: what a physical backup is compared with.
+
+A copy of the files is brought forward by the log to some place in it, and what the database held at that place can be asked of no snapshot, as
+other transactions commit between any two statements. So for a moment nobody may write: all tables are locked against writers, a restore point
+goes into the log, a snapshot is taken, and the locks are let go. A restored copy that recovers to that restore point must hold exactly what
+this snapshot holds, and the snapshot is read at leisure. Whoever writes waits for some milliseconds; a writer that does not end is not waited
+for in the lock's queue, where everybody else would wait behind us, but asked again and again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+
+LOCK_TIMEOUT_MS = 50
+PAUSE = 0.5
+# Large objects are written in these; everything else is in tables of the users'.
+_CATALOGS = ("pg_catalog.pg_largeobject", "pg_catalog.pg_largeobject_metadata")
+_SCHEMA_STATE = """
+SELECT (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_class WHERE oid >= 16384 AND relpersistence <> 't'),
+       (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_constraint WHERE oid >= 16384),
+       (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_proc WHERE oid >= 16384),
+       (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_namespace),
+       (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_trigger),
+       (SELECT count(*) FROM pg_attribute WHERE attrelid >= 16384)
+"""
+# Vacuums of the tables that we want; PostgreSQL itself ends them for whoever waits longer than we do. Those against wraparound are let be.
+_END_VACUUMS = """
+SELECT pg_cancel_backend(a.pid) FROM pg_stat_activity a
+ WHERE a.backend_type = 'autovacuum worker' AND a.datname = current_database() AND a.query NOT LIKE '%%to prevent wraparound%%'
+"""
+_WRITERS = """
+SELECT DISTINCT format('%%s, pid %%s, user %%s, in a transaction since %%s', coalesce(nullif(a.application_name, ''), a.backend_type), a.pid, a.usename,
+                       date_trunc('second', coalesce(a.xact_start, a.backend_start)))
+  FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
+ WHERE l.locktype = 'relation' AND l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()
+   AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareLock') AND (c.oid >= 16384 OR c.relname LIKE 'pg_largeobject%%')
+UNION ALL
+SELECT format('prepared transaction %%s of %%s since %%s', gid, owner, date_trunc('second', prepared))
+  FROM pg_prepared_xacts WHERE database = current_database()
+"""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A restore point. lsn: its end in the write-ahead log; segment: the file that holds it; seconds: how long writers had to wait."""
+
+    name: str
+    lsn: str
+    segment: str
+    seconds: float
+
+
+def facts(work: Work, fetch: Callable[[Moment], None] | None = None) -> dict[str, Any]:
+    """What the receipt says of the database at the restore point. `fetch` brings the log up to it into the backup."""
+    attempts = iter(range(1, 1_000_000))
+
+    def attempt() -> dict[str, Any]:
+        # Recovery stops at the first restore point of its name, so each attempt has its own.
+        return _attempt(work, f"{work.id}-{next(attempts)}", fetch)
+
+    return base.patiently(attempt, work.session, lambda: None, work.request.deadline)
+
+
+def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> dict[str, Any]:
+    session = work.session
+    before = contents.sequences(session)
+    moment = _quiet(work, name)
+    taken_at = receipts.now()
+    work.clock.lap("moment")
+    told = base.facts(server.identity(session), server.revisions(session))
+    snapshot = str(session.value("SELECT pg_export_snapshot()"))
+    # Completes the segment that the restore point is in.
+    session.run("SELECT pg_switch_wal()")
+    if fetch is not None:
+        fetch(moment)
+    work.clock.lap("wal")
+    with base.schema_beside(work, snapshot) as schema:
+        tables = contents.tables(session, unlogged=False)
+        fingerprint = contents.fingerprint(schema())
+    work.clock.lap("digest")
+    after, ahead = contents.sequences(session), contents.ahead(session)
+    session.run("COMMIT")
+    return {
+        **told, "lsn": moment.lsn, "schema_fingerprint": fingerprint, "tables": tables, "taken_at": taken_at,
+        "sequences": {one: _range(before[one], after[one], ahead.get(one, 0)) for one in before if one in after},
+        "restore": {"target": moment.name, "lsn": moment.lsn, "last_segment": moment.segment, "writers_waited": moment.seconds,
+                    "segment_bytes": server.segment_bytes(session)},
+    }
+
+
+def _range(before: int | None, after: int | None, ahead: int) -> list[int | None]:
+    # The log has a sequence's value some steps before it is reached.
+    return [before, after if after is None else after + max(ahead, 0)] if ahead >= 0 else [before if before is None else before + ahead, after]
+
+
+def _quiet(work: Work, name: str) -> Moment:
+    """Have that moment; the session is left in a transaction whose snapshot is of it, and which keeps tables from being rewritten."""
+    session = work.session
+    until = time.monotonic() + work.request.deadline
+    with Session(work.request.parameters(), base.APPLICATION_NAME) as other:
+        contents.fix_text(other)
+        while True:
+            try:
+                found = _try(session, other, name)
+            except DatabaseError as error:
+                session.run("ROLLBACK")
+                if not base.is_busy(error):
+                    raise
+                found = None
+            if found is not None:
+                return found
+            if time.monotonic() >= until:
+                writers = "; ".join(row[0] for row in other.rows(_WRITERS, ())) or "somebody who has just gone"
+                raise DatabaseError(f"there was no moment without writers within {work.request.deadline:.0f} s, so nothing could be said of what this "
+                                    f"backup holds: {writers}; run again when they have ended, or raise deadline")
+            other.run(_END_VACUUMS, ())
+            time.sleep(PAUSE)
+
+
+def _try(session: Session, other: Session, name: str) -> Moment | None:
+    """One attempt; None when somebody changed the schema meanwhile, which no lock of ours keeps from happening."""
+    held = contents.names(session, unlogged=False)
+    every = [*(f"ONLY {one}" for one in held), *_CATALOGS]
+    # Many tables, many locks to wait for: all of them together must not keep others waiting much longer than one.
+    contents.hold(session, held, {"lock_timeout": LOCK_TIMEOUT_MS, "statement_timeout": 2 * LOCK_TIMEOUT_MS + len(every) // 10})
+    session.run("SAVEPOINT moment")
+    begun = time.monotonic()
+    session.run(f"LOCK TABLE {', '.join(every)} IN SHARE MODE")
+    # The first statement that looks at data: the snapshot of the whole transaction is of now.
+    lsn = str(session.value("SELECT pg_create_restore_point(%s)::text", (name,)))
+    # Lets the locks go that were taken since, and keeps the snapshot, which is the transaction's.
+    session.run("ROLLBACK TO SAVEPOINT moment")
+    seconds = round(time.monotonic() - begun, 4)
+    session.run("RELEASE SAVEPOINT moment")
+    session.run(f"SET LOCAL lock_timeout = {base.PATIENCE_MS}")
+    session.run("SET LOCAL statement_timeout = 0")
+    if other.rows(_SCHEMA_STATE) != session.rows(_SCHEMA_STATE):
+        session.run("ROLLBACK")
+        return None
+    return Moment(name, lsn, str(session.value("SELECT pg_walfile_name(%s::pg_lsn)", (lsn,))), seconds)

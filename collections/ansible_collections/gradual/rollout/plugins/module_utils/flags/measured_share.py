@@ -1,0 +1,211 @@
+# Copyright: The Gradual project
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+"""Measure which users have a feature, by asking as those users through the front door; compare with an earlier measurement."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import itertools
+import json
+import os
+import ssl
+import tempfile
+import threading
+import time
+import typing as t
+import urllib.parse
+
+from ansible_collections.gradual.rollout.plugins.module_utils.common.http import OWN
+
+PATH = "/api/features"
+COOKIE = "visitor"
+WORKERS = 24
+ATTEMPTS = 4
+BUSY = (429, 503)
+# A front door that is shut is not knocked at two thousand times.
+GIVE_UP = 20
+
+
+class ShareError(Exception):
+    """The share could not be measured; the message says what was seen."""
+
+
+@dataclasses.dataclass
+class Measurement:
+    """Who has what: {flag: numbers of the users who have it}, the numbers of all who got an answer, and how it went."""
+
+    on: t.Dict[str, t.Set[int]]
+    answered: t.Set[int]
+    seconds: float = 0.0
+    repeated: int = 0
+    mistakes: t.List[str] = dataclasses.field(default_factory=list)
+
+
+def user(number: int) -> str:
+    """The name of a user; the same numbers are the same users in every measurement."""
+    return f"share-{number:05d}"
+
+
+def features_of(body: bytes, flags: t.Sequence[str]) -> t.Dict[str, bool]:
+    """{flag: has it} from the application's answer; raises ShareError when a flag is missing, since a missing flag is no 'off'."""
+    try:
+        features = json.loads(body)["features"]
+        found = {flag: features[flag] for flag in flags}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ShareError(f"{PATH} does not answer with every flag ({error!r}): {body[:120]!r}") from error
+    wrong = {flag: value for flag, value in found.items() if not isinstance(value, bool)}
+    if wrong:
+        raise ShareError(f"{PATH} answers {wrong}; wanted true or false")
+    return found
+
+
+class _Client:
+    """One kept-alive connection to the front door."""
+
+    def __init__(self, base_url: str, context: t.Optional[ssl.SSLContext], timeout: float) -> None:
+        parts = urllib.parse.urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ShareError(f"base_url is {base_url!r}; write http:// or https:// and a host")
+        self.path = parts.path.rstrip("/") + PATH
+        if parts.scheme == "https":
+            self.connection: http.client.HTTPConnection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=context)
+        else:
+            self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+
+    def ask(self, number: int) -> t.Tuple[int, bytes, float]:
+        """(status, body, seconds to wait before asking again)."""
+        headers = {"Cookie": f"{COOKIE}={user(number)}", "Accept": "application/json", "User-Agent": "gradual-share", **OWN}
+        self.connection.request("GET", self.path, headers=headers)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        try:
+            pause = float(answer.headers.get("Retry-After") or 1)
+        except ValueError:
+            pause = 1.0
+        return answer.status, body, min(max(pause, 0.1), 5.0)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def measure(base_url: str, flags: t.Sequence[str], users: int, rate: float, ca_path: t.Optional[str] = None, timeout: float = 5.0) -> Measurement:
+    """Ask as the users 1 to `users`, at most `rate` a second; users who got no answer are missing from `answered`, and told in `mistakes`."""
+    context = None
+    if base_url.startswith("https:"):
+        try:
+            context = ssl.create_default_context(cafile=ca_path)
+        except (OSError, ssl.SSLError) as error:
+            raise ShareError(f"ca_path {ca_path} cannot be used: {error}") from error
+    clients = [_Client(base_url, context, timeout) for _each in range(max(1, min(WORKERS, users)))]
+    result = Measurement({flag: set() for flag in flags}, set())
+    numbers = iter(range(1, users + 1))
+    lock = threading.Lock()
+    start = time.monotonic()
+
+    def work(client: _Client) -> None:
+        while True:
+            with lock:
+                number = next(numbers, None) if len(result.mistakes) < GIVE_UP else None
+            if number is None:
+                break
+            time.sleep(max(0.0, start + (number - 1) / rate - time.monotonic()))
+            repeated, mistake, found = _ask_patiently(client, number, flags)
+            with lock:
+                result.repeated += repeated
+                if found is None:
+                    result.mistakes.append(f"{user(number)}: {mistake}")
+                    continue
+                result.answered.add(number)
+                for flag, has in found.items():
+                    if has:
+                        result.on[flag].add(number)
+        client.close()
+
+    threads = [threading.Thread(target=work, args=(client,), daemon=True) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    result.seconds = time.monotonic() - start
+    return result
+
+
+def _ask_patiently(client: _Client, number: int, flags: t.Sequence[str]) -> t.Tuple[int, str, t.Optional[t.Dict[str, bool]]]:
+    """(times repeated, last mistake, flags of the user or None). A closed connection or a busy answer is tried again, a wrong one is not."""
+    mistake = ""
+    for attempt in range(ATTEMPTS):
+        try:
+            status, body, pause = client.ask(number)
+        except (OSError, http.client.HTTPException) as error:
+            client.close()
+            mistake = str(error) or type(error).__name__
+            time.sleep(0.1 * attempt)
+            continue
+        if status == 200:
+            try:
+                return attempt, "", features_of(body, flags)
+            except ShareError as error:
+                return attempt, str(error), None
+        mistake = f"status {status}"
+        if status not in BUSY:
+            return attempt, mistake, None
+        time.sleep(pause)
+    return ATTEMPTS - 1, mistake, None
+
+
+def compare(now: Measurement, before: t.Optional[t.Mapping[str, t.Sequence[int]]]) -> t.Dict[str, t.Dict[str, t.Any]]:
+    """{flag: {users, on, share, lost}}; lost counts users who had the flag before, were asked again and do not have it now.
+
+    Without an earlier measurement nobody can have lost anything; a flag that it does not hold counts as never shown.
+    """
+    result = {}
+    answered = len(now.answered)
+    for flag, having in now.on.items():
+        had = set(before.get(flag, ())) if before else set()
+        result[flag] = {
+            "users": answered,
+            "on": len(having),
+            "share": round(len(having) / answered, 4) if answered else None,
+            "lost": len((had & now.answered) - having),
+        }
+    return result
+
+
+def load(path: str) -> t.Dict[str, t.List[int]]:
+    """{flag: numbers of the users who had it} of an earlier measurement; raises ShareError when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            document = json.load(handle)
+        return {str(flag): [int(number) for number in numbers] for flag, numbers in document["on"].items()}
+    except FileNotFoundError as error:
+        raise ShareError(f"previous: {path} does not exist; leave previous out at the first stage") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ShareError(f"previous: {path} is not a measurement of this module: {error!r}") from error
+
+
+def save(path: str, measurement: Measurement) -> None:
+    """Write the users who have each flag, in one step."""
+    folder = os.path.dirname(path) or "."
+    document = {"users": len(measurement.answered), "on": {flag: sorted(having) for flag, having in measurement.on.items()}}
+    try:
+        os.makedirs(folder, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".share-", dir=folder)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                json.dump(document, stream)
+                os.fchmod(stream.fileno(), 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise ShareError(f"record: {path} cannot be written: {error.strerror}") from error
+
+
+def told(mistakes: t.Sequence[str]) -> str:
+    """The first mistakes and how many there are in all."""
+    more = f" and {len(mistakes) - 3} more" if len(mistakes) > 3 else ""
+    return "; ".join(itertools.islice(mistakes, 3)) + more

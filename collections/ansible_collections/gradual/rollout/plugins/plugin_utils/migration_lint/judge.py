@@ -1,0 +1,109 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Judge the migrations of a release before anything is touched: what each one locks, what old code would miss, and what could not be seen.
+
+Runs on the controller, on the unpacked artifact. docs/migration-lint.md tells how; rules.py has the rules.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from typing import Any, Iterator, Mapping, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import UNKNOWN
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import squawk, statements, waiver
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.checks import repeatable, rules
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import locks
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import ERROR, EXPAND_ONLY, RULES, WARNING, Rule
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.sources import sources
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import MISSING, Read, Source, Statement, short
+
+Finding = dict[str, Any]
+
+
+def lint(
+    adapter: str, directory: str, path: str, target: str, recorded: Sequence[str] | None = None, phase: str = "expand",
+    waivers: Sequence[Mapping[str, Any]] = (), today: datetime.date | None = None,
+) -> dict[str, Any]:
+    """Findings for the revisions that lead to the target.
+
+    recorded: what the tool's table in the database holds (None: not known, so every revision is looked at). phase: expand looks at
+    those that deploy.yml would run, which is those of expand and those that name no phase; contract at all.
+    Returns {revisions: looked at, findings, mistakes: of the waivers}. DatabaseError when the release cannot be read.
+    """
+    if statements.pglast is None:
+        raise DatabaseError(MISSING.format(python=sys.executable))
+    tool = adapters.of(adapter, directory, path)
+    pending = tool.pending(tool.named(recorded or []), target)
+    ahead = {one.revision for one in pending}
+    # What went before is read too, for what it has proven. Where migrations were squashed, it is not simply the rest.
+    road = [*(one for one in tool.pending([], target) if one.revision not in ahead), *pending]
+    wanted = [one.revision for one in pending if phase == "contract" or one.phase in ("expand", UNKNOWN)]
+    day = today or datetime.date.today()
+    found = [one for one in judge(sources(adapter, directory, road)) if one["revision"] in wanted]
+    for one in found:
+        one["waived"] = waiver.of(one, waivers, day)
+    wrong = [*waiver.expired(waivers, day), *waiver.unused(waivers, found, wanted, set(tool.revisions))]
+    return {"revisions": wanted, "findings": found, "mistakes": wrong}
+
+
+def judge(found: Sequence[Source]) -> list[Finding]:
+    """Findings for revisions in the order in which they run; what an earlier one has proven counts for a later one."""
+    reads = [statements.read(one) for one in found]
+    said = squawk.listen(reads)
+    state = State()
+    findings: list[Finding] = []
+    for number, read in enumerate(reads):
+        state.begin(read)
+        if read.source.phase == UNKNOWN:
+            findings.append(_told(read, 1, "", "phase-missing"))
+        findings += [_told(read, one.line, one.what, one.rule) for one in read.unseen if one.rule not in EXPAND_ONLY or read.source.phase == "expand"]
+        for place, statement in enumerate(read.statements):
+            others = (one for one in read.statements if one is not statement and not one.nested)
+            broken = _rules(statement, state, all(repeatable(one.node) for one in others))
+            more = {one.rule: one for one in said if one.read == number and one.statement == place}
+            findings += [_told(read, statement.line, statement.sql, rule, statement) for rule in broken]
+            findings += [_told(read, statement.line, statement.sql, one.rule, statement, _words(one))
+                         for one in more.values() if one.rule not in broken and one.rule not in state.harmless]
+    return findings
+
+
+def _rules(statement: Statement, state: State, alone: bool) -> list[str]:
+    """Rules that are broken; a tree that the checks stumble over was not seen."""
+    try:
+        return sorted(rules(statement, state, alone))
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return ["unseen"]
+
+
+def _words(said: squawk.Said) -> Rule:
+    """The rule that squawk means; its own words where this table has none."""
+    return RULES.get(said.rule) or Rule(WARNING, "not known", said.message, said.help or "see https://squawkhq.com/docs/" + said.rule)
+
+
+def _told(read: Read, line: int, sql: str, name: str, statement: Statement | None = None, rule: Rule | None = None) -> Finding:
+    rule = rule or RULES[name]
+    taken = [f"{mode} on {table}" for mode, table in locks(statement.node)] if statement else []
+    return {
+        "revision": read.source.revision, "file": read.source.file, "line": line, "rule": name, "statement": short(sql),
+        "lock": ", ".join(taken) or rule.lock,
+        # What was not read has no statement; what is said of it may be longer than one.
+        "why": f"{rule.why}: {sql}" if name == "unseen" and sql else rule.why, "instead": rule.instead, "level": rule.level, "waived": None,
+    }  # fmt: skip
+
+
+def stops(findings: Sequence[Finding]) -> list[Finding]:
+    """Those for which a rollout does not begin."""
+    return [one for one in findings if one["level"] == ERROR and not one["waived"]]
+
+
+def lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """Each finding as two lines for people: where and what, then why and what to write."""
+    for one in findings:
+        mark = f"waived until {one['waived']['until']}: {one['waived']['reason']}" if one["waived"] else one["level"]
+        yield f"{one['file']}, line {one['line']}: {one['statement'] or 'the file'}"
+        yield f"    {one['rule']} ({mark}): {one['why']}. Lock: {one['lock']}. Write instead: {one['instead']}."

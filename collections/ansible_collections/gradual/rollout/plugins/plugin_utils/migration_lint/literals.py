@@ -1,0 +1,107 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""SQL that a Python migration has as text, read out of the file without running it. What is put together at run time is not seen."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import Iterator
+
+_EXECUTING = frozenset(("execute", "exec_driver_sql", "scalar", "scalars", "executemany"))
+_TEXT = frozenset(("text", "DDL"))
+# Calls of Alembic's op that change nothing by themselves.
+_QUIET = frozenset(("execute", "get_bind", "get_context", "f", "inline_literal", "batch_alter_table", "bulk_insert"))
+# `:name` of sqlalchemy.text is no SQL; a parameter in its place is. A cast (::) and a quoted colon stay.
+_BOUND = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)\b(?!:)")
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A call that executes SQL: the line where it begins, (line, column) where it ends; `sql` is None where the text is not written out."""
+
+    line: int
+    end: tuple[int, int]
+    sql: str | None
+
+
+def literals(source: str, file: str) -> list[Literal]:
+    """Every call that executes SQL, outside of downgrade()."""
+    tree = ast.parse(source, file)
+    known = _constants(tree)
+    found = []
+    for node in _walk(tree):
+        given = [*node.args, *(one.value for one in node.keywords)] if isinstance(node, ast.Call) and _name(node.func) in _EXECUTING else []
+        if isinstance(node, ast.Call) and given:
+            sql = _text(given[0], known)
+            found.append(Literal(node.lineno, _end(node), None if sql is None else _BOUND.sub("NULL", sql)))
+    return found
+
+
+def operations(source: str, file: str) -> Iterator[tuple[int, tuple[int, int], str]]:
+    """(line, (line, column) where the call ends, call) of what is done by Alembic's own operations, whose SQL only Alembic can write."""
+    for node in _walk(ast.parse(source, file)):
+        called = node.func if isinstance(node, ast.Call) else None
+        owner = called.value if isinstance(called, ast.Attribute) else None
+        if not isinstance(node, ast.Call) or not isinstance(called, ast.Attribute) or called.attr in _QUIET:
+            continue
+        if isinstance(owner, ast.Name) and owner.id in ("op", "batch_op", "batch"):
+            yield called.lineno, _end(node), f"{owner.id}.{called.attr}"
+
+
+def _end(node: ast.Call) -> tuple[int, int]:
+    return node.end_lineno or node.lineno, node.end_col_offset or 0
+
+
+def autocommits(source: str, file: str) -> bool:
+    """Whether the file leaves its transaction."""
+    return any(isinstance(node, ast.Attribute) and node.attr == "autocommit_block" for node in _walk(ast.parse(source, file)))
+
+
+def _walk(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.FunctionDef) and node.name == "downgrade"):
+            yield node
+            yield from _walk(node)
+
+
+def _constants(tree: ast.Module) -> dict[str, str]:
+    """Names that are one text wherever they are assigned."""
+    known: dict[str, str] = {}
+    twice: set[str] = set()
+    for node in _walk(tree):
+        if not (isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None):
+            continue
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            if isinstance(target, ast.Name):
+                value = _text(node.value, known)
+                if value is None or target.id in known:
+                    twice.add(target.id)
+                else:
+                    known[target.id] = value
+    return {name: value for name, value in known.items() if name not in twice}
+
+
+def _name(called: ast.expr) -> str:
+    return called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+
+
+def _text(node: ast.expr, known: dict[str, str]) -> str | None:
+    """The text that an expression is, None where it is not written out."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.Name):
+        return known.get(node.id)
+    if isinstance(node, ast.Call) and _name(node.func) in _TEXT and node.args:
+        return _text(node.args[0], known)
+    if isinstance(node, ast.Call) and _name(node.func) in ("bindparams", "execution_options") and isinstance(node.func, ast.Attribute):
+        return _text(node.func.value, known)
+    if isinstance(node, ast.JoinedStr):
+        parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in node.values]
+        texts = [_text(part, known) for part in parts]
+        return None if None in texts else "".join(str(one) for one in texts)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = _text(node.left, known), _text(node.right, known)
+        return None if left is None or right is None else left + right
+    return None

@@ -1,0 +1,108 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Squawk (https://squawkhq.com) as a second reader of the same statements. Its JSON counts lines from 0, and it exits with 1 on warnings."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from typing import Any, Sequence
+
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import SQUAWK
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Read, Statement
+
+PATIENCE = 30.0
+# Off by default in squawk, and wanted here.
+INCLUDED = ("require-concurrent-reindex", "require-concurrent-partition-detach", "ban-truncate-cascade")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What squawk said of a statement: our name of the rule (or its own, where we know none), and its words."""
+
+    read: int
+    statement: int
+    rule: str
+    message: str
+    help: str
+
+
+def program() -> str:
+    """Where squawk is: beside the Python that runs Ansible, or on the path."""
+    beside = os.path.dirname(sys.executable)
+    found = shutil.which("squawk", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
+    if not found:
+        raise DatabaseError(f"migration_lint needs squawk on the controller; install it: {sys.executable} -m pip install squawk-cli")
+    return found
+
+
+def listen(reads: Sequence[Read]) -> list[Said]:
+    """What squawk says of each statement of each revision, without what is style."""
+    places: list[dict[int, int]] = []
+    with tempfile.TemporaryDirectory(prefix="gradual-lint-") as folder:
+        names = []
+        for number, read in enumerate(reads):
+            text, lines = script(read.statements)
+            places.append(lines)
+            names.append(f"{number}.sql")
+            with open(os.path.join(folder, names[-1]), "w", encoding="utf-8") as file:
+                file.write(text)
+        said = _run(folder, names) if names else []
+    found = []
+    for one in said:
+        number = int(os.path.basename(one["file"]).partition(".")[0])
+        place = _statement(places[number], one["line"])
+        if place is not None and one["rule_name"] != "syntax-error":
+            rule = SQUAWK.get(one["rule_name"], one["rule_name"])
+            if rule is not None:
+                found.append(Said(number, place, rule, " ".join(str(one["message"]).split()), " ".join(str(one.get("help") or "").split())))
+    return found
+
+
+def script(statements: Sequence[Statement]) -> tuple[str, dict[int, int]]:
+    """The statements as one script with their transactions, and line (from 0) → number of the statement that begins there."""
+    lines: list[str] = []
+    places: dict[int, int] = {}
+    now: int | None = None
+    for number, one in enumerate(statements):
+        if type(one.node).__name__ == "TransactionStmt":
+            continue
+        if one.transaction != now:
+            if now is not None:
+                lines.append("COMMIT;")
+            if one.transaction is not None:
+                lines.append("BEGIN;")
+            now = one.transaction
+        places[len(lines)] = number
+        # The semicolon on a line of its own, since the statement may end in a comment.
+        lines += f"{one.sql}\n;".split("\n")
+    if now is not None:
+        lines.append("COMMIT;")
+    return "\n".join(lines) + "\n", places
+
+
+def _statement(places: dict[int, int], line: int) -> int | None:
+    """The statement that a line belongs to: the last one that begins at or before it."""
+    before = [start for start in places if start <= line]
+    return places[max(before)] if before else None
+
+
+def _run(folder: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    argv = [program(), "--reporter", "json", "--config", os.devnull, *(f"--include={name}" for name in INCLUDED), *names]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE, env={"HOME": folder})
+    try:
+        said: list[dict[str, Any]] = json.loads(done.stdout)
+    except ValueError:
+        said = []
+        if done.returncode or done.stdout.strip():
+            tail = (done.stderr or done.stdout).strip()[-300:]
+            raise DatabaseError(f"squawk ended with exit status {done.returncode} and no list of findings; it said: {tail}") from None
+    if done.returncode not in (0, 1):
+        raise DatabaseError(f"squawk ended with exit status {done.returncode}; it said: {done.stderr.strip()[-300:]}")
+    return said

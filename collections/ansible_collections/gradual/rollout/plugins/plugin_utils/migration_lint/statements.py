@@ -1,0 +1,185 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""SQL as PostgreSQL's own parser reads it (pglast, which holds libpg_query), DO blocks looked into. On the controller only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Iterator
+
+ast: Any
+pglast: Any
+ParseError: Any
+try:
+    import pglast
+    from pglast import ast
+    from pglast.parser import ParseError
+except ImportError:
+    # Told by lint.lint, which nothing here is called without.
+    pglast = ast = None
+    ParseError = ValueError
+
+MISSING = "migration_lint reads SQL with pglast, which the Python that runs Ansible here does not have; install it: {python} -m pip install pglast"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """SQL of a revision: its text, the line of the revision's file in which it begins, and which of the tool's transactions is open then (None: none).
+
+    certain: whether it runs whatever the database holds.
+    """
+
+    sql: str
+    line: int
+    transaction: int | None = 1
+    certain: bool = True
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """What could not be read, or only in part: the rule that says so, the line, and what it was."""
+
+    rule: str
+    line: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One revision as it will run."""
+
+    revision: str
+    phase: str
+    file: str
+    pieces: tuple[Piece, ...]
+    unseen: tuple[Unseen, ...] = ()
+
+
+@dataclass
+class Statement:
+    """One statement. `transaction`: the one that it is in, None outside of any (those that the SQL itself begins are negative); `nested`: in a DO block.
+
+    certain: it runs whatever the database holds, so that what it makes was not there before.
+    """
+
+    sql: str
+    line: int
+    node: Any
+    transaction: int | None
+    nested: bool = False
+    certain: bool = True
+
+
+@dataclass
+class Read:
+    """A revision's statements in their order, and what is no SQL that can be read."""
+
+    source: Source
+    statements: list[Statement] = field(default_factory=list)
+    unseen: list[Unseen] = field(default_factory=list)
+
+
+def read(source: Source) -> Read:
+    """The statements of a revision."""
+    found = Read(source, unseen=list(source.unseen))
+    count, begun = 0, False
+    for piece in source.pieces:
+        for sql, line in _split(piece):
+            node = _parsed(sql, line, found)
+            if isinstance(node, ast.TransactionStmt):
+                found.statements.append(Statement(sql, line, node, piece.transaction))
+                kind = node.kind.name
+                begun = kind in ("TRANS_STMT_BEGIN", "TRANS_STMT_START") or (begun and kind not in ("TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK"))
+                count += 1
+            elif node is not None:
+                inside = -count if begun else piece.transaction
+                found.statements.append(Statement(sql, line, node, inside, certain=piece.certain))
+                if isinstance(node, ast.DoStmt):
+                    found.statements += _block(sql, line, inside, node, found)
+    return found
+
+
+def _split(piece: Piece) -> Iterator[tuple[str, int]]:
+    """Each statement of a text with its line; where the text is not SQL as a whole, by its semicolons."""
+    try:
+        slices = pglast.split(piece.sql, with_parser=True, only_slices=True)
+    except ParseError:
+        try:
+            slices = pglast.split(piece.sql, with_parser=False, only_slices=True)
+        except ParseError:
+            slices = (slice(0, len(piece.sql)),)
+    for one in slices:
+        text = piece.sql[one]
+        start = one.start + len(text) - len(text.lstrip())
+        if text.strip():
+            yield text.strip(), piece.line + piece.sql.count("\n", 0, start)
+
+
+def _parsed(sql: str, line: int, found: Read) -> Any:
+    try:
+        trees = pglast.parse_sql(sql)
+    except ParseError as error:
+        found.unseen.append(Unseen("unseen", line, f"no SQL that PostgreSQL's parser takes ({error.args[0]}): {short(sql)}"))
+        return None
+    return trees[0].stmt if trees else None
+
+
+def _block(sql: str, line: int, transaction: int | None, node: Any, found: Read) -> Iterator[Statement]:
+    """What a DO block will run, as far as it is written out."""
+    body = next((one.arg.sval for one in node.args if one.defname == "as"), "")
+    language = next((one.arg.sval for one in node.args if one.defname == "language"), "plpgsql")
+    if language != "plpgsql":
+        found.unseen.append(Unseen("unseen", line, f"a block of {language}"))
+        return
+    first = line + sql.count("\n", 0, max(0, sql.find(body)))
+    try:
+        tree = json.loads(pglast.parser.parse_plpgsql_json(sql))
+    except ParseError as error:
+        found.unseen.append(Unseen("unseen", line, f"a DO block that the parser does not take ({error.args[0]})"))
+        return
+    for text, offset in _queries(tree, 1, found, first):
+        inner = _parsed(text, first + offset - 1, found)
+        if inner is not None:
+            yield Statement(text, first + offset - 1, inner, transaction, nested=True, certain=False)
+
+
+def _queries(tree: Any, line: int, found: Read, first: int) -> Iterator[tuple[str, int]]:
+    """(statement, line in the body) for all that a PL/pgSQL tree runs; expressions are no statements (parseMode 2)."""
+    if isinstance(tree, list):
+        for one in tree:
+            yield from _queries(one, line, found, first)
+    elif isinstance(tree, dict):
+        for name, value in tree.items():
+            here = value.get("lineno", line) if isinstance(value, dict) else line
+            if name in ("PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"):
+                text = _literal(value["query"]["PLpgSQL_expr"]["query"])
+                if text is None:
+                    found.unseen.append(Unseen("dynamic-sql", first + here - 1, f"EXECUTE {short(value['query']['PLpgSQL_expr']['query'])}"))
+                else:
+                    yield text, here
+                yield from _queries(value.get("body", []), here, found, first)
+            elif name == "PLpgSQL_expr":
+                if value.get("parseMode", 0) == 0:
+                    yield value["query"], here
+            else:
+                yield from _queries(value, here, found, first)
+
+
+def _literal(expression: str) -> str | None:
+    """The text of an expression that is only text; format() without anything to fill in is one too."""
+    try:
+        target = pglast.parse_sql(f"SELECT {expression}")[0].stmt.targetList[0].val
+    except ParseError:
+        return None
+    if isinstance(target, ast.FuncCall) and target.funcname[-1].sval == "format" and len(target.args) == 1:
+        target = target.args[0]
+    if isinstance(target, ast.A_Const) and isinstance(target.val, ast.String):
+        return str(target.val.sval)
+    return None
+
+
+def short(sql: str, most: int = 80) -> str:
+    """The first characters of a statement, on one line."""
+    text = " ".join(sql.split())
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,529 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
+"""The action plugins and the callback, as Ansible calls them; real lost hosts are in the fleet's tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible import constants
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible_collections.gradual.rollout.plugins.action import reach
+from ansible_collections.gradual.rollout.plugins.callback import run_log
+from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper, run_identity
+from ansible_collections.gradual.rollout.tests.unit.places import COLLECTIONS
+
+
+def plugin(action: str = "gradual.rollout.ledger", delegate_to: str | None = None, **arguments: Any) -> reach.ActionModule:
+    """The plugin for a task, without a connection."""
+    task = types.SimpleNamespace(action=action, args=arguments, async_val=0, check_mode=False, delegate_to=delegate_to, environment=[], _role=None)
+    connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp/x-tmp-1", CHECK=1), host="10.0.0.1", become=None)
+    made = reach.ActionModule.__new__(reach.ActionModule)
+    made._task, made._connection = task, connection  # type: ignore[assignment]
+    made._cleanup_remote_tmp = True
+    return made
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[dict[str, Any]]:
+    """The module answers these one after the other; the arguments that it was called with."""
+    called: list[dict[str, Any]] = []
+    left = list(answers)
+
+    def execute(_self: Any, module_args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        called.append(module_args)
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return dict(answer)
+
+    monkeypatch.setattr(ActionBase, "_execute_module", execute)
+    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
+    return called
+
+
+@pytest.mark.parametrize("lost", [AnsibleConnectionFailure("Failed to connect to the host via ssh:\n timed out"), {"unreachable": True, "msg": "gone"}])
+@pytest.mark.parametrize(("delegate", "named"), [(None, "app1"), ("lb1", "lb1")])
+def test_a_lost_host_is_a_failure_that_names_it(monkeypatch: pytest.MonkeyPatch, lost: Any, delegate: str | None, named: str) -> None:
+    answering(monkeypatch, lost)
+    action = plugin("gradual.rollout.release", delegate)
+    result = action.run(task_vars={"inventory_hostname": "app1"})
+    assert (result["failed"], result["lost_host"], result.get("unreachable")) == (True, named, None)
+    assert result["msg"].startswith(f"Host {named} was lost while release ran")
+    action.cleanup()
+    assert action._connection._shell.tmpdir is None
+
+
+def test_losing_the_host_while_tidying_up_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, {"changed": True})
+
+    def lose(*_arguments: Any) -> None:
+        raise AnsibleConnectionFailure("gone")
+
+    monkeypatch.setattr(ActionBase, "cleanup", lose)
+    action = plugin("gradual.rollout.release")
+    assert action.run(task_vars={}) == {"changed": True}
+    action.cleanup()
+
+
+def test_only_the_ledger_is_told_who_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = answering(monkeypatch, {}, {}, {})
+    plugin("gradual.rollout.ledger", path="/x").run()
+    plugin("gradual.rollout.ledger", path="/x", holder="me").run()
+    plugin("gradual.rollout.ledger_info", path="/x").run()
+    assert called == [{"path": "/x", "holder": run_identity.holder()}, {"path": "/x", "holder": "me"}, {"path": "/x"}]
+
+
+PLACE = run_identity.holder().rpartition(":")[0]
+ELSEWHERE = "ann@elsewhere/abc:10"
+
+
+def held(by: str = ELSEWHERE, left: float = 80.0, until: str = "12:01:20") -> dict[str, Any]:
+    return {"failed": True, "msg": "it is locked", "lease": {"holder": by, "left": left, "until": until}}
+
+
+def test_a_lease_of_a_dead_run_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = f"{PLACE}:{_dead_pid()}"
+    called = answering(monkeypatch, held(dead), {"changed": True})
+    assert plugin(path="/x").run() == {"changed": True}
+    assert [arguments.get("dead_holder") for arguments in called] == [None, dead]
+
+
+@pytest.mark.parametrize(("said", "wanted"), [(True, True), ("true", True), ("yes", True), ("", None), (False, None), (None, None)])
+def test_a_person_may_take_over_at_once(monkeypatch: pytest.MonkeyPatch, said: Any, wanted: bool | None) -> None:
+    called = answering(monkeypatch, {}, {})
+    plugin(path="/x").run(task_vars={"gradual_take_over": said})
+    plugin("gradual.rollout.ledger_info", path="/x").run(task_vars={"gradual_take_over": said})
+    assert [arguments.get("take_over") for arguments in called] == [wanted, None]
+
+
+class Clock:
+    """A clock that only sleeping moves on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(reach, "time", made)
+    return made
+
+
+def test_a_lease_of_a_run_that_is_alive_on_this_controller_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setattr(reach, "is_alive", lambda name: name == f"{PLACE}:77")
+    answering(monkeypatch, held(f"{PLACE}:77"))
+    assert (plugin(path="/x").run(), clock.now) == (held(f"{PLACE}:77"), 1000.0)
+
+
+def test_a_lease_that_nobody_renews_is_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """The killed run's last module still writes within the first seconds."""
+    shown: list[str] = []
+    monkeypatch.setattr(reach.display, "display", shown.append)
+    answers = [held(left=80), held(left=86, until="12:01:31"), *[held(left=81 - 5 * number, until="12:01:31") for number in range(17)], {"changed": True}]
+    called = answering(monkeypatch, *answers)
+    assert plugin(path="/x", events=[1]).run() == {"changed": True}
+    assert 80 <= clock.now - 1000 <= reach.WAIT
+    assert all(arguments["events"] == [1] for arguments in called)
+    assert shown == [f"Locked by {ELSEWHERE} until 12:01:20; waiting up to 90 s for that. To take over at once: -e gradual_take_over=true"]
+
+
+@pytest.mark.parametrize(
+    ("third", "wanted"),
+    [
+        (held(until="12:01:50"), f"{ELSEWHERE} is at work and has just renewed its lock"),
+        (held(by="bob@there/x:3"), "bob@there/x:3 is at work and has just renewed its lock"),
+        ({"failed": True, "msg": "disk full"}, "disk full"),
+    ],
+)
+def test_a_run_that_renews_its_lease_is_alive(monkeypatch: pytest.MonkeyPatch, clock: Clock, third: dict[str, Any], wanted: str) -> None:
+    answering(monkeypatch, held(), held(), third)
+    result = plugin(path="/x").run()
+    assert result["failed"]
+    assert wanted in result["msg"]
+    assert clock.now <= 1011
+
+
+@pytest.mark.parametrize("case", ["long", "check"])
+def test_what_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock, case: str) -> None:
+    answer = held(left=3000.0 if case == "long" else 50.0)
+    answering(monkeypatch, answer)
+    action = plugin(path="/x")
+    action._task.check_mode = case == "check"
+    assert (action.run(), clock.now) == (answer, 1000.0)
+
+
+@pytest.fixture
+def note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The run's own temporary directory."""
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    return tmp_path
+
+
+def mine(by: str = "me", still: bool = True) -> dict[str, Any]:
+    return {"rollout": {"lease": {"holder": by, "held": still}}, "now": 0.0}
+
+
+def test_a_run_knows_whether_it_holds_the_lease(monkeypatch: pytest.MonkeyPatch, clock: Clock, note: Path) -> None:
+    called = answering(monkeypatch, mine("ann"), mine(), mine(), held(), mine(None, False), {})  # type: ignore[arg-type]
+    expected = {"host": "mon1", "path": "/x", "holder": "me"}
+
+    def record() -> dict[str, Any]:
+        return plugin(delegate_to="mon1", path="/x", holder="me").run(task_vars={"gradual_take_over": True})
+
+    record()
+    assert keeper.held(str(note)) is None, "somebody else's approval renews nobody's lease"
+    record()
+    assert keeper.held(str(note)) == expected
+    record()
+    assert record() == held(), "what this run has lost it does not take again, and does not wait for"
+    record()
+    assert keeper.held(str(note)) is None, "it was given back"
+    record()
+    assert [(each.get("take_over"), each.get("owned")) for each in called] == [
+        (True, None), (True, None), (None, True), (None, True), (None, True), (True, None)]
+
+
+def test_waiting_ends_by_the_ledger_hosts_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    called = answering(monkeypatch, {"changed": True, "now": 50.0, "rollout": {}})
+    events = [{"event": "aa.began"}]
+    result = plugin(path="/x", holder="me", events=events, hold_until=150.5).run()
+    assert (result["changed"], result["now"], clock.now, len(called)) == (True, 150.5, 1100.5, 1)
+
+
+@pytest.mark.parametrize("until", [50.0, 10.0])
+def test_a_moment_that_has_passed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock, until: float) -> None:
+    answering(monkeypatch, {"changed": True, "now": 50.0})
+    result = plugin(path="/x", hold_until=until).run()
+    assert (result["changed"], result["now"], clock.now) == (True, 50.0, 1000.0)
+
+
+def test_nothing_is_waited_for_in_check_mode_or_after_a_failure(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    answering(monkeypatch, {"now": 50.0}, {"failed": True, "msg": "full"})
+    checked = plugin(path="/x", hold_until=99)
+    checked._task.check_mode = True
+    assert checked.run() == {"now": 50.0}
+    assert plugin(path="/x", hold_until=99).run() == {"failed": True, "msg": "full"}
+    assert clock.now == 1000.0
+
+
+def test_what_is_left_of_a_killed_run_does_not_wait(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    called = answering(monkeypatch, {"now": 50.0})
+    monkeypatch.setattr(reach, "orphaned", lambda: clock.now > 1010)
+    result = plugin(path="/x", hold_until=350.0).run()
+    assert (result["failed"], result["msg"].startswith("The run that waited is dead"), len(called)) == (True, True, 1)
+    assert clock.now <= 1012
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("EVERY", 0.2), ("PATIENCE", 0.1), ("AGAIN", 0.1), ("PAUSE", 0.02)):
+        monkeypatch.setattr(keeper, name, seconds)
+
+
+NOTE = {"host": "mon1", "path": "/x", "holder": "me"}
+
+
+def renewing(directory: Path, *answers: dict[str, Any]) -> Callable[[Any], dict[str, Any]]:
+    """Renews by writing down when; the answers come one after the other, the last again and again."""
+    def renew(_note: Any) -> dict[str, Any]:
+        with open(directory / "renewed", "a", encoding="ascii") as stream:
+            stream.write(f"{time.monotonic()}\n")
+        return answers[min(len((directory / "renewed").read_text().split()), len(answers)) - 1]
+
+    return renew
+
+
+def times(directory: Path) -> list[float]:
+    path = directory / "renewed"
+    return [float(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def wait_for(directory: Path, count: int) -> None:
+    """The module runs until the lease has been renewed so often."""
+    until = time.monotonic() + 30
+    while len(times(directory)) < count:
+        assert time.monotonic() < until, f"renewed {len(times(directory))} times, wanted are {count}"
+        time.sleep(0.02)
+
+
+def often(renewed: list[float]) -> bool:
+    """Whether none came sooner after the one before than it should."""
+    return all(later - earlier > 0.15 for earlier, later in zip(renewed, renewed[1:]))
+
+
+def test_the_lease_is_renewed_while_a_module_runs_and_not_after_it(tmp_path: Path, quick: None) -> None:
+    keeper.remember(str(tmp_path), NOTE)
+    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})) as kept:
+        wait_for(tmp_path, 3)
+    renewed = times(tmp_path)
+    assert kept.lost is None
+    assert often(renewed)
+    time.sleep(0.5)
+    assert times(tmp_path) == renewed
+
+
+def test_a_short_module_and_a_run_without_the_lease_renew_nothing(tmp_path: Path, quick: None) -> None:
+    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {})) as kept:
+        time.sleep(0.5)
+    keeper.remember(str(tmp_path), NOTE)
+    os.utime(keeper.note_path(str(tmp_path)), (0, 0))
+    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {})):
+        time.sleep(0.05)
+    assert kept.lost is None
+    assert times(tmp_path) == []
+
+
+def test_one_of_many_workers_renews(tmp_path: Path, quick: None) -> None:
+    keeper.remember(str(tmp_path), NOTE)
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(keeper.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})))
+        wait_for(tmp_path, 4)
+    assert often(times(tmp_path))
+
+
+def test_a_renewal_that_did_not_get_through_is_tried_again(tmp_path: Path, quick: None) -> None:
+    keeper.remember(str(tmp_path), NOTE)
+    gone = {"failed": True, "msg": "cannot be reached"}
+    with keeper.Keeper(str(tmp_path), renewing(tmp_path, gone, {"unreachable": True}, gone, {"changed": False})) as kept:
+        wait_for(tmp_path, 4)
+    assert kept.lost is None
+
+
+def test_a_lease_that_another_run_took_fails_the_step_when_it_returns(
+    monkeypatch: pytest.MonkeyPatch, note: Path, quick: None
+) -> None:
+    keeper.remember(str(note), NOTE)
+    answering(monkeypatch)
+    monkeypatch.setattr(reach.ActionModule, "_renew", lambda *_arguments: {"failed": True, "msg": "bob has taken it", "lease": {"holder": "bob"}})
+
+    def work(*_arguments: Any, **_options: Any) -> dict[str, Any]:
+        time.sleep(1.5)
+        return {"changed": True}
+
+    monkeypatch.setattr(ActionBase, "_execute_module", work)
+    result = plugin("gradual.rollout.backup").run(task_vars={"inventory_hostname": "db1"})
+    assert (result["failed"], result["changed"], result["msg"], result["lease"]) == (True, True, "bob has taken it", {})
+
+
+def test_a_lease_that_is_lost_meanwhile_ends_the_wait(monkeypatch: pytest.MonkeyPatch, note: Path, quick: None) -> None:
+    keeper.remember(str(note), NOTE)
+    monkeypatch.setattr(reach, "PAUSE", 0.05)
+    monkeypatch.setattr(reach.ActionModule, "_renew", lambda *_arguments: {"failed": True, "msg": "bob has taken it", "lease": {"holder": "bob"}})
+    answering(monkeypatch, {"now": 50.0, **mine()})
+    began = time.monotonic()
+    result = plugin(path="/x", delegate_to="mon1", holder="me", hold_until=110.0).run()
+    assert (result["failed"], result["lease"]) == (True, {})
+    assert "bob has taken it" in result["msg"]
+    assert time.monotonic() - began < 10
+
+
+def test_nobody_renews_the_lease_of_a_run_that_was_killed(tmp_path: Path) -> None:
+    """Of ansible-playbook alone: its worker lives on and finishes its module."""
+    keeper.remember(str(tmp_path), NOTE)
+    script = (
+        "import multiprocessing, os, sys, time\n"
+        "from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper\n"
+        "keeper.EVERY, keeper.PATIENCE, keeper.PAUSE = 0.1, 0.0, 0.02\n"
+        "def renew(note):\n    open(sys.argv[1] + '/renewed', 'a').write('%s\\n' % time.monotonic()); return {}\n"
+        "def work():\n    with keeper.Keeper(sys.argv[1], renew):\n        time.sleep(2.5)\n"
+        "multiprocessing.get_context('fork').Process(target=work).start()\ntime.sleep(1)\nos._exit(9)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(COLLECTIONS), *filter(None, sys.path)])}
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=environment, check=False, timeout=20)
+    time.sleep(0.2)
+    before = times(tmp_path)
+    time.sleep(0.6)
+    assert before
+    assert times(tmp_path) == before
+
+
+def test_a_process_knows_that_its_parent_is_gone() -> None:
+    assert not run_identity.orphaned()
+    script = (
+        "import multiprocessing, os, time\n"
+        "from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper, run_identity\n"
+        "def work(pipe):\n    pipe.send(run_identity.orphaned())\n    time.sleep(0.6)\n    print(run_identity.orphaned(), flush=True)\n"
+        "ours, theirs = multiprocessing.Pipe()\n"
+        "multiprocessing.get_context('fork').Process(target=work, args=(theirs,)).start()\n"
+        "print(ours.recv(), flush=True)\nos._exit(9)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(COLLECTIONS), *filter(None, sys.path)])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False, timeout=20)
+    assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+def _dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_who_is_dead() -> None:
+    place = run_identity.holder().rpartition(":")[0]
+    other = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    try:
+        assert run_identity.is_dead(f"{place}:{_dead_pid()}")
+        assert run_identity.is_dead(f"{place}:{other.pid}"), "the number was given to another program meanwhile"
+    finally:
+        other.communicate()
+    assert not run_identity.is_dead(f"{place}x:{_dead_pid()}"), "another controller's runs cannot be known"
+    assert not run_identity.is_dead(f"{place}:{10**30}")
+    for name in ("", "x", f"{place}:", f"{place}:-1", f"{place}:1:2x"):
+        assert not run_identity.is_dead(name)
+
+
+def test_a_step_that_a_killed_run_left_is_waited_for(tmp_path: Path) -> None:
+    mine, other = tmp_path / "ansible-local-10abcdefgh", tmp_path / "ansible-local-9abcdefgh"
+    for directory in (mine, other):
+        directory.mkdir()
+    assert run_identity.has_stopped("ann@here/1:9", str(mine)), "it never began a step"
+    with run_identity.at_work(str(other)), run_identity.at_work(str(other)):
+        assert not run_identity.has_stopped("ann@here/1:9", str(mine), patience=0.05)
+        assert run_identity.has_stopped("ann@here/1:10", str(mine), patience=0.05)
+    assert run_identity.has_stopped("ann@here/1:9", str(mine))
+    with run_identity.at_work(str(tmp_path / "nowhere")):
+        assert run_identity.has_stopped("ann@here/1:9", str(mine))
+
+
+@pytest.mark.parametrize(("clock", "off"), [(10.0, 0), (12.0, 0), (11.0, 0), (15.2, 3.2), (3.5, -6.5)])
+def test_a_clock_is_off_by_no_more_than_is_certain(clock: float, off: float) -> None:
+    assert reach.clock_off(clock, 10.0, 12.0) == off
+
+
+@pytest.mark.parametrize(
+    ("host", "outcome", "result", "item", "wanted"),
+    [
+        ("app1", "ok", {"msg": "fine"}, None, "ok          app1         Probe: fine"),
+        ("app1", "ok", {"secret": "x"}, None, "ok          app1         Probe"),
+        ("app1", "failed", {"msg": "a\nb\x1b[31m"}, "one", "failed      app1         Probe (one): a b [31m"),
+        ("app1", "failed", {"msg": "hunter2", "_ansible_no_log": True}, "hunter2", "failed      app1         Probe"),
+        ("app1", "failed", {"msg": "hunter2", "censored": "hidden"}, None, "failed      app1         Probe"),
+        ("app1", "ok", {"msg": ["a", "b"]}, None, "ok          app1         Probe: a | b"),
+        ("app1", "ok", {"msg": "All items completed"}, None, "ok          app1         Probe"),
+    ],
+)
+def test_a_line_of_the_log(host: str, outcome: str, result: dict[str, Any], item: Any, wanted: str) -> None:
+    assert run_log.line(host, outcome, "Probe", result, item) == wanted
+
+
+PLAYBOOK = """
+- name: Try
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Open
+      gradual.rollout.ledger: {path: "{{ place }}", state: opened, release: {application: shop, version: "1.0"}}
+      register: opened
+    - name: Open it in check mode again
+      gradual.rollout.ledger: {path: "{{ place }}", state: opened, release: {application: shop, version: "1.0"}}
+      check_mode: true
+      register: again
+    - name: Hidden
+      ansible.builtin.debug: {msg: hunter2}
+      no_log: true
+    - name: Check the manifest
+      gradual.rollout.manifest: {known: [place, wanted]}
+      register: checked
+      ignore_errors: true
+    - name: Compare
+      ansible.builtin.assert:
+        that: [opened is changed, again is not changed, wanted in checked.msg | default(checked.digest)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "wanted"),
+    [
+        (["-e", "application=shop", "-e", "version=1.0", "-e", "stages=50,100", "-e", '{"artifact": {"url": "http://h/x", "sha256": "%s"}}' % ("a" * 64)], ""),
+        (["-e", "aplication=shop"], "aplication: no such key in a manifest, and no variable of that name; write application"),
+        (["-e", "application=shop", "-e", '{"artifact": "{{ nowhere }}"}'], "artifact: holds a template that cannot be resolved"),
+        (["-e", "known=1", "-e", "of_play=2", "-e", "version=1"], "2 mistakes"),
+    ],
+)
+def test_in_a_playbook(tmp_path: Path, extra: list[str], wanted: str) -> None:
+    (tmp_path / "play.yml").write_text(PLAYBOOK.replace("  tasks:", "  vars: {of_play: 1}\n  tasks:", 1))
+    groups = "".join(f"[{name}]\nhere\n" for name in ("application", "database", "balancer", "monitoring"))
+    (tmp_path / "ansible.cfg").touch()
+    (tmp_path / "hosts").write_text(f"here ansible_connection=local ansible_python_interpreter={sys.executable} known=0\n{groups}")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+        "ANSIBLE_CALLBACKS_ENABLED": "gradual.rollout.run_log",
+        "GRADUAL_RUN_LOG_DIRECTORY": str(tmp_path / "logs"),
+        "LC_ALL": "C.UTF-8",
+    }
+    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "hosts", "play.yml", "-e", f"place={tmp_path}/ledger", "-e", f"wanted='{wanted}'"]
+    done = subprocess.run([*command, *extra], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (log,) = (tmp_path / "logs").iterdir()
+    assert "hunter2" not in log.read_text()
+    assert "changed     here         Open" in log.read_text()
+    assert "WARNING" not in done.stdout + done.stderr
+
+
+LONG = """
+- name: Try
+  hosts: here
+  gather_facts: false
+  tasks:
+    - name: Open
+      gradual.rollout.ledger: {path: "{{ place }}", state: opened, release: {application: shop, version: "1.0"}}
+      delegate_to: monitor
+      register: opened
+    - name: Wait
+      gradual.rollout.ledger:
+        path: "{{ place }}"
+        hold_until: "{{ opened.now + 10 }}"
+      delegate_to: monitor
+    - name: Give it back
+      gradual.rollout.ledger: {path: "{{ place }}", state: released}
+      delegate_to: monitor
+"""
+# ansible-playbook, with renewals that come every second.
+OFTEN = """
+import sys, warnings
+warnings.simplefilter("ignore")
+from ansible.plugins.loader import init_plugin_loader
+init_plugin_loader()
+from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper
+keeper.EVERY, keeper.PATIENCE = 0.5, 0.0
+from ansible.cli.playbook import main
+main()
+"""
+
+
+def test_a_real_run_renews_its_lease_over_a_connection_of_its_own(tmp_path: Path) -> None:
+    """With whatever ansible-core the tests run on: what it takes to run a module on another host is its own affair in each version."""
+    (tmp_path / "play.yml").write_text(LONG)
+    (tmp_path / "hosts").write_text(f"[all]\nhere\nmonitor\n[all:vars]\nansible_connection=local\nansible_python_interpreter={sys.executable}\n")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "LC_ALL": "C.UTF-8"}
+    command = [sys.executable, "-c", OFTEN, "-i", "hosts", "play.yml", "-e", f"place={tmp_path}/ledger"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    events = [json.loads(line)["event"] for line in (tmp_path / "ledger" / "ledger.jsonl").read_text().splitlines()]
+    assert (events[:2], events[-1]) == (["rollout.started", "lease.taken"], "lease.released")
+    assert len([event for event in events if event == "lease.renewed"]) >= 2, "one is of the waiting task itself"

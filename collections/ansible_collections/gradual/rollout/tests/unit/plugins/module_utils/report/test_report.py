@@ -1,0 +1,492 @@
+"""The report: claims out of ledgers, never one without evidence, and a check that finds one changed byte."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import hash_chain
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch, locked
+from ansible_collections.gradual.rollout.plugins.module_utils.report import charts, check, document, events, files, page, text, timeline, words
+from ansible_collections.gradual.rollout.plugins.module_utils.report import stages as users_module
+from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
+from ansible_collections.gradual.rollout.tests.unit.claiming import by_id, claims, fits
+from ansible_collections.gradual.rollout.tests.unit.places import COLLECTION
+
+ALL: dict[str, Callable[[], sample.Ledger]] = {
+    "opened": sample.opened,
+    "prepared": sample.prepared,
+    "completed": sample.completed,
+    "unmonitored": lambda: sample.completed(monitored=False),
+    "failing": lambda: sample.completed(failed=3),
+    "rehearsed": lambda: sample.rehearsed(sample.completed()),
+    "taken back": sample.taken_back,
+    "never ready": sample.never_ready,
+    "host lost": sample.host_lost,
+    "asked back": sample.asked_back,
+    "asked back at 25 %": lambda: sample.asked_back(sample.ramping(), by="Ada"),
+    "asked back, one left": lambda: sample.asked_back(left=("app3",)),
+    "first": sample.first,
+    "resumed": sample.resumed,
+}
+
+
+@pytest.fixture(scope="module")
+def ledgers() -> dict[str, sample.Ledger]:
+    return {name: make() for name, make in ALL.items()}
+
+
+@pytest.fixture(scope="module")
+def reports(ledgers: dict[str, sample.Ledger]) -> dict[str, dict[str, Any]]:
+    return {name: document.build(ledger.lines) for name, ledger in ledgers.items()}
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_every_report_fits_the_schema(reports: dict[str, dict[str, Any]], name: str) -> None:
+    fits(reports[name])
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_no_claim_stands_without_evidence(reports: dict[str, dict[str, Any]], ledgers: dict[str, sample.Ledger], name: str) -> None:
+    known = {line["seq"] for line in ledgers[name].lines}
+    assert len(by_id(reports[name])) == len(reports[name]["claims"]), "ids are unique"
+    for claim in reports[name]["claims"]:
+        if claim["status"] in ("shown", "failed"):
+            assert claim["evidence"], claim
+            assert set(claim["evidence"]) <= known
+            assert claim["value"] is not None
+        else:
+            assert claim["value"] is None
+            assert not claim["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "status", "reason"),
+    [
+        ("rehearsed", "completed", "PASS", None),
+        ("completed", "completed", "CONCERNS", "criterion 8 (rollback possible at every moment): not measured"),
+        ("unmonitored", "completed", "CONCERNS", "criterion 10 (dashboard updated, every panel query answered): not measured"),
+        ("failing", "completed", "FAIL", "requests-failed: 3 of "),
+        ("taken back", "returned", "FAIL", "the rollout is returned, not completed"),
+        ("never ready", "returned", "FAIL", "the rollout is returned, not completed"),
+        ("host lost", "incomplete", "FAIL", "hosts-lost: lost on the way: app2"),
+        ("opened", "open", "FAIL", "the rollout is open, not completed"),
+        ("asked back", "returned", "RETURNED", "ops@controller asked for the rollback after the rollout had ended; the features were off"),
+        ("asked back at 25 %", "returned", "RETURNED", "Ada asked for the rollback at 25 % of the users; the features were off"),
+        ("asked back, one left", "incomplete", "FAIL", "asked: ops@controller asked for the rollback after the rollout had ended"),
+        ("first", "completed", "PASS", None),
+        ("resumed", "completed", "CONCERNS", "criterion 8 (rollback possible at every moment): not measured"),
+    ],
+)
+def test_gate(reports: dict[str, dict[str, Any]], name: str, outcome: str, status: str, reason: str | None) -> None:
+    report = reports[name]
+    assert (report["outcome"], report["gate"]["status"]) == (outcome, status)
+    assert reason is None or any(each.startswith(reason) for each in report["gate"]["reasons"])
+    assert bool(report["gate"]["reasons"]) is (status != "PASS")
+
+
+def test_pass_means_that_every_criterion_was_shown(reports: dict[str, dict[str, Any]]) -> None:
+    assert {row["status"] for row in reports["rehearsed"]["criteria"]} == {"shown"}
+    # A first release without features needs no stages and no way back.
+    assert {row["number"] for row in reports["first"]["criteria"] if row["status"] != "shown"} == {2, 3, 6, 8}
+
+
+@pytest.mark.parametrize("event", ["backup.proven", "stage.measured", "smoke.finished", "traffic.observed", "monitoring.observed", "gate.looked"])
+def test_leaving_an_event_out_never_passes(event: str) -> None:
+    """The negative control of "no data is never a pass": the same rollout without what it measured."""
+    whole = sample.rehearsed(sample.completed())
+    poorer = sample.Ledger()
+    for line in whole.lines:
+        if line["event"] != event:
+            poorer.rollout, poorer.now = line["rollout"], epoch(line["time"])
+            poorer.add(line["event"], 0, **line["data"])
+    assert document.build(poorer.lines)["gate"]["status"] != "PASS"
+
+
+def test_times_of_a_rollout_that_was_taken_back(reports: dict[str, dict[str, Any]]) -> None:
+    report = reports["taken back"]
+    times, found = report["times"], by_id(report)
+    assert times["first_bad_at"] < times["noticed_at"] < times["flags_off_at"] < times["hosts_back_at"]
+    assert found["bad-to-flags-off"]["value"] == pytest.approx(times["flags_off_at"] - times["first_bad_at"], abs=0.01)
+    assert found["noticed-to-safe"]["value"] == pytest.approx(1.8, abs=0.2)
+    assert found["rehearsal"]["status"] == "shown"
+
+
+def test_users_are_not_called_safe_before_somebody_saw_that_the_features_were_off() -> None:
+    """The flags were written and nobody could see them evaluated: it is the code before that makes users safe."""
+    ledger = sample.taken_back()
+    off = next(line for line in ledger.lines if line["event"] == "flags.off")
+    off["data"]["unverified"] = ["app2"]
+    report = document.build(ledger.lines)
+    found, times = by_id(report), report["times"]
+    assert (times["flags_off_at"], found["bad-to-flags-off"]["status"]) == (None, "not measured")
+    assert found["noticed-to-safe"]["value"] == pytest.approx(times["return_finished_at"] - times["noticed_at"], abs=0.01)
+    off["data"]["unverified"] = []
+    assert document.build(ledger.lines)["times"]["flags_off_at"], "negative control"
+
+
+def test_a_canary_that_never_came_up_gave_nobody_a_bad_answer(reports: dict[str, dict[str, Any]]) -> None:
+    found = by_id(reports["never ready"])
+    assert found["bad-to-flags-off"]["status"] == "not measured"
+    assert "no user was given a bad answer" in found["bad-to-flags-off"]["statement"]
+    assert found["noticed-to-safe"]["value"] == pytest.approx(5.2, abs=0.1)
+    assert any("journalctl" in step for step in reports["never ready"]["next_steps"])
+
+
+def test_a_return_that_was_asked_for_is_told_as_such(reports: dict[str, dict[str, Any]]) -> None:
+    report = reports["asked back"]
+    assert report["headline"] == "storefront 2.0.0 was taken back, as ops@controller asked"
+    asked = by_id(report)["asked"]
+    assert asked["status"] == "shown"
+    assert asked["statement"].endswith("after 3 s; every host runs what it ran before, after 22 s")
+    assert asked["value"] == {"by": "ops@controller", "features_off": 3.0, "returned": pytest.approx(21.7, abs=0.1), "left": []}
+    assert {by_id(report)[name]["status"] for name in ("bad-to-flags-off", "bad-to-hosts-back", "certified")} == {"not needed"}
+    assert by_id(report)["certified"]["statement"].endswith("certified at 100 % of the users; the features were turned off for all, as asked")
+    assert all(row["status"] != "failed" for row in report["criteria"])
+    assert by_id(report)["noticed-to-safe"]["value"] == pytest.approx(3.0, abs=0.1)
+    assert report["shares_set"][-1]["percent"] == 0
+    assert {row["after"] for row in report["hosts"]} == {"1.0.0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "headline"),
+    [
+        ("taken back", "storefront 2.0.0 was taken back: the gate stopped it at 25 %"),
+        ("never ready", "storefront 2.0.0 was taken back: release failed on app1"),
+        ("host lost", "storefront 2.0.0 is neither out nor wholly back: ramp failed on app2"),
+    ],
+)
+def test_the_headline_says_why(reports: dict[str, dict[str, Any]], name: str, headline: str) -> None:
+    assert reports[name]["headline"] == headline
+
+
+def test_a_stage_that_was_not_reached_was_not_forgotten_to_be_measured(reports: dict[str, dict[str, Any]]) -> None:
+    shown = text.render(reports["taken back"])
+    assert "| 50 % | - | - | 0 | - | not reached |" in shown
+    assert "| 25 % | 12:00:35 | - | 1 |" in shown
+    assert page.render(reports["taken back"], {}).count("<small>not reached</small>") == 2
+
+
+def test_a_sentence_on_what_was_not_measured_says_what(reports: dict[str, dict[str, Any]]) -> None:
+    """Each of them stands alone in a list."""
+    said = [claim["statement"] for claim in reports["opened"]["claims"] if claim["id"] in ("requests-failed", "requests-slow", "mean-seconds", "kept")]
+    assert len(set(said)) == 4
+    assert all(re.match("not measured: (how|whether) ", sentence) for sentence in said), said
+
+
+def test_a_return_on_request_that_hurt_users_is_a_failure() -> None:
+    """The negative control: what was shown to be wrong stays wrong, whoever asked."""
+    report = document.build(sample.asked_back(failed=3).lines)
+    assert report["gate"]["status"] == "FAIL"
+    assert [reason.partition(":")[0] for reason in report["gate"]["reasons"]] == ["requests-failed"]
+
+
+@pytest.mark.parametrize("reason", ["step.failed", "gate.looked"])
+def test_a_return_after_a_failure_was_not_just_asked_for(reason: str) -> None:
+    """A person ran rollback.yml because something had failed, or after a gate had said abort to a run that died."""
+    ledger = sample.ramping()
+    ledger.add(reason, verdict="abort", percent=50, step="ramp", host="app1", task="t", error="e")
+    report = document.build(sample.asked_back(ledger).lines)
+    assert report["gate"]["status"] == "FAIL"
+    assert "asked" not in by_id(report)
+    assert "as asked" not in report["headline"]
+    assert not any("because somebody asked" in step for step in report["next_steps"])
+
+
+def test_a_failure_of_an_earlier_try_does_not_make_a_request_a_failure() -> None:
+    """A step failed, the rollout was taken up again and finished; later somebody wanted it back."""
+    ledger = sample.prepared()
+    ledger.add("step.started", step="release")
+    ledger.add("step.failed", step="release", host="app1", task="t", error="the network")
+    ledger.add("rollout.resumed", holder="ops@other:17")
+    for line in sample.completed().lines[len(sample.prepared().lines) :]:
+        ledger.add(line["event"], **line["data"])
+    report = document.build(sample.asked_back(ledger).lines)
+    assert (report["headline"], report["gate"]["status"]) == ("storefront 2.0.0 was taken back, as ops@controller asked", "RETURNED")
+    assert report["times"]["noticed_at"] == pytest.approx(report["times"]["flags_off_at"] - 3, abs=0.01)
+
+
+def test_a_first_release_is_with_all_users_once_all_hosts_have_it(reports: dict[str, dict[str, Any]]) -> None:
+    report = reports["first"]
+    found = by_id(report)
+    assert report["stages"] == []
+    assert not any("not reached" in line for line in document.summary(report))
+    assert found["with-all-users"]["statement"] == "no features behind flags: all users have the release, for all 3 hosts run it"
+    assert found["with-all-users"]["statement"] in document.summary(report)
+    assert {found[name]["status"] for name in ("way-back", "rehearsal", "stages")} == {"not needed"}
+    for shown in (text.render(report), page.render(report, {})):
+        assert "not reached" not in shown
+        assert "did not look" not in shown
+        assert "users have it as soon as every host has it" in shown
+
+
+def test_a_release_without_features_that_a_host_lacks_is_not_with_all_users() -> None:
+    """The negative control of the test above."""
+    report = document.build(sample.first(hosts=("app1", "app3")).lines)
+    assert by_id(report)["with-all-users"]["status"] == "failed"
+    assert by_id(report)["with-all-users"]["statement"].endswith("users have the release on 2 of 3 hosts, not on app2")
+    assert report["gate"]["status"] == "FAIL"
+
+
+def test_own_requests_are_told(reports: dict[str, dict[str, Any]]) -> None:
+    found = by_id(reports["completed"])
+    assert found["requests-failed"]["statement"].endswith("of users at the front door failed during the rollout; Gradual's own 12,000 are not among them")
+    assert found["requests-failed"]["value"]["own"] == 12000
+    ledger = sample.Ledger()
+    ledger.add("rollout.started", manifest=sample.MANIFEST)
+    ledger.add("traffic.observed", requests=100, failed=0, slow=1, mean_seconds=0.01, own_requests=None, own_answered=None)
+    found = claims(ledger)
+    assert found["requests-failed"]["statement"].endswith("Gradual's own are among them: the balancer does not count them apart")
+    for name in ("requests-slow", "mean-seconds"):
+        assert found[name]["statement"].endswith("Gradual's own requests are among them: the application does not count them apart")
+
+
+def test_a_rollout_that_was_taken_up_again_says_so(reports: dict[str, dict[str, Any]]) -> None:
+    assert by_id(reports["resumed"])["resumed"]["statement"] == "taken up again 1 time"
+    assert reports["resumed"]["headline"] == "storefront 2.0.0 is with all users"
+
+
+def test_nothing_to_take_back_is_not_the_same_as_not_measured(reports: dict[str, dict[str, Any]]) -> None:
+    assert by_id(reports["completed"])["bad-to-flags-off"]["status"] == "not needed"
+
+
+def test_the_verdict_of_the_gate_is_judged_again() -> None:
+    """A ledger that says promote over counts that say abort is well chained and still wrong."""
+    ledger = sample.taken_back()
+    forged = sample.Ledger()
+    for line in ledger.lines:
+        data = {**line["data"], "verdict": "promote"} if line["event"] == "gate.looked" else line["data"]
+        forged.now = epoch(line["time"])
+        forged.add(line["event"], 0, **data)
+    claim = claims(forged)["gate-25"]
+    assert claim["status"] == "failed"
+    assert "do NOT give the recorded verdict" in claim["statement"]
+    assert (claim["value"]["verdict"], claim["value"]["recomputed"]) == ("promote", "abort")
+
+
+def test_a_look_without_counts_is_no_evidence() -> None:
+    ledger = sample.opened()
+    ledger.add("stage.set", percent=25)
+    ledger.add("gate.looked", percent=25, verdict="promote", reason="all is well")
+    assert claims(ledger)["gate-25"]["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("share", "users", "lost", "status"),
+    [(0.2535, 2000, 0, "shown"), (0.2535, 1999, 0, "failed")]
+    + [(0.2785, 2000, 0, "shown"), (0.2795, 2000, 0, "failed"), (0.2299, 9000, 0, "failed"), (None, 2000, 0, "not measured")],
+)
+def test_shares(share: float | None, users: int, lost: int, status: str) -> None:
+    ledger = sample.opened({"features": [{"flag": "search"}]})
+    ledger.add("stage.set", percent=25)
+    ledger.add("stage.measured", percent=25, features={"search": {"users": users, "share": share}}, lost=lost)
+    assert claims(ledger)["share-25"]["status"] == status
+
+
+@pytest.mark.parametrize(("percent", "users", "points"), [(25, 2000, 2.905), (50, 4000, 2.372), (50, 9000, 2.0), (100, 2000, 0.0), (0, 2000, 0.0)])
+def test_tolerance(percent: int, users: int, points: float) -> None:
+    assert users_module.tolerance(percent, users) == pytest.approx(points, abs=0.001)
+
+
+def test_the_canary_that_went_back_is_the_rehearsal() -> None:
+    ledger = sample.prepared()
+    rehearsed: dict[str, Any] = {"host": "app1", "seconds": 3.2, "from": sample.AFTER, "to": sample.BEFORE}
+    ledger.add("host.rehearsed", **rehearsed)
+    claim = claims(ledger)["rehearsal"]
+    assert claim["status"] == "shown"
+    assert claim["statement"] == "app1 went back to 1.0.0 and was ready in 3 s, before any user saw the new code"
+    assert claim["evidence"] == [len(ledger.lines)]
+
+
+def test_a_user_who_lost_a_feature_is_a_failure() -> None:
+    ledger = sample.opened({"features": [{"flag": "search"}]})
+    for percent, lost in ((25, 0), (50, 1)):
+        ledger.add("stage.measured", percent=percent, features={}, lost=lost)
+    assert claims(ledger)["kept"]["status"] == "failed"
+
+
+def test_a_release_without_features_and_migrations_needs_less() -> None:
+    ledger = sample.opened({"features": [], "migrations": None})
+    found = claims(ledger)
+    assert {found[name]["status"] for name in ("stages", "migrations", "backup-first", "watched", "features-smoked")} == {"not needed"}
+
+
+@pytest.mark.parametrize("data", [{}, {"plan": 3, "manifest": "x", "hosts": [1]}, {"manifest": {"features": [None, 3, {}], "stages": "x", "artifact": 1}}])
+def test_strange_data_make_a_poor_report_and_no_crash(data: dict[str, Any]) -> None:
+    ledger = sample.Ledger()
+    ledger.add("rollout.started", **data)
+    for event in ("stage.measured", "stage.verified", "gate.looked", "traffic.observed", "smoke.finished", "backup.proven", "migration.applied"):
+        ledger.add(event, features=[1], hosts="x", receipt=[], revisions="x", series=[None], by_variant=[], results=[3], percent="x")
+    report = document.build(ledger.lines)
+    assert report["gate"]["status"] == "FAIL"
+    text.render(report)
+
+
+def test_an_unknown_rollout_is_named() -> None:
+    with pytest.raises(events.ReportError, match=re.escape("knows no rollout 'x'. It knows: storefront-2.0.0-20261123T120000Z")):
+        document.build(sample.opened().lines, "x")
+    with pytest.raises(events.ReportError, match="holds no rollout yet"):
+        document.build([])
+
+
+def test_steps_that_were_tried_twice_have_two_rows() -> None:
+    ledger = sample.opened()
+    for state in ("failed", "finished"):
+        ledger.add("step.started", step="backup")
+        ledger.add(f"step.{state}", 4, step="backup", error="x")
+    rows = [row for row in timeline.steps(events.Events(ledger.lines, ledger.rollout)) if row["step"] == "backup"]
+    assert [(row["state"], row["seconds"]) for row in rows] == [("failed", 4.0), ("finished", 4.0)]
+
+
+@pytest.mark.parametrize(("seqs", "wanted"), [([], "-"), ([3], "3"), ([3, 1, 2, 7], "1-3, 7")])
+def test_lines(seqs: list[int], wanted: str) -> None:
+    assert words.lines(seqs) == wanted
+
+
+# The files.
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A ledger and its report, made once, for drawing takes time."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    directory = tmp_path_factory.mktemp("made")
+    (directory / "ledger.jsonl").write_bytes(sample.never_ready().content)
+    return directory, files.write(str(directory), None, str(directory / "report"), check_mode=False)
+
+
+@pytest.fixture
+def written(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> tuple[Path, Path, dict[str, Any]]:
+    """(the ledger, the directory of its report, what the module returned), a copy for each test to harm."""
+    shutil.copytree(made[0], tmp_path, dirs_exist_ok=True)
+    return tmp_path / "ledger.jsonl", tmp_path / "report", made[1]
+
+
+def test_writing_again_changes_nothing(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    ledger, directory, result = written
+    before = ledger.read_bytes()
+    again = files.write(str(ledger.parent), None, str(directory), check_mode=False)
+    assert (result["changed"], again["changed"]) == (True, False)
+    assert ledger.read_bytes() == before
+    assert sorted(path.name for path in directory.iterdir()) == ["report.html", "report.json", "report.md"]
+
+
+def test_check_mode_writes_nothing_and_says_what_it_would(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "ledger.jsonl").write_bytes(sample.never_ready().content)
+    result = files.write(str(tmp_path), None, None, check_mode=True)
+    assert result["changed"]
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.jsonl"]
+
+
+def test_an_untouched_report_holds(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    ledger, directory, _result = written
+    assert check.check(ledger.read_bytes(), check.read_report(str(directory))) == []
+    assert check.main([str(ledger), str(directory)]) == 0
+
+
+@pytest.mark.parametrize("name", ["ledger.jsonl", "report.json", "report.md", "report.html"])
+@pytest.mark.parametrize("where", [0.0, 0.1, 0.37, 0.5, 0.81, 0.99, 1.0])
+def test_one_changed_byte_is_found(written: tuple[Path, Path, dict[str, Any]], name: str, where: float) -> None:
+    ledger, directory, _result = written
+    path = ledger if name == "ledger.jsonl" else directory / name
+    content = bytearray(path.read_bytes())
+    content[int(where * (len(content) - 1))] ^= 0x01
+    path.write_bytes(content)
+    problems = check.check(ledger.read_bytes(), check.read_report(str(directory)))
+    assert problems
+    assert check.main([str(ledger), str(directory)]) == 1
+
+
+def test_a_changed_claim_is_named_even_when_the_ledger_was_told_its_digest(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    ledger, directory, _result = written
+    report = json.loads((directory / "report.json").read_text())
+    by_id(report)["noticed-to-safe"]["value"] = 0.1
+    content = document.render(report).encode()
+    (directory / "report.json").write_bytes(content)
+    lines = [json.loads(line) for line in ledger.read_bytes().splitlines()]
+    digests = {**lines[-1]["data"]["files"], "report.json": check.sha256(content)}
+    line = hash_chain.link(len(lines) + 1, lines[-1]["time"], lines[-1]["rollout"], "report.written", {"files": digests}, lines[-1]["hash"])
+    forged = ledger.read_bytes() + hash_chain.canonical(line) + b"\n"
+    problems = check.check(forged, check.read_report(str(directory)))
+    assert problems == ["claim noticed-to-safe: value is 0.1 in the report, the record gives 5.2"]
+
+
+def test_a_report_holds_though_the_rollout_has_gone_on_since(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    ledger, directory, _result = written
+    with locked(str(ledger.parent)) as opened:
+        opened.append(str(_result["rollout"]), [("rollout.resumed", {}), ("report.written", {"files": {"report.json": "0" * 64}})])
+    assert check.check(ledger.read_bytes(), check.read_report(str(directory))) == []
+
+
+def test_a_first_release_has_nothing_to_go_back_to() -> None:
+    ledger = sample.Ledger()
+    ledger.add("rollout.started", manifest=sample.MANIFEST, hosts={"app1": None, "app2": None})
+    assert claims(ledger)["way-back"]["status"] == "not needed"
+
+
+def test_a_contract_whose_end_is_not_known_is_no_way_back() -> None:
+    here: dict[str, Any] = {"from": "0003"}
+    ledger = sample.released(sample.prepared())
+    assert "one that it runs on" in claims(ledger)["way-back"]["statement"]
+    ledger.add("contract.began", **here)
+    assert "the end is not known" in claims(ledger)["way-back"]["statement"]
+    ledger.add("contract.ended")
+    assert "one that it runs on" in claims(ledger)["way-back"]["statement"]
+    ledger.add("contract.began", **here)
+    ledger.add("contract.applied", to="0004", **here)
+    assert "the schema was contracted" in claims(ledger)["way-back"]["statement"]
+
+
+def test_a_report_of_another_version_is_named() -> None:
+    galaxy = (COLLECTION / "galaxy.yml").read_text()
+    assert f"version: {document.VERSION}\n" in galaxy
+    ledger = sample.never_ready()
+    content = document.render({**document.build(ledger.lines), "made_by": "gradual.rollout 0.0.9"}).encode()
+    ledger.add("report.written", files={"report.json": check.sha256(content)})
+    problems = check.check(ledger.content, {"report.json": content})
+    assert "it was made by 'gradual.rollout 0.0.9', and this is gradual.rollout 0.1.0: check it with the version that made it" in problems
+
+
+def test_a_missing_file_and_an_unrecorded_report_are_named(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    ledger, directory, _result = written
+    (directory / "report.md").unlink()
+    assert check.check(ledger.read_bytes(), check.read_report(str(directory))) == ["report.md is missing"]
+    without = b"".join(line + b"\n" for line in ledger.read_bytes().splitlines()[:-1])
+    assert any("no report of" in problem for problem in check.check(without, check.read_report(str(directory))))
+
+
+def test_the_page_stands_alone(reports: dict[str, dict[str, Any]]) -> None:
+    pytest.importorskip("matplotlib")
+    drawn = charts.draw(reports["completed"])
+    assert set(drawn) == {"share", "traffic", "latency", "variants", "timeline"}
+    html = page.render(reports["completed"], drawn)
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#)[^"']+""", html), "no asset from elsewhere"
+    assert "<script" not in html
+    assert html == page.render(reports["completed"], charts.draw(reports["completed"])), "same report, same bytes"
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    shared = {name for name in ids if ids.count(name) > 1}
+    assert not shared
+
+
+def test_the_page_shows_texts_of_others_as_texts() -> None:
+    pytest.importorskip("jinja2")
+    ledger = sample.opened()
+    ledger.add("step.failed", step="release", host="app1", task="t", error="<script>alert(1)</script> | pipe")
+    report = document.build(ledger.lines)
+    assert "<script>alert" not in page.render(report, {})
+    assert "\\| pipe" in text.render(report)
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_both_texts_can_be_made_of_every_ledger(reports: dict[str, dict[str, Any]], name: str) -> None:
+    pytest.importorskip("jinja2")
+    for content in (text.render(reports[name]), page.render(reports[name], {})):
+        assert reports[name]["headline"] in content
+        assert "None" not in content

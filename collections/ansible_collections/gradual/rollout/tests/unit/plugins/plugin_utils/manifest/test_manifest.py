@@ -1,0 +1,337 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
+"""The release manifest: each wrong one is named with its path, what was seen, and what to write instead."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest import document as manifest
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC, argument_spec
+from ansible_collections.gradual.rollout.tests.unit.places import PROJECT
+from hypothesis import given
+from hypothesis import strategies as st
+
+DIGEST = "ab" * 32
+GOOD: dict[str, Any] = {
+    "application": "storefront",
+    "version": "2.0.0",
+    "artifact": {"url": "http://mon1:8000/artifacts/storefront-2.0.0.tar.gz", "sha256": DIGEST},
+    "features": [{"flag": "search", "smoke": [{"name": "by words", "path": "/api/search?q=a", "flag": "on", "json": {"found_by": "words"}}]}, {"flag": "cart"}],
+    "smoke": [{"name": "page", "path": "/"}],
+    "stages": [25, 50, 100],
+    "bake": {"min": 30, "max": 120, "look": 10, "expiry": 60},
+    "migrations": {"target": "0003"},
+}
+METRIC = {"labels": {}, "harm": "more", "role": "guardrail", "weight": 1.0}
+ORDERS = {"name": "orders", "counter": "feature_orders_total"}
+GROUPS = {"application": ["app1"], "database": ["db1"], "balancer": ["lb1"], "monitoring": ["mon1"], "spare": [], "postgres": ["db1"]}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """GOOD with some keys changed; the value `...` takes one away; a__b reaches inside."""
+    values = copy.deepcopy(GOOD)
+    for path, value in changes.items():
+        *parents, key = path.split("__")
+        place: Any = values
+        for parent in parents:
+            place = place[int(parent)] if parent.isdigit() else place.setdefault(parent, {})
+        if value is ...:
+            del place[key]
+        else:
+            place[key] = value
+    return values
+
+
+def test_a_good_manifest_gets_its_defaults() -> None:
+    checked, mistakes = manifest.check(GOOD, GROUPS)
+    assert mistakes == []
+    assert checked["backup"] == {"method": "dump", "level": "restored"}
+    assert checked["hosts"]["database"] == "database"
+    assert checked["migrations"] == {"adapter": "alembic", "path": "migrations", "target": "0003"}
+    assert (checked["on_abort"], checked["approval"], checked["gate"]["alpha"]) == ("release", False, 0.05)
+    assert checked["smoke"] == [{"name": "page", "path": "/", "method": "GET", "headers": {}, "status": 200}]
+    assert checked["features"][1] == {"flag": "cart", "smoke": []}
+
+
+def test_checking_again_changes_nothing() -> None:
+    checked, _mistakes = manifest.check(GOOD)
+    assert manifest.check(checked) == (checked, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"artifact": ...}, ["artifact: missing, seen nothing; write {url: https://"]),
+        ({"artifact": ""}, ['artifact: missing, seen ""; write {url: https://']),
+        ({"artifact__sha256": ...}, ["artifact.sha256: missing, seen nothing; write the 64 hex digits of: sha256sum FILE"]),
+        ({"artifact__sha256": "abc"}, ['artifact.sha256: not of the right form, seen "abc"; write the 64 hex digits of: sha256sum FILE']),
+        ({"artifact__sha256": DIGEST + "a"}, [f'artifact.sha256: not of the right form, seen "{DIGEST}a"; write the 64 hex digits of: sha256sum FILE']),
+        ({"artifact__url": "file:///etc/passwd"}, ['artifact.url: not an http or https URL, seen "file:///etc/passwd"; write https://host/path.tar.gz']),
+        ({"artifact__url": "http://"}, ['artifact.url: a URL without a host, seen "http://"; write https://host/path.tar.gz']),
+        (
+            {"artifact__url": "http://h:x/"},
+            ["artifact.url: not a URL (Port could not be cast to integer value as 'x'), seen \"http://h:x/\"; write https://host/path.tar.gz"],
+        ),
+        ({"artifact__url": "http://u:p@h/"}, ["artifact.url: a URL with a user or password in it, which would show in records, "]),
+        ({"artifact__nix": 1}, ["artifact.nix: no such key, seen 1; write one of url, sha256"]),
+        ({"featurs": []}, ["featurs: no such key, seen []; write features"]),
+        ({"bake__loook": 3}, ["bake.loook: no such key, seen 3; write look"]),
+        ({"features__0__smoke__0__pth": "/"}, ['features[0].smoke[0].pth: no such key, seen "/"; write path']),
+        ({"stages": [50, 25, 100]}, ["stages: not rising, seen [50, 25, 100]; write [25, 50, 100]"]),
+        ({"stages": [25, 25, 100]}, ["stages: not rising, seen [25, 25, 100]; write [25, 100]"]),
+        ({"stages": [25, 50]}, ["stages: the last one is not 100, seen [25, 50]; write [25, 50, 100]"]),
+        ({"version": []}, ["version: missing, seen []; write 2.0.0"]),
+        ({"stages": "- 25\n- 50"}, ["stages: the last one is not 100, seen [25, 50]; write [25, 50, 100]"]),
+        ({"stages": "-5"}, ["stages[0]: not a percentage of users, seen -5"]),
+        ({"stages": "25 to 100"}, ["stages[0]: not a whole number"]),
+        ({"bake": "10 minutes"}, ['bake: not a mapping, seen "10 minutes"; write a mapping, as YAML or JSON']),
+        ({"bake": "min: 10: 20"}, ['bake: not a mapping, seen "min: 10: 20"; write a mapping, as YAML or JSON']),
+        ({"features": "flag: search"}, ['features: not a list, seen "flag: search"; write a list, as YAML or JSON']),
+        ({"features": "- &a [*a]"}, ["features"]),
+        ({"stages": [0, 100]}, ["stages[0]: not a percentage of users, seen 0; write 1 to 100"]),
+        ({"stages": [25, 101]}, ["stages[1]: not a percentage of users, seen 101; write 1 to 100"]),
+        ({"stages": [12.5, 100]}, ["stages[0]: not a whole number, seen 12.5; write a whole number"]),
+        ({"stages": "25;100"}, ['stages[0]: not a whole number, seen "25;100"; write a whole number']),
+        ({"stages": {"a": 1}}, ['stages: not a list, seen {"a": 1}; write a list']),
+        ({"features__1__flag": "search"}, ['features[1].flag: twice in the list, seen "search"; write each flag once']),
+        ({"features": ["search"]}, ['features[0]: not a mapping, seen "search"; write a mapping, as YAML or JSON']),
+        ({"features__0__smoke__0__flag": "onn"}, ['features[0].smoke[0].flag: not known, seen "onn"; write on']),
+        ({"smoke__0__path": "page"}, ['smoke[0].path: not of the right form, seen "page"; write /api/products']),
+        ({"smoke__0__status": 99}, ["smoke[0].status: too small, seen 99; write 100 or more"]),
+        ({"smoke__0__headers": {"Authorization": "Bearer x"}}, ['smoke[0].headers.Authorization: would be kept in the record, seen "Authorization"; write ']),
+        ({"bake__min": 200}, ["bake.min: longer than bake.max, seen 200 and 120; write 120 or less, or a larger bake.max"]),
+        ({"bake__expiry": 10}, ["bake.expiry: the stage would expire before the next look, seen 10 with looks every 10 s; write 30 or more"]),
+        ({"bake__look": 500, "bake__expiry": 600}, ["bake.look: longer than bake.max, seen 500 and 120; write 120 or less"]),
+        ({"bake__min": "soon"}, ['bake.min: not a whole number, seen "soon"; write a whole number']),
+        ({"gate": {"alpha": 2}}, ["gate.alpha: too large, seen 2; write 0.9999 or less"]),
+        ({"gate": {"margin": 1.2}}, ["gate.margin: not above gate.tolerated_ratio, seen 1.2 and 1.25; write more than 1.25"]),
+        ({"gate": {"on_no_data": "pass"}}, ['gate.on_no_data: not known, seen "pass"; write rollback or manual']),
+        ({"gate__holdback": 50}, ["gate.holdback: would take the features from users of the stage of 50 %, seen 50; write 49 or less"]),
+        ({"gate__low_traffic": "dare"}, ['gate.low_traffic: not known, seen "dare"; write refuse or slo or hold']),
+        ({"gate__low_traffic": "slo"}, ['gate.low_traffic: certifies by gate.harmless_share, which is missing, seen "slo"; write ']),
+        ({"gate__holdback": 60}, ["gate.holdback: too large, seen 60; write 50 or less"]),
+        ({"bake__aa": -1}, ["bake.aa: too small, seen -1; write 0 or more"]),
+        ({"gate__metrics": [{"name": "orders"}]}, ["gate.metrics[0].counter: missing, seen nothing; write feature_orders_total, or whatever counts orders"]),
+        ({"gate__metrics": [{"counter": "a_total"}]}, ["gate.metrics[0].name: missing, seen nothing; write orders"]),
+        ({"gate__metrics": [{**ORDERS, "counter": "a total"}]}, ['gate.metrics[0].counter: not of the right form, seen "a total"; write feature_orders_total']),
+        ({"gate__metrics": [ORDERS, ORDERS]}, ['gate.metrics[1].name: twice in the list, seen "orders"; write each name once']),
+        ({"gate__metrics": [{**ORDERS, "harm": "less"}]}, ['gate.metrics[0].harm: not known, seen "less"; write more or fewer']),
+        ({"gate__metrics": [{**ORDERS, "weight": 0}]}, ["gate.metrics[0].weight: too small, seen 0; write 0.01 or more"]),
+        ({"gate__metrics": [{**ORDERS, "labels": {"variant": "on"}}]}, ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, seen "]),
+        ({"gate__metrics": [{**ORDERS, "labels": {"x y": "on"}}]}, ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, seen "]),
+        ({"gate__metrics": [{**ORDERS, "labels": {"step": 3}}]}, ["gate.metrics[0].labels.step: not text, seen 3; write it in quotes"]),
+        ({"gate__metrics": [{**ORDERS, "labels": {"feature": "x"}}]}, ['gate.metrics[0].labels.feature: no feature of this release, seen "x"; write search ']),
+        ({"gate__metrics": [{"name": "slow", "counter": "a_total"}]}, ["gate.metrics[0].counter: slow is always counted from the features' own requests, "]),
+        ({"gate__metrics": [{"name": "errors", "harm": "fewer"}]}, ['gate.metrics[0].harm: fewer errors are no harm, seen "fewer"; write more']),
+        ({"hosts": {"database": "databse"}}, ['hosts.database: a group that is not in the inventory, seen "databse"; write database']),
+        ({"hosts": {"database": "spare"}}, ['hosts.database: a group that has no hosts, seen "spare"; write the group of the database hosts']),
+        ({"hosts": {"database": "balancer"}}, ['hosts.database: not the hosts that the playbooks run on, seen "balancer"; write database, and make ']),
+        ({"canary": "app9"}, ['canary: not one of the application hosts, seen "app9"; write app1']),
+        ({"canary": "database"}, ['canary: not one of the application hosts, seen "database"; write app1']),
+        ({"version": 2.0}, ["version: a number and not text (zeros may be lost already), seen 2.0; write it in quotes"]),
+        ({"version": "../2"}, ['version: not of the right form, seen "../2"; write 2.0.0']),
+        ({"application": "Store Front"}, ['application: not of the right form, seen "Store Front"; write storefront']),
+        ({"migrations__target": 3}, ["migrations.target: a number and not text (zeros may be lost already), seen 3; write it in quotes"]),
+        ({"migrations": {}}, ['migrations.target: missing, seen nothing; write "0003"']),
+        ({"migrations__path": "../../etc"}, ['migrations.path: not of the right form, seen "../../etc"; write migrations']),
+        ({"migrations__adapter": "alembik"}, ['migrations.adapter: not known, seen "alembik"; write alembic']),
+        ({"on_abort": "panic"}, ['on_abort: not known, seen "panic"; write flags or release']),
+        ({"approval": "maybe"}, ['approval: neither true nor false, seen "maybe"; write true or false']),
+        ({"backup": {"level": "intct"}}, ['backup.level: not known, seen "intct"; write intact']),
+        ({"smoke__0__body": float("nan")}, ["manifest: holds a number that is not finite, which has no meaning here; write text, numbers, lists and mappings"]),
+        ({"application": None, "version": " ", "stages": [50, 25]}, ["application: missing", "version: missing", "stages: not rising"]),
+    ],
+)
+def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> None:
+    _checked, mistakes = manifest.check(changed(**changes), GROUPS)
+    assert len(mistakes) == len(wanted), mistakes
+    for line, start in zip(mistakes, wanted):
+        assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "wanted"),
+    [
+        ({"stages": "25,50,100"}, "stages", [25, 50, 100]),
+        ({"stages": "[25, 50, 100]"}, "stages", [25, 50, 100]),
+        ({"stages": ["25", 50, 100.0]}, "stages", [25, 50, 100]),
+        ({"stages": 100}, "stages", [100]),
+        ({"stages": ""}, "stages", [25, 50, 100]),
+        ({"stages": None}, "stages", [25, 50, 100]),
+        ({"stages": []}, "stages", [25, 50, 100]),
+        ({"stages": "- 25\n- 50\n- 100\n"}, "stages", [25, 50, 100]),
+        ({"stages": "25\n50\n100\n"}, "stages", [25, 50, 100]),
+        ({"migrations": []}, "migrations", None),
+        ({"canary": []}, "canary", None),
+        ({"approval": []}, "approval", False),
+        ({"gate": []}, "gate", {"alpha": 0.05}),
+        ({"bake": "min: 10\nmax: 20\nlook: 5\nexpiry: 30\n"}, "bake", {"min": 10, "max": 20, "look": 5, "expiry": 30}),
+        ({"features": "- flag: cart\n- {flag: search, smoke: []}"}, "features", [{"flag": "cart", "smoke": []}, {"flag": "search", "smoke": []}]),
+        ({"bake": '{"min": "10", "max": 20, "look": 5, "expiry": "30"}'}, "bake", {"min": 10, "max": 20, "look": 5, "expiry": 30}),
+        ({"approval": "yes"}, "approval", True),
+        ({"approval": ""}, "approval", False),
+        ({"migrations": ""}, "migrations", None),
+        ({"migrations": None}, "migrations", None),
+        ({"features": ""}, "features", []),
+        ({"version": " 2.0.0 "}, "version", "2.0.0"),
+        ({"gate": {"alpha": "0.01"}}, "gate", {"alpha": 0.01}),
+        ({"artifact__sha256": DIGEST.upper()}, "artifact", {"sha256": DIGEST}),
+        ({}, "bake", {"aa": 300}),
+        ({"bake__aa": "0"}, "bake", {"aa": 0}),
+        ({"stages": "100", "gate": {"holdback": "50"}}, "gate", {"holdback": 50, "metrics": []}),
+        ({"gate": {"holdback": 49}}, "gate", {"holdback": 49}),
+        ({"gate": '{"metrics": [{"name": "errors", "weight": "3"}]}'}, "gate", {"metrics": [{**METRIC, "name": "errors", "weight": 3.0}]}),
+        (
+            {"gate__metrics": [{**ORDERS, "labels": {"feature": "cart", "kind": "gift"}, "harm": "fewer"}]},
+            "gate",
+            {"metrics": [{**METRIC, **ORDERS, "labels": {"feature": "cart", "kind": "gift"}, "harm": "fewer"}]},
+        ),
+        ({"features__0__smoke__0__flag": False}, "features", None),
+        ({"on_abort": ""}, "on_abort", "release"),
+        ({"hosts": {"database": "postgres"}}, "hosts", {"database": "postgres"}),
+        ({"canary": "app1"}, "canary", "app1"),
+        ({"canary": ""}, "canary", None),
+    ],
+)
+def test_strings_and_blank_answers_are_read_as_what_they_mean(changes: dict[str, Any], key: str, wanted: Any) -> None:
+    checked, mistakes = manifest.check(changed(**changes), GROUPS)
+    assert mistakes == []
+    if isinstance(wanted, dict):
+        assert {name: checked[key][name] for name in wanted} == wanted
+    elif key == "features" and wanted is None:
+        assert checked["features"][0]["smoke"][0]["flag"] == "off"
+    else:
+        assert checked[key] == wanted
+
+
+def test_ansibles_tagged_strings_become_plain() -> None:
+    class Tagged(str):
+        __slots__ = ()
+
+    checked, mistakes = manifest.check({**GOOD, Tagged("version"): Tagged("2.0.0")})
+    assert mistakes == []
+    assert type(checked["version"]) is str
+    assert all(type(key) is str for key in checked)
+
+
+@pytest.mark.parametrize(
+    ("extra", "known", "wanted"),
+    [
+        (["application", "stages"], [], []),
+        (["ansible_user", "awx_job_id", "tower_x", "gradual_fleet"], [], []),
+        (["min_in_traffic"], [], []),
+        (["release_keep"], ["release_keep"], []),
+        (["aplication"], [], ["aplication: no such key in a manifest, and no variable of that name; write application"]),
+        (["release_kep"], ["release_keep"], ["release_kep: no such key in a manifest, and no variable of that name; write release_keep"]),
+        (["zzz"], [], ["zzz: no such key in a manifest, and no variable of that name; leave it out, or write one of application"]),
+    ],
+)
+def test_extra_variables_that_mean_nothing(extra: list[str], known: list[str], wanted: list[str]) -> None:
+    found = manifest.unknown(extra, known)
+    assert len(found) == len(wanted)
+    for line, start in zip(found, wanted):
+        assert line.startswith(start)
+
+
+@pytest.mark.parametrize(("extra", "foreign", "wanted"), [
+    (["ticket", "workflow_a", "workflow_b"], ["ticket", "workflow_*"], []),
+    (["tickets", "a_workflow_b"], ["ticket", "workflow_*"], ["tickets", "a_workflow_b"]),
+    (["Ticket"], ["ticket"], ["Ticket"]),
+    (["artifacts"], ["artifacts"], []),
+    ([manifest.FOREIGN], [], []),
+])
+def test_the_site_names_variables_that_are_for_others(extra: list[str], foreign: list[str], wanted: list[str]) -> None:
+    found = manifest.unknown(extra, [], foreign)
+    assert [line.partition(":")[0] for line in found] == wanted
+    for name, line in zip(wanted, found):
+        assert line.endswith(f"if it is for others, name it in the inventory: manifest_foreign_variables: [{name}]")
+
+
+@pytest.mark.parametrize(("patterns", "wrong"), [
+    ([], 0), (["ticket", "workflow_*"], 0), ("ticket", 1), ([1], 1), ({"ticket": 1}, 1), (["*"], 1), (["**", "?", "a*"], 2),
+])
+def test_a_list_of_them_that_would_hide_every_mistake_is_refused(patterns: Any, wrong: int) -> None:
+    found = manifest.foreign_mistakes(patterns)
+    assert len(found) == wrong
+    assert all(line.startswith("manifest_foreign_variables: ") for line in found)
+
+
+def test_all_mistakes_come_in_one_message() -> None:
+    assert manifest.message(["a: x", "b: y"]) == "The release manifest has 2 mistakes; nothing has been changed.\n  a: x\n  b: y"
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "releases").glob("*.yml")), ids=lambda path: path.stem)
+def test_the_releases_of_this_repository_are_good(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").replace("{{ artifact_host }}", "10.0.0.1")
+    _checked, mistakes = manifest.check(yaml.safe_load(text), GROUPS)
+    assert mistakes == []
+
+
+@pytest.mark.parametrize("key", ["set", "where"])
+def test_a_backfill_is_one_statement(key: str) -> None:
+    one = {"name": "cents", "table": "orders", "set": "cents = total * 100", "where": "cents IS NULL"}
+    for text, good in ((one[key], True), ("true; DROP TABLE orders", False), (" ", False)):
+        given = {**copy.deepcopy(GOOD), "migrations": {"target": "0003", "backfills": [{**one, key: text}]}}
+        assert (manifest.check(given, GROUPS)[1] == []) is good, text
+
+
+def test_the_roles_documentation_says_the_same() -> None:
+    specs = yaml.safe_load((PROJECT / "roles/preflight/meta/argument_specs.yml").read_text(encoding="utf-8"))
+    assert specs["argument_specs"]["main"]["options"] == argument_spec(), "write argument_spec() into main.options"
+
+
+def page(fields: dict[str, Any], path: str = "") -> list[str]:
+    """The rows of the table in docs/manifest.md."""
+    rows = []
+    for name, field in fields.items():
+        place = f"{path}{name}"
+        default = "**needed**" if field.get("required") else f"`{json.dumps(field['default'])}`" if "default" in field and field["default"] != [] else ""
+        choices = f" One of {', '.join(f'`{choice}`' for choice in field['choices'])}." if "choices" in field else ""
+        rows.append(f"| `{place}` | {default} | {field['description']}{choices} |")
+        if name == "smoke" and path:
+            rows.append(f"| `{place}[].flag` | | {field['options']['flag']['description']} One of `on`, `off`. |")
+        elif "options" in field:
+            rows += page(field["options"], f"{place}{'[]' if field['type'] == 'list' else ''}.")
+    return rows
+
+
+def test_the_page_for_users_says_the_same() -> None:
+    text = (PROJECT / "docs/manifest.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert rows == page(SPEC), "write these rows:\n" + "\n".join(page(SPEC))
+
+
+def test_every_default_is_good_itself() -> None:
+    def walk(fields: dict[str, Any]) -> None:
+        for field in fields.values():
+            if "default" in field and field["type"] in ("str", "int", "float", "bool"):
+                assert manifest._scalar(field["default"], field) == field["default"]
+            walk(field.get("options", {}))
+
+    walk(SPEC)
+
+
+HOSTILE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.sampled_from(["on", "100", "[", "{}", "http://[", "0x1", "1e999"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*SPEC, "flag", "url", "sha256", "path", "min", "body", "smoke", "x"]) | st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*SPEC, "x"]), HOSTILE), st.booleans())
+def test_whatever_is_given_gets_an_answer(values: dict[str, Any], complete: bool) -> None:
+    given_values = {**copy.deepcopy(GOOD), **values} if complete else values
+    checked, mistakes = manifest.check(given_values, GROUPS)
+    assert all(": " in line and "; write" in line for line in mistakes), mistakes
+    if not mistakes:
+        json.dumps(checked, allow_nan=False)
+        assert manifest.check(checked, GROUPS) == (checked, [])

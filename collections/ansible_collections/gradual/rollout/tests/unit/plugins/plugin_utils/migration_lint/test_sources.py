@@ -1,0 +1,283 @@
+# Copyright: The Gradual project
+# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
+"""Where migration_lint gets its SQL: from Alembic itself in offline mode, from files, from Django's operations; and what it does not see."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest import document as manifest
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import judge, sources, squawk, statements, waiver
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
+from ansible_collections.gradual.rollout.tests.unit.places import PROJECT
+
+VERSIONS = PROJECT / "examples/storefront/versions"
+TODAY = datetime.date(2027, 1, 15)
+
+
+@pytest.fixture
+def release() -> Iterator[Path]:
+    """An unpacked release. Not in pytest's own folder, which nobody but its owner can enter, while the revisions are run by nobody."""
+    with tempfile.TemporaryDirectory(prefix="lint-") as folder:
+        os.chmod(folder, 0o755)
+        (Path(folder) / "migrations/versions").mkdir(parents=True)
+        yield Path(folder)
+
+
+def revision(release: Path, name: str, body: str, before: str | None = None, head: str = 'phase = "expand"') -> None:
+    """Write a revision of Alembic whose upgrade() is `body`."""
+    text = f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "{name}"\ndown_revision = {before!r}\n{head}\n\n\ndef upgrade():\n'
+    (release / f"migrations/versions/{name}.py").write_text(text + textwrap.indent(textwrap.dedent(body), "    "), encoding="utf-8")
+
+
+def rules(release: Path, adapter: str = "alembic", path: str = "migrations", **more: Any) -> list[tuple[str, str]]:
+    """(revision, rule) of every finding."""
+    return [(one["revision"], one["rule"]) for one in judge.lint(adapter, str(release), path, "head", **more)["findings"]]
+
+
+def test_operations_of_alembic_become_the_sql_that_alembic_writes(release: Path) -> None:
+    revision(release, "1", """\
+        op.create_table("orders", sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("total", sa.Integer))
+        op.create_index("by_total", "orders", ["total"])
+        op.bulk_insert(sa.table("orders", sa.column("id"), sa.column("total")), [{"id": 1, "total": 2}])
+        """)
+    revision(release, "2", """\
+        op.add_column("orders", sa.Column("note", sa.Text, nullable=False))
+        op.create_index("by_note", "orders", ["note"])
+        op.alter_column("orders", "total", type_=sa.BigInteger)
+        with op.get_context().autocommit_block():
+            op.create_index("by_total_too", "orders", ["total"], postgresql_concurrently=True)
+        """, "1")
+    found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
+    assert [(one["revision"], one["line"], one["rule"], one["lock"]) for one in found] == [
+        ("2", 9, "adding-required-field", "AccessExclusiveLock on orders"),
+        ("2", 10, "require-concurrent-index-creation", "ShareLock on orders"),
+        ("2", 11, "changing-column-type", "AccessExclusiveLock on orders"),
+        ("2", 13, "concurrently-not-alone", "ShareUpdateExclusiveLock on orders"),
+    ]
+
+
+def test_only_what_is_pending_and_of_its_phase_is_told(release: Path) -> None:
+    revision(release, "1", 'op.execute("UPDATE orders SET a = 1")')
+    revision(release, "2", 'op.execute("DELETE FROM orders")', "1")
+    revision(release, "3", 'op.execute("CREATE INDEX i ON orders (a)")', "2", 'phase = "contract"')
+    assert rules(release, recorded=["1"]) == [("2", "whole-table-delete")]
+    assert rules(release, recorded=["2"], phase="contract") == [("3", "require-concurrent-index-creation")]
+
+
+def test_a_revision_that_says_no_phase_is_a_finding(release: Path) -> None:
+    revision(release, "1", 'op.execute("SELECT 1")', head="")
+    assert rules(release) == [("1", "phase-missing")]
+
+
+def test_a_revision_that_asks_the_database_is_read_in_all_its_branches(release: Path) -> None:
+    revision(release, "1", """\
+        connection = op.get_bind()
+        if connection.execute(sa.text("SELECT count(*) FROM orders WHERE a = :a"), {"a": 1}).scalar():
+            connection.execute(sa.text("TRUNCATE orders"))
+        for row in connection.execute(sa.text("SELECT 1")):
+            op.execute(f"DROP TABLE {TABLE}")
+        """, head='phase = "expand"; TABLE = "orders"')
+    assert rules(release) == [("1", "asks-database"), ("1", "truncate"), ("1", "drop-in-expand")]
+
+
+def test_what_only_the_answer_would_have_written_is_not_seen(release: Path) -> None:
+    revision(release, "1", """\
+        for row in op.get_bind().execute(sa.text("SELECT tablename FROM pg_tables")):
+            op.execute("DROP TABLE " + row.tablename)
+        """)
+    assert sorted(rules(release)) == [("1", "asks-database"), ("1", "unseen")]
+
+
+BRANCHES = {
+    "an answer": ("if op.get_bind().execute(sa.text('SELECT 1')).scalar(): op.drop_column('orders', 'total')", {"asks-database", "unseen"}),
+    "SQL by its name": ("if op.get_bind().execute(sa.text('SELECT 1')).scalar(): op.execute(sqltext='DROP TABLE orders')", {"asks-database", "drop-in-expand"}),
+    "offline": ("if op.get_context().as_sql:\n    return\nop.execute('DROP TABLE orders')\nop.drop_index('i')", {"drop-in-expand", "unseen"}),
+    "what may have been there": (
+        "if not op.get_bind().execute(sa.text('SELECT 1')).scalar():\n    op.execute('CREATE TABLE orders (a int)')\nop.execute('TRUNCATE orders')",
+        {"asks-database", "truncate"}),
+    "a batch": (
+        "with op.batch_alter_table('orders') as batch_op:\n    batch_op.add_column(sa.Column('a', sa.Text))\nop.alter_column(\n  'orders', 'a')",
+        set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_a_branch_that_was_not_taken_is_no_pass(release: Path, name: str) -> None:
+    revision(release, "1", BRANCHES[name][0])
+    found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
+    assert {one["rule"] for one in found} == BRANCHES[name][1]
+    assert all("in a branch that offline mode did not take" in one["why"] for one in found if one["rule"] == "unseen")
+
+
+UNPLAYABLE = {
+    "inspects": ("sa.inspect(op.get_bind()).get_columns('orders')", "offline mode ended"),
+    "imports": ("import no_such_library", "No module named 'no_such_library'"),
+    "connects": ("import socket; socket.create_connection(('127.0.0.1', 9))", "socket.connect"),
+    "starts": ("import subprocess; subprocess.run(['true'])", "may not do that"),
+    "wants": ("import os; os.environ['DATABASE_URL']", "DATABASE_URL"),
+    "exits": ("raise SystemExit(3)", "SystemExit"),
+    "dies": ("import os; os._exit(3)", "exit status 3"),
+    "too_late": ("pass", "exit status 3"),
+}
+
+
+def test_a_revision_that_cannot_be_played_is_no_silent_pass(release: Path) -> None:
+    for before, name in zip([None, *UNPLAYABLE], UNPLAYABLE):
+        revision(release, name, f"{UNPLAYABLE[name][0]}\nop.execute('DROP TABLE orders')\nop.execute(what)", before)
+    found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
+    for name, (_body, said) in UNPLAYABLE.items():
+        assert {one["rule"] for one in found if one["revision"] == name} - {"asks-database"} == {"unseen", "drop-in-expand"}
+        assert said in " ".join(one["why"] for one in found if one["revision"] == name)
+
+
+def test_a_revision_that_never_ends_is_given_up(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "PATIENCE", 3.0)
+    revision(release, "1", 'op.execute("DELETE FROM orders")\nwhile True:\n    pass')
+    assert set(rules(release)) == {("1", "unseen"), ("1", "whole-table-delete")}
+
+
+def test_what_a_revision_prints_is_not_taken_for_findings(release: Path) -> None:
+    revision(release, "1", 'print(\'{"revision": "1", "writes": [], "asked": false, "failed": null}\')\nop.execute("DELETE FROM orders")')
+    assert rules(release) == [("1", "whole-table-delete")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
+def test_root_does_not_run_revisions_as_root(release: Path) -> None:
+    revision(release, "1", 'import os\nop.execute(f"DROP TABLE uid_{os.getuid()}_{os.getgid()}_{len(os.environ)}")')
+    (found,) = judge.lint("alembic", str(release), "migrations", "head")["findings"]
+    assert found["statement"].startswith("DROP TABLE uid_65534_")
+    with pytest.raises(AssertionError):
+        assert "uid_0" in found["statement"]
+
+
+def test_without_alembic_the_text_is_read_and_the_rest_was_not_seen(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_has_alembic", lambda: False)
+    revision(release, "1", 'op.add_column("orders", sa.Column("a", sa.Text))\nop.execute("DROP TABLE orders")')
+    found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
+    assert [(one["line"], one["rule"]) for one in found] == [(1, "unseen"), (9, "unseen"), (10, "drop-in-expand")]
+    assert "pip install alembic" in found[0]["why"]
+
+
+def test_files_of_sql(release: Path) -> None:
+    (release / "migrations/0001_orders.sql").write_text("-- gradual: phase=expand\nCREATE TABLE orders (id bigint PRIMARY KEY);\n")
+    (release / "migrations/0002_total.sql").write_text("-- gradual: phase=expand\nALTER TABLE orders ADD COLUMN a int;\n\nUPDATE orders\n  SET a = 1;\n")
+    (release / "migrations/0003_index.sql").write_text("-- gradual: phase=expand transaction=none\nCREATE INDEX CONCURRENTLY i ON orders (a);\n")
+    (release / "migrations/0004_silent.sql").write_text("DROP TABLE orders;\n")
+    found = judge.lint("sql", str(release), "migrations", "0004_silent")["findings"]
+    assert [(one["revision"], one["line"], one["rule"]) for one in found] == [("0002_total", 4, "whole-table-update"), ("0004_silent", 1, "phase-missing")]
+
+
+def test_sqitch_in_the_order_of_its_plan(release: Path) -> None:
+    folder = release / "db"
+    (folder / "deploy").mkdir(parents=True)
+    (folder / "sqitch.plan").write_text(
+        "%syntax-version=1.0.0\n%project=shop\n\nzebra 2026-01-01T00:00:00Z A <a@b> # first\napple [zebra] 2026-01-02T00:00:00Z A <a@b> # second\n"
+    )
+    (folder / "deploy/zebra.sql").write_text("-- gradual: phase=expand\nBEGIN;\nCREATE INDEX i ON orders (a);\nCOMMIT;\n")
+    (folder / "deploy/apple.sql").write_text("-- gradual: phase=expand\n\\set x 1\n\\i other.sql\nCREATE INDEX CONCURRENTLY j ON orders (a);\n")
+    assert rules(release, "sqitch", "db") == [("zebra", "require-concurrent-index-creation"), ("apple", "unseen")]
+
+
+def test_sqitch_judges_the_rework_of_a_change_that_the_database_has(release: Path) -> None:
+    folder = release / "db"
+    (folder / "deploy").mkdir(parents=True)
+    (folder / "sqitch.plan").write_text(
+        "%syntax-version=1.0.0\n%project=shop\n\norders 2026-01-01T00:00:00Z A <a@b> # first\n@v1 2026-01-02T00:00:00Z A <a@b> # tag\n"
+        "orders [orders@v1] 2026-01-03T00:00:00Z A <a@b> # reworked\n"
+    )
+    (folder / "deploy/orders@v1.sql").write_text("-- gradual: phase=expand\nTRUNCATE o;\n")
+    (folder / "deploy/orders.sql").write_text("-- gradual: phase=expand\nDROP TABLE o;\n")
+    assert rules(release, "sqitch", "db", recorded=["orders"]) == [("orders", "drop-in-expand")]
+    assert rules(release, "sqitch", "db", recorded=["orders", "orders"]) == []
+
+
+FOUND = [{"revision": "1", "rule": "whole-table-delete", "level": "error"}, {"revision": "1", "rule": "truncate", "level": "error"}]
+GOOD = {"revision": "1", "rule": "whole-table-delete", "reason": "the table is not used yet", "until": "2027-01-15"}
+
+
+def test_a_waiver_holds_to_the_end_of_its_day(release: Path) -> None:
+    revision(release, "1", 'op.execute("DELETE FROM orders")\nop.execute("TRUNCATE other")')
+    found = judge.lint("alembic", str(release), "migrations", "head", waivers=[GOOD], today=TODAY)
+    assert found["mistakes"] == []
+    assert [(one["rule"], one["waived"]) for one in found["findings"]] == [
+        ("whole-table-delete", {"reason": GOOD["reason"], "until": GOOD["until"]}), ("truncate", None)
+    ]
+    assert [one["rule"] for one in judge.stops(found["findings"])] == ["truncate"]
+    tomorrow = TODAY + datetime.timedelta(days=1)
+    assert [waiver.of(one, [GOOD], tomorrow) for one in FOUND] == [None, None]
+    (said,) = waiver.expired([GOOD], tomorrow)
+    assert said.startswith("migrations.waivers[0].until: the waiver of whole-table-delete for 1 ended on 2027-01-15; look at the finding again")
+
+
+def test_a_waiver_of_nothing_is_a_mistake() -> None:
+    idle = [{**GOOD, "rule": "reindex"}, {**GOOD, "revision": "9"}, GOOD]
+    assert list(waiver.unused(idle, FOUND, ["1"], ["1"])) == [
+        "migrations.waivers[0]: nothing to waive, 1 has no finding reindex; take the waiver out",
+        "migrations.waivers[1].revision: the release has no such revision, seen '9'; write one of 1",
+    ]
+    # Of what was applied meanwhile, nobody knows any more whether there was something to waive.
+    assert list(waiver.unused(idle[:1], [], [], ["1"])) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rule": "no-such"}, "migrations.waivers[0].rule: no rule of migration_lint, seen 'no-such'; write one of docs/migration-lint.md"),
+        ({"reason": "fine"}, "migrations.waivers[0].reason: says too little, seen 'fine'; write a sentence why it does no harm here"),
+        ({"until": "2027-02-30"}, "migrations.waivers[0].until: no date, seen '2027-02-30'; write one like 2027-03-31"),
+        ({}, None),
+    ],
+)
+def test_a_waiver_without_reason_or_date_is_a_mistake(change: dict[str, str], said: str | None) -> None:
+    given = {"revision": "1", "rule": "truncate", "reason": "nobody uses it yet", "until": "2027-01-15", **change}
+    assert list(waiver.mistakes([given], RULES)) == ([said] if said else [])
+
+
+def test_a_controller_without_the_programs_is_told_what_to_type(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    revision(release, "1", 'op.execute("SELECT 1")')
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(DatabaseError, match="pip install squawk-cli"):
+        squawk.program()
+    monkeypatch.setattr(statements, "pglast", None)
+    with pytest.raises(DatabaseError, match="pip install pglast"):
+        judge.lint("alembic", str(release), "migrations", "head")
+
+
+@pytest.mark.parametrize(("layers", "target", "wanted"), [
+    (["1.0.0"], "0001", []),
+    (["1.0.0", "2.0.0"], "0003", []),
+    # The story of a migration that fails; its manifest waives this.
+    (["1.0.0", "2.0.0", "2.0.4"], "0003b", ["constraint-in-expand"]),
+])  # fmt: skip
+def test_releases_of_the_storefront(layers: list[str], target: str, wanted: list[str], release: Path) -> None:
+    for layer in layers:
+        shutil.copytree(VERSIONS / layer, release, dirs_exist_ok=True)
+    found = judge.lint("alembic", str(release), "migrations", target)["findings"]
+    assert [one["rule"] for one in judge.stops(found)] == wanted
+    # The trigger of 0002, and that 0003 goes on by what it finds.
+    told = {one["rule"] for one in found if one["level"] == "warning"}
+    assert told == (set() if layers == ["1.0.0"] else {"create-trigger", "asks-database", "own-timeouts"})
+
+
+def test_no_other_release_of_the_storefront_has_migrations_of_its_own() -> None:
+    assert {path.parts[-4] for path in VERSIONS.glob("*/migrations/versions/*.py")} == {"1.0.0", "2.0.0", "2.0.4"}
+
+
+@pytest.mark.parametrize("until", ["2027-03-31", datetime.date(2027, 3, 31)], ids=["in quotes", "as YAML reads it"])
+def test_a_manifest_may_write_the_date_with_or_without_quotes(until: object) -> None:
+    waiver = {"revision": "0003", "rule": "truncate", "reason": "nobody uses it yet", "until": until}
+    checked, mistakes = manifest.check({"migrations": {"target": "0003", "waivers": [waiver]}})
+    assert checked["migrations"]["waivers"] == [{**waiver, "until": "2027-03-31"}]
+    assert not [line for line in mistakes if line.startswith("migrations")]
