@@ -1,4 +1,5 @@
-"""Deploys 2.0.0 to a streaming pair whose primary dies in the middle of a migration, and again to the standby that took its place.
+"""Deploys 2.0.0 to a streaming pair whose primary dies in the middle of a migration, and again to the standby that took
+its place.
 
 At the end the newest backup is brought back beside the live database.
 """
@@ -18,13 +19,17 @@ from tests.support.waiting import until
 # What users get of the features is other stories'; this one is over as soon as every host has the code.
 RELEASE = release("epic21", features=[], stages=[100], backup={"method": "dump", "level": "sound"})
 PROGRESS = "SELECT phase FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"
-BEHIND = "SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), replay_lsn) FROM pg_stat_replication WHERE application_name = 'db2' AND state = 'streaming'"
+BEHIND = (
+    "SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), replay_lsn) FROM pg_stat_replication WHERE application_name ="
+    " 'db2' AND state = 'streaming'"
+)
 ALERTS = 'http://127.0.0.1:9090/api/v1/query?query=ALERTS{alertname="DatabaseDown",alertstate="firing"}'
 INVALID = "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid"
 
 
 def name_database_hosts(*hosts: str) -> None:
-    """What an operator writes into the inventory: the database hosts; the first one here is in the group database_primary."""
+    """What an operator writes into the inventory: the database hosts; the first one here is in the group
+    database_primary."""
     os.environ["GRADUAL_DATABASE"] = ",".join(hosts)
 
 
@@ -41,8 +46,21 @@ def make_pair(story: Story) -> None:
 
 @contextlib.contextmanager
 def old_transaction() -> Iterator[None]:
-    """Somebody's transaction that has looked at the database and does not end: CREATE INDEX CONCURRENTLY waits for it, and nobody else does."""
-    command = fleet.podman("exec", "--interactive", fleet.container("db1"), "runuser", "-u", "postgres", "--", "psql", "-XAtq", "-d", fleet.APPLICATION)
+    """Somebody's transaction that has looked at the database and does not end: CREATE INDEX CONCURRENTLY waits for it,
+    and nobody else does."""
+    command = fleet.podman(
+        "exec",
+        "--interactive",
+        fleet.container("db1"),
+        "runuser",
+        "-u",
+        "postgres",
+        "--",
+        "psql",
+        "-XAtq",
+        "-d",
+        fleet.APPLICATION,
+    )
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -56,21 +74,47 @@ def old_transaction() -> Iterator[None]:
 
 
 def with_old_receipt(receipt: dict[str, object]) -> str:
-    """What the migration module says on the new primary to the receipt of before, asked for the one migration that is still to come."""
+    """What the migration module says on the new primary to the receipt of before, asked for the one migration that is
+    still to come."""
     staged = fleet.execute("db2", "sh", "-c", "ls -d /opt/storefront/releases/2.0.0-*").strip()
-    arguments = {"directory": staged, "phase": "contract", "state": "applied", "receipt": receipt,
-                 "environment_file": "/etc/gradual/storefront/database.environment"}
-    done = subprocess.run([fleet.binaries() / "ansible", "db2", "--inventory", "inventories/sandbox", "-m", "gradual.rollout.migration",
-                           "-a", json.dumps(arguments)], cwd=fleet.HOME, env=fleet.clean_environment(), capture_output=True, text=True, check=False)
+    arguments = {
+        "directory": staged,
+        "phase": "contract",
+        "state": "applied",
+        "receipt": receipt,
+        "environment_file": "/etc/gradual/storefront/database.environment",
+    }
+    done = subprocess.run(
+        [
+            fleet.binaries() / "ansible",
+            "db2",
+            "--inventory",
+            "inventories/sandbox",
+            "-m",
+            "gradual.rollout.migration",
+            "-a",
+            json.dumps(arguments),
+        ],
+        cwd=fleet.HOME,
+        env=fleet.clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.stdout + done.stderr
 
 
 def take_over() -> None:
-    """What an operator does once the standby is promoted: names it as the primary, and provisions, so that nobody waits for the dead host any more."""
+    """What an operator does once the standby is promoted: names it as the primary, and provisions, so that nobody waits
+    for the dead host any more."""
     name_database_hosts("db2")
     prepare.wait_until_right("1.0.0")
     assert story.play("playbooks/provision.yml", "--limit", "database,monitoring") == 0
-    until(lambda: json.loads(fleet.execute("mon1", "curl", "-sg", ALERTS))["data"]["result"] == [], "the alert of the dead host has ended", 60)
+    until(
+        lambda: json.loads(fleet.execute("mon1", "curl", "-sg", ALERTS))["data"]["result"] == [],
+        "the alert of the dead host has ended",
+        60,
+    )
 
 
 name_database_hosts("db1")
@@ -82,8 +126,17 @@ with Story("database") as story:
         until(lambda: fleet.query(PROGRESS) or play.over, "the second migration waits for the old transaction", 300)
         story.end_load()
         until(lambda: fleet.query(BEHIND) == ["0"], "db2 has everything", 30)
-        story.note("standby", {"revision": fleet.revision("db2"), "invalid": fleet.query(INVALID, "db2"),
-                               "columns": fleet.query("SELECT count(*) FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = 'express'", "db2")})
+        story.note(
+            "standby",
+            {
+                "revision": fleet.revision("db2"),
+                "invalid": fleet.query(INVALID, "db2"),
+                "columns": fleet.query(
+                    "SELECT count(*) FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = 'express'",
+                    "db2",
+                ),
+            },
+        )
         fleet.fleet("kill", "db1")  # it does not come back in this story: two primaries would be worse than none
     with story.measured("promoted_seconds"):
         fleet.query("SELECT pg_promote()", "db2")

@@ -39,7 +39,9 @@ def test_the_run_stopped_and_named_the_lost_host(story: Seen) -> None:
 
 def test_nothing_was_half_done(story: Seen) -> None:
     assert story.record["left"]["revision"] == "0002", "a revision is there or it is not"
-    assert story.happened("host.drained")[0]["rollout"] == story.rollouts[-1], "no application host was touched by the first run"
+    assert story.happened("host.drained")[0]["rollout"] == story.rollouts[-1], (
+        "no application host was touched by the first run"
+    )
 
 
 def test_what_an_interrupted_index_left_on_the_standby_was_cleared_up(story: Seen) -> None:
@@ -55,12 +57,18 @@ def test_the_second_run_took_a_backup_on_the_new_timeline_and_finished(story: Se
     assert (before["timeline"], after["timeline"]) == (1, 2)
     assert (before["host"], after["host"]) == ("db1", "db2")
     applied = story.happened("migration.applied")[-1]["data"]
-    assert (applied["from"], applied["to"], [one["revision"] for one in applied["revisions"]]) == ("0002", "0003", ["0003"])
+    assert (applied["from"], applied["to"], [one["revision"] for one in applied["revisions"]]) == (
+        "0002",
+        "0003",
+        ["0003"],
+    )
     story.every_host_runs("2.0.0")
 
 
 def test_the_receipt_of_before_is_worth_nothing_any_more(story: Seen) -> None:
-    assert "was taken on timeline 1, this server is on 2 (there was a failover or a restore since)" in " ".join(story.record["refusal"].split())
+    assert "was taken on timeline 1, this server is on 2 (there was a failover or a restore since)" in " ".join(
+        story.record["refusal"].split()
+    )
     assert "Nothing was changed" in story.record["refusal"]
     assert fleet.revision() == "0003"
 
@@ -68,8 +76,12 @@ def test_the_receipt_of_before_is_worth_nothing_any_more(story: Seen) -> None:
 def test_the_backup_came_back_beside_the_live_database(story: Seen) -> None:
     receipt = story.happened("backup.proven")[-1]["data"]["receipt"]
     assert story.play(RESTORE)["status"] == 0, story.screen(RESTORE)[-2000:]
-    assert fleet.query("SELECT count(*) FROM orders", database="storefront_restored") == [str(receipt["tables"]["public.orders"]["rows"])]
-    assert fleet.query("SELECT version_num FROM alembic_version", database="storefront_restored") == ["0002"], "as it was before the second migration"
+    assert fleet.query("SELECT count(*) FROM orders", database="storefront_restored") == [
+        str(receipt["tables"]["public.orders"]["rows"])
+    ]
+    assert fleet.query("SELECT version_num FROM alembic_version", database="storefront_restored") == ["0002"], (
+        "as it was before the second migration"
+    )
     assert fleet.revision() == "0003"
 
 

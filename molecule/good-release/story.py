@@ -7,12 +7,16 @@ from tests.support.story import Story
 with Story("good-release") as story:
     story.begin_load()
     with secrets.Processes() as processes:
-        play = story.launch("deploy.yml", *WHOLE, *ENOUGH, verbosity=3, venv=".venv-3.12" if fleet.has_newer_ansible() else ".venv")
+        play = story.launch(
+            "deploy.yml", *WHOLE, *ENOUGH, verbosity=3, venv=".venv-3.12" if fleet.has_newer_ansible() else ".venv"
+        )
         measured = {}
         for percent in (25, 50, 100):
             story.wait_for(play, "stage.measured", percent=percent)
             measured[percent] = {flag: sorted(users) for flag, users in shares.measure().items()}
-            story.note("still", {**story.record.get("still", {}), percent: story.events.last("stage.set")["data"]["percent"]})
+            story.note(
+                "still", {**story.record.get("still", {}), percent: story.events.last("stage.set")["data"]["percent"]}
+            )
         story.note("status", story.finish(play))
     story.end_load()
     story.note("shares", measured)

@@ -10,7 +10,9 @@ from tests.support.users import RATE
 def test_it_was_watched_before_the_others_followed(story: Seen) -> None:
     began = story.once("canary.began")
     assert (began["host"], began["control"]) == (fleet.HOSTS[0], list(fleet.HOSTS[1:]))
-    order = [line["event"] for line in story.events if line["event"] in ("host.drained", "canary.began", "canary.passed")]
+    order = [
+        line["event"] for line in story.events if line["event"] in ("host.drained", "canary.began", "canary.passed")
+    ]
     assert order == ["host.drained", "canary.began", "canary.passed", "host.drained", "host.drained"]
 
 
@@ -23,7 +25,9 @@ def test_every_look_saw_users_of_both_and_nobody_else(story: Seen) -> None:
     for metric in looks[-1]["metrics"]:
         seen = metric["treatment"]["events"], metric["control"]["events"]
         assert min(seen) > 0
-        assert sum(seen) <= 1.3 * RATE * looks[-1]["elapsed"], "more than users asked for: checks and scrapes must not count"
+        assert sum(seen) <= 1.3 * RATE * looks[-1]["elapsed"], (
+            "more than users asked for: checks and scrapes must not count"
+        )
 
 
 def test_the_report_says_so(story: Seen) -> None:

@@ -53,8 +53,13 @@ def test_each_look_knew_how_those_users_differ_anyway(story: Seen) -> None:
         for line in story.happened("gate.looked", percent=percent):
             look = line["data"]
             for counted, judged in zip(look["counts"]["metrics"], look["metrics"], strict=True):
-                assert sum(row is not None for row in counted["aa"]) >= 0.7 * (ended["until"] - ended["since"]) / look["counts"]["interval"]
-                assert 0.7 < judged["offset"] < 1.4, f"{judged['feature']} {judged['metric']}: users who had nothing differ by {judged['offset']}"
+                assert (
+                    sum(row is not None for row in counted["aa"])
+                    >= 0.7 * (ended["until"] - ended["since"]) / look["counts"]["interval"]
+                )
+                assert 0.7 < judged["offset"] < 1.4, (
+                    f"{judged['feature']} {judged['metric']}: users who had nothing differ by {judged['offset']}"
+                )
                 assert abs(100 * judged["share_expected"] - percent) < 15, judged
         assert look["verdict"] == "promote"
 

@@ -12,7 +12,10 @@ def test_the_run_failed_and_named_the_host(story: Seen) -> None:
 
 def test_the_rest_was_left_in_one_state(story: Seen) -> None:
     left = story.record["snapshots"]["without app2"]
-    assert {host: seen["version"]["release"] for host, seen in left["hosts"].items()} == {"app1": "1.0.0", "app3": "1.0.0"}
+    assert {host: seen["version"]["release"] for host, seen in left["hosts"].items()} == {
+        "app1": "1.0.0",
+        "app3": "1.0.0",
+    }
     assert left["balancer"]["app1"] == left["balancer"]["app3"] == "UP"
     assert left["balancer"]["app2"].startswith("MAINT")
 

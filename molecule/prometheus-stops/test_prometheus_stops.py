@@ -8,7 +8,9 @@ AWAY = "Prometheus at http://127.0.0.1:9090 does not answer"
 
 def test_while_it_was_away_every_look_held_and_said_why(story: Seen) -> None:
     stopped, started, _again = (fault["at"] for fault in story.record["faults"])
-    meanwhile = [look["data"] for look in story.happened("gate.looked", percent=25) if stopped < story.moment(look) < started]
+    meanwhile = [
+        look["data"] for look in story.happened("gate.looked", percent=25) if stopped < story.moment(look) < started
+    ]
     assert meanwhile, "nobody looked while Prometheus was away, so nothing is proven"
     assert {look["verdict"] for look in meanwhile} == {"hold"}
     assert all(AWAY in look["reason"] for look in meanwhile)
@@ -19,7 +21,9 @@ def test_back_in_time_the_stage_was_certified_on_the_raw_series_and_the_gap_told
     assert [line["data"]["percent"] for line in story.happened("stage.certified")] == [25]
     first, *_, last = (look["data"] for look in story.happened("gate.looked", percent=25))
     assert last["verdict"] == "promote"
-    assert last["counts"]["since"] == first["counts"]["since"], "a look counts since the stage began, whatever came between"
+    assert last["counts"]["since"] == first["counts"]["since"], (
+        "a look counts since the stage began, whatever came between"
+    )
     assert last["counts"]["unseen"] > 0
     assert any("Prometheus took no samples from" in note for note in last["counts"]["notes"]), last["counts"]["notes"]
     for now, then in zip(last["counts"]["metrics"], first["counts"]["metrics"]):

@@ -4,7 +4,8 @@ from tests.support import fleet
 from tests.support.manifests import SHORT, release
 from tests.support.story import Story, now
 
-# For 20 seconds, nobody can read a product during 1.5 of every 2.5 seconds. Whether a request has to wait is a matter of when
+# For 20 seconds, nobody can read a product during 1.5 of every 2.5 seconds. Whether a request has to wait is a matter
+# of when
 # it comes, not of how many statements it takes, so a feature that reads more often does not wait more often.
 INCIDENT = """
 DO $$ BEGIN

@@ -26,8 +26,13 @@ with Story("stage-expires") as story:
     with story.measured("expired_after_seconds"):
         until(certified_everywhere, "every host has fallen back to 25 %", 90, every=1)
     after = shares.measure(shares.USERS[:1000])
-    story.note("shares", {name: {flag: sorted(users) for flag, users in seen.items()}
-                          for name, seen in (("quarter", quarter), ("half", half), ("after", after))})
+    story.note(
+        "shares",
+        {
+            name: {flag: sorted(users) for flag, users in seen.items()}
+            for name, seen in (("quarter", quarter), ("half", half), ("after", after))
+        },
+    )
     play = story.launch("deploy.yml", *WITH_APPROVAL)
     story.wait_for(play, "stage.certified", percent=50)
     story.play("playbooks/approve.yml")

@@ -27,8 +27,18 @@ def test_the_next_run_resumed_the_rollout_and_finished_it(story: Seen) -> None:
 
 
 def test_no_stage_began_before_the_one_before_was_approved(story: Seen) -> None:
-    way = [(line["event"], line["data"]["percent"]) for line in story.events if line["event"] in ("stage.approved", "stage.set")]
-    assert list(dict.fromkeys(way)) == [("stage.set", 25), ("stage.approved", 25), ("stage.set", 50), ("stage.approved", 50), ("stage.set", 100)]
+    way = [
+        (line["event"], line["data"]["percent"])
+        for line in story.events
+        if line["event"] in ("stage.approved", "stage.set")
+    ]
+    assert list(dict.fromkeys(way)) == [
+        ("stage.set", 25),
+        ("stage.approved", 25),
+        ("stage.set", 50),
+        ("stage.approved", 50),
+        ("stage.set", 100),
+    ]
     assert [play["status"] for play in story.record["plays"] if "approve" in play["playbook"]] == [0, 0]
 
 

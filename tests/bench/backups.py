@@ -1,6 +1,8 @@
-"""python -m tests.bench.backups [--rounds N] [--megabytes N] [--out FOLDER]: what a proven backup costs beside the raw tools.
+"""python -m tests.bench.backups [--rounds N] [--megabytes N] [--out FOLDER]: what a proven backup costs beside the raw
+tools.
 
-Writes FOLDER/results.json and FOLDER.md; `--render` makes the page again from results.json. Exit status 1 when a check does not hold.
+Writes FOLDER/results.json and FOLDER.md; `--render` makes the page again from results.json. Exit status 1 when a check
+does not hold.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ ENOUGH_MIB = 1000
 LEVELS = ("intact", "readable", "restored", "sound")
 
 
-def run(names: Sequence[str], megabytes: int, rounds: int, proofs: int, seed: int, keep: Callable[[Json], object]) -> None:
-    """Fill a database, take it in every way in each round, in another order each time, and prove ours in the first `proofs` rounds.
+def run(
+    names: Sequence[str], megabytes: int, rounds: int, proofs: int, seed: int, keep: Callable[[Json], object]
+) -> None:
+    """Fill a database, take it in every way in each round, in another order each time, and prove ours in the first
+    `proofs` rounds.
 
     keep: called with the results so far after each round.
     """
@@ -42,7 +47,10 @@ def run(names: Sequence[str], megabytes: int, rounds: int, proofs: int, seed: in
             for name in dice.sample(wanted, len(wanted)):
                 found = site.take(name)
                 taken[name].append(_told(found))
-                _say(f"round {number + 1} of {rounds}: {name:22} {found.seconds:7.2f} s, {found.bytes / rows.MIB:6.0f} MiB {found.parts or ''}")
+                _say(
+                    f"round {number + 1} of {rounds}: {name:22} {found.seconds:7.2f} s, {found.bytes / rows.MIB:6.0f}"
+                    f" MiB {found.parts or ''}"
+                )
                 if number >= proofs:
                     continue
                 if name in restored:
@@ -50,11 +58,26 @@ def run(names: Sequence[str], megabytes: int, rounds: int, proofs: int, seed: in
                     _say(f"    restored in {restored[name][-1]:.2f} s")
                 if name in proven:
                     receipt = site.shop.prove(found.path, "sound", timeout=900)
-                    proven[name].append({"level": receipt["level"], **{key: value for key, value in receipt["durations"].items() if key not in found.parts}})
+                    proven[name].append(
+                        {
+                            "level": receipt["level"],
+                            **{key: value for key, value in receipt["durations"].items() if key not in found.parts},
+                        }
+                    )
                     _say(f"    proven {receipt['level']}: {proven[name][-1]}")
             size = int(server.value("SELECT pg_database_size('shop')", "postgres"))
-            keep({"conditions": conditions(server), "mib": round(size / rows.MIB), "rounds": number + 1, "seed": seed, "taken": taken, "proven": proven,
-                  "restored": restored, "left_out": [way.title for name, way in WAYS.items() if name not in wanted]})
+            keep(
+                {
+                    "conditions": conditions(server),
+                    "mib": round(size / rows.MIB),
+                    "rounds": number + 1,
+                    "seed": seed,
+                    "taken": taken,
+                    "proven": proven,
+                    "restored": restored,
+                    "left_out": [way.title for name, way in WAYS.items() if name not in wanted],
+                }
+            )
 
 
 def _told(found: Taken) -> Json:
@@ -89,7 +112,11 @@ def check(results: Mapping[str, Any]) -> Iterator[tuple[bool, str, str]]:
         yield ratio <= ALLOWED, claim, f"{ours:.1f} s beside {raw:.1f} s, {ratio:.2f} ×"
     for name, each in results["proven"].items():
         reached = [one["level"] for one in each]
-        yield bool(each) and set(reached) == {"sound"}, f"{WAYS[name].title}: each one that was proven is sound", ", ".join(reached) or "none was proven"
+        yield (
+            bool(each) and set(reached) == {"sound"},
+            f"{WAYS[name].title}: each one that was proven is sound",
+            ", ".join(reached) or "none was proven",
+        )
 
 
 def page(results: Mapping[str, Any], data: str) -> str:
@@ -98,31 +125,70 @@ def page(results: Mapping[str, Any], data: str) -> str:
     for name in (name for name in WAYS if name in results["taken"]):
         each, found = results["taken"][name], medians(results["taken"][name])
         seconds = [one["seconds"] for one in each]
-        taken.append([WAYS[name].title, f"{found['seconds']:.1f} s", f"{min(seconds):.1f} to {max(seconds):.1f}", f"{held[name]:.2f}" if name in held else "",
-                      f"{found['mib']:.0f} MiB" if found["mib"] else "–"])
-    parts = [[WAYS[name].title, ", ".join(f"{part} {seconds:.1f}" for part, seconds in medians([one["parts"] for one in each]).items())]
-             for name, each in results["taken"].items() if WAYS[name].raw]
+        taken.append(
+            [
+                WAYS[name].title,
+                f"{found['seconds']:.1f} s",
+                f"{min(seconds):.1f} to {max(seconds):.1f}",
+                f"{held[name]:.2f}" if name in held else "",
+                f"{found['mib']:.0f} MiB" if found["mib"] else "–",
+            ]
+        )
+    parts = [
+        [
+            WAYS[name].title,
+            ", ".join(f"{part} {seconds:.1f}" for part, seconds in medians([one["parts"] for one in each]).items()),
+        ]
+        for name, each in results["taken"].items()
+        if WAYS[name].raw
+    ]
     proofs = []
     for name, each in results["proven"].items():
         found = medians(each)
-        proofs.append([WAYS[name].title, *(f"{found[level]:.1f} s" if level in found else "–" for level in LEVELS),
-                       *(f"{found[part]:.1f} s" if part in found else "–" for part in ("drill_restore", "drill_compare", "drill_amcheck"))])
-    restored = [[f"{WAYS[name].title}, {words}", f"{statistics.median(each):.1f} s"] for name, words in RAW_RESTORES.items()
-                if (each := results["restored"].get(name))]
-    digests = [f"{found['digest']:.1f} s in {WAYS[name].title}" for name, each in results["taken"].items()
-               if "digest" in (found := medians([one["parts"] for one in each]))]
+        proofs.append(
+            [
+                WAYS[name].title,
+                *(f"{found[level]:.1f} s" if level in found else "–" for level in LEVELS),
+                *(
+                    f"{found[part]:.1f} s" if part in found else "–"
+                    for part in ("drill_restore", "drill_compare", "drill_amcheck")
+                ),
+            ]
+        )
+    restored = [
+        [f"{WAYS[name].title}, {words}", f"{statistics.median(each):.1f} s"]
+        for name, words in RAW_RESTORES.items()
+        if (each := results["restored"].get(name))
+    ]
+    digests = [
+        f"{found['digest']:.1f} s in {WAYS[name].title}"
+        for name, each in results["taken"].items()
+        if "digest" in (found := medians([one["parts"] for one in each]))
+    ]
     left_out = f"Left out of this run: {', '.join(results['left_out'])}.\n" if results["left_out"] else ""
     return HEAD.format(
-        data=data, conditions=results["conditions"], mib=results["mib"], rounds=results["rounds"], left_out=left_out,
-        checks=table(["", "claim", "figures"], [["yes" if holds else "**no**", claim, seen] for holds, claim, seen in check(results)]),
-        taken=table(["taking", "median", "from, to (s)", "× the raw tool", "size"], taken), parts=table(["part, s", "medians"], parts),
+        data=data,
+        conditions=results["conditions"],
+        mib=results["mib"],
+        rounds=results["rounds"],
+        left_out=left_out,
+        checks=table(
+            ["", "claim", "figures"],
+            [["yes" if holds else "**no**", claim, seen] for holds, claim, seen in check(results)],
+        ),
+        taken=table(["taking", "median", "from, to (s)", "× the raw tool", "size"], taken),
+        parts=table(["part, s", "medians"], parts),
         proofs=table(["proving", *LEVELS, "restoring it", "comparing", "pg_amcheck"], proofs),
-        digest=", ".join(digests) or "none was taken", restored=table(["restoring with the raw tool", "into a running throwaway cluster"], restored),
-        proof_rounds=max((len(each) for each in results["proven"].values()), default=0))
+        digest=", ".join(digests) or "none was taken",
+        restored=table(["restoring with the raw tool", "into a running throwaway cluster"], restored),
+        proof_rounds=max((len(each) for each in results["proven"].values()), default=0),
+    )
 
 
 RAW_RESTORES = {
-    "pg_dump-custom": "pg_restore --create -j2", "postgresql_db": "state=restore (pg_restore)", "pg_basebackup": "cp -a and start",
+    "pg_dump-custom": "pg_restore --create -j2",
+    "postgresql_db": "state=restore (pg_restore)",
+    "pg_basebackup": "cp -a and start",
     "pgbackrest-raw": "pgbackrest restore and start",
 }
 HEAD = """# What a proven backup costs
@@ -169,22 +235,36 @@ Beside *restoring it* above, which is Gradual's way to the same: there the roles
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.backups", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--proofs", type=int, default=1, help="the first rounds, in which ours are proven too (default %(default)s)")
+    parser.add_argument(
+        "--proofs", type=int, default=1, help="the first rounds, in which ours are proven too (default %(default)s)"
+    )
     parser.add_argument("--megabytes", type=int, default=1020)
-    parser.add_argument("--way", action="append", choices=WAYS, metavar="NAME", help=f"only this one (repeat): {', '.join(WAYS)}")
+    parser.add_argument(
+        "--way", action="append", choices=WAYS, metavar="NAME", help=f"only this one (repeat): {', '.join(WAYS)}"
+    )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of results.json (default %(default)s); the page is FOLDER.md")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="folder of results.json (default %(default)s); the page is FOLDER.md"
+    )
     parser.add_argument("--render", action="store_true", help="only render FOLDER/results.json again")
     given = parser.parse_args(argv)
     file = given.out / "results.json"
     if not given.render:
         given.out.mkdir(parents=True, exist_ok=True)
-        run(given.way or list(WAYS), given.megabytes, given.rounds, given.proofs, given.seed,
-            lambda results: file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8"))
+        run(
+            given.way or list(WAYS),
+            given.megabytes,
+            given.rounds,
+            given.proofs,
+            given.seed,
+            lambda results: file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8"),
+        )
     if not file.exists():
         parser.error(f"{file} does not exist; run without --render first")
     results = json.loads(file.read_text(encoding="utf-8"))
-    given.out.with_name(f"{given.out.name}.md").write_text(page(results, f"{given.out.name}/results.json"), encoding="utf-8")
+    given.out.with_name(f"{given.out.name}.md").write_text(
+        page(results, f"{given.out.name}/results.json"), encoding="utf-8"
+    )
     judged = list(check(results))
     print("\n".join(check_lines(judged)))
     return 0 if all(holds for holds, _claim, _seen in judged) else 1

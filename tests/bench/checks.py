@@ -39,7 +39,10 @@ def check(results: Mapping[str, Any]) -> list[Check]:
 def lines(judged: Sequence[Check]) -> list[str]:
     words = {True: "pass", False: "FAIL", None: "open"}
     failed = sum(each.holds is False for each in judged)
-    return [*(f"{words[each.holds]}  {each.what}: {each.figures}" for each in judged), f"{len(judged) - failed} of {len(judged)} hold"]
+    return [
+        *(f"{words[each.holds]}  {each.what}: {each.figures}" for each in judged),
+        f"{len(judged) - failed} of {len(judged)} hold",
+    ]
 
 
 def place(cell: Mapping[str, Any]) -> str:
@@ -52,7 +55,11 @@ def _covered(cells: Cells, gates: Sequence[str]) -> Iterator[Check]:
     missing = sorted(RATES - rates)
     few = [place(cell) for cell in cells if cell["traces"] < (HARMLESS_TRACES if cell["harmless"] else HARMFUL_TRACES)]
     absent = [TITLES[name] for name in TITLES if name not in gates]
-    told = [*(f"no {rate:g}/s" for rate in missing), *(f"without {name}" for name in absent), *([f"{len(few)} cells with fewer traces"] if few else [])]
+    told = [
+        *(f"no {rate:g}/s" for rate in missing),
+        *(f"without {name}" for name in absent),
+        *([f"{len(few)} cells with fewer traces"] if few else []),
+    ]
     what = "every rate and gate, ≥ 1,000 traces where nothing is wrong and ≥ 400 elsewhere"
     yield Check(what, None if told else True, ", ".join(told) or f"{len(cells)} cells")
 
@@ -60,10 +67,16 @@ def _covered(cells: Cells, gates: Sequence[str]) -> Iterator[Check]:
 def _false_stops(cells: Cells) -> Iterator[Check]:
     harmless = [cell for cell in cells if cell["harmless"] and cell["check"]]
     for name in dict.fromkeys(cell["scenario"] for cell in harmless):
-        worst = max((cell for cell in harmless if cell["scenario"] == name), key=lambda cell: float(cell["gates"][OURS]["stopped"]))
+        worst = max(
+            (cell for cell in harmless if cell["scenario"] == name),
+            key=lambda cell: float(cell["gates"][OURS]["stopped"]),
+        )
         seen = worst["gates"][OURS]
         low, high = seen["stopped_range"]
-        text = f"at most {seen['stopped']:.2%} (95 % range {low:.2%} to {high:.2%}), at {worst['rate']:g}/s, base {100 * worst['base']:g} %"
+        text = (
+            f"at most {seen['stopped']:.2%} (95 % range {low:.2%} to {high:.2%}), at {worst['rate']:g}/s, base"
+            f" {100 * worst['base']:g} %"
+        )
         yield Check(f"false stops ≤ {ALPHA:.0%}: {name}", seen["stopped"] <= ALPHA, text)
 
 
@@ -74,20 +87,32 @@ def _false_certificates(cells: Cells) -> Iterator[Check]:
             low, high = seen["certified_range"]
             text = f"{seen['certified']:.2%} (95 % range {low:.2%} to {high:.2%})"
             holds = seen["certified"] <= CERTIFY_ALPHA
-            yield Check(f"false certification ≤ {CERTIFY_ALPHA:.0%}: {place(cell)}", holds if cell["check"] or holds else None, text)
+            yield Check(
+                f"false certification ≤ {CERTIFY_ALPHA:.0%}: {place(cell)}",
+                holds if cell["check"] or holds else None,
+                text,
+            )
 
 
 def keeping(cells: Cells, gates: Sequence[str], rate: float | None = None) -> dict[str, float]:
     """The largest share of false stops over all harmless cells (of one rate), of each baseline that was run."""
     harmless = [cell for cell in cells if cell["harmless"] and rate in (None, cell["rate"])]
-    return {name: max((cell["gates"][name]["stopped"] for cell in harmless), default=0.0) for name in BASELINES if name in gates}
+    return {
+        name: max((cell["gates"][name]["stopped"] for cell in harmless), default=0.0)
+        for name in BASELINES
+        if name in gates
+    }
 
 
 def _fewer_bad(cells: Cells, gates: Sequence[str]) -> Iterator[Check]:
     worst = keeping(cells, gates)
     good = [name for name, share in worst.items() if share <= ALPHA]
     told = ", ".join(f"{TITLES[name]} {share:.1%}" for name, share in worst.items())
-    yield Check("baselines that keep ≤ 5 % false stops in every harmless cell", True if good else None, f"{len(good)}; at most {told}")
+    yield Check(
+        "baselines that keep ≤ 5 % false stops in every harmless cell",
+        True if good else None,
+        f"{len(good)}; at most {told}",
+    )
     for cell in cells:
         if cell["scenario"] not in COMPARED or cell["rate"] < 10 or not worst:
             continue
@@ -96,7 +121,10 @@ def _fewer_bad(cells: Cells, gates: Sequence[str]) -> Iterator[Check]:
         served = {name: cell["gates"][name]["bad_to_the_end"]["mean"] for name in worst}
         best = min(names, key=lambda name: served[name])
         ratio = ours / served[best] if served[best] else float("inf")
-        others = ", ".join(f"{TITLES[name]} {mean:.0f} ({cell['gates'][name]['bad']['mean']:.0f} until decided)" for name, mean in served.items())
+        others = ", ".join(
+            f"{TITLES[name]} {mean:.0f} ({cell['gates'][name]['bad']['mean']:.0f} until decided)"
+            for name, mean in served.items()
+        )
         text = f"{ours:.1f} against {served[best]:.1f} of {TITLES[best]}, {rule}: {ratio:.2f}; all: {others}"
         # Fewer than one who stops good releases proves nothing.
         holds = ratio <= FEWER if keeps else None
@@ -104,7 +132,8 @@ def _fewer_bad(cells: Cells, gates: Sequence[str]) -> Iterator[Check]:
 
 
 def _measure(good: Sequence[str], at_rate: Mapping[str, float]) -> tuple[Sequence[str], bool, str]:
-    """The baselines to be compared with, whether they keep alpha, and why these: all that keep it everywhere, else at this rate, else the nearest."""
+    """The baselines to be compared with, whether they keep alpha, and why these: all that keep it everywhere, else at
+    this rate, else the nearest."""
     if good:
         return good, True, "the best that keeps them everywhere"
     here = [name for name, share in at_rate.items() if share <= ALPHA]
@@ -120,10 +149,18 @@ def _near_the_limit(cells: Cells) -> Iterator[Check]:
             continue
         ours, limit = (cell["gates"][name]["looks_stopped"]["median"] for name in (OURS, LIMIT))
         two = cell["gates"].get(TWO_ARMS, {}).get("looks_stopped", {}).get("median")
-        text = f"{_looks(ours)} against {_looks(limit)} looks" + (f": {ours / limit:.2f}" if ours and limit else "") + f"; with two arms {_looks(two)}"
+        text = (
+            f"{_looks(ours)} against {_looks(limit)} looks"
+            + (f": {ours / limit:.2f}" if ours and limit else "")
+            + f"; with two arms {_looks(two)}"
+        )
         # Where the limit itself takes most of the time there is, 1.5 times as long cannot be seen.
         longest = len(("25", "50")) * cell["looks"]
-        holds = None if limit is None or (ours is None and SLOWER * limit > longest) else ours is not None and ours <= SLOWER * limit
+        holds = (
+            None
+            if limit is None or (ours is None and SLOWER * limit > longest)
+            else ours is not None and ours <= SLOWER * limit
+        )
         yield Check(f"median looks ≤ 1.5 × Wald's: {place(cell)}", holds, text)
 
 

@@ -29,7 +29,8 @@ class Decisions:
 
 
 def decide(batch: Batch, how: Decide) -> Decisions:
-    """The decisions of a gate that reads one trace at a time: how(trace, seconds of a look) -> {"verdict", "stage": percent, "look"}."""
+    """The decisions of a gate that reads one trace at a time: how(trace, seconds of a look) -> {"verdict", "stage":
+    percent, "look"}."""
     verdict, looks = [], np.zeros((len(batch), len(batch.stages)), dtype=np.int64)
     for index in range(len(batch)):
         read = trace(batch, index)
@@ -40,7 +41,8 @@ def decide(batch: Batch, how: Decide) -> Decisions:
 
 
 def _spent(read: Json, decision: Mapping[str, Any], how: Decide, interval: float) -> list[int]:
-    """Looks spent in each stage. A gate may tell ("looks": one number a stage); of one that does not, the trace is cut off after each
+    """Looks spent in each stage. A gate may tell ("looks": one number a stage); of one that does not, the trace is cut
+    off after each
     stage to see when it left that."""
     stages = read["stages"]
     reached = [stage["percent"] for stage in stages].index(decision["stage"])
@@ -61,11 +63,13 @@ class Cost:
     looks: Whole
     """Looks until the decision, over all stages."""
     since_harm: Whole
-    """Looks until the decision since the feature began to do harm; as `looks` where it does none. Below 1: decided before."""
+    """Looks until the decision since the feature began to do harm; as `looks` where it does none. Below 1: decided
+    before."""
     bad: Whole
     """Bad requests that the treatment was served until the decision."""
     bad_to_the_end: Floats
-    """Bad requests of those with the feature in the longest time that the ramp may take: none after a stop, those of everybody after a
+    """Bad requests of those with the feature in the longest time that the ramp may take: none after a stop, those of
+    everybody after a
     promotion, those of the stage's users while it holds. Else a gate that promotes at once would seem the kindest."""
 
 

@@ -1,4 +1,5 @@
-"""python -m tests.bench.gates [--quick] [--out FOLDER]: the gates on the same simulated traces; results.json, a table and pictures.
+"""python -m tests.bench.gates [--quick] [--out FOLDER]: the gates on the same simulated traces; results.json, a table
+and pictures.
 
 `--render` makes the table and the pictures again from FOLDER/results.json. Exit status 1 when a check does not hold.
 """
@@ -48,13 +49,18 @@ class Task(NamedTuple):
     gates: tuple[str, ...]
 
 
-def cells(names: Sequence[str], rates: Sequence[float], harmless: int, harmful: int, other_base: bool = True) -> list[Cell]:
+def cells(
+    names: Sequence[str], rates: Sequence[float], harmless: int, harmful: int, other_base: bool = True
+) -> list[Cell]:
     """The cells of a run. Where a certification would be false, as many traces are needed as where a stop would."""
     wanted = []
     for name in names:
         scenario = SCENARIOS[name]
         traces = harmless if scenario.harmless or scenario.margin else harmful
-        bases = [BASE_SLOW_SHARE if scenario.slow else BASE_SHARE, *([OTHER_BASE] if other_base and name in AT_OTHER_BASE else [])]
+        bases = [
+            BASE_SLOW_SHARE if scenario.slow else BASE_SHARE,
+            *([OTHER_BASE] if other_base and name in AT_OTHER_BASE else []),
+        ]
         wanted += [Cell(name, rate, base, traces) for base in bases for rate in rates]
     return wanted
 
@@ -68,7 +74,9 @@ def tasks(wanted: Sequence[Cell], seed: int, gates: Sequence[str]) -> Iterator[T
 def work(task: Task) -> tuple[Task, Part]:
     """Simulate and judge one part."""
     cell = task.cell
-    batch = simulate(SCENARIOS[cell.scenario], cell.rate, task.traces, task.seed, cell.base, shape_for(cell.rate), task.first)
+    batch = simulate(
+        SCENARIOS[cell.scenario], cell.rate, task.traces, task.seed, cell.base, shape_for(cell.rate), task.first
+    )
     part = {}
     for name, gate in methods.methods(batch, settings(batch.shape)).items():
         if name in task.gates:
@@ -95,7 +103,12 @@ def run(wanted: Sequence[Cell], seed: int, gates: Sequence[str], processes: int)
                 seconds = time.monotonic() - began
                 told = f"{seconds:6.0f} s, {done / todo:4.0%}  {task.cell.scenario} {task.cell.rate:g}/s"
                 print(told, file=sys.stderr, flush=True)
-    return {"seed": seed, "gates": list(gates), "curve": summary.CURVE, "cells": [_cell(cell, parts[cell]) for cell in wanted]}
+    return {
+        "seed": seed,
+        "gates": list(gates),
+        "curve": summary.CURVE,
+        "cells": [_cell(cell, parts[cell]) for cell in wanted],
+    }
 
 
 def _cell(cell: Cell, parts: Sequence[Part]) -> Json:
@@ -115,20 +128,34 @@ def _cell(cell: Cell, parts: Sequence[Part]) -> Json:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.gates", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="100 traces where nothing is wrong and 40 elsewhere, in place of 1,000 and 400")
-    parser.add_argument("--harmless", type=int, help="traces of a cell where nothing is wrong, or where certifying would be false")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="100 traces where nothing is wrong and 40 elsewhere, in place of 1,000 and 400",
+    )
+    parser.add_argument(
+        "--harmless", type=int, help="traces of a cell where nothing is wrong, or where certifying would be false"
+    )
     parser.add_argument("--harmful", type=int, help="traces of the other cells")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, metavar="NAME", help="only this one (repeat)")
     parser.add_argument("--rate", action="append", type=float, help="only this rate (repeat)")
     parser.add_argument("--gate", action="append", choices=methods.TITLES, help="only this gate (repeat)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of results.json and the pictures (default %(default)s); the table is FOLDER.md")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=OUT,
+        help="folder of results.json and the pictures (default %(default)s); the table is FOLDER.md",
+    )
     parser.add_argument("--render", action="store_true", help="only render FOLDER/results.json again")
     given = parser.parse_args(argv)
     file = given.out / "results.json"
     if not given.render:
-        harmless, harmful = given.harmless or (100 if given.quick else 1000), given.harmful or (40 if given.quick else 400)
+        harmless, harmful = (
+            given.harmless or (100 if given.quick else 1000),
+            given.harmful or (40 if given.quick else 400),
+        )
         wanted = cells(given.scenario or list(SCENARIOS), given.rate or RATES, harmless, harmful)
         results = run(wanted, given.seed, given.gate or list(methods.TITLES), given.processes)
         given.out.mkdir(parents=True, exist_ok=True)

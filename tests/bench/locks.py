@@ -1,6 +1,8 @@
-"""python -m tests.bench.locks [--rounds N] [--out FOLDER]: what one ALTER costs the users while a long transaction is in its way.
+"""python -m tests.bench.locks [--rounds N] [--out FOLDER]: what one ALTER costs the users while a long transaction is
+in its way.
 
-Writes FOLDER/results.json and FOLDER.md; `--render` makes the page again from results.json. Exit status 1 when a check does not hold.
+Writes FOLDER/results.json and FOLDER.md; `--render` makes the page again from results.json. Exit status 1 when a check
+does not hold.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ Migrate = Callable[[Callable[[], bool]], Outcome]
 OUT = Path("docs/bench-locks")
 ROWS = 200_000
 RATE, CONNECTIONS = 200.0, 64
-# The long transaction, the time it has run when the migration begins, and how long the load goes on after both have ended. Seconds.
+# The long transaction, the time it has run when the migration begins, and how long the load goes on after both have
+# ended. Seconds.
 IN_THE_WAY, BEFORE, AFTER = 8.0, 1.0, 2.0
 # The p99 of every strategy is that of as many transactions, however long the strategy takes.
 WINDOW = 10.0
@@ -37,7 +40,8 @@ ALLOWED_STALL = 0.5
 
 
 class InTheWay:
-    """A transaction that has read the table and stays open for some seconds, as a report or a forgotten session does."""
+    """A transaction that has read the table and stays open for some seconds, as a report or a forgotten session
+    does."""
 
     def __init__(self, shop: Shop, seconds: float) -> None:
         self.begun = threading.Event()
@@ -62,9 +66,10 @@ def fill(shop: Shop, rows: int) -> None:
     shop.as_owner(
         "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",
         "INSERT INTO alembic_version VALUES ('0001')",
-        "CREATE TABLE orders (id bigserial PRIMARY KEY, status text NOT NULL, total numeric(10, 2), at timestamptz DEFAULT now(), extra jsonb)",
-        "INSERT INTO orders (status, total, extra) SELECT CASE WHEN i % 2 = 0 THEN 'new' ELSE 'paid' END, i % 1000, jsonb_build_object('n', i)"
-        f" FROM generate_series(1, {rows}) i",
+        "CREATE TABLE orders (id bigserial PRIMARY KEY, status text NOT NULL, total numeric(10, 2), at timestamptz"
+        " DEFAULT now(), extra jsonb)",
+        "INSERT INTO orders (status, total, extra) SELECT CASE WHEN i % 2 = 0 THEN 'new' ELSE 'paid' END, i % 1000,"
+        f" jsonb_build_object('n', i) FROM generate_series(1, {rows}) i",
     )
     shop.run("VACUUM ANALYZE orders")
 
@@ -83,19 +88,35 @@ def one_round(shop: Shop, traffic: Traffic, migrate: Migrate, seed: int) -> Json
         blocker.thread.join()
         time.sleep(max(AFTER, begun + WINDOW - time.monotonic()))
         sent = load.end()
-    there = shop.value("SELECT count(*) FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = 'note' AND NOT attisdropped") == 1
-    return {**figures(sent, calm_since, begun), "done": outcome.done and there, "attempts": outcome.attempts, "seconds": round(outcome.seconds, 3)}
+    there = (
+        shop.value(
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = 'note' AND NOT"
+            " attisdropped"
+        )
+        == 1
+    )
+    return {
+        **figures(sent, calm_since, begun),
+        "done": outcome.done and there,
+        "attempts": outcome.attempts,
+        "seconds": round(outcome.seconds, 3),
+    }
 
 
 def figures(sent: Sequence[Sent], calm_since: float, begun: float) -> Json:
-    """What the users saw: since the migration began (its p99: in the first WINDOW seconds), and, as a control, before it."""
+    """What the users saw: since the migration began (its p99: in the first WINDOW seconds), and, as a control, before
+    it."""
     during = [one for one in sent if one.due >= begun]
     window = [one.seconds for one in during if one.due < begun + WINDOW]
     before = [one.seconds for one in sent if calm_since <= one.due and one.due + one.seconds < begun]
     return {
-        "longest": round(max((one.seconds for one in during), default=0.0), 4), "p99": round(quantile(window, 0.99), 4),
-        "slow": sum(one.seconds > SLOW for one in during), "transactions": len(during), "in_window": len(window),
-        "errors": sorted({one.error for one in sent if one.error}), "failed": sum(bool(one.error) for one in sent),
+        "longest": round(max((one.seconds for one in during), default=0.0), 4),
+        "p99": round(quantile(window, 0.99), 4),
+        "slow": sum(one.seconds > SLOW for one in during),
+        "transactions": len(during),
+        "in_window": len(window),
+        "errors": sorted({one.error for one in sent if one.error}),
+        "failed": sum(bool(one.error) for one in sent),
         "longest_before": round(max(before, default=0.0), 4),
     }
 
@@ -113,8 +134,13 @@ def run(names: Sequence[str], rounds: int, seed: int) -> Json:
             for name in dice.sample(list(names), len(names)):
                 found = one_round(shop, traffic, ways[name], dice.randrange(2**31))
                 results[name].append({"round": number + 1, **found})
-                print(f"round {number + 1} of {rounds}: {name:20} longest {found['longest']:6.3f} s, p99 {found['p99']:6.3f} s, {found['slow']:4} slow, "
-                      f"done {found['done']} in {found['seconds']:.1f} s, {found['attempts']} attempts, {found['failed']} failed", file=sys.stderr, flush=True)
+                print(
+                    f"round {number + 1} of {rounds}: {name:20} longest {found['longest']:6.3f} s, p99"
+                    f" {found['p99']:6.3f} s, {found['slow']:4} slow, done {found['done']} in {found['seconds']:.1f} s,"
+                    f" {found['attempts']} attempts, {found['failed']} failed",
+                    file=sys.stderr,
+                    flush=True,
+                )
         return {"conditions": conditions(server), "rounds": rounds, "seed": seed, "strategies": results}
 
 
@@ -133,9 +159,16 @@ def _way(name: str, shop: Shop, dice: random.Random, ours: Ours) -> Migrate:
 
 def medians(rounds: Sequence[Mapping[str, Any]]) -> Json:
     """The median round of each figure, and the worst longest stall."""
-    told: Json = {key: statistics.median(one[key] for one in rounds) for key in ("longest", "p99", "slow", "seconds", "attempts")}
-    return {**told, "worst": max(one["longest"] for one in rounds), "done": sum(one["done"] for one in rounds),
-            "failed": sum(one["failed"] for one in rounds), "of": len(rounds)}
+    told: Json = {
+        key: statistics.median(one[key] for one in rounds) for key in ("longest", "p99", "slow", "seconds", "attempts")
+    }
+    return {
+        **told,
+        "worst": max(one["longest"] for one in rounds),
+        "done": sum(one["done"] for one in rounds),
+        "failed": sum(one["failed"] for one in rounds),
+        "of": len(rounds),
+    }
 
 
 def check(results: Mapping[str, Any]) -> Iterator[tuple[bool, str, str]]:
@@ -145,17 +178,33 @@ def check(results: Mapping[str, Any]) -> Iterator[tuple[bool, str, str]]:
     yield enough >= 5, "at least 5 rounds of each", f"{enough} rounds"
     everything = [one for rounds in results["strategies"].values() for one in rounds]
     calm = max(one["longest_before"] for one in everything)
-    yield calm < ALLOWED_STALL, f"before the migration nobody waits {ALLOWED_STALL} s, the long transaction being there already", f"{calm:.3f} s at most"
+    yield (
+        calm < ALLOWED_STALL,
+        f"before the migration nobody waits {ALLOWED_STALL} s, the long transaction being there already",
+        f"{calm:.3f} s at most",
+    )
     least = min(one["in_window"] for one in everything)
-    yield least >= 0.99 * RATE * WINDOW, f"{RATE:.0f} transactions a second were due all the time", f"{least} in {WINDOW:.0f} s at least"
+    yield (
+        least >= 0.99 * RATE * WINDOW,
+        f"{RATE:.0f} transactions a second were due all the time",
+        f"{least} in {WINDOW:.0f} s at least",
+    )
     if "none" in found:
         wanted = IN_THE_WAY - BEFORE
         stall = found["none"]["longest"]
-        yield abs(stall - wanted) < 0.5, f"without a timeout the site stalls as long as the transaction lasts, {wanted:.0f} s", f"{stall:.3f} s"
+        yield (
+            abs(stall - wanted) < 0.5,
+            f"without a timeout the site stalls as long as the transaction lasts, {wanted:.0f} s",
+            f"{stall:.3f} s",
+        )
     if OURS in found:
         ours = found[OURS]
         stalls = f"{ours['longest']:.3f} s, worst {ours['worst']:.3f} s"
-        yield ours["longest"] <= ALLOWED_STALL, f"Gradual: longest stall ≤ {ALLOWED_STALL} s in the median round", stalls
+        yield (
+            ours["longest"] <= ALLOWED_STALL,
+            f"Gradual: longest stall ≤ {ALLOWED_STALL} s in the median round",
+            stalls,
+        )
         yield ours["done"] == ours["of"], "Gradual: the ALTER is done in every round", f"{ours['done']} of {ours['of']}"
         yield ours["failed"] == 0, "Gradual: no transaction fails", f"{ours['failed']} failed"
 
@@ -165,17 +214,53 @@ def page(results: Mapping[str, Any], data: str) -> str:
     rows, seen = [], {name: results["strategies"][name] for name in STRATEGIES if name in results["strategies"]}
     for name, rounds in seen.items():
         found = medians(rounds)
-        rows.append([STRATEGIES[name].title, f"{found['longest']:.2f} s", f"{found['worst']:.2f} s", f"{found['p99']:.2f} s", f"{found['slow']:.0f}",
-                     f"{found['seconds']:.1f} s", f"{found['done']} of {found['of']}", f"{found['attempts']:.0f}", str(found["failed"])])
-    head = ["strategy", "longest stall", "worst round", "p99", f"slower than {1000 * SLOW:.0f} ms", "until done", "done", "attempts", "failed"]
+        rows.append(
+            [
+                STRATEGIES[name].title,
+                f"{found['longest']:.2f} s",
+                f"{found['worst']:.2f} s",
+                f"{found['p99']:.2f} s",
+                f"{found['slow']:.0f}",
+                f"{found['seconds']:.1f} s",
+                f"{found['done']} of {found['of']}",
+                f"{found['attempts']:.0f}",
+                str(found["failed"]),
+            ]
+        )
+    head = [
+        "strategy",
+        "longest stall",
+        "worst round",
+        "p99",
+        f"slower than {1000 * SLOW:.0f} ms",
+        "until done",
+        "done",
+        "attempts",
+        "failed",
+    ]
     each = [[STRATEGIES[name].title, *(f"{one['longest']:.2f}" for one in rounds)] for name, rounds in seen.items()]
     numbers = [str(number + 1) for number in range(max(len(rounds) for rounds in seen.values()))]
     words = "\n".join(f"- **{STRATEGIES[name].title}**: {STRATEGIES[name].words}." for name in seen)
     return HEAD.format(
-        data=data, rate=RATE, connections=CONNECTIONS, rows=ROWS, way=IN_THE_WAY, before=BEFORE, rounds=results["rounds"], window=WINDOW, slow=1000 * SLOW,
-        after=AFTER, conditions=results["conditions"], words=words, checks=table(["", "claim", "figures"], [["yes" if holds else "**no**", claim, told]
-                                                                                             for holds, claim, told in check(results)]),
-        table=table(head, rows), each=table(["longest stall, s; round", *numbers], each))
+        data=data,
+        rate=RATE,
+        connections=CONNECTIONS,
+        rows=ROWS,
+        way=IN_THE_WAY,
+        before=BEFORE,
+        rounds=results["rounds"],
+        window=WINDOW,
+        slow=1000 * SLOW,
+        after=AFTER,
+        conditions=results["conditions"],
+        words=words,
+        checks=table(
+            ["", "claim", "figures"],
+            [["yes" if holds else "**no**", claim, told] for holds, claim, told in check(results)],
+        ),
+        table=table(head, rows),
+        each=table(["longest stall, s; round", *numbers], each),
+    )
 
 
 HEAD = """# One ALTER with a long transaction in its way
@@ -217,9 +302,17 @@ transactions that ended with an error, of all rounds.
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.locks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--strategy", action="append", choices=STRATEGIES, metavar="NAME", help=f"only this one (repeat): {', '.join(STRATEGIES)}")
+    parser.add_argument(
+        "--strategy",
+        action="append",
+        choices=STRATEGIES,
+        metavar="NAME",
+        help=f"only this one (repeat): {', '.join(STRATEGIES)}",
+    )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of results.json (default %(default)s); the page is FOLDER.md")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="folder of results.json (default %(default)s); the page is FOLDER.md"
+    )
     parser.add_argument("--render", action="store_true", help="only render FOLDER/results.json again")
     given = parser.parse_args(argv)
     file = given.out / "results.json"
@@ -230,7 +323,9 @@ def main(argv: list[str] | None = None) -> int:
     if not file.exists():
         parser.error(f"{file} does not exist; run without --render first")
     results = json.loads(file.read_text(encoding="utf-8"))
-    given.out.with_name(f"{given.out.name}.md").write_text(page(results, f"{given.out.name}/results.json"), encoding="utf-8")
+    given.out.with_name(f"{given.out.name}.md").write_text(
+        page(results, f"{given.out.name}/results.json"), encoding="utf-8"
+    )
     judged = list(check(results))
     print("\n".join(check_lines(judged)))
     return 0 if all(holds for holds, _claim, _seen in judged) else 1

@@ -41,7 +41,9 @@ def methods(batch: Batch, settings: gate_settings.Settings) -> Mapping[str, Call
         "kayenta": kayenta.decide,
         OURS: functools.partial(ours, settings=settings),
     }
-    named: dict[str, Callable[[], Decisions]] = {name: functools.partial(decide, batch, how) for name, how in each.items()}
+    named: dict[str, Callable[[], Decisions]] = {
+        name: functools.partial(decide, batch, how) for name, how in each.items()
+    }
     return {**named, LIMIT: functools.partial(wald.one_arm, batch), TWO_ARMS: functools.partial(wald.two_arms, batch)}
 
 

@@ -26,7 +26,13 @@ LOOKS = {
 }
 RATIOS = {"errors-1.5": "errors × 1.5", "errors-2": "errors × 2", "errors-3": "errors × 3", "errors-10": "errors × 10"}
 SHARES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
-STYLE: dict[Any, Any] = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#dddddd"}
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+}
 
 
 def draw(results: Mapping[str, Any], folder: Path) -> list[tuple[str, str]]:
@@ -47,12 +53,18 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[tuple[str, str]]:
 
 
 def _power(results: Mapping[str, Any]) -> Any:
-    cells = {(cell["scenario"], cell["rate"]): cell for cell in results["cells"] if cell["scenario"] in RATIOS and cell["base"] == BASE_SHARE}
+    cells = {
+        (cell["scenario"], cell["rate"]): cell
+        for cell in results["cells"]
+        if cell["scenario"] in RATIOS and cell["base"] == BASE_SHARE
+    }
     rates = sorted({rate for _scenario, rate in cells})
     ratios = [name for name in RATIOS if any(scenario == name for scenario, _rate in cells)]
     if not cells:
         return None
-    figure, axes = plt.subplots(len(rates), len(ratios), figsize=(3.4 * len(ratios) + 0.6, 2.5 * len(rates) + 1.2), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        len(rates), len(ratios), figsize=(3.4 * len(ratios) + 0.6, 2.5 * len(rates) + 1.2), sharey=True, squeeze=False
+    )
     for row, rate in enumerate(rates):
         for column, name in enumerate(ratios):
             _curves(axes[row][column], cells.get((name, rate)), results)
@@ -72,13 +84,32 @@ def _curves(axis: Any, cell: Mapping[str, Any] | None, results: Mapping[str, Any
         return
     longest = 2 * cell["looks"]
     for name in _ordered(results["gates"]):
-        points = [(look * cell["interval"] / 60, by) for look, by in zip(results["curve"], cell["gates"][name]["stopped_by"]) if look <= longest]
+        points = [
+            (look * cell["interval"] / 60, by)
+            for look, by in zip(results["curve"], cell["gates"][name]["stopped_by"])
+            if look <= longest
+        ]
         colour, mark = LOOKS[name]
         wide = 2.4 if name == OURS else 1.3
         line = "--" if name in (LIMIT, TWO_ARMS) else "-"
-        axis.step(*zip(*points), where="post", color=colour, linewidth=wide, linestyle=line, marker=mark, markevery=6, markersize=5)
-    minutes = [each for each in (1 / 6, 1, 10, 60, 360) if cell["interval"] / 60 * 0.9 <= each <= longest * cell["interval"] / 60]
-    axis.set_xticks(minutes, ["10 s" if each < 1 else f"{each:g} min" if each < 60 else f"{each / 60:g} h" for each in minutes])
+        axis.step(
+            *zip(*points),
+            where="post",
+            color=colour,
+            linewidth=wide,
+            linestyle=line,
+            marker=mark,
+            markevery=6,
+            markersize=5,
+        )
+    minutes = [
+        each
+        for each in (1 / 6, 1, 10, 60, 360)
+        if cell["interval"] / 60 * 0.9 <= each <= longest * cell["interval"] / 60
+    ]
+    axis.set_xticks(
+        minutes, ["10 s" if each < 1 else f"{each:g} min" if each < 60 else f"{each / 60:g} h" for each in minutes]
+    )
     axis.minorticks_off()
 
 
@@ -89,7 +120,9 @@ def _false_stops(results: Mapping[str, Any]) -> Any:
     names = list(dict.fromkeys(cell["scenario"] for cell in cells))
     titles = {cell["scenario"]: cell["title"] for cell in cells}
     rates = sorted({cell["rate"] for cell in cells})
-    figure, axes = plt.subplots(1, len(rates), figsize=(3.3 * len(rates) + 3.2, 0.46 * len(names) + 2.0), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(rates), figsize=(3.3 * len(rates) + 3.2, 0.46 * len(names) + 2.0), sharey=True, squeeze=False
+    )
     for axis, rate in zip(axes[0], rates):
         # The root of the share: 0 has its place, and both 1 and 5 % can be told from it.
         axis.set_xscale("function", functions=(lambda share: abs(share) ** 0.5, lambda root: root**2))
@@ -99,7 +132,11 @@ def _false_stops(results: Mapping[str, Any]) -> Any:
         for name in _ordered(results["gates"]):
             # Side by side, for most of them stand at 0.
             beside = 0.7 * (list(TITLES).index(name) / (len(TITLES) - 1) - 0.5)
-            at = [(cell["gates"][name]["stopped"], names.index(cell["scenario"]) + beside) for cell in cells if cell["rate"] == rate]
+            at = [
+                (cell["gates"][name]["stopped"], names.index(cell["scenario"]) + beside)
+                for cell in cells
+                if cell["rate"] == rate
+            ]
             colour, mark = LOOKS[name]
             size = 44 if name == OURS else 22
             axis.scatter(*zip(*at), color=colour, marker=mark, s=size, zorder=4 if name == OURS else 3, clip_on=False)
@@ -122,7 +159,14 @@ def _ordered(gates: Sequence[str]) -> list[str]:
 
 def _finish(figure: Any, gates: Sequence[str], title: str) -> None:
     entries = [
-        Line2D([], [], color=LOOKS[name][0], marker=LOOKS[name][1], linestyle="--" if name in (LIMIT, TWO_ARMS) else "-", label=TITLES[name])
+        Line2D(
+            [],
+            [],
+            color=LOOKS[name][0],
+            marker=LOOKS[name][1],
+            linestyle="--" if name in (LIMIT, TWO_ARMS) else "-",
+            label=TITLES[name],
+        )
         for name in TITLES
         if name in gates
     ]

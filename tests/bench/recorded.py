@@ -13,7 +13,10 @@ def look(bad: int, events: int = 100, control: int = 0) -> dict[str, Any]:
 
 def trace(*stages: tuple[int, Sequence[dict[str, Any] | None]]) -> dict[str, Any]:
     """A trace of stages, each its percentage and its looks (None: not seen), without an A/A."""
-    return {"name": "a trace", "stages": [{"percent": percent, "aa": [], "looks": list(looks)} for percent, looks in stages]}
+    return {
+        "name": "a trace",
+        "stages": [{"percent": percent, "aa": [], "looks": list(looks)} for percent, looks in stages],
+    }
 
 
 def told(decision: dict[str, Any]) -> tuple[str, int, int, int]:

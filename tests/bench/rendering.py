@@ -63,7 +63,10 @@ def _page(results: Mapping[str, Any], shown: Sequence[tuple[str, str]], folder: 
 
 def _lengths(cells: Sequence[Mapping[str, Any]]) -> str:
     shapes = {(cell["rate"], cell["aa_looks"], cell["looks"], cell["interval"]) for cell in cells}
-    return "; ".join(f"at {rate:g} requests a second {aa} and twice up to {looks} looks of {seconds:g} s" for rate, aa, looks, seconds in sorted(shapes))
+    return "; ".join(
+        f"at {rate:g} requests a second {aa} and twice up to {looks} looks of {seconds:g} s"
+        for rate, aa, looks, seconds in sorted(shapes)
+    )
 
 
 def _table(cells: Sequence[Mapping[str, Any]], gates: Sequence[str], harmless: bool) -> Iterator[str]:
@@ -71,7 +74,10 @@ def _table(cells: Sequence[Mapping[str, Any]], gates: Sequence[str], harmless: b
     limits = [name for name in named if name in (LIMIT, TWO_ARMS)]
     columns: list[tuple[str, list[str], Callable[[Mapping[str, Any]], str]]] = [("stopped %", named, _stopped)]
     if harmless:
-        columns += [("certified %", named, _certified), ("looks until certified, median / 90 %", [OURS, *limits], _certified_after)]
+        columns += [
+            ("certified %", named, _certified),
+            ("looks until certified, median / 90 %", [OURS, *limits], _certified_after),
+        ]
     else:
         columns += [
             ("looks until stopped, median / 90 %", named, _stopped_after),

@@ -1,4 +1,5 @@
-"""A database as a shop has it, of any size, made by the server itself: text, JSON, numerics, timestamps, keys and indexes."""
+"""A database as a shop has it, of any size, made by the server itself: text, JSON, numerics, timestamps, keys and
+indexes."""
 
 from __future__ import annotations
 

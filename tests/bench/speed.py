@@ -1,8 +1,12 @@
-"""python -m tests.bench.speed: what one look costs in time of our own, and how many recorded traces a second replay judges.
+"""python -m tests.bench.speed: what one look costs in time of our own, and how many recorded traces a second replay
+judges.
 
-One look is 10 metrics (5 features) and 1,000 intervals on three hosts: from the samples as Prometheus sends them to the counts, and from
-the counts to the verdict, without and with an A/A stage of 1,000 intervals. Fetching is left aside. Each figure is the best of some
-attempts, in time of the process, so that what else the machine does counts for little. The look shall take 50 ms or less.
+One look is 10 metrics (5 features) and 1,000 intervals on three hosts: from the samples as Prometheus sends them to the
+counts, and from
+the counts to the verdict, without and with an A/A stage of 1,000 intervals. Fetching is left aside. Each figure is the
+best of some
+attempts, in time of the process, so that what else the machine does counts for little. The look shall take 50 ms or
+less.
 """
 
 from __future__ import annotations
@@ -32,11 +36,15 @@ SETTINGS = gate_verdict.settings_from({}, {"min": 30, "max": 2 * LENGTH, "look":
 
 
 def samples(since: float, variants: dict[str, int]) -> list[Target]:
-    """Every counter of every host, scraped every SECONDS seconds, not quite regularly; about a hundredth of the events are bad."""
+    """Every counter of every host, scraped every SECONDS seconds, not quite regularly; about a hundredth of the events
+    are bad."""
     dice, found = random.Random(1), []
     for number in range(HOSTS):
         table: dict[Key, list[Series]] = {}
-        times = [round(since + SECONDS * (scrape + number / HOSTS) + dice.uniform(-0.02, 0.02), 3) for scrape in range(INTERVALS + 2)]
+        times = [
+            round(since + SECONDS * (scrape + number / HOSTS) + dice.uniform(-0.02, 0.02), 3)
+            for scrape in range(INTERVALS + 2)
+        ]
         for feature in FEATURES:
             for variant, most in variants.items():
                 totals = dict.fromkeys(("ok", "error", "answers", "fast"), 0)
@@ -44,7 +52,12 @@ def samples(since: float, variants: dict[str, int]) -> list[Target]:
                 for _scrape in times:
                     events = dice.randrange(most)
                     failed, slow = (sum(dice.randrange(100) < 1 for _event in range(events)) for _kind in range(2))
-                    for part, grown in (("ok", events - failed), ("error", failed), ("answers", events), ("fast", events - slow)):
+                    for part, grown in (
+                        ("ok", events - failed),
+                        ("error", failed),
+                        ("answers", events),
+                        ("fast", events - slow),
+                    ):
                         totals[part] += grown
                         values[part].append(float(totals[part]))
                 for part in totals:
@@ -64,7 +77,8 @@ def best(attempts: int, what: Callable[[], Any]) -> float:
 
 
 def look(attempts: int, calibrated: bool) -> tuple[float, float, str]:
-    """(seconds from samples to counts, seconds from counts to verdict, the verdict) of one look, with an A/A stage or without."""
+    """(seconds from samples to counts, seconds from counts to verdict, the verdict) of one look, with an A/A stage or
+    without."""
     aa = (STARTED - LENGTH, STARTED) if calibrated else None
     stage = Stage(FEATURES, 25, STARTED, STARTED + LENGTH, 0.5, aa=aa)
     now = samples(STARTED, NOW)
@@ -78,11 +92,16 @@ def look(attempts: int, calibrated: bool) -> tuple[float, float, str]:
     counts = counted()
     if any(len(metric["rows"]) != INTERVALS or bool(metric["aa"]) != calibrated for metric in counts["metrics"]):
         raise SystemExit("speed: the samples gave other counts than they should")
-    return best(attempts, counted), best(attempts, lambda: gate_verdict.judge(counts, SETTINGS)), gate_verdict.judge(counts, SETTINGS)["verdict"]
+    return (
+        best(attempts, counted),
+        best(attempts, lambda: gate_verdict.judge(counts, SETTINGS)),
+        gate_verdict.judge(counts, SETTINGS)["verdict"],
+    )
 
 
 def replayed(attempts: int, rate: float, traces: int = 50) -> tuple[float, float]:
-    """(traces a second, looks a trace took) in ramps of 25, 50 and 100 % at `rate` requests a second, 100 looks in each stage and in the A/A stage."""
+    """(traces a second, looks a trace took) in ramps of 25, 50 and 100 % at `rate` requests a second, 100 looks in each
+    stage and in the A/A stage."""
     batch = simulate(SCENARIOS["no-change"], rate, traces, shape=Shape(aa_looks=100, looks=100))
     recorded = [trace(batch, number) for number in range(traces)]
     settings = replay.settings_of({})
@@ -94,7 +113,10 @@ def replayed(attempts: int, rate: float, traces: int = 50) -> tuple[float, float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.speed", description="What one look costs, and how many traces a second replay judges.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.speed",
+        description="What one look costs, and how many traces a second replay judges.",
+    )
     parser.add_argument("--attempts", type=int, default=7, help="the best of so many counts")
     attempts = parser.parse_args().attempts
     print(f"one look over {2 * len(FEATURES)} metrics and {INTERVALS} intervals, best of {attempts}, fetching aside:")
@@ -102,7 +124,10 @@ def main() -> None:
         counting, judging, verdict = look(attempts, calibrated)
         title = f"with an A/A of {INTERVALS} intervals" if calibrated else "without an A/A"
         whole = 1000 * (counting + judging)
-        print(f"  {title:30} samples -> counts {1000 * counting:5.1f} ms, counts -> verdict {1000 * judging:5.1f} ms, together {whole:5.1f} ms ({verdict})")
+        print(
+            f"  {title:30} samples -> counts {1000 * counting:5.1f} ms, counts -> verdict {1000 * judging:5.1f} ms,"
+            f" together {whole:5.1f} ms ({verdict})"
+        )
     print("replay of good releases, 100 looks a stage at most and an A/A of 100:")
     for rate in (1.0, 100.0):
         pace, looks = replayed(2, rate)

@@ -1,4 +1,5 @@
-"""Ways to bring one ALTER through traffic: what other tools do with lock_timeout, after their sources, and our own migrator."""
+"""Ways to bring one ALTER through traffic: what other tools do with lock_timeout, after their sources, and our own
+migrator."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ OURS = "gradual"
 
 
 class Try(NamedTuple):
-    """One attempt: how long it waits for a lock (ms; 0: as long as it takes), and the pause (s) after it when it did not get it."""
+    """One attempt: how long it waits for a lock (ms; 0: as long as it takes), and the pause (s) after it when it did
+    not get it."""
 
     lock_timeout_ms: int
     pause: float
@@ -48,12 +50,14 @@ def no_timeout(_dice: random.Random) -> Iterator[Try]:
 
 
 def safe_pg_migrations(_dice: random.Random) -> Iterator[Try]:
-    """github.com/doctolib/safe-pg-migrations, lib/safe-pg-migrations/configuration.rb: safe_timeout 5 s, retry_delay 1 minute, max_tries 5."""
+    """github.com/doctolib/safe-pg-migrations, lib/safe-pg-migrations/configuration.rb: safe_timeout 5 s, retry_delay 1
+    minute, max_tries 5."""
     yield from [Try(5000, 60.0)] * 5
 
 
 def pgroll(dice: random.Random) -> Iterator[Try]:
-    """github.com/xataio/pgroll, pkg/db/db.go: lock_timeout of 500 ms, again for ever; pauses by github.com/cloudflare/backoff with a step of 1 s and a
+    """github.com/xataio/pgroll, pkg/db/db.go: lock_timeout of 500 ms, again for ever; pauses by
+    github.com/cloudflare/backoff with a step of 1 s and a
     maximum of 60 s: the nth lasts anything from 0 to 2^n s ("full jitter")."""
     number = 0
     while True:
@@ -67,11 +71,24 @@ def fixed_pauses(_dice: random.Random) -> Iterator[Try]:
 
 
 def gitlab(_dice: random.Random) -> Iterator[Try]:
-    """GitLab, lib/gitlab/database/with_lock_retries.rb, DEFAULT_TIMING_CONFIGURATION: its 41 steps; then a last one without lock_timeout."""
+    """GitLab, lib/gitlab/database/with_lock_retries.rb, DEFAULT_TIMING_CONFIGURATION: its 41 steps; then a last one
+    without lock_timeout."""
     short = [Try(100, 0.05), Try(100, 0.05)]
     quick = [*short, Try(200, 0.05), Try(300, 0.1), Try(400, 0.15)]
     half = Try(500, 2.0)
-    yield from [*quick, *[half] * 4, Try(1000, 5.0), Try(1000, 60.0), *quick, *[half] * 3, Try(3000, 180.0), *short, half, half, Try(5000, 120.0)]
+    yield from [
+        *quick,
+        *[half] * 4,
+        Try(1000, 5.0),
+        Try(1000, 60.0),
+        *quick,
+        *[half] * 3,
+        Try(3000, 180.0),
+        *short,
+        half,
+        half,
+        Try(5000, 120.0),
+    ]
     for _time in range(3):
         yield from [Try(500, 0.5), Try(500, 0.5), Try(7000, 300.0)]
     yield from [*short, half, Try(10000, 600.0), Try(100, 0.05), half, Try(10000, 600.0)]
@@ -80,18 +97,26 @@ def gitlab(_dice: random.Random) -> Iterator[Try]:
 
 STRATEGIES = {
     "none": Strategy("no timeout", "waits as long as it takes", no_timeout),
-    "safe-pg-migrations": Strategy("5 s (safe-pg-migrations)", "5 attempts of 5 s, 60 s between them", safe_pg_migrations),
-    "pgroll": Strategy("500 ms (pgroll)", "attempts of 500 ms; the nth pause lasts anything from 0 to 2ⁿ s, at most 60 s", pgroll),
+    "safe-pg-migrations": Strategy(
+        "5 s (safe-pg-migrations)", "5 attempts of 5 s, 60 s between them", safe_pg_migrations
+    ),
+    "pgroll": Strategy(
+        "500 ms (pgroll)", "attempts of 500 ms; the nth pause lasts anything from 0 to 2ⁿ s, at most 60 s", pgroll
+    ),
     "fixed": Strategy("500 ms, fixed pauses", "attempts of 500 ms, 1 s between them", fixed_pauses),
     "gitlab": Strategy("GitLab's ladder", "41 attempts of 100 ms to 10 s, 50 ms to 10 minutes between them", gitlab),
-    OURS: Strategy("Gradual", f"attempts of {LOCK_TIMEOUT_MS} ms by a new Alembic each, {PAUSE_MS} ms between them", None),
+    OURS: Strategy(
+        "Gradual", f"attempts of {LOCK_TIMEOUT_MS} ms by a new Alembic each, {PAUSE_MS} ms between them", None
+    ),
 }
 
 
 def retried(url: str, tries: Iterator[Try], over: Callable[[], bool]) -> Outcome:
-    """The ALTER in a session of its own, attempt after attempt. What the tool itself would need to start is left out, in its favour.
+    """The ALTER in a session of its own, attempt after attempt. What the tool itself would need to start is left out,
+    in its favour.
 
-    over: whether nothing is in the way any more. What is left of a pause then is counted, but not slept: nothing would happen in it.
+    over: whether nothing is in the way any more. What is left of a pause then is counted, but not slept: nothing would
+    happen in it.
     """
     begun, attempts, skipped = time.monotonic(), 0, 0.0
     with psycopg.connect(url, autocommit=True, application_name="migration") as connection:
@@ -128,5 +153,7 @@ class Ours:
     def __call__(self, over: Callable[[], bool]) -> Outcome:
         """Sleeps all of its pauses, whether it is over or not."""
         begun = time.monotonic()
-        told = self.shop.migrate(self.release, self.receipt, lock_timeout_ms=LOCK_TIMEOUT_MS, pause_ms=PAUSE_MS, deadline=DEADLINE)
+        told = self.shop.migrate(
+            self.release, self.receipt, lock_timeout_ms=LOCK_TIMEOUT_MS, pause_ms=PAUSE_MS, deadline=DEADLINE
+        )
         return Outcome(told["to"] == "0002", told["applied"][0]["attempts"], time.monotonic() - begun)

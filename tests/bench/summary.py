@@ -15,22 +15,31 @@ CURVE = sorted({round(10 ** (k / 12)) for k in range(36)})
 
 def joined(parts: Sequence[tuple[Decisions, Cost]]) -> tuple[Decisions, Cost]:
     """The parts of a cell as one."""
-    decisions = Decisions(*(np.concatenate([getattr(part[0], name) for part in parts]) for name in ("verdict", "looks")))
+    decisions = Decisions(
+        *(np.concatenate([getattr(part[0], name) for part in parts]) for name in ("verdict", "looks"))
+    )
     names = ("looks", "since_harm", "bad", "bad_to_the_end")
     return decisions, Cost(*(np.concatenate([getattr(part[1], name) for part in parts]) for name in names))
 
 
 def figures(decisions: Decisions, cost: Cost) -> Json:
-    """The figures of one gate in one cell. Looks are over all stages and counted over all traces: a median is None where not half got there."""
+    """The figures of one gate in one cell. Looks are over all stages and counted over all traces: a median is None
+    where not half got there."""
     traces = len(decisions.verdict)
     stopped, certified = decisions.verdict == "abort", decisions.verdict == "promote"
     return {
         "stopped": share(stopped),
         "stopped_range": interval(int(stopped.sum()), traces),
-        "looks_stopped": {"median": quantile(cost.since_harm, stopped, 0.5), "p90": quantile(cost.since_harm, stopped, 0.9)},
+        "looks_stopped": {
+            "median": quantile(cost.since_harm, stopped, 0.5),
+            "p90": quantile(cost.since_harm, stopped, 0.9),
+        },
         "certified": share(certified),
         "certified_range": interval(int(certified.sum()), traces),
-        "looks_certified": {"median": quantile(cost.looks, certified, 0.5), "p90": quantile(cost.looks, certified, 0.9)},
+        "looks_certified": {
+            "median": quantile(cost.looks, certified, 0.5),
+            "p90": quantile(cost.looks, certified, 0.9),
+        },
         "held": share(decisions.verdict == "hold"),
         "bad": _middle(cost.bad),
         "bad_to_the_end": _middle(cost.bad_to_the_end),

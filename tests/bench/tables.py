@@ -28,4 +28,7 @@ def conditions(server: Server) -> str:
     """Where the figures were taken, as far as they depend on it."""
     version = server.value("SHOW server_version", "postgres").split()[0]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"PostgreSQL {version}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, {platform.system()} {platform.machine()}, everything on one machine"
+    return (
+        f"PostgreSQL {version}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, {platform.system()}"
+        f" {platform.machine()}, everything on one machine"
+    )

@@ -56,7 +56,9 @@ RESTORED = ("pg_dump-custom", "postgresql_db", "pg_basebackup", "pgbackrest-raw"
 
 def size(path: Path) -> int:
     """Bytes of a file or of all files below a folder."""
-    return path.stat().st_size if path.is_file() else sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+    return (
+        path.stat().st_size if path.is_file() else sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+    )
 
 
 def settle() -> None:
@@ -64,7 +66,8 @@ def settle() -> None:
     subprocess.run(["sync"], check=True)
 
 
-# Its own defaults (gz), but for two processes, as the other tools have, and for the checkpoint, which no tool here waits for at leisure.
+# Its own defaults (gz), but for two processes, as the other tools have, and for the checkpoint, which no tool here
+# waits for at leisure.
 PGBACKREST = """[global]
 repo1-path={folder}/repository
 repo1-retention-full=2
@@ -88,7 +91,8 @@ class Site:
 
     @classmethod
     def made(cls, shop: Shop, fill: Callable[[Session], object]) -> Site:
-        """The shop's database, filled and vacuumed, so that reading it writes nothing; archived by pgBackRest from then on where that is installed."""
+        """The shop's database, filled and vacuumed, so that reading it writes nothing; archived by pgBackRest from then
+        on where that is installed."""
         shop.server.run(f"CREATE DATABASE {shop.name} OWNER {OWNER}")
         with shop.session() as session:
             fill(session)
@@ -138,16 +142,31 @@ class Site:
         if name == "pgbackrest-raw":
             return self.pgbackrest("backup", "--type=full")
         if name == "postgresql_db":
-            # The line that the module's db_dump() makes (github.com/ansible-collections/community.postgresql, plugins/modules/postgresql_db.py).
-            return ["/bin/sh", "-c", f"{dump} {self.shop.name} --host={server.folder} --port={server.port} --format=c > {target}.pgc"]
+            # The line that the module's db_dump() makes (github.com/ansible-collections/community.postgresql,
+            # plugins/modules/postgresql_db.py).
+            return [
+                "/bin/sh",
+                "-c",
+                f"{dump} {self.shop.name} --host={server.folder} --port={server.port} --format=c > {target}.pgc",
+            ]
         options = {
             "pg_dump-custom": [dump, "--format=custom", "--compress=1"],
             "pg_dump-default": [dump, "--format=custom"],
             "pg_dump-directory": [dump, "--format=directory", "--jobs=2", "--compress=1"],
-            "pg_basebackup": [base, "--format=plain", "--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256"],
+            "pg_basebackup": [
+                base,
+                "--format=plain",
+                "--wal-method=stream",
+                "--checkpoint=fast",
+                "--manifest-checksums=SHA256",
+            ],
             "pg_basebackup-default": [base, "--format=plain", "--wal-method=stream", "--checkpoint=fast"],
         }[name]
-        return [*options, *address, *(["--pgdata", target] if options[0] == base else ["--file", target, self.shop.name])]
+        return [
+            *options,
+            *address,
+            *(["--pgdata", target] if options[0] == base else ["--file", target, self.shop.name]),
+        ]
 
     def _ours(self, name: str) -> Taken:
         changes: dict[str, Any]
@@ -162,17 +181,35 @@ class Site:
         return Taken(time.monotonic() - begun, told["size"], told["receipt"]["durations"], told["path"])
 
     def restore(self, name: str) -> float:
-        """Seconds that the raw tool needs to bring its newest backup into a running throwaway cluster, with the settings that our drills have."""
+        """Seconds that the raw tool needs to bring its newest backup into a running throwaway cluster, with the
+        settings that our drills have."""
         parent = str(self.shop.server.folder)
         if name.startswith("pg_dump") or name == "postgresql_db":
             return float(as_user(RUN_AS, lambda: self._pg_restore(name, parent)))
         data = self.shop.server.folder / "restored"
         run_as(["mkdir", "--mode=700", str(data)])
         begun = time.monotonic()
-        run_as(self.pgbackrest("restore", f"--pg1-path={data}", "--archive-mode=off") if name == "pgbackrest-raw"
-               else ["cp", "--archive", "--reflink=auto", "--no-target-directory", str(self.folder / "backup"), str(data)])
+        run_as(
+            self.pgbackrest("restore", f"--pg1-path={data}", "--archive-mode=off")
+            if name == "pgbackrest-raw"
+            else ["cp", "--archive", "--reflink=auto", "--no-target-directory", str(self.folder / "backup"), str(data)]
+        )
         options = f"-c listen_addresses= -c unix_socket_directories={data} -c archive_mode=off -c fsync=off"
-        run_as([str(programs() / "pg_ctl"), "-D", str(data), "-w", "-t", "300", "-l", str(data / "log"), "-o", options, "start"])
+        run_as(
+            [
+                str(programs() / "pg_ctl"),
+                "-D",
+                str(data),
+                "-w",
+                "-t",
+                "300",
+                "-l",
+                str(data / "log"),
+                "-o",
+                options,
+                "start",
+            ]
+        )
         seconds = time.monotonic() - begun
         run_as([str(programs() / "pg_ctl"), "-D", str(data), "-w", "-m", "immediate", "stop"])
         shutil.rmtree(data)
@@ -188,8 +225,23 @@ class Site:
             if name == "postgresql_db":
                 # As db_restore() does, into a database that is there.
                 strictly(run([str(programs() / "createdb"), *address, "shop"]))
-                line = f"{program} --dbname=shop --host={scratch.folder} --port={PORT} --format=Custom < {self.folder}/backup.pgc"
+                line = (
+                    f"{program} --dbname=shop --host={scratch.folder} --port={PORT} --format=Custom <"
+                    f" {self.folder}/backup.pgc"
+                )
                 strictly(run(["/bin/sh", "-c", line]))
             else:
-                strictly(run([program, *address, "--create", "--exit-on-error", "--jobs=2", "--dbname=postgres", str(self.folder / "backup")]))
+                strictly(
+                    run(
+                        [
+                            program,
+                            *address,
+                            "--create",
+                            "--exit-on-error",
+                            "--jobs=2",
+                            "--dbname=postgres",
+                            str(self.folder / "backup"),
+                        ]
+                    )
+                )
             return time.monotonic() - begun

@@ -19,25 +19,46 @@ def taken(seconds: float, **parts: float) -> dict[str, Any]:
 
 def results(**changes: Any) -> dict[str, Any]:
     """Every way in 3 rounds; ours take a tenth longer than the raw tools."""
-    rounds = {name: [taken(11.0, digest=2.0, dump=8.0)] * 3 if way.raw else [taken(10.0)] * 3 for name, way in WAYS.items()}
-    proven = {"intact": 0.5, "readable": 4.0, "drill_restore": 30.0, "drill_compare": 2.0, "restored": 32.0, "drill_amcheck": 5.0, "sound": 5.0}
-    return {"conditions": "here", "mib": 1100, "rounds": 3, "seed": 1, "taken": {**rounds, **changes.pop("taken", {})},
-            "proven": {name: [{"level": "sound", **proven}] for name, way in WAYS.items() if way.raw}, "left_out": [],
-            "restored": {"pg_dump-custom": [28.0], "pg_basebackup": []}, **changes}
+    rounds = {
+        name: [taken(11.0, digest=2.0, dump=8.0)] * 3 if way.raw else [taken(10.0)] * 3 for name, way in WAYS.items()
+    }
+    proven = {
+        "intact": 0.5,
+        "readable": 4.0,
+        "drill_restore": 30.0,
+        "drill_compare": 2.0,
+        "restored": 32.0,
+        "drill_amcheck": 5.0,
+        "sound": 5.0,
+    }
+    return {
+        "conditions": "here",
+        "mib": 1100,
+        "rounds": 3,
+        "seed": 1,
+        "taken": {**rounds, **changes.pop("taken", {})},
+        "proven": {name: [{"level": "sound", **proven}] for name, way in WAYS.items() if way.raw},
+        "left_out": [],
+        "restored": {"pg_dump-custom": [28.0], "pg_basebackup": []},
+        **changes,
+    }
 
 
 def test_every_check_holds_for_what_should_be_seen() -> None:
     assert [claim for holds, claim, _seen in backups.check(results()) if not holds] == []
 
 
-@pytest.mark.parametrize(("changes", "what"), [
-    ({"mib": 999}, "1000 MiB or more"),
-    ({"taken": {"pg_dump-default": [taken(10.0)] * 2}}, "3 rounds or more"),
-    ({"left_out": ["pgbackrest"]}, "left out"),
-    ({"taken": {"custom": [taken(12.1)] * 3}}, "one file: taking costs"),
-    ({"proven": {"directory": [{"level": "readable"}]}}, "2 jobs: each one that was proven is sound"),
-    ({"proven": {"basebackup": []}}, "basebackup: each one that was proven is sound"),
-])
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"mib": 999}, "1000 MiB or more"),
+        ({"taken": {"pg_dump-default": [taken(10.0)] * 2}}, "3 rounds or more"),
+        ({"left_out": ["pgbackrest"]}, "left out"),
+        ({"taken": {"custom": [taken(12.1)] * 3}}, "one file: taking costs"),
+        ({"proven": {"directory": [{"level": "readable"}]}}, "2 jobs: each one that was proven is sound"),
+        ({"proven": {"basebackup": []}}, "basebackup: each one that was proven is sound"),
+    ],
+)
 def test_what_should_not_be_seen_is_told(changes: dict[str, Any], what: str) -> None:
     broken = [claim for holds, claim, _seen in backups.check(results(**changes)) if not holds]
     assert len(broken) == 1

@@ -33,7 +33,10 @@ def test_the_interval_of_spinnaker_6278() -> None:
     assert kayenta.mean_ratio(experiment, control) == pytest.approx(70.3)
 
 
-@pytest.mark.parametrize(("decisive", "label"), [(5, Label.PASS), (6, Label.PASS), (7, Label.PASS), (8, Label.HIGH), (9, Label.HIGH), (10, Label.HIGH)])
+@pytest.mark.parametrize(
+    ("decisive", "label"),
+    [(5, Label.PASS), (6, Label.PASS), (7, Label.PASS), (8, Label.HIGH), (9, Label.HIGH), (10, Label.HIGH)],
+)
 def test_the_labels_of_spinnaker_6278(decisive: int, label: Label) -> None:
     experiment, control = shares(decisive)
     assert labelled(experiment, control, allowed_increase=1.05, critical_increase=1.1) is label
@@ -76,32 +79,37 @@ NAN = math.nan
 LOW, HIGH = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5], [20.0, 21.0, 22.0, 23.0, 24.0, 25.0]
 
 
-@pytest.mark.parametrize(("experiment", "control", "settings", "label"), [
-    (HIGH, LOW, {}, "HIGH"),
-    (LOW, HIGH, {}, "LOW"),
-    (LOW, HIGH, {"direction": kayenta.Direction.INCREASE}, "PASS"),
-    (HIGH, LOW, {"allowed_increase": 100.0}, "PASS"),
-    (LOW, HIGH, {"allowed_decrease": 0.01}, "PASS"),
-    (HIGH, LOW, {"effect": kayenta.Effect.CLES, "allowed_increase": 0.9}, "HIGH"),
-    (HIGH, [0.0] * 6, {"allowed_increase": 100.0}, "HIGH"),  # no ratio to a mean of 0: it is ignored
-    ([3.0, 1.0, 2.0], [1.0, 2.0, 3.0], {}, "PASS"),
-    ([1.0] * 3, [1.0] * 2, {}, "PASS"),
-    ([2.0] * 9, [1.0] * 9, {}, "HIGH"),  # single values, told apart by noise
-    ([NAN, 3.0, NAN, 1.0, 2.0], [1.0, 2.0, 3.0], {}, "PASS"),
-    ([NAN], [1.0, 2.0], {}, "NODATA"),
-    ([], [1.0, 2.0], {}, "NODATA"),
-    ([], [1.0, 2.0], {"must_have_data": True}, "NODATA_FAIL"),
-    ([], [1.0, 2.0], {"must_have_data": True, "critical": True}, "NODATA"),
-    ([], [1.0, 2.0], {"missing": kayenta.Missing.REPLACE}, "PASS"),
-    ([0.0, 0.0], [0.0, NAN], {"missing": kayenta.Missing.REPLACE}, "PASS"),
-    ([1.0], [2.0], {}, "ERROR"),  # one point an arm: shifted onto each other, everything is tied
-])
+@pytest.mark.parametrize(
+    ("experiment", "control", "settings", "label"),
+    [
+        (HIGH, LOW, {}, "HIGH"),
+        (LOW, HIGH, {}, "LOW"),
+        (LOW, HIGH, {"direction": kayenta.Direction.INCREASE}, "PASS"),
+        (HIGH, LOW, {"allowed_increase": 100.0}, "PASS"),
+        (LOW, HIGH, {"allowed_decrease": 0.01}, "PASS"),
+        (HIGH, LOW, {"effect": kayenta.Effect.CLES, "allowed_increase": 0.9}, "HIGH"),
+        (HIGH, [0.0] * 6, {"allowed_increase": 100.0}, "HIGH"),  # no ratio to a mean of 0: it is ignored
+        ([3.0, 1.0, 2.0], [1.0, 2.0, 3.0], {}, "PASS"),
+        ([1.0] * 3, [1.0] * 2, {}, "PASS"),
+        ([2.0] * 9, [1.0] * 9, {}, "HIGH"),  # single values, told apart by noise
+        ([NAN, 3.0, NAN, 1.0, 2.0], [1.0, 2.0, 3.0], {}, "PASS"),
+        ([NAN], [1.0, 2.0], {}, "NODATA"),
+        ([], [1.0, 2.0], {}, "NODATA"),
+        ([], [1.0, 2.0], {"must_have_data": True}, "NODATA_FAIL"),
+        ([], [1.0, 2.0], {"must_have_data": True, "critical": True}, "NODATA"),
+        ([], [1.0, 2.0], {"missing": kayenta.Missing.REPLACE}, "PASS"),
+        ([0.0, 0.0], [0.0, NAN], {"missing": kayenta.Missing.REPLACE}, "PASS"),
+        ([1.0], [2.0], {}, "ERROR"),  # one point an arm: shifted onto each other, everything is tied
+    ],
+)
 def test_labels(experiment: list[float], control: list[float], settings: dict[str, Any], label: str) -> None:
     assert labelled(experiment, control, **settings).name == label
 
 
-@pytest.mark.parametrize(("settings", "critical"), [
-    ({"critical": True}, True), ({"critical": True, "critical_increase": 100.0}, False), ({}, False)])
+@pytest.mark.parametrize(
+    ("settings", "critical"),
+    [({"critical": True}, True), ({"critical": True, "critical_increase": 100.0}, False), ({}, False)],
+)
 def test_critical_metrics(settings: dict[str, Any], critical: bool) -> None:
     assert kayenta.classify(kayenta.Metric("m", **settings), HIGH, LOW).critical is critical
 
@@ -120,16 +128,19 @@ def metrics(text: str) -> list[Labelled]:
     return [Labelled(word, Label(word.split("@")[0]), (word.split("@")[1],)) for word in text.split()]
 
 
-@pytest.mark.parametrize(("text", "weights", "score"), [
-    ("Pass@a Pass@a High@a", None, 66.67),
-    ("Pass@a Low@a NodataFailMetric@a Nodata@a", None, 33.33),
-    ("Pass@a Nodata@a", None, 0.0),  # half without data
-    ("Pass@a Pass@a Nodata@b", None, 100.0),  # a group of only Nodata counts 100
-    ("Pass@a High@b", {"a": 80.0}, 80.0),
-    ("Pass@a High@b Pass@c", {"a": 50.0}, 75.0),  # b and c share the other half
-    ("Error@a", None, 100.0),
-    ("High@a", None, 0.0),
-])
+@pytest.mark.parametrize(
+    ("text", "weights", "score"),
+    [
+        ("Pass@a Pass@a High@a", None, 66.67),
+        ("Pass@a Low@a NodataFailMetric@a Nodata@a", None, 33.33),
+        ("Pass@a Nodata@a", None, 0.0),  # half without data
+        ("Pass@a Pass@a Nodata@b", None, 100.0),  # a group of only Nodata counts 100
+        ("Pass@a High@b", {"a": 80.0}, 80.0),
+        ("Pass@a High@b Pass@c", {"a": 50.0}, 75.0),  # b and c share the other half
+        ("Error@a", None, 100.0),
+        ("High@a", None, 0.0),
+    ],
+)
 def test_scores(text: str, weights: dict[str, float] | None, score: float) -> None:
     assert scoring.score(metrics(text), weights) == score
 
@@ -142,13 +153,25 @@ def test_critical_and_muted_metrics_in_the_score() -> None:
 
 
 def test_at_the_marginal_score_the_classifier_and_the_runner_disagree() -> None:
-    assert [scoring.classify(value, 95, 75).value for value in (95, 94.99, 75, 74.99)] == ["Pass", "Marginal", "Marginal", "Fail"]
+    assert [scoring.classify(value, 95, 75).value for value in (95, 94.99, 75, 74.99)] == [
+        "Pass",
+        "Marginal",
+        "Marginal",
+        "Fail",
+    ]
     scores = [80.0, 75.0, 100.0]
     assert kayenta.analyse(lambda number: scores[number - 1], 180, 60) == kayenta.Analysis(False, 2, [80.0, 75.0])
 
 
-@pytest.mark.parametrize(("scores", "lifetime", "interval", "passed", "judgements"), [
-    ([100.0], 180, 0, True, 1), ([100.0], 180, 600, True, 1), ([80, 80, 95], 185, 60, True, 3), ([100, 100, 94], 180, 60, False, 3)])
+@pytest.mark.parametrize(
+    ("scores", "lifetime", "interval", "passed", "judgements"),
+    [
+        ([100.0], 180, 0, True, 1),
+        ([100.0], 180, 600, True, 1),
+        ([80, 80, 95], 185, 60, True, 3),
+        ([100, 100, 94], 180, 60, False, 3),
+    ],
+)
 def test_the_runner(scores: list[float], lifetime: float, interval: float, passed: bool, judgements: int) -> None:
     outcome = kayenta.analyse(lambda number: scores[number - 1], lifetime, interval)
     assert (outcome.passed, outcome.judgements) == (passed, judgements)

@@ -30,12 +30,18 @@ def test_looks_spent_before_the_last_stage_are_found_by_cutting_the_trace_off() 
     def how(trace: Any, interval: float) -> dict[str, Any]:
         """Leaves the first stage at look 7 and stops in the second at look 3."""
         assert interval == 10.0
-        return {"verdict": "promote", "stage": 25, "look": 7} if len(trace["stages"]) == 1 else {"verdict": "abort", "stage": 50, "look": 3}
+        return (
+            {"verdict": "promote", "stage": 25, "look": 7}
+            if len(trace["stages"]) == 1
+            else {"verdict": "abort", "stage": 50, "look": 3}
+        )
 
     seen = decide(batch("no-change"), how)
     assert set(seen.verdict) == {"abort"}
     assert seen.looks.tolist() == [[7, 3]] * 50
-    told = decide(batch("no-change"), lambda _trace, _interval: {"verdict": "abort", "stage": 50, "look": 3, "looks": [9, 3]})
+    told = decide(
+        batch("no-change"), lambda _trace, _interval: {"verdict": "abort", "stage": 50, "look": 3, "looks": [9, 3]}
+    )
     assert told.looks.tolist() == [[9, 3]] * 50
 
 
@@ -76,7 +82,8 @@ def test_the_range_of_a_share_is_wilsons() -> None:
 
 
 def results() -> dict[str, Any]:
-    """Results in which all holds: ours stops harm at look 3, Wald at 2, and nobody stops anything harmless but Argo with failureLimit 0."""
+    """Results in which all holds: ours stops harm at look 3, Wald at 2, and nobody stops anything harmless but Argo
+    with failureLimit 0."""
     cells = []
     for name in ("no-change", "errors-2", "errors-3", "errors-10"):
         scenario = SCENARIOS[name]
@@ -87,8 +94,15 @@ def results() -> dict[str, Any]:
                 harmless = decided("abort" if gate == "argo-0" else "promote", 5, 5)
                 seen = harmless if scenario.harmless else decided("abort", {OURS: 3, LIMIT: 2}.get(gate, 20), 0)
                 gates[gate] = summary.figures(seen, cost(traces, seen))
-            of_scenario = {"harmless": scenario.harmless, "margin": scenario.margin, "check": scenario.check, "title": scenario.title}
-            cells.append({"scenario": name, "rate": rate, "base": traces.share, "traces": 1000, **of_scenario, "gates": gates})
+            of_scenario = {
+                "harmless": scenario.harmless,
+                "margin": scenario.margin,
+                "check": scenario.check,
+                "title": scenario.title,
+            }
+            cells.append(
+                {"scenario": name, "rate": rate, "base": traces.share, "traces": 1000, **of_scenario, "gates": gates}
+            )
             cells[-1].update({"interval": 10.0, "aa_looks": 5, "looks": 20})
     return {"seed": 1, "gates": list(TITLES), "curve": summary.CURVE, "cells": cells}
 
@@ -113,14 +127,28 @@ def test_all_hold(good: dict[str, Any]) -> None:
     [
         ("no-change", OURS, {"stopped": 0.06}, "false stops ≤ 5%: no-change"),
         ("errors-2", OURS, {"certified": 0.11}, "false certification ≤ 10%: errors-2 10/s, base 0.3 %"),
-        ("errors-3", OURS, {"bad_to_the_end": {"mean": 1e6}}, "bad requests ≤ 1/3 of the best such baseline's: errors-3 10/s, base 0.3 %"),
+        (
+            "errors-3",
+            OURS,
+            {"bad_to_the_end": {"mean": 1e6}},
+            "bad requests ≤ 1/3 of the best such baseline's: errors-3 10/s, base 0.3 %",
+        ),
         ("errors-3", OURS, {"looks_stopped": {"median": 4}}, "median looks ≤ 1.5 × Wald's: errors-3 10/s, base 0.3 %"),
-        ("errors-10", OURS, {"looks_stopped": {"median": None}}, "median looks ≤ 1.5 × Wald's: errors-10 10/s, base 0.3 %"),
+        (
+            "errors-10",
+            OURS,
+            {"looks_stopped": {"median": None}},
+            "median looks ≤ 1.5 × Wald's: errors-10 10/s, base 0.3 %",
+        ),
     ],
 )
-def test_what_does_not_hold_is_said(good: dict[str, Any], scenario: str, gate: str, change: dict[str, Any], claim: str) -> None:
+def test_what_does_not_hold_is_said(
+    good: dict[str, Any], scenario: str, gate: str, change: dict[str, Any], claim: str
+) -> None:
     bad = copy.deepcopy(good)
-    next(cell for cell in bad["cells"] if cell["scenario"] == scenario and cell["rate"] == 10)["gates"][gate].update(change)
+    next(cell for cell in bad["cells"] if cell["scenario"] == scenario and cell["rate"] == 10)["gates"][gate].update(
+        change
+    )
     assert failed(bad) == [claim]
 
 
@@ -132,9 +160,15 @@ def test_a_baseline_that_stops_good_releases_is_no_measure(good: dict[str, Any])
                 if cell["harmless"]:
                     cell["gates"][name]["stopped"] = stopped.get((name, cell["rate"]), 0.5)
         assert not failed(bad)
-        return next(each.figures for each in checks.check(bad) if each.what.startswith("bad requests") and "errors-3 10/s" in each.what)
+        return next(
+            each.figures
+            for each in checks.check(bad)
+            if each.what.startswith("bad requests") and "errors-3 10/s" in each.what
+        )
 
-    assert "of Flagger, the best that keeps them everywhere" in rule({("flagger", rate): 0.01 for rate in (1.0, 10.0, 100.0, 1000.0)})
+    assert "of Flagger, the best that keeps them everywhere" in rule(
+        {("flagger", rate): 0.01 for rate in (1.0, 10.0, 100.0, 1000.0)}
+    )
     assert "of Kayenta, the best that keeps them at this rate" in rule({("kayenta", 10.0): 0.01})
     assert "of Argo, failureLimit 3, which stops the fewest at this rate, up to 6.0%" in rule({("argo-3", 10.0): 0.06})
 
@@ -143,7 +177,12 @@ def test_the_page_is_made_from_the_results_alone_and_always_the_same(good: dict[
     texts = []
     for folder in (tmp_path / "a" / "bench", tmp_path / "b" / "bench"):
         rendering.render(json.loads(rendering.compact(good)), folder)
-        texts.append([folder.with_name("bench.md").read_bytes(), *((folder / name).read_bytes() for name in ("power.png", "false-stops.png"))])
+        texts.append(
+            [
+                folder.with_name("bench.md").read_bytes(),
+                *((folder / name).read_bytes() for name in ("power.png", "false-stops.png")),
+            ]
+        )
     assert texts[0] == texts[1]
     page = texts[0][0].decode()
     assert "![Power against time](bench/power.png)" in page

@@ -19,15 +19,18 @@ from tests.bench.transactions import Sent, quantile
 MODULE = Path(__file__).parents[2] / "collections/ansible_collections/gradual/rollout/plugins/modules/migration.py"
 
 
-@pytest.mark.parametrize(("values", "share", "expected"), [
-    ([], 0.99, 0.0),
-    ([7.0], 0.99, 7.0),
-    ([3.0, 1.0, 2.0], 0.5, 2.0),
-    ([float(number) for number in range(1, 101)], 0.99, 99.0),
-    ([float(number) for number in range(1, 1001)], 0.99, 990.0),
-    ([1.0, 2.0], 1.0, 2.0),
-    ([1.0, 2.0], 0.0, 1.0),
-])
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [
+        ([], 0.99, 0.0),
+        ([7.0], 0.99, 7.0),
+        ([3.0, 1.0, 2.0], 0.5, 2.0),
+        ([float(number) for number in range(1, 101)], 0.99, 99.0),
+        ([float(number) for number in range(1, 1001)], 0.99, 990.0),
+        ([1.0, 2.0], 1.0, 2.0),
+        ([1.0, 2.0], 0.0, 1.0),
+    ],
+)
 def test_a_quantile_is_a_value_that_was_seen(values: list[float], share: float, expected: float) -> None:
     assert quantile(values, share) == expected
 
@@ -50,8 +53,21 @@ def test_figures_count_from_the_migration_on_and_their_p99_over_the_same_time_fo
 
 
 def one_round(longest: float, **changes: Any) -> dict[str, Any]:
-    return {"round": 1, "longest": longest, "p99": longest / 2, "slow": 3, "transactions": 2400, "in_window": 2000, "errors": [], "failed": 0,
-            "longest_before": 0.01, "done": True, "attempts": 6, "seconds": 7.5, **changes}
+    return {
+        "round": 1,
+        "longest": longest,
+        "p99": longest / 2,
+        "slow": 3,
+        "transactions": 2400,
+        "in_window": 2000,
+        "errors": [],
+        "failed": 0,
+        "longest_before": 0.01,
+        "done": True,
+        "attempts": 6,
+        "seconds": 7.5,
+        **changes,
+    }
 
 
 def results(ours: list[dict[str, Any]], none: list[dict[str, Any]]) -> dict[str, Any]:
@@ -65,15 +81,18 @@ def test_every_check_holds_for_what_should_be_seen() -> None:
     assert [claim for holds, claim, _seen in locks.check(results(GOOD, STALLED)) if not holds] == []
 
 
-@pytest.mark.parametrize(("ours", "none", "what"), [
-    (GOOD[:4], STALLED[:4], "at least 5 rounds"),
-    ([*GOOD[:4], one_round(0.1, longest_before=0.7)], STALLED, "before the migration"),
-    ([*GOOD[:4], one_round(0.1, in_window=1800)], STALLED, "200 transactions a second"),
-    (GOOD, [one_round(2.0)] * 5, "without a timeout"),
-    ([one_round(0.6)] * 3 + GOOD[:2], STALLED, "longest stall"),
-    ([*GOOD[:4], one_round(0.1, done=False)], STALLED, "the ALTER is done"),
-    ([*GOOD[:4], one_round(0.1, failed=1)], STALLED, "no transaction fails"),
-])
+@pytest.mark.parametrize(
+    ("ours", "none", "what"),
+    [
+        (GOOD[:4], STALLED[:4], "at least 5 rounds"),
+        ([*GOOD[:4], one_round(0.1, longest_before=0.7)], STALLED, "before the migration"),
+        ([*GOOD[:4], one_round(0.1, in_window=1800)], STALLED, "200 transactions a second"),
+        (GOOD, [one_round(2.0)] * 5, "without a timeout"),
+        ([one_round(0.6)] * 3 + GOOD[:2], STALLED, "longest stall"),
+        ([*GOOD[:4], one_round(0.1, done=False)], STALLED, "the ALTER is done"),
+        ([*GOOD[:4], one_round(0.1, failed=1)], STALLED, "no transaction fails"),
+    ],
+)
 def test_what_should_not_be_seen_is_told(ours: list[dict[str, Any]], none: list[dict[str, Any]], what: str) -> None:
     broken = [claim for holds, claim, _seen in locks.check(results(ours, none)) if not holds]
     assert len(broken) == 1
@@ -135,4 +154,7 @@ def test_a_table_refuses_rows_that_do_not_fit() -> None:
 
 
 def test_checks_for_a_terminal_say_which_does_not_hold() -> None:
-    assert check_lines([(True, "one", "1 s"), (False, "other", "2 s")]) == ["holds          one: 1 s", "DOES NOT HOLD  other: 2 s"]
+    assert check_lines([(True, "one", "1 s"), (False, "other", "2 s")]) == [
+        "holds          one: 1 s",
+        "DOES NOT HOLD  other: 2 s",
+    ]

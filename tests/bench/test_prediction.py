@@ -1,4 +1,5 @@
-"""The prediction that the failure stories hold their own time against: nine of ten simulated ramps are stopped by then."""
+"""The prediction that the failure stories hold their own time against: nine of ten simulated ramps are stopped by
+then."""
 
 from __future__ import annotations
 
@@ -17,14 +18,35 @@ INTERVAL = 2.0
 
 def look(treatment: float, control: float) -> dict[str, Any]:
     """A look of a stage of 25 %, after 20 seconds of A/A at these requests an interval."""
-    head = {"feature": "search", "metric": "errors", "kind": "errors", "harm": "more", "role": "guardrail", "weight": 1.0, "problem": None}
+    head = {
+        "feature": "search",
+        "metric": "errors",
+        "kind": "errors",
+        "harm": "more",
+        "role": "guardrail",
+        "weight": 1.0,
+        "problem": None,
+    }
     aa = [[INTERVAL * number, round(treatment), 0, round(control), 0] for number in range(10)]
-    counts = {"percent": 25, "stage": 0, "stages": [25, 50, 100], "cohorts": "users", "holdback": 0, "since": 0.0, "until": 20.0,
-              "interval": INTERVAL, "problems": [], "notes": [], "metrics": [{**head, "rows": [], "aa": aa}]}
+    counts = {
+        "percent": 25,
+        "stage": 0,
+        "stages": [25, 50, 100],
+        "cohorts": "users",
+        "holdback": 0,
+        "since": 0.0,
+        "until": 20.0,
+        "interval": INTERVAL,
+        "problems": [],
+        "notes": [],
+        "metrics": [{**head, "rows": [], "aa": aa}],
+    }
     return {"counts": counts, "settings": dataclasses.asdict(SETTINGS)}
 
 
-@pytest.mark.parametrize(("events", "share", "wanted"), [(10, 0.375, 2), (10, 1.0, 10), (10, 0.0, 0), (0, 0.5, 0), (100, 0.5, 44)])
+@pytest.mark.parametrize(
+    ("events", "share", "wanted"), [(10, 0.375, 2), (10, 1.0, 10), (10, 0.0, 0), (0, 0.5, 0), (100, 0.5, 44)]
+)
 def test_what_nine_of_ten_counts_reach(events: int, share: float, wanted: int) -> None:
     assert prediction.lower_quantile(events, share, 0.1) == wanted
 
@@ -36,8 +58,15 @@ def test_nine_of_ten_ramps_are_stopped_by_then(treatment: float, share: float) -
     stopped = 0
     for _run in range(runs):
         events = dice.poisson(treatment, number)
-        rows = [[INTERVAL * at, int(count), int(dice.binomial(count, share)), round(3 * treatment), 0] for at, count in enumerate(events)]
-        counts = {**seen["counts"], "until": number * INTERVAL, "metrics": [{**seen["counts"]["metrics"][0], "rows": rows}]}
+        rows = [
+            [INTERVAL * at, int(count), int(dice.binomial(count, share)), round(3 * treatment), 0]
+            for at, count in enumerate(events)
+        ]
+        counts = {
+            **seen["counts"],
+            "until": number * INTERVAL,
+            "metrics": [{**seen["counts"]["metrics"][0], "rows": rows}],
+        }
         stopped += gate_verdict.judge(counts, SETTINGS)["verdict"] == "abort"
     # Ten in a hundred are expected to take longer, and chance adds three times its standard error.
     assert stopped >= 0.8 * runs - 3

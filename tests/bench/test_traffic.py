@@ -8,7 +8,20 @@ import math
 import numpy as np
 import pytest
 
-from tests.bench.traffic import BASE_SHARE, BASE_SLOW_SHARE, PERCENTS, SCENARIOS, Batch, Phase, Shape, __main__, document, shape_for, simulate, trace
+from tests.bench.traffic import (
+    BASE_SHARE,
+    BASE_SLOW_SHARE,
+    PERCENTS,
+    SCENARIOS,
+    Batch,
+    Phase,
+    Shape,
+    __main__,
+    document,
+    shape_for,
+    simulate,
+    trace,
+)
 from tests.bench.traffic.population import populate
 from tests.bench.traffic.scraping import caught_up
 from tests.bench.traffic.simulate import slower
@@ -79,7 +92,8 @@ def test_requests_split_as_the_stage_says_and_fail_as_often_as_stated(name: str,
         ("slow-2", (1, 1, 12.6, 12.6)),
         ("hosts-differ-under-users", (1, 1, 1, 1)),
         ("incident-plus", (1, 1, 1, 1)),
-        # 5 % of the requests, 10 times as bad, among a quarter, a half: (.95 * .25 + .5) / (.95 * .25 + .05), (.95 * .5 + .5) / (.95 * .5 + .05)
+        # 5 % of the requests, 10 times as bad, among a quarter, a half: (.95 * .25 + .5) / (.95 * .25 + .05), (.95 * .5
+        # + .5) / (.95 * .5 + .05)
         ("heavy-client-in-25-steady", (2.565, 1.857, 2.565, 1.857)),
         ("heavy-client-joins-at-50-steady", (0.62, 1.857, 0.62, 1.857)),
     ],
@@ -153,7 +167,11 @@ def test_what_is_not_scraped_is_missing_or_caught_up() -> None:
     gaps = batch("scrape-gaps")
     stage = gaps.stages[0]
     after = stage.seen[:, 1:] & ~stage.seen[:, :-1]
-    caught = [trace for trace in range(len(gaps)) if after[trace].any() and stage.counts[trace, 1:, 0][after[trace]].max() > 6000]
+    caught = [
+        trace
+        for trace in range(len(gaps))
+        if after[trace].any() and stage.counts[trace, 1:, 0][after[trace]].max() > 6000
+    ]
     assert 0.3 < len(caught) / len(gaps) < 0.7
     none = json.loads(document(gaps))["traces"][0]["stages"][0]["looks"]
     assert [look is None for look in none] == (~stage.seen[0]).tolist()

@@ -36,7 +36,8 @@ def test_certifies_at_the_margin_as_rarely_as_stated(decide: wald.Decide) -> Non
 
 @pytest.mark.parametrize(("ratio", "rate"), [(1.5, 400.0), (2.0, 100.0), (3.0, 30.0)])
 def test_the_mean_sample_is_near_walds_formula(ratio: float, rate: float) -> None:
-    """Looks until stopped = log(1/alpha) / mean gain of a look, and less than 40 % more for what it ends above the boundary."""
+    """Looks until stopped = log(1/alpha) / mean gain of a look, and less than 40 % more for what it ends above the
+    boundary."""
     # The gains alone: nothing is certified in between, so that only one boundary counts.
     stage = batch(Scenario("wald", "", False, effect=Effect(ratio)), rate, 1000).stages[0]
     gains = wald.one_arm_gain(stage, wald.TOLERATED, np.full_like(stage.true, ratio))

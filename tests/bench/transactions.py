@@ -24,7 +24,8 @@ PATIENCE = 60.0
 
 
 class Sent(NamedTuple):
-    """One transaction: when it was due (s, time.monotonic(), which all processes of a machine share), how long after that it had ended, and its error."""
+    """One transaction: when it was due (s, time.monotonic(), which all processes of a machine share), how long after
+    that it had ended, and its error."""
 
     due: float
     seconds: float
@@ -54,7 +55,9 @@ class Load:
         if not self.stop.is_set():
             self.stop.set()
             if not self.pipe.poll(PATIENCE):
-                raise RuntimeError(f"the load has not ended within {PATIENCE:.0f} s of being told to; is the server still there?")
+                raise RuntimeError(
+                    f"the load has not ended within {PATIENCE:.0f} s of being told to; is the server still there?"
+                )
             self.sent = sorted(Sent(*one) for one in self.pipe.recv())
         return self.sent
 
@@ -90,7 +93,10 @@ async def _send(traffic: Traffic, seed: int, stop: multiprocessing.synchronize.E
     dice = random.Random(seed)
     due_ones: asyncio.Queue[tuple[float, int]] = asyncio.Queue()
     sent: list[Sent] = []
-    workers = [asyncio.create_task(_worker(await _connected(traffic), due_ones, sent)) for _number in range(traffic.connections)]
+    workers = [
+        asyncio.create_task(_worker(await _connected(traffic), due_ones, sent))
+        for _number in range(traffic.connections)
+    ]
     began, number = time.monotonic(), 0
     while not stop.is_set():
         due = began + number / traffic.rate
@@ -111,7 +117,11 @@ async def _connected(traffic: Traffic) -> psycopg.AsyncConnection[tuple[object, 
     return await psycopg.AsyncConnection.connect(traffic.url, autocommit=True, application_name="load")
 
 
-async def _worker(connection: psycopg.AsyncConnection[tuple[object, ...]], due_ones: asyncio.Queue[tuple[float, int]], sent: list[Sent]) -> None:
+async def _worker(
+    connection: psycopg.AsyncConnection[tuple[object, ...]],
+    due_ones: asyncio.Queue[tuple[float, int]],
+    sent: list[Sent],
+) -> None:
     """One connection: a transaction that reads a row and writes it, again and again."""
     async with connection:
         while True:

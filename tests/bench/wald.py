@@ -1,12 +1,17 @@
 """The limit: sequential probability ratio tests that are told what no gate can know.
 
-`one arm` knows the harm's true ratio, when it begins, the offset of the treatment, and the base share of every interval. So it needs no control:
-the bad ones of the treatment are binomial, with the base share times the tolerated ratio, or with the share that is really there.
-Source: Wald, Sequential Analysis (1947), with the upper boundary 1/alpha alone: it may go on for ever, and by Ville's inequality stops with a
+`one arm` knows the harm's true ratio, when it begins, the offset of the treatment, and the base share of every
+interval. So it needs no control:
+the bad ones of the treatment are binomial, with the base share times the tolerated ratio, or with the share that is
+really there.
+Source: Wald, Sequential Analysis (1947), with the upper boundary 1/alpha alone: it may go on for ever, and by Ville's
+inequality stops with a
 chance of at most alpha where the ratio is the tolerated one.
 
-`two arms` knows all but the base share of an interval, as any gate that compares arms within an interval: of the bad ones of both arms, those of the
-treatment are binomial. How far it is from `one arm` is the price of not trusting the past; how far ours is from it, that of not knowing the ratio.
+`two arms` knows all but the base share of an interval, as any gate that compares arms within an interval: of the bad
+ones of both arms, those of the
+treatment are binomial. How far it is from `one arm` is the price of not trusting the past; how far ours is from it,
+that of not knowing the ratio.
 
 Certifying is the mirrored test against the margin, told the true ratio where that is below, else the ratio 1.
 """
@@ -65,7 +70,8 @@ def _decide(batch: Batch, gain: Callable[[Phase, float, Floats], Floats]) -> Dec
 
 
 def _ratios(phase: Phase, batch: Batch) -> tuple[Floats, Floats]:
-    """The ratio to the base share that each test takes for true, (r, t) each; TOLERATED and MARGIN where it is to learn nothing."""
+    """The ratio to the base share that each test takes for true, (r, t) each; TOLERATED and MARGIN where it is to learn
+    nothing."""
     harmed = np.arange(phase.counts.shape[1])[None, :] >= phase.began[:, None]
     true = np.divide(phase.true, phase.base, out=np.ones_like(phase.true), where=phase.base > 0)
     if batch.scenario.harmless:
@@ -84,7 +90,8 @@ def one_arm_gain(phase: Phase, null: float, ratio: Floats) -> Floats:
 
 
 def two_arms_gain(phase: Phase, null: float, ratio: Floats) -> Floats:
-    """log likelihood ratio of each look, (r, t): of the bad ones, these to the treatment, with its share ratio or null times the base."""
+    """log likelihood ratio of each look, (r, t): of the bad ones, these to the treatment, with its share ratio or null
+    times the base."""
     events, bad, events_control, bad_control = (phase.counts[:, :, column] for column in range(4))
     usable = phase.seen & (phase.base > 0) & (phase.control > 0)
     # The offset of the arms: what the treatment would have without the feature against what the control has.

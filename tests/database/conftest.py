@@ -46,10 +46,10 @@ def fill(empty: support.Shop) -> support.Shop:
     empty.as_owner(
         "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",
         "INSERT INTO alembic_version VALUES ('0001')",
-        "CREATE TABLE orders (id bigserial PRIMARY KEY, status varchar(10) NOT NULL CHECK (status IN ('new', 'paid')), total numeric(10, 2),"
-        " at timestamptz DEFAULT now(), extra jsonb)",
-        "INSERT INTO orders (status, total, extra) SELECT CASE WHEN i % 2 = 0 THEN 'new' ELSE 'paid' END, i, jsonb_build_object('n', i)"
-        " FROM generate_series(1, 2000) i",
+        "CREATE TABLE orders (id bigserial PRIMARY KEY, status varchar(10) NOT NULL CHECK (status IN ('new', 'paid')),"
+        " total numeric(10, 2), at timestamptz DEFAULT now(), extra jsonb)",
+        "INSERT INTO orders (status, total, extra) SELECT CASE WHEN i % 2 = 0 THEN 'new' ELSE 'paid' END, i,"
+        " jsonb_build_object('n', i) FROM generate_series(1, 2000) i",
         "GRANT SELECT ON orders TO shop_app",
     )
     return empty

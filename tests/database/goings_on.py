@@ -17,12 +17,25 @@ from .server import Shop, meanwhile, until
 
 
 def receipt_by_hand(shop: Shop, **changes: Any) -> dict[str, Any]:
-    """What a proven backup of the shop as it is now would have, written by hand: quicker than a restore where the backup is not the matter."""
+    """What a proven backup of the shop as it is now would have, written by hand: quicker than a restore where the
+    backup is not the matter."""
     with shop.session() as session:
         identity = live.identity(session)
     kept = {key: identity[key] for key in ("database", "system_identifier", "timeline")}
-    return receipts.sealed({"schema": 1, "id": "by-hand", "host": "elsewhere", "path": "/nowhere", "revision": shop.revision(), "level": "restored",
-                            "taken_at": receipts.now(), "files": {}, **kept, **changes})
+    return receipts.sealed(
+        {
+            "schema": 1,
+            "id": "by-hand",
+            "host": "elsewhere",
+            "path": "/nowhere",
+            "revision": shop.revision(),
+            "level": "restored",
+            "taken_at": receipts.now(),
+            "files": {},
+            **kept,
+            **changes,
+        }
+    )
 
 
 @contextmanager
@@ -58,20 +71,30 @@ def users(shop: Shop) -> Iterator[list[float]]:
 
 def working(shop: Shop, query: str = "%") -> Any:
     """The server process of a migration whose statement is like that; None when there is none."""
-    return shop.value("SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-                      f" AND application_name = '{APPLICATION_NAME}' AND query ILIKE '{query}'")
+    return shop.value(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        f" AND application_name = '{APPLICATION_NAME}' AND query ILIKE '{query}'"
+    )
 
 
 def waited(shop: Shop) -> None:
     """Returns when the migration has waited for a lock once and has gone out of the queue again."""
-    waits = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{APPLICATION_NAME}' AND wait_event_type = 'Lock'"
+    waits = (
+        f"SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{APPLICATION_NAME}' AND wait_event_type ="
+        " 'Lock'"
+    )
     until(lambda: shop.value(waits), 60)
     until(lambda: not shop.value(waits), 60)
 
 
 def columns(shop: Shop, table: str = "orders") -> list[str]:
     with shop.session() as session:
-        return [row[0] for row in session.rows("SELECT column_name::text FROM information_schema.columns WHERE table_name = %s ORDER BY 1", (table,))]
+        return [
+            row[0]
+            for row in session.rows(
+                "SELECT column_name::text FROM information_schema.columns WHERE table_name = %s ORDER BY 1", (table,)
+            )
+        ]
 
 
 def valid(shop: Shop, index: str) -> Any:

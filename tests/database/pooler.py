@@ -24,9 +24,23 @@ def pooler(shop: Shop, *settings: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     (folder / "users").write_text(f'"{OWNER}" "{PASSWORD}"\n')
-    (folder / "ini").write_text("\n".join([
-        "[databases]", f"* = host=127.0.0.1 port={shop.server.port}", "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}", "unix_socket_dir =",
-        "auth_type = plain", f"auth_file = {folder}/users", f"logfile = {folder}/log", *settings, ""]))
+    (folder / "ini").write_text(
+        "\n".join(
+            [
+                "[databases]",
+                f"* = host=127.0.0.1 port={shop.server.port}",
+                "[pgbouncer]",
+                "listen_addr = 127.0.0.1",
+                f"listen_port = {port}",
+                "unix_socket_dir =",
+                "auth_type = plain",
+                f"auth_file = {folder}/users",
+                f"logfile = {folder}/log",
+                *settings,
+                "",
+            ]
+        )
+    )
     who = account(RUN_AS)
     for path in (folder, *folder.iterdir()):
         os.chown(path, who.pw_uid, who.pw_gid)

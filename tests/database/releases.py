@@ -60,8 +60,11 @@ def alembic(folder: Path, steps: Sequence[Step]) -> None:
     write(folder / "alembic.ini", "[alembic]\nscript_location = migrations\n")
     write(folder / "migrations" / "env.py", support.ENV)
     for one in steps:
-        write(file(folder, "alembic", one), support.revision(one.number, one.sql, phase=one.phase, concurrently=one.concurrently)
-              + f"def downgrade():\n    op.execute({one.back!r})\n")
+        write(
+            file(folder, "alembic", one),
+            support.revision(one.number, one.sql, phase=one.phase, concurrently=one.concurrently)
+            + f"def downgrade():\n    op.execute({one.back!r})\n",
+        )
 
 
 def django(folder: Path, steps: Sequence[Step]) -> None:
@@ -72,15 +75,21 @@ def django(folder: Path, steps: Sequence[Step]) -> None:
     for one in steps:
         before = [("shop", f"{one.number - 1:04}_step")] if one.number > 1 else []
         said = f"    gradual_phase = {one.phase!r}\n" if one.phase else ""
-        write(file(folder, "django", one), (
-            f"from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n{said}    atomic = {not one.concurrently}\n"
-            f"    dependencies = {before!r}\n    operations = [migrations.RunSQL({one.sql!r}, {one.back!r})]\n"))
+        write(
+            file(folder, "django", one),
+            f"from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n{said}    atomic ="
+            f" {not one.concurrently}\n    dependencies = {before!r}\n    operations = [migrations.RunSQL({one.sql!r},"
+            f" {one.back!r})]\n",
+        )
 
 
 def sql(folder: Path, steps: Sequence[Step]) -> None:
     for one in steps:
         phase = f"-- gradual: phase={one.phase}\n" if one.phase else ""
-        write(file(folder, "sql", one), f"{phase}{'-- gradual: transaction=none' if one.concurrently else ''}\n{one.sql};\n")
+        write(
+            file(folder, "sql", one),
+            f"{phase}{'-- gradual: transaction=none' if one.concurrently else ''}\n{one.sql};\n",
+        )
         write(folder / "migrations" / f"{one.number:04}_step.down.sql", f"{one.back};\n")
 
 
@@ -88,7 +97,10 @@ def sqitch(folder: Path, steps: Sequence[Step]) -> None:
     plan = ["%syntax-version=1.0.0", "%project=shop", ""]
     for one in steps:
         phase = f"-- gradual: phase={one.phase}\n" if one.phase else ""
-        write(file(folder, "sqitch", one), f"{phase}{one.sql};\n" if one.concurrently else f"{phase}BEGIN;\n{one.sql};\nCOMMIT;\n")
+        write(
+            file(folder, "sqitch", one),
+            f"{phase}{one.sql};\n" if one.concurrently else f"{phase}BEGIN;\n{one.sql};\nCOMMIT;\n",
+        )
         write(folder / "migrations" / "revert" / f"{one.number:04}_step.sql", f"BEGIN;\n{one.back};\nCOMMIT;\n")
         plan.append(f"{one.number:04}_step 2026-11-0{one.number}T12:00:00Z A Person <person@example.org> # step")
     write(folder / "migrations" / "sqitch.plan", "\n".join(plan) + "\n")
@@ -101,10 +113,15 @@ PATHS = {"alembic": "migrations", "django": ".", "sql": "migrations", "sqitch": 
 
 def file(folder: Path, tool: str, one: Step) -> Path:
     """Where the text of a revision is."""
-    return folder / {
-        "alembic": f"migrations/versions/{one.number:04}.py", "django": f"shop/migrations/{one.number:04}_step.py",
-        "sql": f"migrations/{one.number:04}_step.sql", "sqitch": f"migrations/deploy/{one.number:04}_step.sql",
-    }[tool]
+    return (
+        folder
+        / {
+            "alembic": f"migrations/versions/{one.number:04}.py",
+            "django": f"shop/migrations/{one.number:04}_step.py",
+            "sql": f"migrations/{one.number:04}_step.sql",
+            "sqitch": f"migrations/deploy/{one.number:04}_step.sql",
+        }[tool]
+    )
 
 
 def name(tool: str, number: int) -> str:

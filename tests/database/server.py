@@ -22,7 +22,11 @@ from typing import Any
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, registry, store
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import runner
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user, effective_user
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    account,
+    as_user,
+    effective_user,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import restore_test
 
@@ -62,11 +66,26 @@ class Server:
 
     def pg_ctl(self, *words: str) -> None:
         options = f"-c unix_socket_directories={self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -p {self.port}"
-        run_as([str(programs() / "pg_ctl"), "-D", str(self.folder / "data"), "-w", "-l", str(self.folder / "log"), "-o", options, *words])
+        run_as(
+            [
+                str(programs() / "pg_ctl"),
+                "-D",
+                str(self.folder / "data"),
+                "-w",
+                "-l",
+                str(self.folder / "log"),
+                "-o",
+                options,
+                *words,
+            ]
+        )
 
     def session(self, database: str = "postgres") -> Session:
         """By password, so that a thread of a test needs to be nobody else."""
-        return Session({"dbname": database, "host": "127.0.0.1", "port": str(self.port), "user": TESTER, "password": PASSWORD}, "test")
+        return Session(
+            {"dbname": database, "host": "127.0.0.1", "port": str(self.port), "user": TESTER, "password": PASSWORD},
+            "test",
+        )
 
     def run(self, *statements: str, database: str = "postgres") -> None:
         with self.session(database) as session:
@@ -89,10 +108,27 @@ def throwaway(*words: str) -> Iterator[Server]:
         free.bind(("127.0.0.1", 0))
         server = Server(folder, free.getsockname()[1])
     try:
-        run_as([str(programs() / "initdb"), "-D", str(folder / "data"), "-U", RUN_AS, "--auth-local=peer", "--auth-host=scram-sha-256", "-E", "UTF8",
-                "--locale=C.UTF-8", "--no-sync", *words])
+        run_as(
+            [
+                str(programs() / "initdb"),
+                "-D",
+                str(folder / "data"),
+                "-U",
+                RUN_AS,
+                "--auth-local=peer",
+                "--auth-host=scram-sha-256",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "--no-sync",
+                *words,
+            ]
+        )
         server.pg_ctl("start")
-        with effective_user(RUN_AS), Session({"dbname": "postgres", "host": str(folder), "port": str(server.port), "user": RUN_AS}) as session:
+        with (
+            effective_user(RUN_AS),
+            Session({"dbname": "postgres", "host": str(folder), "port": str(server.port), "user": RUN_AS}) as session,
+        ):
             session.run(f"CREATE ROLE {TESTER} SUPERUSER LOGIN PASSWORD '{PASSWORD}'")
         server.run(f"CREATE ROLE {OWNER} LOGIN PASSWORD '{PASSWORD}'", "CREATE ROLE shop_app LOGIN")
         yield server
@@ -135,9 +171,21 @@ class Shop:
 
     def back_up(self, method: str = "dump", **changes: Any) -> dict[str, Any]:
         """Take a backup; what the module returns."""
-        request = base.Request(**{
-            "application": "shop", "database": self.name, "destination": self.backups, "socket_directory": str(self.server.folder),
-            "port": self.server.port, "format": "custom", "jobs": 2, "keep": 5, "reserve_mib": 10, "deadline": 3, **changes})
+        request = base.Request(
+            **{
+                "application": "shop",
+                "database": self.name,
+                "destination": self.backups,
+                "socket_directory": str(self.server.folder),
+                "port": self.server.port,
+                "format": "custom",
+                "jobs": 2,
+                "keep": 5,
+                "reserve_mib": 10,
+                "deadline": 3,
+                **changes,
+            }
+        )
         who = account(RUN_AS)
         store.prepare(request.destination, who.pw_uid, who.pw_gid)
         # Names have the second in them.
@@ -148,7 +196,17 @@ class Shop:
 
     def prove(self, path: str, level: str = "restored", **changes: Any) -> dict[str, Any]:
         """Prove a backup; its receipt."""
-        wanted = restore_test.Drill(**{"path": path, "level": level, "scratch": str(self.server.folder), "reserve_mib": 10, "jobs": 2, "timeout": 60, **changes})
+        wanted = restore_test.Drill(
+            **{
+                "path": path,
+                "level": level,
+                "scratch": str(self.server.folder),
+                "reserve_mib": 10,
+                "jobs": 2,
+                "timeout": 60,
+                **changes,
+            }
+        )
         receipt: dict[str, Any] = as_user(RUN_AS, lambda: restore_test.prove(wanted))["receipt"]
         return receipt
 
@@ -169,10 +227,25 @@ class Shop:
         return folder
 
     def request(self, **changes: Any) -> runner.Request:
-        return replace(runner.Request(
-            database=self.name, target="head", phase="expand", variables={"DATABASE_URL": self.url}, receipt=None, max_age=3600, run_as=RUN_AS,
-            migrate_as=UNPRIVILEGED, socket_directory=str(self.server.folder), port=self.server.port, lock_timeout_ms=50, pause_ms=100, deadline=8,
-            timeout=60), **changes)
+        return replace(
+            runner.Request(
+                database=self.name,
+                target="head",
+                phase="expand",
+                variables={"DATABASE_URL": self.url},
+                receipt=None,
+                max_age=3600,
+                run_as=RUN_AS,
+                migrate_as=UNPRIVILEGED,
+                socket_directory=str(self.server.folder),
+                port=self.server.port,
+                lock_timeout_ms=50,
+                pause_ms=100,
+                deadline=8,
+                timeout=60,
+            ),
+            **changes,
+        )
 
     def migrate(self, release: Path, receipt: Any, **changes: Any) -> dict[str, Any]:
         """Apply what a release brings; what the module returns."""
@@ -215,17 +288,31 @@ def revision(number: int, *statements: str, phase: str | None = "expand", concur
 
 
 def environment(folder: Path) -> Path:
-    """An environment as a release carries it, readable by everybody: this one's Alembic and Django under the system's Python."""
+    """An environment as a release carries it, readable by everybody: this one's Alembic and Django under the system's
+    Python."""
     python = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else shutil.which("python3") or "python3"
     subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True, capture_output=True)
     packages = next(folder.glob("lib/python*/site-packages"))
-    for name in ("alembic", "sqlalchemy", "mako", "markupsafe", "psycopg", "psycopg_binary", "typing_extensions", "django", "asgiref", "sqlparse"):
+    for name in (
+        "alembic",
+        "sqlalchemy",
+        "mako",
+        "markupsafe",
+        "psycopg",
+        "psycopg_binary",
+        "typing_extensions",
+        "django",
+        "asgiref",
+        "sqlparse",
+    ):
         with contextlib.suppress(ImportError):
             origin = Path(str(importlib.import_module(name).__file__))
             if origin.name != "__init__.py":
                 shutil.copy(origin, packages)
                 continue
-            shutil.copytree(origin.parent, packages / name, ignore=shutil.ignore_patterns("__pycache__", "testing", "tests"))
+            shutil.copytree(
+                origin.parent, packages / name, ignore=shutil.ignore_patterns("__pycache__", "testing", "tests")
+            )
             for told in origin.parent.parent.glob(f"{name}-*.dist-info"):
                 shutil.copytree(told, packages / told.name)
             for libraries in origin.parent.parent.glob(f"{name}.libs"):

@@ -1,4 +1,5 @@
-"""Databases and roles on a real PostgreSQL: made once, left alone the second time, and with no more power than was asked for."""
+"""Databases and roles on a real PostgreSQL: made once, left alone the second time, and with no more power than was
+asked for."""
 
 from __future__ import annotations
 
@@ -15,16 +16,29 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 from .server import RUN_AS, Server
 
 WANTED = access.Wanted(
-    "stall", "stall_owner",
-    (access.Login("stall_owner", "owner's \"pass\\word"), access.Login("stall_app", "app-password"), access.Login("stall_watch", "w", ("pg_monitor",))),
-    ("stall_app", "stall_watch"), "stall_app", {"tables": ("SELECT", "INSERT"), "sequences": ("USAGE",)}, ("pg_trgm",))
+    "stall",
+    "stall_owner",
+    (
+        access.Login("stall_owner", "owner's \"pass\\word"),
+        access.Login("stall_app", "app-password"),
+        access.Login("stall_watch", "w", ("pg_monitor",)),
+    ),
+    ("stall_app", "stall_watch"),
+    "stall_app",
+    {"tables": ("SELECT", "INSERT"), "sequences": ("USAGE",)},
+    ("pg_trgm",),
+)
 
 
 @pytest.fixture(autouse=True)
 def tidy(server: Server) -> Iterator[None]:
     yield
-    server.run("DROP DATABASE IF EXISTS stall WITH (FORCE)", "DROP ROLE IF EXISTS stall_owner", "DROP ROLE IF EXISTS stall_app",
-               "DROP ROLE IF EXISTS stall_watch")
+    server.run(
+        "DROP DATABASE IF EXISTS stall WITH (FORCE)",
+        "DROP ROLE IF EXISTS stall_owner",
+        "DROP ROLE IF EXISTS stall_app",
+        "DROP ROLE IF EXISTS stall_watch",
+    )
 
 
 def bring(server: Server, wanted: access.Wanted = WANTED, check: bool = False) -> dict[str, Any]:
@@ -34,13 +48,17 @@ def bring(server: Server, wanted: access.Wanted = WANTED, check: bool = False) -
 
 
 def login(server: Server, user: str, password: str) -> Session:
-    return Session({"dbname": "stall", "host": "127.0.0.1", "port": str(server.port), "user": user, "password": password})
+    return Session(
+        {"dbname": "stall", "host": "127.0.0.1", "port": str(server.port), "user": user, "password": password}
+    )
 
 
 def test_made_once_and_left_alone_the_second_time(server: Server) -> None:
     foreseen = bring(server, check=True)
     assert foreseen["existed"] is False
-    assert server.value("SELECT count(*) FROM pg_database WHERE datname = 'stall'", "postgres") == 0, "check mode changes nothing"
+    assert server.value("SELECT count(*) FROM pg_database WHERE datname = 'stall'", "postgres") == 0, (
+        "check mode changes nothing"
+    )
     assert bring(server)["statements"] == foreseen["statements"]
     assert bring(server) == {"statements": [], "existed": True, "waiting": []}
 
@@ -52,7 +70,13 @@ def test_the_application_uses_what_the_owner_makes_and_no_more(server: Server) -
     with login(server, "stall_app", "app-password") as application:
         application.run("INSERT INTO goods (name) VALUES ('tea')")
         assert application.value("SELECT name FROM goods") == "tea"
-        for statement in ("DELETE FROM goods", "DROP TABLE goods", "CREATE TABLE mine (id int)", "CREATE ROLE another", "SELECT rolpassword FROM pg_authid"):
+        for statement in (
+            "DELETE FROM goods",
+            "DROP TABLE goods",
+            "CREATE TABLE mine (id int)",
+            "CREATE ROLE another",
+            "SELECT rolpassword FROM pg_authid",
+        ):
             with pytest.raises(DatabaseError, match=r"permission denied|must be owner"):
                 application.run(statement)
 
@@ -69,7 +93,9 @@ def test_others_are_kept_out(server: Server) -> None:
 
 def test_a_new_password_replaces_the_old_one(server: Server) -> None:
     bring(server)
-    changed = dataclasses.replace(WANTED, logins=(*WANTED.logins[:1], access.Login("stall_app", "another"), WANTED.logins[2]))
+    changed = dataclasses.replace(
+        WANTED, logins=(*WANTED.logins[:1], access.Login("stall_app", "another"), WANTED.logins[2])
+    )
     assert bring(server, changed)["statements"] == ['ALTER ROLE "stall_app" PASSWORD …']
     login(server, "stall_app", "another").close()
     with pytest.raises(DatabaseError, match="password authentication failed"):

@@ -30,8 +30,19 @@ def receipt(shop: Shop) -> dict[str, Any]:
     with shop.session() as session:
         identity = live.identity(session)
     kept = {key: identity[key] for key in ("database", "system_identifier", "timeline")}
-    return receipts.sealed({"schema": 1, "id": "by-hand", "host": "elsewhere", "path": "/nowhere", "revision": None, "level": "restored",
-                            "taken_at": receipts.now(), "files": {}, **kept})
+    return receipts.sealed(
+        {
+            "schema": 1,
+            "id": "by-hand",
+            "host": "elsewhere",
+            "path": "/nowhere",
+            "revision": None,
+            "level": "restored",
+            "taken_at": receipts.now(),
+            "files": {},
+            **kept,
+        }
+    )
 
 
 def migrator(shop: Shop, tool: str, folder: Path, **changes: Any) -> Migrator:
@@ -49,19 +60,31 @@ def applied(told: dict[str, Any]) -> list[str]:
 
 def columns(shop: Shop) -> set[str]:
     with shop.session() as session:
-        return {row[0] for row in session.rows("SELECT column_name::text FROM information_schema.columns WHERE table_name = 'items'")}
+        return {
+            row[0]
+            for row in session.rows(
+                "SELECT column_name::text FROM information_schema.columns WHERE table_name = 'items'"
+            )
+        }
 
 
 def steps(shop: Shop, tool: str) -> list[tuple[str, bool]]:
     with shop.session() as session:
-        return [(row[0], row[1]) for row in session.rows(
-            "SELECT revision, applied_at IS NOT NULL FROM gradual.migration_step WHERE adapter = %s ORDER BY 1", (tool,))]
+        return [
+            (row[0], row[1])
+            for row in session.rows(
+                "SELECT revision, applied_at IS NOT NULL FROM gradual.migration_step WHERE adapter = %s ORDER BY 1",
+                (tool,),
+            )
+        ]
 
 
 def working(shop: Shop) -> Any:
     """The process that waits in the revision for the table `go` to have a row."""
-    return shop.value(f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{APPLICATION_NAME}'"
-                      " AND wait_event = 'PgSleep'")
+    return shop.value(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name ="
+        f" '{APPLICATION_NAME}' AND wait_event = 'PgSleep'"
+    )
 
 
 # What a revision does until the test lets it go on: a wait for a state, not for a time.
@@ -80,7 +103,11 @@ def test_the_way_of_a_release(empty: Shop, tool: str) -> None:
     first, second, third = (name(tool, number) for number in (1, 2, 3))
     with migrator(empty, tool, folder, variables={}) as looking:
         told = looking.info()
-    assert [(one["revision"], one["phase"]) for one in told["pending"]] == [(first, "expand"), (second, "expand"), (third, "contract")]
+    assert [(one["revision"], one["phase"]) for one in told["pending"]] == [
+        (first, "expand"),
+        (second, "expand"),
+        (third, "contract"),
+    ]
     assert told["current"] is None
 
     # A target is no further than it says.
@@ -97,8 +124,10 @@ def test_the_way_of_a_release(empty: Shop, tool: str) -> None:
         assert live.revisions(session) == [second]
 
     # Applied and not recorded, as a crash leaves it: the next run does it, and has nothing else to do.
-    empty.run(f"DELETE FROM gradual.migration_step WHERE revision = '{first}'",
-              f"UPDATE gradual.migration_step SET applied_at = NULL, seconds = NULL WHERE revision = '{second}'")
+    empty.run(
+        f"DELETE FROM gradual.migration_step WHERE revision = '{first}'",
+        f"UPDATE gradual.migration_step SET applied_at = NULL, seconds = NULL WHERE revision = '{second}'",
+    )
     again = apply(empty, tool, folder, receipt=None)
     assert (again["applied"], again["to"]) == ([], second)
     assert steps(empty, tool) == [(first, True), (second, True)]
@@ -114,10 +143,16 @@ def goes_back(shop: Shop, tool: str, folder: Path) -> None:
     """One step, from what the release's own run applied, and forward again."""
     adapter = adapters.of(tool, str(folder), PATHS[tool])
     first, second = name(tool, 1), name(tool, 2)
-    with pytest.raises(DatabaseError, match=f"{second} came after {first}"), Reverter(shop.request(target=first), adapter) as looking:
+    with (
+        pytest.raises(DatabaseError, match=f"{second} came after {first}"),
+        Reverter(shop.request(target=first), adapter) as looking,
+    ):
         looking.plan()
     shop.run(f"UPDATE gradual.migration_step SET seconds = NULL WHERE revision = '{second}'")
-    with pytest.raises(DatabaseError, match="was not applied by Gradual"), Reverter(shop.request(target=second), adapter) as looking:
+    with (
+        pytest.raises(DatabaseError, match="was not applied by Gradual"),
+        Reverter(shop.request(target=second), adapter) as looking,
+    ):
         looking.plan()
     shop.run(f"UPDATE gradual.migration_step SET seconds = 1 WHERE revision = '{second}'")
     with Reverter(shop.request(target=second, receipt=receipt(shop)), adapter) as back:
@@ -134,7 +169,9 @@ def refuses_an_edit(shop: Shop, tool: str, folder: Path) -> None:
     first = file(folder, tool, FIRST)
     text = first.read_text()
     first.write_text(text.replace("extra text", "extra json"))
-    with pytest.raises(DatabaseError, match=f"{first.name} was edited after it was applied.*Put the file back as it was"):
+    with pytest.raises(
+        DatabaseError, match=f"{first.name} was edited after it was applied.*Put the file back as it was"
+    ):
         apply(shop, tool, folder)
     with pytest.raises(DatabaseError, match="was edited after it was applied"), migrator(shop, tool, folder) as looking:
         looking.plan()
@@ -143,8 +180,12 @@ def refuses_an_edit(shop: Shop, tool: str, folder: Path) -> None:
 
 
 def test_what_fails_leaves_nothing_and_the_mended_release_goes_on(items: Shop, tool: str) -> None:
-    broken = release(items, tool, Step(1, "ALTER TABLE items ADD COLUMN note text; ALTER TABLE items ADD COLUMN extra text"))
-    with pytest.raises(MigrationFailed, match=r'failed: column "extra" of relation "items" already exists.*nothing of it is left') as seen:
+    broken = release(
+        items, tool, Step(1, "ALTER TABLE items ADD COLUMN note text; ALTER TABLE items ADD COLUMN extra text")
+    )
+    with pytest.raises(
+        MigrationFailed, match=r'failed: column "extra" of relation "items" already exists.*nothing of it is left'
+    ) as seen:
         apply(items, tool, broken)
     assert seen.value.result["to"] is None
     assert PASSWORD not in str(seen.value)
@@ -159,7 +200,10 @@ def test_a_concurrent_index_is_run_again_from_its_beginning(items: Shop, tool: s
         records.begin(dead.session, dead.adapter, dead.plan()[0])
     done = apply(items, tool, folder)
     assert applied(done) == [name(tool, 1)]
-    assert "does not run in one transaction, so what that attempt did before is still there" in done["applied"][0]["notes"][0]
+    assert (
+        "does not run in one transaction, so what that attempt did before is still there"
+        in done["applied"][0]["notes"][0]
+    )
     assert items.value("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('items_extra')") is True
 
 
@@ -184,11 +228,18 @@ def test_a_backend_killed_in_the_middle_is_tried_again_where_that_is_safe(items:
         until(lambda: working(items) != pid, 60)
         items.run("INSERT INTO go VALUES (1)")
 
-    folder = release(items, tool, Step(1, f"{COLUMN.sql}; CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS waits; {WAIT}"))
+    folder = release(
+        items,
+        tool,
+        Step(1, f"{COLUMN.sql}; CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS waits; {WAIT}"),
+    )
     with meanwhile(kill):
         if tool == "sqitch":
-            # It records a change only after the script's own COMMIT, so nobody knows; a script that counts would count twice.
-            with pytest.raises(MigrationFailed, match="it may be there without being recorded: look before you run it again"):
+            # It records a change only after the script's own COMMIT, so nobody knows; a script that counts would count
+            # twice.
+            with pytest.raises(
+                MigrationFailed, match="it may be there without being recorded: look before you run it again"
+            ):
                 apply(items, tool, folder, deadline=60)
             assert columns(items) == {"id", "extra"}
             with pytest.raises(MigrationFailed, match="It is not run again by itself, since it may do something twice"):
@@ -210,6 +261,8 @@ def test_a_lock_that_is_never_free_ends_with_the_name_of_who_holds_it(items: Sho
         reader.run("BEGIN")
         reader.run("SELECT 1 FROM items")
         pid = reader.value("SELECT pg_backend_pid()")
-        with pytest.raises(MigrationFailed, match=rf"did not get its lock in \d+ attempts within 1 s, held by pid {pid} "):
+        with pytest.raises(
+            MigrationFailed, match=rf"did not get its lock in \d+ attempts within 1 s, held by pid {pid} "
+        ):
             apply(items, tool, release(items, tool, Step(1, COLUMN.sql)), deadline=1)
     assert columns(items) == {"id", "extra"}

@@ -1,4 +1,5 @@
-"""A backfill touches every row once, wherever it is ended; it waits for replicas, for a busy server and for migrations, and loses no row to writers."""
+"""A backfill touches every row once, wherever it is ended; it waits for replicas, for a busy server and for migrations,
+and loses no row to writers."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ from typing import Any
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill import backfills
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_runner import Run, Runner
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_sessions import APPLICATION_NAME, Request
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_sessions import (
+    APPLICATION_NAME,
+    Request,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -26,12 +30,30 @@ from .pooler import pooler
 from .server import OWNER, PASSWORD, RUN_AS, TESTER, Server, Shop, end_now, meanwhile, programs, run_as, until
 
 # It counts how often each row is touched, so that a row done twice or not at all is seen.
-TWICE = {"name": "total-in-cents", "table": "orders", "set": "cents = total * 100, touched = touched + 1", "where": "cents IS NULL", "batch": 50, "pause_ms": 1}
+TWICE = {
+    "name": "total-in-cents",
+    "table": "orders",
+    "set": "cents = total * 100, touched = touched + 1",
+    "where": "cents IS NULL",
+    "batch": 50,
+    "pause_ms": 1,
+}
 
 
 def wanted(shop: Shop, **changes: Any) -> Request:
-    return Request(**{"database": shop.name, "variables": {"DATABASE_URL": shop.url}, "run_as": RUN_AS, "socket_directory": str(shop.server.folder),
-                      "port": shop.server.port, "deadline": 30, "limits": lag.Limits(), "active_sessions": 50, **changes})
+    return Request(
+        **{
+            "database": shop.name,
+            "variables": {"DATABASE_URL": shop.url},
+            "run_as": RUN_AS,
+            "socket_directory": str(shop.server.folder),
+            "port": shop.server.port,
+            "deadline": 30,
+            "limits": lag.Limits(),
+            "active_sessions": 50,
+            **changes,
+        }
+    )
 
 
 def fill(shop: Shop, *given: dict[str, Any], **changes: Any) -> list[dict[str, Any]]:
@@ -40,10 +62,15 @@ def fill(shop: Shop, *given: dict[str, Any], **changes: Any) -> list[dict[str, A
         return runner.run()
 
 
-def fill_until(shop: Shop, enough: Callable[[Run], bool], given: dict[str, Any] = TWICE, **changes: Any) -> dict[str, Any]:
+def fill_until(
+    shop: Shop, enough: Callable[[Run], bool], given: dict[str, Any] = TWICE, **changes: Any
+) -> dict[str, Any]:
     """Run the backfill, and have its deadline pass when that is so."""
     passed = [0.0]
-    with Runner(wanted(shop, **{"deadline": 600, **changes}), backfills([given]), lambda: time.monotonic() + passed[0]) as runner:
+    with Runner(
+        wanted(shop, **{"deadline": 600, **changes}), backfills([given]), lambda: time.monotonic() + passed[0]
+    ) as runner:
+
         def end() -> None:
             try:
                 until(lambda: runner.at and enough(runner.at), 60)
@@ -56,17 +83,22 @@ def fill_until(shop: Shop, enough: Callable[[Run], bool], given: dict[str, Any] 
 
 def in_a_process(shop: Shop) -> subprocess.Popen[str]:
     """The same in a process of its own, which can be killed; it prints what it did."""
-    code = (f"import json, sys\nsys.path[:0] = {[*sys.path, str(Path(__file__).parents[2])]!r}\n"
-            "from pathlib import Path\nfrom tests.database.server import Server, Shop\nfrom tests.database.test_backfill import fill\n"
-            f"shop = Shop(Server(Path({str(shop.server.folder)!r}), {shop.server.port}), {shop.name!r}, Path('/'))\n"
-            f"print(json.dumps(fill(shop, {({**TWICE, 'batch': 20, 'pause_ms': 30})!r}, batch_ms=20)))\n")
+    code = (
+        f"import json, sys\nsys.path[:0] = {[*sys.path, str(Path(__file__).parents[2])]!r}\nfrom pathlib import"
+        " Path\nfrom tests.database.server import Server, Shop\nfrom tests.database.test_backfill import fill\nshop ="
+        f" Shop(Server(Path({str(shop.server.folder)!r}), {shop.server.port}), {shop.name!r},"
+        f" Path('/'))\nprint(json.dumps(fill(shop, { ({**TWICE, 'batch': 20, 'pause_ms': 30})!r}, batch_ms=20)))\n"
+    )
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
 def touched(shop: Shop) -> list[tuple[int, int]]:
     """[(times, rows)]: how many rows were touched so often."""
     with shop.session() as session:
-        return [(int(times), int(rows)) for times, rows in session.rows("SELECT touched, count(*) FROM orders GROUP BY 1 ORDER BY 1")]
+        return [
+            (int(times), int(rows))
+            for times, rows in session.rows("SELECT touched, count(*) FROM orders GROUP BY 1 ORDER BY 1")
+        ]
 
 
 def record(shop: Shop) -> tuple[Any, ...]:
@@ -101,21 +133,29 @@ def test_every_row_once_and_nothing_the_second_time(orders: Shop) -> None:
 
 def test_killed_anywhere_it_resumes_and_no_row_is_done_twice(orders: Shop) -> None:
     chance = random.Random(4)
-    orders.as_owner("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.0005); RETURN NEW; END'",
-                    "CREATE TRIGGER slow BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION slow()")
-    at_work = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{APPLICATION_NAME}'"
+    orders.as_owner(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.0005); RETURN NEW; END'",
+        "CREATE TRIGGER slow BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    at_work = (
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name ="
+        f" '{APPLICATION_NAME}'"
+    )
     seen: list[int] = []
     for number in range(1, 5):
         process = in_a_process(orders)
         try:
-            # It has come further than the one before; now somewhere in a batch, at its commit, or in the pause after it.
+            # It has come further than the one before; now somewhere in a batch, at its commit, or in the pause after
+            # it.
             until(lambda: there(orders) and rows_of(orders) > (seen or [0])[-1])
             time.sleep(chance.uniform(0, 0.1))
         finally:
             end_now(process)
         until(lambda: not orders.value(at_work))
         rows = rows_of(orders)
-        assert rows == orders.value("SELECT count(*) FROM orders WHERE touched = 1"), f"after kill {number} the record says otherwise than the rows"
+        assert rows == orders.value("SELECT count(*) FROM orders WHERE touched = 1"), (
+            f"after kill {number} the record says otherwise than the rows"
+        )
         seen.append(rows)
     assert seen == sorted(set(seen))
     assert seen[-1] < 2000
@@ -129,8 +169,12 @@ def test_a_session_that_is_ended_by_the_server_is_opened_again(orders: Shop) -> 
 
     def end() -> None:
         until(lambda: there(orders) and rows_of(orders) > 100)
-        ended.append(orders.value(f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '{APPLICATION_NAME}'"
-                                  " AND datname = current_database()"))
+        ended.append(
+            orders.value(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name ="
+                f" '{APPLICATION_NAME}' AND datname = current_database()"
+            )
+        )
 
     with meanwhile(end):
         done = fill(orders, {**TWICE, "pause_ms": 40})[0]
@@ -156,8 +200,16 @@ def test_concurrent_writers_lose_nothing_and_rows_held_by_them_come_later(orders
         with orders.session() as session:
             while not ended.is_set():
                 # As old code does: it knows nothing of the new column.
-                written.append(session.value("UPDATE orders SET total = total + 1 WHERE id = %s RETURNING id", (random.randint(1, 2000),)))
-                session.run("UPDATE orders SET extra = jsonb_build_object('kept', coalesce((extra ->> 'kept')::int, 0) + 1) WHERE id = %s", (written[-1],))
+                written.append(
+                    session.value(
+                        "UPDATE orders SET total = total + 1 WHERE id = %s RETURNING id", (random.randint(1, 2000),)
+                    )
+                )
+                session.run(
+                    "UPDATE orders SET extra = jsonb_build_object('kept', coalesce((extra ->> 'kept')::int, 0) + 1)"
+                    " WHERE id = %s",
+                    (written[-1],),
+                )
 
     with orders.session() as holder:
         holder.run("BEGIN")
@@ -229,7 +281,10 @@ def test_it_waits_while_a_migration_runs_and_another_runner_goes_away(orders: Sh
         assert waiting["paused"]["migration"] >= 1
     with Runner(wanted(orders), backfills([TWICE])) as first:
         first.sessions.prepare()
-        with pytest.raises(DatabaseError, match=rf"another backfill of this database runs \({APPLICATION_NAME}, pid \d+, since .*one goes at a time"):
+        with pytest.raises(
+            DatabaseError,
+            match=rf"another backfill of this database runs \({APPLICATION_NAME}, pid \d+, since .*one goes at a time",
+        ):
             fill(orders, deadline=0.5)
     # While one of its batches is under way, no migration begins: both can never be at it.
     with orders.session() as migration, orders.session() as batch:
@@ -238,12 +293,15 @@ def test_it_waits_while_a_migration_runs_and_another_runner_goes_away(orders: Sh
         assert not server.try_lock(migration, shared=False)
 
 
-@pytest.mark.parametrize(("changes", "said"), [
-    ({"where": "total > 0"}, r"would never end: \d+ rows, id = 1 among them, still meet `where` \(total > 0\)"),
-    ({"key": "total"}, "orders.total cannot give the order of the batches"),
-    ({"table": "ordres"}, "there is no table ordres; has the schema been expanded"),
-    ({"set": "cents = 1 / (id - 60)"}, "division by zero"),
-])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"where": "total > 0"}, r"would never end: \d+ rows, id = 1 among them, still meet `where` \(total > 0\)"),
+        ({"key": "total"}, "orders.total cannot give the order of the batches"),
+        ({"table": "ordres"}, "there is no table ordres; has the schema been expanded"),
+        ({"set": "cents = 1 / (id - 60)"}, "division by zero"),
+    ],
+)
 def test_what_cannot_work_is_refused_and_leaves_no_half_batch(orders: Shop, changes: dict[str, str], said: str) -> None:
     with pytest.raises(DatabaseError, match=said):
         fill(orders, {**TWICE, **changes})
@@ -269,13 +327,31 @@ def test_conditions_run_with_the_owners_rights_only(orders: Shop) -> None:
     assert orders.value(f"SELECT has_table_privilege('{OWNER}', 'gradual.backfill', 'DELETE')") is False
 
 
-@pytest.mark.parametrize(("kind", "value"), [
-    ("uuid", "gen_random_uuid()"), ("text", "'ä%s' || random()"), ("timestamptz", "now() - random() * interval '9 years'")])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("uuid", "gen_random_uuid()"),
+        ("text", "'ä%s' || random()"),
+        ("timestamptz", "now() - random() * interval '9 years'"),
+    ],
+)
 def test_keys_of_any_type_and_percent_signs(orders: Shop, kind: str, value: str) -> None:
-    orders.as_owner(f"CREATE TABLE notes (code {kind} PRIMARY KEY, text text, done text)",
-                    f"INSERT INTO notes SELECT {value}, '5 %' FROM generate_series(1, 300)")
-    done = fill(orders, {"name": "notes", "table": "public.notes", "key": "code", "set": "done = text || ' %s'", "where": "text LIKE '%' AND done IS NULL",
-                         "batch": 20, "pause_ms": 1})[0]
+    orders.as_owner(
+        f"CREATE TABLE notes (code {kind} PRIMARY KEY, text text, done text)",
+        f"INSERT INTO notes SELECT {value}, '5 %' FROM generate_series(1, 300)",
+    )
+    done = fill(
+        orders,
+        {
+            "name": "notes",
+            "table": "public.notes",
+            "key": "code",
+            "set": "done = text || ' %s'",
+            "where": "text LIKE '%' AND done IS NULL",
+            "batch": 20,
+            "pause_ms": 1,
+        },
+    )[0]
     assert (done["finished"], done["rows"], done["passes"]) == (True, 300, 1)
     assert orders.value("SELECT count(*) FROM notes WHERE done = '5 % %s'") == 300
 
@@ -289,8 +365,20 @@ def standby(server: Server) -> Iterator[Server]:
         replica = Server(folder, free.getsockname()[1])
     run_as(["mkdir", str(folder)])
     try:
-        run_as([str(programs() / "pg_basebackup"), "-D", str(folder / "data"), "-R", "-c", "fast", "-X", "stream",
-                "-d", f"host=127.0.0.1 port={server.port} user={TESTER} password={PASSWORD} application_name=late1"])
+        run_as(
+            [
+                str(programs() / "pg_basebackup"),
+                "-D",
+                str(folder / "data"),
+                "-R",
+                "-c",
+                "fast",
+                "-X",
+                "stream",
+                "-d",
+                f"host=127.0.0.1 port={server.port} user={TESTER} password={PASSWORD} application_name=late1",
+            ]
+        )
         replica.pg_ctl("start")
         yield replica
     finally:
@@ -307,7 +395,11 @@ def test_it_waits_for_a_replica_that_is_late(orders: Shop, standby: Server) -> N
     # What Gradual's own tables take in WAL is not what is measured here.
     with Runner(wanted(orders), []) as runner:
         runner.sessions.prepare()
-    until(lambda: [(one["application_name"], one["state"], one["bytes"]) for one in behind()] == [("late1", "streaming", 0)])
+    until(
+        lambda: (
+            [(one["application_name"], one["state"], one["bytes"]) for one in behind()] == [("late1", "streaming", 0)]
+        )
+    )
     standby.run("SELECT pg_wal_replay_pause()")
     limits = lag.Limits(bytes=131072, seconds=None)
     waiting = fill_until(orders, lambda run: run.paused["lag"] >= 0.5, limits=limits)
@@ -323,7 +415,11 @@ def test_it_waits_for_a_replica_that_is_late(orders: Shop, standby: Server) -> N
         assert lag.wait(session, lag.Limits(bytes=131072, ignored=("late1",)), 10).late == ()
 
     def resume() -> None:
-        until(lambda: orders.value(f"SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{APPLICATION_NAME}'"))
+        until(
+            lambda: orders.value(
+                f"SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{APPLICATION_NAME}'"
+            )
+        )
         standby.run("SELECT pg_wal_replay_resume()")
 
     with meanwhile(resume):
@@ -334,4 +430,3 @@ def test_it_waits_for_a_replica_that_is_late(orders: Shop, standby: Server) -> N
     replica = Shop(standby, orders.name, orders.environment)
     with pytest.raises(DatabaseError, match="this server is a standby"):
         fill(replica)
-

@@ -25,11 +25,18 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 
 from .server import OWNER, RUN_AS, Server, Shop, end_now, meanwhile, programs, run_as, until
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "collections/ansible_collections/gradual/rollout/schemas/receipt.schema.json").read_text())
+SCHEMA = json.loads(
+    (
+        Path(__file__).parents[2] / "collections/ansible_collections/gradual/rollout/schemas/receipt.schema.json"
+    ).read_text()
+)
 EVERYTHING = (
     "CREATE TYPE mood AS ENUM ('good', 'bad')",
-    'CREATE TABLE "odd ""name" ("gradual" int, "whole row" text, mood mood, doubled int GENERATED ALWAYS AS ("gradual" * 2) STORED)',
-    'INSERT INTO "odd ""name" VALUES (1, \'ä\\\\\', \'good\'), (2, NULL, NULL)',
+    (
+        'CREATE TABLE "odd ""name" ("gradual" int, "whole row" text, mood mood, doubled int GENERATED ALWAYS AS'
+        ' ("gradual" * 2) STORED)'
+    ),
+    "INSERT INTO \"odd \"\"name\" VALUES (1, 'ä\\\\', 'good'), (2, NULL, NULL)",
     "CREATE TABLE nothing ()",
     "INSERT INTO nothing DEFAULT VALUES",
     "CREATE TABLE parts (id int, at date) PARTITION BY RANGE (at)",
@@ -54,8 +61,12 @@ EVERYTHING = (
 @pytest.mark.parametrize("format", ["custom", "directory"])
 def test_everything_that_postgresql_holds_comes_back_the_same(shop: Shop, format: str) -> None:  # noqa: A002
     shop.as_owner(*EVERYTHING)
-    shop.run(f"ALTER DATABASE {shop.name} SET timezone = 'Asia/Kolkata'", f"ALTER DATABASE {shop.name} SET datestyle = 'German'",
-             "CREATE EXTENSION pg_trgm", f"ALTER ROLE {OWNER} SET extra_float_digits = -3")
+    shop.run(
+        f"ALTER DATABASE {shop.name} SET timezone = 'Asia/Kolkata'",
+        f"ALTER DATABASE {shop.name} SET datestyle = 'German'",
+        "CREATE EXTENSION pg_trgm",
+        f"ALTER ROLE {OWNER} SET extra_float_digits = -3",
+    )
     taken = shop.back_up(format=format)
     assert taken["receipt"]["level"] == "taken"
     receipt = shop.prove(taken["path"])
@@ -74,10 +85,19 @@ def test_everything_that_postgresql_holds_comes_back_the_same(shop: Shop, format
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_database_of_another_encoding_comes_back_the_same(shop: Shop, encoding: str) -> None:
     name = f"{shop.name}_other"
-    shop.run(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
+    shop.run(
+        f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
     other = Shop(shop.server, name, shop.environment)
-    other.run("SET client_encoding = 'UTF8'", "CREATE TABLE caf\u00e9 (t text)" if encoding == "LATIN1" else "CREATE TABLE cafe (t text)",
-              "INSERT INTO caf\u00e9 VALUES ('\u00e4')" if encoding == "LATIN1" else "INSERT INTO cafe VALUES (convert_from('\\xe4', 'SQL_ASCII'))")
+    other.run(
+        "SET client_encoding = 'UTF8'",
+        "CREATE TABLE caf\u00e9 (t text)" if encoding == "LATIN1" else "CREATE TABLE cafe (t text)",
+        (
+            "INSERT INTO caf\u00e9 VALUES ('\u00e4')"
+            if encoding == "LATIN1"
+            else "INSERT INTO cafe VALUES (convert_from('\\xe4', 'SQL_ASCII'))"
+        ),
+    )
     try:
         assert other.proven()["level"] == "restored"
     finally:
@@ -109,11 +129,17 @@ def test_an_empty_database_is_backed_up_and_proven_in_seconds(empty: Shop) -> No
     assert time.monotonic() - begun < 8
     assert (receipt["level"], receipt["revision"]) == ("restored", None)
     assert {name: told["rows"] for name, told in receipt["tables"].items()} == {
-        "gradual.backfill": 0, "gradual.canary": 1, "gradual.migration_step": 0}
+        "gradual.backfill": 0,
+        "gradual.canary": 1,
+        "gradual.migration_step": 0,
+    }
 
 
 def test_rows_that_are_written_during_the_dump_are_no_difference(shop: Shop) -> None:
-    shop.as_owner("INSERT INTO orders (status, extra) SELECT 'new', jsonb_build_object('n', repeat(md5(i::text), 20)) FROM generate_series(1, 30000) i")
+    shop.as_owner(
+        "INSERT INTO orders (status, extra) SELECT 'new', jsonb_build_object('n', repeat(md5(i::text), 20)) FROM"
+        " generate_series(1, 30000) i"
+    )
     ended: list[bool] = []
 
     def write() -> None:
@@ -177,16 +203,27 @@ def test_damage_that_fits_its_checksum_is_seen_by_decoding(shop: Shop) -> None:
     assert receipts.read(path)["level"] == "intact"
 
 
-@pytest.mark.parametrize(("change", "difference"), [
-    ("UPDATE orders SET total = total + 0.01 WHERE id = 7", r"public.orders has the right number of rows \(2000\) but other contents"),
-    ("DELETE FROM orders WHERE id = 7", "public.orders has 1999 rows, the snapshot had 2000"),
-    ("DROP TABLE orders", "public.orders is missing"),
-    ("UPDATE alembic_version SET version_num = '0002'", "is at revision 0002, the snapshot was at 0001"),
-    ("ALTER TABLE orders ADD CHECK (total > -1)", "the schema is another one: .*orders_total_check"),
-    ("REVOKE SELECT ON orders FROM shop_app", "the schema is another one: .*GRANT SELECT"),
-    ("SELECT setval('orders_id_seq', 1)", "sequence public.orders_id_seq stands at 1 in the restored copy, outside 2000 to 2000"),
-])
-def test_a_readable_dump_of_other_contents_is_seen_by_the_restore_only(shop: Shop, change: str, difference: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (
+            "UPDATE orders SET total = total + 0.01 WHERE id = 7",
+            r"public.orders has the right number of rows \(2000\) but other contents",
+        ),
+        ("DELETE FROM orders WHERE id = 7", "public.orders has 1999 rows, the snapshot had 2000"),
+        ("DROP TABLE orders", "public.orders is missing"),
+        ("UPDATE alembic_version SET version_num = '0002'", "is at revision 0002, the snapshot was at 0001"),
+        ("ALTER TABLE orders ADD CHECK (total > -1)", "the schema is another one: .*orders_total_check"),
+        ("REVOKE SELECT ON orders FROM shop_app", "the schema is another one: .*GRANT SELECT"),
+        (
+            "SELECT setval('orders_id_seq', 1)",
+            "sequence public.orders_id_seq stands at 1 in the restored copy, outside 2000 to 2000",
+        ),
+    ],
+)
+def test_a_readable_dump_of_other_contents_is_seen_by_the_restore_only(
+    shop: Shop, change: str, difference: str
+) -> None:
     path = shop.back_up()["path"]
     shop.as_owner(change)
     other = shop.back_up()["path"]
@@ -239,7 +276,11 @@ def test_nothing_is_left_of_a_drill_nor_of_one_that_was_killed(shop: Shop) -> No
         pytest.skip("the system's Python has no psycopg")
     postmaster = int(Path(folder, "data", "postmaster.pid").read_text().splitlines()[0])
     end_now(process)
-    until(lambda: not Path(f"/proc/{postmaster}").exists() or "Z" in Path(f"/proc/{postmaster}/stat").read_text().split()[2])
+    until(
+        lambda: (
+            not Path(f"/proc/{postmaster}").exists() or "Z" in Path(f"/proc/{postmaster}/stat").read_text().split()[2]
+        )
+    )
     assert Path(folder).exists()
     shop.prove(path)
     assert not Path(folder).exists()
@@ -270,7 +311,9 @@ def test_what_a_killed_backup_left_is_removed_by_the_next_one(shop: Shop) -> Non
 def test_a_backup_does_not_begin_while_a_migration_runs(shop: Shop) -> None:
     with shop.session() as migrator:
         assert live.try_lock(migrator, shared=False)
-        with pytest.raises(DatabaseError, match=r"exclude each other, and test, pid \d+, since .* did not end within 1 s"):
+        with pytest.raises(
+            DatabaseError, match=r"exclude each other, and test, pid \d+, since .* did not end within 1 s"
+        ):
             shop.back_up(deadline=1)
     assert shop.back_up()["receipt"]["level"] == "taken"
 
@@ -284,10 +327,16 @@ def test_a_table_that_stays_locked_ends_the_dump_in_time(shop: Shop) -> None:
     assert store.leftovers(shop.backups) == []
 
 
-@pytest.mark.parametrize(("changes", "complaint"), [
-    ({"database": "nosuch"}, 'database "nosuch" does not exist'), ({"application": "../etc"}, "cannot be part of a folder's name"),
-    ({"port": 1}, "No such file or directory"),
-])
-def test_what_cannot_be_backed_up_is_told_plainly(shop: Shop, server: Server, changes: dict[str, Any], complaint: str) -> None:
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"database": "nosuch"}, 'database "nosuch" does not exist'),
+        ({"application": "../etc"}, "cannot be part of a folder's name"),
+        ({"port": 1}, "No such file or directory"),
+    ],
+)
+def test_what_cannot_be_backed_up_is_told_plainly(
+    shop: Shop, server: Server, changes: dict[str, Any], complaint: str
+) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         shop.back_up(**changes)

@@ -18,7 +18,11 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 from .conftest import fill
 from .server import RUN_AS, Server, Shop, meanwhile, run_as, throwaway, until
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "collections/ansible_collections/gradual/rollout/schemas/receipt.schema.json").read_text())
+SCHEMA = json.loads(
+    (
+        Path(__file__).parents[2] / "collections/ansible_collections/gradual/rollout/schemas/receipt.schema.json"
+    ).read_text()
+)
 CONFIG = """
 [global]
 repo1-path={folder}/repository
@@ -81,7 +85,10 @@ def test_a_backup_and_one_that_builds_upon_it_are_proven_while_users_write(shop:
         finally:
             ended.append(True)
     assert first["receipt"]["restore"]["type"] == "full"
-    assert second["receipt"]["restore"]["labels"] == [first["receipt"]["restore"]["label"], second["receipt"]["restore"]["label"]]
+    assert second["receipt"]["restore"]["labels"] == [
+        first["receipt"]["restore"]["label"],
+        second["receipt"]["restore"]["label"],
+    ]
     receipt = shop.prove(second["path"], "sound")
     jsonschema.validate(receipt, SCHEMA)
     assert receipt["level"] == "sound"
@@ -90,7 +97,9 @@ def test_a_backup_and_one_that_builds_upon_it_are_proven_while_users_write(shop:
 
 def of_label(shop: Shop, ending: str) -> Path:
     """The largest file of the newest backup with such an ending."""
-    label = max(path for path in (shop.server.folder / "repository/backup/shop").iterdir() if path.name.startswith("20"))
+    label = max(
+        path for path in (shop.server.folder / "repository/backup/shop").iterdir() if path.name.startswith("20")
+    )
     return max((path for path in label.rglob(f"*{ending}") if path.is_file()), key=lambda path: path.stat().st_size)
 
 
@@ -108,9 +117,17 @@ def flip(path: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[Shop], Path], Callable[[Path], object], str]] = {
     "a file flipped": (lambda shop: of_label(shop, ".gz"), flip, "is not intact: backup/.* has other contents"),
-    "a file cut": (lambda shop: of_label(shop, ".gz"), lambda path: os.truncate(path, 100), "is not intact: backup/.* has 100 bytes"),
+    "a file cut": (
+        lambda shop: of_label(shop, ".gz"),
+        lambda path: os.truncate(path, 100),
+        "is not intact: backup/.* has 100 bytes",
+    ),
     "a file missing": (lambda shop: of_label(shop, ".gz"), Path.unlink, "is not intact: backup/.* is missing"),
-    "a needed segment missing": (needed_segment, Path.unlink, r"is not intact: the archive lacks 0000\w+, which .* needs to reach its restore point"),
+    "a needed segment missing": (
+        needed_segment,
+        Path.unlink,
+        r"is not intact: the archive lacks 0000\w+, which .* needs to reach its restore point",
+    ),
     "a needed segment flipped": (needed_segment, flip, "is not intact: archive/.* has other contents"),
 }
 
@@ -148,7 +165,9 @@ def test_the_newest_proven_backup_is_not_expired(shop: Shop) -> None:
     first = shop.back_up("pgbackrest", options=options(shop), deadline=30)
     call_proven(first["path"])
     second = shop.back_up("pgbackrest", options=options(shop), deadline=30)
-    assert any(first["receipt"]["restore"]["label"] in one and "nothing was expired" in one for one in second["warnings"])
+    assert any(
+        first["receipt"]["restore"]["label"] in one and "nothing was expired" in one for one in second["warnings"]
+    )
     assert Path(first["path"]).exists()
     call_proven(second["path"])
     third = shop.back_up("pgbackrest", options=options(shop), type="incr", deadline=30)
@@ -159,28 +178,48 @@ def test_the_newest_proven_backup_is_not_expired(shop: Shop) -> None:
 
 def test_a_corrupt_page_of_the_source_is_no_backup(shop: Shop) -> None:
     shop.back_up("pgbackrest", options=options(shop), deadline=30)
-    shop.run("CREATE TABLE notes AS SELECT g AS id, repeat('x', 100) AS note FROM generate_series(1, 3000) g", "CHECKPOINT")
+    shop.run(
+        "CREATE TABLE notes AS SELECT g AS id, repeat('x', 100) AS note FROM generate_series(1, 3000) g", "CHECKPOINT"
+    )
     with (shop.server.folder / "data" / shop.value("SELECT pg_relation_filepath('notes')")).open("r+b") as file:
         file.seek(3 * 8192 + 5000)
         file.write(bytes(range(120)))
-    with pytest.raises(DatabaseError, match=r"has pages with a wrong checksum in base/\d+/\d+: the live cluster's files are damaged there\. It was removed"):
+    with pytest.raises(
+        DatabaseError,
+        match=(
+            r"has pages with a wrong checksum in base/\d+/\d+: the live cluster's files are damaged there\. It was"
+            r" removed"
+        ),
+    ):
         shop.back_up("pgbackrest", options=options(shop), deadline=30)
     assert len(store.survey(shop.backups)[0]) == 1
 
 
-@pytest.mark.parametrize(("given", "complaint"), [
-    ({}, "needs the name of a stanza"),
-    ({"stanza": "shop", "config": "/nonexistent"}, "the configuration of pgBackRest /nonexistent cannot be read"),
-    ({"stanza": "other"}, "no such stanza|stanza .other."),
-])
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({}, "needs the name of a stanza"),
+        ({"stanza": "shop", "config": "/nonexistent"}, "the configuration of pgBackRest /nonexistent cannot be read"),
+        ({"stanza": "other"}, "no such stanza|stanza .other."),
+    ],
+)
 def test_what_is_not_configured_is_told_plainly(shop: Shop, given: dict[str, str], complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         shop.back_up("pgbackrest", options={"config": options(shop)["config"], **given})
 
 
 def test_the_stanza_of_another_cluster_is_refused(shop: Shop, server: Server) -> None:
-    request = base.Request(application="shop", database="postgres", destination=str(server.folder / "foreign"), socket_directory=str(server.folder),
-                             port=server.port, keep=5, reserve_mib=10, deadline=3, options=options(shop))
+    request = base.Request(
+        application="shop",
+        database="postgres",
+        destination=str(server.folder / "foreign"),
+        socket_directory=str(server.folder),
+        port=server.port,
+        keep=5,
+        reserve_mib=10,
+        deadline=3,
+        options=options(shop),
+    )
     with pytest.raises(DatabaseError, match=r"the stanza 'shop' is of the cluster \d+, this one is \d+"):
         as_user(RUN_AS, lambda: registry.of("pgbackrest").plan(request))
 
@@ -189,6 +228,9 @@ def test_without_a_quiet_moment_there_is_no_receipt_and_the_label_is_told(shop: 
     with shop.session() as writer:
         writer.run("BEGIN")
         writer.run("UPDATE orders SET total = 0 WHERE id = 1")
-        with pytest.raises(DatabaseError, match=r"no moment without writers within 2 s.*The backup \d{8}-\d{6}F stays in the repository"):
+        with pytest.raises(
+            DatabaseError,
+            match=r"no moment without writers within 2 s.*The backup \d{8}-\d{6}F stays in the repository",
+        ):
             shop.back_up("pgbackrest", options=options(shop), deadline=2)
     assert store.survey(shop.backups) == ([], [])

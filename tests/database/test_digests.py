@@ -12,34 +12,47 @@ from .server import Shop
 
 
 def digest(session: Session, name: str) -> tuple[Any, ...]:
-    return session.rows(f'SELECT {digests.of_rows(session, "public", name)} FROM ONLY public."{name}" AS "{digests.ALIAS}"')[0]
+    return session.rows(
+        f'SELECT {digests.of_rows(session, "public", name)} FROM ONLY public."{name}" AS "{digests.ALIAS}"'
+    )[0]
 
 
-@pytest.mark.parametrize(("kind", "one", "other"), [
-    ("numeric", "1.0", "1.00"),
-    ("numeric(10, 2)", "1.00", "1.01"),
-    ("numeric(10, 2)", "'NaN'", "NULL"),
-    ("float8", "0", "'-0'"),
-    ("interval", "'1 day'", "'24 hours'"),
-    ("jsonb", "'{\"a\": 1}'", "'{\"a\": \"1\"}'"),
-    ("jsonb", "'{\"a\": null}'", "'{}'"),
-    ("jsonb", "'null'", "NULL"),
-    ("json", "'{\"a\":1}'", "'{\"a\": 1}'"),
-    ("text", "''", "NULL"),
-    ("text", "'a'", "'a '"),
-    ("varchar(9)", "'A'", "'a'"),
-    ("text[]", "'{NULL}'", "'{\"\"}'"),
-    ("xml", "'<a/>'", "'<a />'"),
-    ("bytea", "'\\x00'", "'\\x0000'"),
-    ("timestamptz", "'2026-01-01 00:00:00+00'", "'2026-01-01 00:00:00.000001+00'"),
-    ("shade", "'light'", "'dark'"),
-    ("folded", "'Straße'", "'strasse'"),
-    ("point", "'(1,2)'", "'(2,1)'"),
-    ("oid", "4294967295", "0"),
-])
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("numeric", "1.0", "1.00"),
+        ("numeric(10, 2)", "1.00", "1.01"),
+        ("numeric(10, 2)", "'NaN'", "NULL"),
+        ("float8", "0", "'-0'"),
+        ("interval", "'1 day'", "'24 hours'"),
+        ("jsonb", "'{\"a\": 1}'", '\'{"a": "1"}\''),
+        ("jsonb", "'{\"a\": null}'", "'{}'"),
+        ("jsonb", "'null'", "NULL"),
+        ("json", "'{\"a\":1}'", "'{\"a\": 1}'"),
+        ("text", "''", "NULL"),
+        ("text", "'a'", "'a '"),
+        ("varchar(9)", "'A'", "'a'"),
+        ("text[]", "'{NULL}'", "'{\"\"}'"),
+        ("xml", "'<a/>'", "'<a />'"),
+        ("bytea", "'\\x00'", "'\\x0000'"),
+        ("timestamptz", "'2026-01-01 00:00:00+00'", "'2026-01-01 00:00:00.000001+00'"),
+        ("shade", "'light'", "'dark'"),
+        ("folded", "'Straße'", "'strasse'"),
+        ("point", "'(1,2)'", "'(2,1)'"),
+        ("oid", "4294967295", "0"),
+    ],
+)
 def test_a_value_that_reads_otherwise_digests_otherwise(empty: Shop, kind: str, one: str, other: str) -> None:
-    empty.run("CREATE TYPE shade AS ENUM ('light', 'dark')", "CREATE DOMAIN folded AS text", f"CREATE TABLE a (v {kind}, w int)", "CREATE TABLE b (LIKE a)",
-              "CREATE TABLE c (LIKE a)", f"INSERT INTO a VALUES ({one}, 1)", f"INSERT INTO b VALUES ({other}, 1)", f"INSERT INTO c VALUES ({one}, 1)")
+    empty.run(
+        "CREATE TYPE shade AS ENUM ('light', 'dark')",
+        "CREATE DOMAIN folded AS text",
+        f"CREATE TABLE a (v {kind}, w int)",
+        "CREATE TABLE b (LIKE a)",
+        "CREATE TABLE c (LIKE a)",
+        f"INSERT INTO a VALUES ({one}, 1)",
+        f"INSERT INTO b VALUES ({other}, 1)",
+        f"INSERT INTO c VALUES ({one}, 1)",
+    )
     with empty.session() as session:
         contents.fix_text(session)
         assert digest(session, "a") != digest(session, "b")
@@ -47,9 +60,16 @@ def test_a_value_that_reads_otherwise_digests_otherwise(empty: Shop, kind: str, 
 
 
 def test_the_order_does_not_matter_but_the_place_and_the_number_do(empty: Shop) -> None:
-    empty.run("CREATE TABLE a (v text, w text)", "CREATE TABLE b (LIKE a)", "CREATE TABLE c (LIKE a)", "CREATE TABLE d (LIKE a)",
-              "INSERT INTO a VALUES ('1', '2'), ('3', '4')", "INSERT INTO b VALUES ('3', '4'), ('1', '2')", "INSERT INTO c VALUES ('2', '1'), ('3', '4')",
-              "INSERT INTO d VALUES ('1', '2'), ('3', '4'), ('3', '4')")
+    empty.run(
+        "CREATE TABLE a (v text, w text)",
+        "CREATE TABLE b (LIKE a)",
+        "CREATE TABLE c (LIKE a)",
+        "CREATE TABLE d (LIKE a)",
+        "INSERT INTO a VALUES ('1', '2'), ('3', '4')",
+        "INSERT INTO b VALUES ('3', '4'), ('1', '2')",
+        "INSERT INTO c VALUES ('2', '1'), ('3', '4')",
+        "INSERT INTO d VALUES ('1', '2'), ('3', '4'), ('3', '4')",
+    )
     with empty.session() as session:
         found = {name: digest(session, name) for name in "abcd"}
     assert found["a"] == found["b"]
@@ -58,18 +78,32 @@ def test_the_order_does_not_matter_but_the_place_and_the_number_do(empty: Shop) 
 
 
 def test_a_type_of_the_users_own_is_not_taken_for_the_servers_and_a_cast_of_theirs_is_not_called(empty: Shop) -> None:
-    empty.run("CREATE TYPE pair AS (x int, y int)", "CREATE FUNCTION hidden(pair) RETURNS text LANGUAGE sql AS $$ SELECT 'same' $$",
-              "CREATE CAST (pair AS text) WITH FUNCTION hidden(pair)", "CREATE SCHEMA own", "CREATE TYPE own.numeric AS ENUM ('1', '2')",
-              "CREATE TABLE a (v pair, w own.numeric)", "CREATE TABLE b (LIKE a)", "CREATE TABLE c (LIKE a)", "INSERT INTO a VALUES ((1, 2), '1')",
-              "INSERT INTO b VALUES ((1, 3), '1')", "INSERT INTO c VALUES ((1, 2), '2')")
+    empty.run(
+        "CREATE TYPE pair AS (x int, y int)",
+        "CREATE FUNCTION hidden(pair) RETURNS text LANGUAGE sql AS $$ SELECT 'same' $$",
+        "CREATE CAST (pair AS text) WITH FUNCTION hidden(pair)",
+        "CREATE SCHEMA own",
+        "CREATE TYPE own.numeric AS ENUM ('1', '2')",
+        "CREATE TABLE a (v pair, w own.numeric)",
+        "CREATE TABLE b (LIKE a)",
+        "CREATE TABLE c (LIKE a)",
+        "INSERT INTO a VALUES ((1, 2), '1')",
+        "INSERT INTO b VALUES ((1, 3), '1')",
+        "INSERT INTO c VALUES ((1, 2), '2')",
+    )
     with empty.session() as session:
         assert len({digest(session, name) for name in "abc"}) == 3
 
 
 def test_tables_without_rows_or_columns_and_strange_names(empty: Shop) -> None:
-    empty.run("CREATE TABLE none ()", "INSERT INTO none DEFAULT VALUES", "CREATE TABLE bare (v int)",
-              'CREATE TABLE "odd ""name" ("gradual whole row" int, "a ""b" text, gone int)', 'ALTER TABLE "odd ""name" DROP COLUMN gone',
-              'INSERT INTO "odd ""name" VALUES (1, \'x\')')
+    empty.run(
+        "CREATE TABLE none ()",
+        "INSERT INTO none DEFAULT VALUES",
+        "CREATE TABLE bare (v int)",
+        'CREATE TABLE "odd ""name" ("gradual whole row" int, "a ""b" text, gone int)',
+        'ALTER TABLE "odd ""name" DROP COLUMN gone',
+        'INSERT INTO "odd ""name" VALUES (1, \'x\')',
+    )
     with empty.session() as session:
         contents.fix_text(session)
         found = contents.tables(session)

@@ -1,4 +1,5 @@
-"""What docs/restore-by-hand.md tells a person to type at three in the morning, typed; and the page on receipts held against the schema."""
+"""What docs/restore-by-hand.md tells a person to type at three in the morning, typed; and the page on receipts held
+against the schema."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def typed(lines: list[str], folder: str, **variables: str) -> str:
     """Run them in one shell, as the user that owns the cluster; what they print."""
     script = "\n".join(["set -euo pipefail", f"cd {folder}", *lines])
     try:
-        return run_as(["bash", "-c", script], env={"PATH": f"{programs()}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", **variables}).stdout
+        return run_as(
+            ["bash", "-c", script], env={"PATH": f"{programs()}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", **variables}
+        ).stdout
     except subprocess.CalledProcessError as error:
         error.add_note(f"{error.stdout}\n{error.stderr}")
         raise
@@ -61,24 +64,42 @@ def test_a_copy_of_the_files_comes_back(shop: Shop) -> None:
     taken = shop.back_up("basebackup")
     shop.as_owner("DELETE FROM orders")
     folder = shop.server.folder / f"rescue-{shop.name}"
-    lines = [line.replace("/var/lib/postgresql/15/rescue", str(folder)).replace("/var/run/postgresql", str(shop.server.folder))
-             for line in block("### method: basebackup")]
+    lines = [
+        line.replace("/var/lib/postgresql/15/rescue", str(folder)).replace(
+            "/var/run/postgresql", str(shop.server.folder)
+        )
+        for line in block("### method: basebackup")
+    ]
     try:
         typed([*lines[:-1], f"{lines[-1]} || {{ cat $data/rescue.log; exit 1; }}"], taken["path"])
         terse = f"psql --no-align --tuples-only --host {shop.server.folder}"
         look = block("## 4. Look, then switch")[0].replace("storefront", shop.name).replace("psql", terse)
         assert typed([look], taken["path"]).strip().endswith("|" + taken["receipt"]["id"])
-        assert int(typed([f"{terse} --port 5433 --dbname {shop.name} --command 'SELECT count(*) FROM orders'"], "/")) == 2000
+        assert (
+            int(typed([f"{terse} --port 5433 --dbname {shop.name} --command 'SELECT count(*) FROM orders'"], "/"))
+            == 2000
+        )
     finally:
-        subprocess.run([programs() / "pg_ctl", "stop", "--pgdata", folder, "--mode", "immediate"], check=False, capture_output=True,
-                       user=RUN_AS)  # nothing to stop where it did not start
+        subprocess.run(
+            [programs() / "pg_ctl", "stop", "--pgdata", folder, "--mode", "immediate"],
+            check=False,
+            capture_output=True,
+            user=RUN_AS,
+        )  # nothing to stop where it did not start
 
 
 def test_every_key_of_a_receipt_is_explained_in_the_schemas_own_words() -> None:
-    schema = json.loads((HOME / "collections/ansible_collections/gradual/rollout/schemas/receipt.schema.json").read_text())
+    schema = json.loads(
+        (HOME / "collections/ansible_collections/gradual/rollout/schemas/receipt.schema.json").read_text()
+    )
     rows = dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", (HOME / "docs/receipt.md").read_text(), re.MULTILINE))
     wanted = {key: one.get("description", "") for key, one in schema["properties"].items()}
-    wanted.update({f"restore.{key}": one.get("description", "") for key, one in schema["properties"]["restore"]["properties"].items()})
+    wanted.update(
+        {
+            f"restore.{key}": one.get("description", "")
+            for key, one in schema["properties"]["restore"]["properties"].items()
+        }
+    )
     assert list(rows) == list(wanted)
     for key, words in wanted.items():
         assert words, f"{key} has no description in the schema"

@@ -1,4 +1,5 @@
-"""What migration_lint says a statement locks is what PostgreSQL itself says, in pg_locks of the transaction that runs it."""
+"""What migration_lint says a statement locks is what PostgreSQL itself says, in pg_locks of the transaction that runs
+it."""
 
 from __future__ import annotations
 
@@ -85,17 +86,27 @@ def session(server: support.Server) -> Iterator[Session]:
 
 def taken(session: Session, statement: str) -> dict[str, str]:
     """table → strongest lock on it, of a transaction that runs the statement and is rolled back."""
-    names = {str(oid): name for oid, name in session.rows("SELECT oid, relname FROM pg_class WHERE relkind IN ('r', 'p', 'm', 'v')")}
+    names = {
+        str(oid): name
+        for oid, name in session.rows("SELECT oid, relname FROM pg_class WHERE relkind IN ('r', 'p', 'm', 'v')")
+    }
     session.run("BEGIN")
     try:
         session.run(statement)
-        held = session.rows("SELECT relation, mode FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted")
+        held = session.rows(
+            "SELECT relation, mode FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted"
+        )
     finally:
         session.run("ROLLBACK")
     strongest: dict[str, str] = {}
     for oid, mode in held:
         table = names.get(str(oid), "")
-        if mode in STRENGTH and not table.startswith("pg_") and table and (table not in strongest or STRENGTH.index(mode) > STRENGTH.index(strongest[table])):
+        if (
+            mode in STRENGTH
+            and not table.startswith("pg_")
+            and table
+            and (table not in strongest or STRENGTH.index(mode) > STRENGTH.index(strongest[table]))
+        ):
             strongest[table] = mode
     return strongest
 

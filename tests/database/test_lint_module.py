@@ -1,4 +1,5 @@
-"""revision_info and migration_lint as a playbook calls them: an artifact over HTTP, a database of its own, refusals that name everything."""
+"""revision_info and migration_lint as a playbook calls them: an artifact over HTTP, a database of its own, refusals
+that name everything."""
 
 from __future__ import annotations
 
@@ -69,7 +70,10 @@ def artifact(tmp_path: Path) -> Iterator[tuple[str, str]]:
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}/release.tar.gz", hashlib.sha256((served / "release.tar.gz").read_bytes()).hexdigest()
+        yield (
+            f"http://127.0.0.1:{running.server_address[1]}/release.tar.gz",
+            hashlib.sha256((served / "release.tar.gz").read_bytes()).hexdigest(),
+        )
         running.shutdown()
 
 
@@ -90,10 +94,19 @@ def test_a_playbook_refuses_before_anything_is_touched(shop: Shop, artifact: tup
     assert told["nowhere"]["recorded"] is None
     assert "no_such_database" in told["nowhere"]["reason"]
     assert told["not_yet"]["recorded"] is None
-    assert (told["pending"]["revisions"], [one["rule"] for one in told["pending"]["findings"]]) == (["0002"], ["create-trigger"])
+    assert (told["pending"]["revisions"], [one["rule"] for one in told["pending"]["findings"]]) == (
+        ["0002"],
+        ["create-trigger"],
+    )
     # What is not known to be applied is judged; every reason stands in the one message.
     assert told["refused"]["failed"]
-    for said in ("whole-table-update (error)", "drop-in-expand (error)", "AccessExclusiveLock on orders", "ended on 2020-01-01", "nothing to waive"):
+    for said in (
+        "whole-table-update (error)",
+        "drop-in-expand (error)",
+        "AccessExclusiveLock on orders",
+        "ended on 2020-01-01",
+        "nothing to waive",
+    ):
         assert said in told["refused"]["msg"]
     assert "create-trigger" not in told["refused"]["msg"]
     assert told["another"]["failed"]

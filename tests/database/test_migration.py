@@ -1,4 +1,5 @@
-"""A migration moves the database or says why not; it stalls nobody, and what is killed leaves nothing that the next run cannot mend."""
+"""A migration moves the database or says why not; it stalls nobody, and what is killed leaves nothing that the next run
+cannot mend."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ GOODBYE = revision(4, "ALTER TABLE orders DROP COLUMN extra", phase="contract")
 
 @pytest.fixture
 def receipt(shop: Shop) -> dict[str, Any]:
-    """What a proven backup of the shop as it is now would have, written by hand: quicker than a restore for each test."""
+    """What a proven backup of the shop as it is now would have, written by hand: quicker than a restore for each
+    test."""
     return receipt_by_hand(shop)
 
 
@@ -34,7 +36,10 @@ def test_expand_goes_step_by_step_and_a_second_run_changes_nothing(shop: Shop) -
     receipt = shop.proven()
     release = shop.release(FIRST, COLUMN, INDEX, GOODBYE)
     done = shop.migrate(release, receipt)
-    assert [(one["revision"], one["from"], one["attempts"], one["lock_waits"]) for one in done["applied"]] == [("0002", "0001", 1, 0), ("0003", "0002", 1, 0)]
+    assert [(one["revision"], one["from"], one["attempts"], one["lock_waits"]) for one in done["applied"]] == [
+        ("0002", "0001", 1, 0),
+        ("0003", "0002", 1, 0),
+    ]
     assert (done["from"], done["to"], shop.revision()) == ("0001", "0003", "0003")
     assert [one["revision"] for one in done["left"]] == ["0004"]
     assert valid(shop, "orders_note") is True
@@ -57,29 +62,44 @@ def test_looking_changes_nothing_and_needs_no_receipt(shop: Shop) -> None:
     with Migrator(shop.request(variables={}), adapter) as migrator:
         assert [one.revision for one in migrator.plan()] == ["0002", "0003"]
         told = migrator.info()
-    assert [(one["revision"], one["phase"]) for one in told["pending"]] == [("0002", "expand"), ("0003", "expand"), ("0004", "contract")]
+    assert [(one["revision"], one["phase"]) for one in told["pending"]] == [
+        ("0002", "expand"),
+        ("0003", "expand"),
+        ("0004", "contract"),
+    ]
     assert shop.revision() == "0001"
 
 
-@pytest.mark.parametrize(("change", "complaint"), [
-    ({"level": "readable"}, "'restored' is needed"),
-    ({"database": "other"}, "for the database 'other'"),
-    ({"system_identifier": "1"}, "for the cluster 1"),
-    ({"timeline": 7}, "timeline 7"),
-    ({"revision": "0002"}, "not on the way"),
-    ({"taken_at": "2020-01-01T00:00:00Z"}, "hours old"),
-    ({"canary": {"id": 4711, "run": "of the database that was here before"}}, "another one took its place since"),
-])
-def test_a_receipt_that_does_not_fit_stops_everything(shop: Shop, receipt: dict[str, Any], change: dict[str, Any], complaint: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"level": "readable"}, "'restored' is needed"),
+        ({"database": "other"}, "for the database 'other'"),
+        ({"system_identifier": "1"}, "for the cluster 1"),
+        ({"timeline": 7}, "timeline 7"),
+        ({"revision": "0002"}, "not on the way"),
+        ({"taken_at": "2020-01-01T00:00:00Z"}, "hours old"),
+        ({"canary": {"id": 4711, "run": "of the database that was here before"}}, "another one took its place since"),
+    ],
+)
+def test_a_receipt_that_does_not_fit_stops_everything(
+    shop: Shop, receipt: dict[str, Any], change: dict[str, Any], complaint: str
+) -> None:
     release = shop.release(FIRST, COLUMN)
     with pytest.raises(MigrationFailed, match=complaint):
         shop.migrate(release, receipts.sealed({**receipt, **change}))
     assert shop.revision() == "0001"
 
 
-@pytest.mark.parametrize(("given", "complaint"), [
-    (None, "no receipt of a backup"), ("/nowhere", "no receipt to read"), ({"level": "restored"}, "not a receipt"), ({}, "no receipt of a backup"),
-])
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (None, "no receipt of a backup"),
+        ("/nowhere", "no receipt to read"),
+        ({"level": "restored"}, "not a receipt"),
+        ({}, "no receipt of a backup"),
+    ],
+)
 def test_no_receipt_no_migration(shop: Shop, given: Any, complaint: str) -> None:
     with pytest.raises(MigrationFailed, match=complaint):
         shop.migrate(shop.release(FIRST, COLUMN), given)
@@ -119,12 +139,18 @@ def commit_after_wait(shop: Shop, reader: Session) -> None:
 
 
 def test_an_error_is_told_in_the_databases_own_words_and_leaves_nothing(shop: Shop, receipt: dict[str, Any]) -> None:
-    release = shop.release(FIRST, COLUMN, revision(3, "ALTER TABLE orders ADD COLUMN more int", "ALTER TABLE orders ADD COLUMN status text"))
+    release = shop.release(
+        FIRST,
+        COLUMN,
+        revision(3, "ALTER TABLE orders ADD COLUMN more int", "ALTER TABLE orders ADD COLUMN status text"),
+    )
     with pytest.raises(MigrationFailed) as seen:
         shop.migrate(release, receipt)
     said = str(seen.value)
-    assert said.startswith('Revision 0003 (migrations/versions/0002.py) failed: column "status" of relation "orders" already exists. '
-                           "The database stands at 0002, as before. It ran in a transaction, nothing of it is left.")
+    assert said.startswith(
+        'Revision 0003 (migrations/versions/0002.py) failed: column "status" of relation "orders" already exists. '
+        "The database stands at 0002, as before. It ran in a transaction, nothing of it is left."
+    )
     assert "deploy.yml" in said
     assert [one["revision"] for one in seen.value.result["applied"]] == ["0002"]
     assert "more" not in columns(shop)
@@ -132,18 +158,26 @@ def test_an_error_is_told_in_the_databases_own_words_and_leaves_nothing(shop: Sh
 
 def test_a_concurrent_index_that_fails_leaves_no_invalid_index(shop: Shop, receipt: dict[str, Any]) -> None:
     unique = revision(2, "CREATE UNIQUE INDEX CONCURRENTLY orders_by_status ON orders (status)", concurrently=True)
-    with pytest.raises(MigrationFailed, match=r"could not create unique index.*dropped the invalid index public.orders_by_status"):
+    with pytest.raises(
+        MigrationFailed, match=r"could not create unique index.*dropped the invalid index public.orders_by_status"
+    ):
         shop.migrate(shop.release(FIRST, unique), receipt)
     assert valid(shop, "orders_by_status") is None
     assert shop.revision() == "0001"
 
 
 def test_if_not_exists_does_not_believe_in_an_invalid_index(shop: Shop, receipt: dict[str, Any]) -> None:
-    shop.as_owner("ALTER TABLE orders ADD COLUMN note text", "CREATE INDEX orders_note ON orders (note)", "UPDATE alembic_version SET version_num = '0002'")
+    shop.as_owner(
+        "ALTER TABLE orders ADD COLUMN note text",
+        "CREATE INDEX orders_note ON orders (note)",
+        "UPDATE alembic_version SET version_num = '0002'",
+    )
     shop.run("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'orders_note'::regclass")
     done = shop.migrate(shop.release(FIRST, COLUMN, INDEX), receipts.sealed({**receipt, "revision": "0002"}))
     assert valid(shop, "orders_note") is True
-    assert done["applied"][0]["notes"] == ["dropped the invalid index public.orders_note on orders that an attempt left"]
+    assert done["applied"][0]["notes"] == [
+        "dropped the invalid index public.orders_note on orders that an attempt left"
+    ]
 
 
 @pytest.mark.parametrize("env", ["raise SystemExit(0)", "context.configure(url=url, as_sql=True)\nraise SystemExit(0)"])
@@ -160,23 +194,40 @@ def test_an_error_after_the_commit_is_told_as_what_it_is(shop: Shop, receipt: di
     assert "the database says that it is applied" in step["notes"][0]
 
 
-def test_concurrently_waits_no_longer_than_the_deadline_for_an_old_transaction(shop: Shop, receipt: dict[str, Any]) -> None:
-    release = shop.release(FIRST, revision(2, "CREATE INDEX CONCURRENTLY orders_status ON orders (status)", concurrently=True))
+def test_concurrently_waits_no_longer_than_the_deadline_for_an_old_transaction(
+    shop: Shop, receipt: dict[str, Any]
+) -> None:
+    release = shop.release(
+        FIRST, revision(2, "CREATE INDEX CONCURRENTLY orders_status ON orders (status)", concurrently=True)
+    )
     with transaction(shop, "SELECT 1 FROM orders LIMIT 1") as reader:
         pid = reader.value("SELECT pg_backend_pid()")
         # Dropping the half-made index waits for older transactions too.
-        with meanwhile(lambda: commit_after_wait(shop, reader)), \
-                pytest.raises(MigrationFailed, match=rf"waited longer than 2 s for older transactions to end \(pid {pid} .*dropped the invalid index"):
+        with (
+            meanwhile(lambda: commit_after_wait(shop, reader)),
+            pytest.raises(
+                MigrationFailed,
+                match=rf"waited longer than 2 s for older transactions to end \(pid {pid} .*dropped the invalid index",
+            ),
+        ):
             shop.migrate(release, receipt, deadline=2)
     with shop.session() as session:
         assert running_sessions(session) == []
 
 
 def test_an_alter_hidden_among_concurrent_statements_stalls_nobody_either(shop: Shop, receipt: dict[str, Any]) -> None:
-    mixed = revision(2, "ALTER TABLE orders ADD COLUMN IF NOT EXISTS note text", "CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_note ON orders (note)",
-                     concurrently=True)
+    mixed = revision(
+        2,
+        "ALTER TABLE orders ADD COLUMN IF NOT EXISTS note text",
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_note ON orders (note)",
+        concurrently=True,
+    )
     release = shop.release(FIRST, mixed)
-    with users(shop) as took, transaction(shop, "SELECT 1 FROM orders LIMIT 1") as reader, meanwhile(lambda: commit_after_wait(shop, reader)):
+    with (
+        users(shop) as took,
+        transaction(shop, "SELECT 1 FROM orders LIMIT 1") as reader,
+        meanwhile(lambda: commit_after_wait(shop, reader)),
+    ):
         step = shop.migrate(release, receipt, deadline=60)["applied"][0]
     assert step["lock_waits"] >= 1
     assert valid(shop, "orders_note") is True
@@ -202,7 +253,9 @@ def test_the_way_there_must_lead_to_this_database(shop: Shop, receipt: dict[str,
     assert shop.revision() == "0001"
 
 
-def test_a_wrong_password_is_told_before_anything_is_done_and_without_the_password(shop: Shop, receipt: dict[str, Any]) -> None:
+def test_a_wrong_password_is_told_before_anything_is_done_and_without_the_password(
+    shop: Shop, receipt: dict[str, Any]
+) -> None:
     release = shop.release(FIRST, COLUMN)
     with pytest.raises(MigrationFailed, match="password authentication failed") as seen:
         shop.migrate(release, receipt, variables={"DATABASE_URL": shop.url.replace(PASSWORD, "wrong-horse-battery")})

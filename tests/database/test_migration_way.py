@@ -12,11 +12,14 @@ from .server import OWNER, PASSWORD, RUN_AS, Shop
 SETTINGS = guards.settings(50, 60000, 150000)
 
 
-@pytest.mark.parametrize(("mode", "settings", "said"), [
-    ("transaction", [], "unsupported startup parameter.*If a pooler is in the way, name the server itself"),
-    ("transaction", ["ignore_startup_parameters = options"], "goes through a pooler: it calls itself process"),
-    ("session", ["ignore_startup_parameters = options"], "goes through a pooler: it calls itself process"),
-])
+@pytest.mark.parametrize(
+    ("mode", "settings", "said"),
+    [
+        ("transaction", [], "unsupported startup parameter.*If a pooler is in the way, name the server itself"),
+        ("transaction", ["ignore_startup_parameters = options"], "goes through a pooler: it calls itself process"),
+        ("session", ["ignore_startup_parameters = options"], "goes through a pooler: it calls itself process"),
+    ],
+)
 def test_a_pooler_is_refused(empty: Shop, mode: str, settings: list[str], said: str) -> None:
     # The role has by chance what we would ask for, so nothing that is dropped on the way is missed.
     for name, value in SETTINGS.items():

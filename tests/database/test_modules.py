@@ -1,4 +1,5 @@
-"""The modules as a playbook calls them: truthful in check mode, quiet about secrets, and nothing to do the second time."""
+"""The modules as a playbook calls them: truthful in check mode, quiet about secrets, and nothing to do the second
+time."""
 
 from __future__ import annotations
 
@@ -50,20 +51,45 @@ def play(shop: Shop, folder: Path, *words: str) -> tuple[dict[str, Any], str]:
     environment_file.touch(0o600)
     environment_file.write_text(f"DATABASE_URL={shop.url}\nSESSION_KEY=planted-session-key\n")
     variables = {
-        "socket": str(shop.server.folder), "shop_port": shop.server.port, "user": RUN_AS, "shop_database": shop.name, "backups": shop.backups,
-        "release": str(shop.releases[-1]), "environment_file": str(environment_file), "result": str(folder / "result.json"),
-        "ansible_python_interpreter": sys.executable}
+        "socket": str(shop.server.folder),
+        "shop_port": shop.server.port,
+        "user": RUN_AS,
+        "shop_database": shop.name,
+        "backups": shop.backups,
+        "release": str(shop.releases[-1]),
+        "environment_file": str(environment_file),
+        "result": str(folder / "result.json"),
+        "ansible_python_interpreter": sys.executable,
+    }
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", "-vvv", "-e", json.dumps(variables), *words,
-         str(folder / "play.yml")],
-        capture_output=True, text=True, cwd=ROOT, check=False)
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            "localhost,",
+            "-c",
+            "local",
+            "-vvv",
+            "-e",
+            json.dumps(variables),
+            *words,
+            str(folder / "play.yml"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return json.loads((folder / "result.json").read_text()), done.stdout + done.stderr
 
 
 @pytest.fixture
 def staged(shop: Shop) -> Shop:
-    shop.release(revision(1), revision(2, "ALTER TABLE orders ADD COLUMN note text"), revision(3, "ALTER TABLE orders DROP COLUMN extra", phase="contract"))
+    shop.release(
+        revision(1),
+        revision(2, "ALTER TABLE orders ADD COLUMN note text"),
+        revision(3, "ALTER TABLE orders DROP COLUMN extra", phase="contract"),
+    )
     return shop
 
 

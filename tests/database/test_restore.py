@@ -30,8 +30,17 @@ from .server import OWNER, RUN_AS, Shop, meanwhile, programs, run_as, until
 
 def bring_back(shop: Shop, path: str, work: Any = restore.restore, **changes: Any) -> dict[str, Any]:
     """What the module does and returns."""
-    request = Request(**{"path": path, "socket_directory": str(shop.server.folder), "port": shop.server.port, "reserve_mib": 10, "timeout": 60,
-                         "deadline": 8, **changes})
+    request = Request(
+        **{
+            "path": path,
+            "socket_directory": str(shop.server.folder),
+            "port": shop.server.port,
+            "reserve_mib": 10,
+            "timeout": 60,
+            "deadline": 8,
+            **changes,
+        }
+    )
     result: dict[str, Any] = as_user(RUN_AS, lambda: work(request))
     return result
 
@@ -56,13 +65,20 @@ def no_database_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if shop is None:
         return
     with shop.server.session() as session:
-        for (name,) in session.rows("SELECT datname::text FROM pg_database WHERE starts_with(datname, %s)", (shop.name + "_",)):
+        for (name,) in session.rows(
+            "SELECT datname::text FROM pg_database WHERE starts_with(datname, %s)", (shop.name + "_",)
+        ):
             session.run(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def databases(shop: Shop) -> set[str]:
     with shop.server.session() as session:
-        return {row[0] for row in session.rows("SELECT datname::text FROM pg_database WHERE starts_with(datname, %s)", (shop.name,))}
+        return {
+            row[0]
+            for row in session.rows(
+                "SELECT datname::text FROM pg_database WHERE starts_with(datname, %s)", (shop.name,)
+            )
+        }
 
 
 def free_port() -> int:
@@ -72,9 +88,15 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("form", ["custom", "directory"])
-def test_a_dump_comes_back_as_a_database_beside_the_live_one_with_its_settings_and_grants(shop: Shop, form: str) -> None:
-    shop.run(f"ALTER DATABASE {shop.name} SET work_mem TO '7MB'", f"GRANT CONNECT ON DATABASE {shop.name} TO shop_app",
-             f"REVOKE ALL ON DATABASE {shop.name} FROM public", f"ALTER ROLE shop_app IN DATABASE {shop.name} SET jit TO 'off'")
+def test_a_dump_comes_back_as_a_database_beside_the_live_one_with_its_settings_and_grants(
+    shop: Shop, form: str
+) -> None:
+    shop.run(
+        f"ALTER DATABASE {shop.name} SET work_mem TO '7MB'",
+        f"GRANT CONNECT ON DATABASE {shop.name} TO shop_app",
+        f"REVOKE ALL ON DATABASE {shop.name} FROM public",
+        f"ALTER ROLE shop_app IN DATABASE {shop.name} SET jit TO 'off'",
+    )
     taken = shop.back_up(format=form)
     shop.as_owner("DELETE FROM orders WHERE id > 5")
     told = bring_back(shop, taken["path"])
@@ -86,17 +108,24 @@ def test_a_dump_comes_back_as_a_database_beside_the_live_one_with_its_settings_a
     with shop.server.session(name) as session:
         assert session.value("SHOW work_mem") == "7MB"
         assert session.value("SELECT has_database_privilege('shop_app', current_database(), 'CONNECT')")
-        assert session.value("SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = current_database()") == OWNER
+        assert (
+            session.value("SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = current_database()")
+            == OWNER
+        )
         assert session.value("SELECT has_table_privilege('shop_app', 'orders', 'SELECT')")
-        assert session.rows("SELECT setrole::regrole::text, setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
-                            " WHERE datname = current_database() AND setrole <> 0") == [("shop_app", ["jit=off"])]
+        assert session.rows(
+            "SELECT setrole::regrole::text, setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid ="
+            " s.setdatabase WHERE datname = current_database() AND setrole <> 0"
+        ) == [("shop_app", ["jit=off"])]
     with pytest.raises(DatabaseError, match="already, and nothing is restored over it"):
         bring_back(shop, taken["path"])
 
 
 def test_planning_reads_the_whole_backup_and_makes_nothing(shop: Shop) -> None:
     taken = shop.back_up()
-    assert bring_back(shop, taken["path"], restore.plan)["message"].startswith(f"would restore {taken['receipt']['id']} as the new database")
+    assert bring_back(shop, taken["path"], restore.plan)["message"].startswith(
+        f"would restore {taken['receipt']['id']} as the new database"
+    )
     assert databases(shop) == {shop.name}
     with open(os.path.join(taken["path"], "database.dump"), "r+b") as file:
         file.seek(-3, os.SEEK_END)
@@ -124,17 +153,26 @@ def test_a_role_that_is_gone_is_made_again_without_a_password(shop: Shop) -> Non
     try:
         assert told["roles_made"] == ["odd one"]
         with shop.server.session() as session:
-            assert session.rows("SELECT rolcreatedb, rolsuper, rolpassword IS NULL, pg_has_role(rolname, 'shop_app', 'MEMBER')"
-                                " FROM pg_authid WHERE rolname = 'odd one'") == [(True, False, True, True)]
+            assert session.rows(
+                "SELECT rolcreatedb, rolsuper, rolpassword IS NULL, pg_has_role(rolname, 'shop_app', 'MEMBER')"
+                " FROM pg_authid WHERE rolname = 'odd one'"
+            ) == [(True, False, True, True)]
     finally:
         shop.run(f"DROP DATABASE {shop.name}_again", 'DROP ROLE "odd one"')
 
 
-@pytest.mark.parametrize(("changes", "level", "reason"), [
-    ({"in_place": "another"}, "restored", "in_place is 'another', and the backup is of"),
-    ({}, "readable", "is proven to the level 'readable' only, and nothing takes the place of live data below 'restored'"),
-    ({}, "restored", "is of the cluster 1, this one is"),
-])
+@pytest.mark.parametrize(
+    ("changes", "level", "reason"),
+    [
+        ({"in_place": "another"}, "restored", "in_place is 'another', and the backup is of"),
+        (
+            {},
+            "readable",
+            "is proven to the level 'readable' only, and nothing takes the place of live data below 'restored'",
+        ),
+        ({}, "restored", "is of the cluster 1, this one is"),
+    ],
+)
 def test_what_may_not_replace_the_live_database(shop: Shop, changes: dict[str, str], level: str, reason: str) -> None:
     taken = shop.back_up()
     identifier = "1" if "of the cluster" in reason else taken["receipt"]["system_identifier"]
@@ -182,8 +220,11 @@ def test_a_database_is_not_replaced_while_a_migration_holds_it(shop: Shop) -> No
 def test_names_that_cannot_be_exchanged_leave_everything_as_it_was(shop: Shop) -> None:
     path = shop.proven()["path"]
     receipt = receipts.read(path)
-    way = restore_database.DatabaseInPlace(Request(path=path, socket_directory=str(shop.server.folder), port=shop.server.port, in_place=shop.name),
-                                           receipt, None)  # type: ignore[arg-type]
+    way = restore_database.DatabaseInPlace(
+        Request(path=path, socket_directory=str(shop.server.folder), port=shop.server.port, in_place=shop.name),
+        receipt,
+        None,  # type: ignore[arg-type]
+    )
     shop.server.run(f'CREATE DATABASE "{way.name}"', f'CREATE DATABASE "{way.aside}"')
     with pytest.raises(DatabaseError, match="was not replaced and is as it was"):
         as_user(RUN_AS, way._swap)
@@ -193,8 +234,11 @@ def test_names_that_cannot_be_exchanged_leave_everything_as_it_was(shop: Shop) -
 
 def test_ended_while_it_keeps_users_out_it_lets_them_in_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     path = shop.proven()["path"]
-    way = restore_database.DatabaseInPlace(Request(path=path, socket_directory=str(shop.server.folder), port=shop.server.port, in_place=shop.name),
-                                           receipts.read(path), None)  # type: ignore[arg-type]
+    way = restore_database.DatabaseInPlace(
+        Request(path=path, socket_directory=str(shop.server.folder), port=shop.server.port, in_place=shop.name),
+        receipts.read(path),
+        None,  # type: ignore[arg-type]
+    )
     kept_out = "SELECT NOT datallowconn FROM pg_database WHERE datname = current_database()"
 
     def ended(session: Session, *_others: Any) -> None:
@@ -214,7 +258,9 @@ def test_ended_while_it_keeps_users_out_it_lets_them_in_again(shop: Shop, monkey
 def test_a_dump_comes_back_as_a_cluster_of_its_own(shop: Shop, folder: Path) -> None:
     taken = shop.back_up()
     port = free_port()
-    planned = bring_back(shop, taken["path"], restore.plan, target="cluster", folder=str(folder / "rescue"), cluster_port=port)
+    planned = bring_back(
+        shop, taken["path"], restore.plan, target="cluster", folder=str(folder / "rescue"), cluster_port=port
+    )
     assert not (folder / "rescue").exists()
     told = bring_back(shop, taken["path"], target="cluster", folder=str(folder / "rescue"), cluster_port=port)
     assert planned["folder"] == told["folder"] == str(folder / "rescue")
@@ -233,7 +279,9 @@ def _rows(parameters: dict[str, str]) -> list[Any]:
         return [session.value("SELECT count(*) FROM orders"), session.value("SHOW fsync")]
 
 
-def test_a_copy_of_the_files_comes_back_as_a_cluster_and_in_the_place_of_a_stopped_one(shop: Shop, folder: Path) -> None:
+def test_a_copy_of_the_files_comes_back_as_a_cluster_and_in_the_place_of_a_stopped_one(
+    shop: Shop, folder: Path
+) -> None:
     """The cluster that is replaced is itself one that was restored: it has the system identifier of the backup."""
     path = shop.prove(shop.back_up("basebackup")["path"])["path"]
     rescue, port = str(folder / "rescue"), free_port()
@@ -264,7 +312,9 @@ def test_a_copy_of_the_files_comes_back_as_a_cluster_and_in_the_place_of_a_stopp
 def test_one_database_is_not_taken_out_of_a_copy_of_files(shop: Shop) -> None:
     taken = shop.back_up()
     receipts.write(taken["path"], {**taken["receipt"], "method": "basebackup"})
-    with pytest.raises(DatabaseError, match="of which one database cannot be brought into another one; set target: cluster"):
+    with pytest.raises(
+        DatabaseError, match="of which one database cannot be brought into another one; set target: cluster"
+    ):
         bring_back(shop, taken["path"], target="database")
 
 
@@ -280,24 +330,31 @@ def test_a_restore_point_is_written_and_a_dump_cannot_be_restored_to_it(shop: Sh
         bring_back(shop, shop.back_up()["path"], point="before-import")
 
 
-@pytest.mark.parametrize(("line", "wanted"), [
-    ("CREATE DATABASE shop WITH TEMPLATE = template0;", 'CREATE DATABASE "new" WITH TEMPLATE = template0;'),
-    ('ALTER DATABASE "shop" OWNER TO shop;', 'ALTER DATABASE "new" OWNER TO shop;'),
-    ("GRANT CONNECT ON DATABASE shop TO shop;", 'GRANT CONNECT ON DATABASE "new" TO shop;'),
-    ("ALTER ROLE shop IN DATABASE shop SET jit TO 'off';", "ALTER ROLE shop IN DATABASE \"new\" SET jit TO 'off';"),
-    ("ALTER DATABASE shop SET search_path TO shop;", 'ALTER DATABASE "new" SET search_path TO shop;'),
-    ("ALTER DATABASE shop_two OWNER TO shop;", "ALTER DATABASE shop_two OWNER TO shop;"),
-    ("\\connect shop", ""),
-])
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("CREATE DATABASE shop WITH TEMPLATE = template0;", 'CREATE DATABASE "new" WITH TEMPLATE = template0;'),
+        ('ALTER DATABASE "shop" OWNER TO shop;', 'ALTER DATABASE "new" OWNER TO shop;'),
+        ("GRANT CONNECT ON DATABASE shop TO shop;", 'GRANT CONNECT ON DATABASE "new" TO shop;'),
+        ("ALTER ROLE shop IN DATABASE shop SET jit TO 'off';", "ALTER ROLE shop IN DATABASE \"new\" SET jit TO 'off';"),
+        ("ALTER DATABASE shop SET search_path TO shop;", 'ALTER DATABASE "new" SET search_path TO shop;'),
+        ("ALTER DATABASE shop_two OWNER TO shop;", "ALTER DATABASE shop_two OWNER TO shop;"),
+        ("\\connect shop", ""),
+    ],
+)
 def test_statements_on_a_database_get_its_new_name(line: str, wanted: str) -> None:
     assert restore_database.renamed(line, "shop", "new").rstrip("\n") == wanted
 
 
 def test_only_roles_that_are_missing_are_made() -> None:
-    text = ('CREATE ROLE a;\nALTER ROLE a WITH LOGIN;\nCREATE ROLE "b c";\nALTER ROLE "b c" WITH NOLOGIN;\nALTER ROLE a SET x TO \'y\';\n'
-            'GRANT a TO "b c" GRANTED BY postgres;\nGRANT "b c" TO a GRANTED BY postgres;\n')
+    text = (
+        'CREATE ROLE a;\nALTER ROLE a WITH LOGIN;\nCREATE ROLE "b c";\nALTER ROLE "b c" WITH NOLOGIN;\nALTER ROLE a SET'
+        ' x TO \'y\';\nGRANT a TO "b c" GRANTED BY postgres;\nGRANT "b c" TO a GRANTED BY postgres;\n'
+    )
     assert restore_database.roles(text, {"a"}) == (
-        ["b c"], 'CREATE ROLE "b c";\nALTER ROLE "b c" WITH NOLOGIN;\nGRANT a TO "b c" GRANTED BY postgres;\n')
+        ["b c"],
+        'CREATE ROLE "b c";\nALTER ROLE "b c" WITH NOLOGIN;\nGRANT a TO "b c" GRANTED BY postgres;\n',
+    )
 
 
 PLAY = """
@@ -322,11 +379,32 @@ PLAY = """
 def play(shop: Shop, folder: Path, *words: str) -> dict[str, Any]:
     """What the modules return to a playbook."""
     (folder / "play.yml").write_text(PLAY)
-    variables = {"socket": str(shop.server.folder), "shop_port": shop.server.port, "user": RUN_AS, "shop_database": shop.name, "backups": shop.backups,
-                 "result": str(folder / "result.json"), "ansible_python_interpreter": sys.executable}
+    variables = {
+        "socket": str(shop.server.folder),
+        "shop_port": shop.server.port,
+        "user": RUN_AS,
+        "shop_database": shop.name,
+        "backups": shop.backups,
+        "result": str(folder / "result.json"),
+        "ansible_python_interpreter": sys.executable,
+    }
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", "-e", json.dumps(variables), *words,
-         str(folder / "play.yml")], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            "localhost,",
+            "-c",
+            "local",
+            "-e",
+            json.dumps(variables),
+            *words,
+            str(folder / "play.yml"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     told: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return told
@@ -341,4 +419,3 @@ def test_check_mode_tells_what_would_be_done_and_the_module_then_does_it(shop: S
     assert told["restored"]["changed"]
     assert databases(shop) == {shop.name, f"{shop.name}_again"}
     assert told["named"]["message"].startswith("the restore point here is at ")
-

@@ -16,12 +16,19 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
-from ansible_collections.gradual.rollout.plugins.module_utils.verify import copy_access, lock_recorder, rehearsal, root_helper, soundness
+from ansible_collections.gradual.rollout.plugins.module_utils.verify import (
+    copy_access,
+    lock_recorder,
+    rehearsal,
+    root_helper,
+    soundness,
+)
 
 from .server import OWNER, RUN_AS, UNPRIVILEGED, Shop, revision, until
 
-# A web application in a few lines, as a release carries one: it reads two columns, tells who it is, and writes a row for whoever posts.
-APPLICATION = '''#!.venv/bin/python
+# A web application in a few lines, as a release carries one: it reads two columns, tells who it is, and writes a row
+# for whoever posts.
+APPLICATION = """#!.venv/bin/python
 import json, os, socket, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 import psycopg
@@ -67,7 +74,7 @@ if os.fork() == 0:
     open(os.path.join(os.environ["MARKS"], "child"), "w").write(str(os.getpid()))
     time.sleep(600)
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
-'''
+"""
 
 
 class Wanted:
@@ -85,16 +92,34 @@ def previous(shop: Shop, text: str = APPLICATION, **changes: Any) -> dict[str, A
     marks = shop.server.folder / f"marks-{shop.name}"
     marks.mkdir(exist_ok=True)
     marks.chmod(0o777)
-    return {"directory": str(folder), "command": ["./serve"], "run_as": UNPRIVILEGED, "version": "1.0.0", "timeout": 10,
-            "environment": {"DATABASE_URL": shop.url, "LIVE_PORT": str(shop.server.port), "MARKS": str(marks)},
-            "probes": [{"name": "orders", "path": "/", "json": {"rows": 2000}}], **changes}
+    return {
+        "directory": str(folder),
+        "command": ["./serve"],
+        "run_as": UNPRIVILEGED,
+        "version": "1.0.0",
+        "timeout": 10,
+        "environment": {"DATABASE_URL": shop.url, "LIVE_PORT": str(shop.server.port), "MARKS": str(marks)},
+        "probes": [{"name": "orders", "path": "/", "json": {"rows": 2000}}],
+        **changes,
+    }
 
 
 def pending(shop: Shop, *statements: str, **changes: Any) -> dict[str, Any]:
     """A release that brings one revision for each statement, as an option of the drill."""
-    revisions = [revision(1), *(revision(number, one, concurrently="CONCURRENTLY" in one) for number, one in enumerate(statements, 2))]
-    return {"adapter": "alembic", "directory": str(shop.release(*revisions)), "path": "migrations", "target": "head", "phase": "expand",
-            "environment": {"DATABASE_URL": shop.url}, "migrate_as": UNPRIVILEGED, **changes}
+    revisions = [
+        revision(1),
+        *(revision(number, one, concurrently="CONCURRENTLY" in one) for number, one in enumerate(statements, 2)),
+    ]
+    return {
+        "adapter": "alembic",
+        "directory": str(shop.release(*revisions)),
+        "path": "migrations",
+        "target": "head",
+        "phase": "expand",
+        "environment": {"DATABASE_URL": shop.url},
+        "migrate_as": UNPRIVILEGED,
+        **changes,
+    }
 
 
 def prove(shop: Shop, **options: Any) -> dict[str, Any]:
@@ -124,7 +149,8 @@ def runs(pid: int) -> bool:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whatever became of a drill, its application, its copy and its folders are gone, and the live database is as it was."""
+    """Whatever became of a drill, its application, its copy and its folders are gone, and the live database is as it
+    was."""
     if "shop" not in request.fixturenames:
         yield
         return
@@ -139,12 +165,23 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_each_migration_tells_its_locks_and_the_release_before_works_after_them(shop: Shop) -> None:
-    shop.as_owner("CREATE TABLE small (id int)",
-                  "CREATE FUNCTION slow(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.002); RETURN $1; END'")
-    found = prove(shop, smoke=previous(shop), pending=pending(
-        shop, "ALTER TABLE orders ADD COLUMN note text", "ALTER TABLE orders ALTER COLUMN total TYPE numeric(20, 4)",
-        "CREATE INDEX CONCURRENTLY orders_slow ON orders (slow(id::int)) WHERE id < 300", "UPDATE orders SET note = 'x' WHERE id < 10",
-        "LOCK TABLE small IN SHARE MODE"))
+    shop.as_owner(
+        "CREATE TABLE small (id int)",
+        "CREATE FUNCTION slow(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.002); RETURN $1;"
+        " END'",
+    )
+    found = prove(
+        shop,
+        smoke=previous(shop),
+        pending=pending(
+            shop,
+            "ALTER TABLE orders ADD COLUMN note text",
+            "ALTER TABLE orders ALTER COLUMN total TYPE numeric(20, 4)",
+            "CREATE INDEX CONCURRENTLY orders_slow ON orders (slow(id::int)) WHERE id < 300",
+            "UPDATE orders SET note = 'x' WHERE id < 10",
+            "LOCK TABLE small IN SHARE MODE",
+        ),
+    )
     first, second, third, fourth, fifth = found["rehearsal"]
     assert [one["revision"] for one in found["rehearsal"]] == ["0002", "0003", "0004", "0005", "0006"]
     assert first["locks"] == [{"table": "public.orders", "mode": "AccessExclusiveLock"}]
@@ -164,36 +201,65 @@ def test_each_migration_tells_its_locks_and_the_release_before_works_after_them(
 @pytest.mark.skipif(UNPRIVILEGED is None, reason="only root can give the release to another user and another network")
 def test_the_release_runs_as_an_ordinary_user_who_can_reach_the_copy_and_nothing_live(shop: Shop) -> None:
     uid = pwd.getpwnam(str(UNPRIVILEGED)).pw_uid
-    found = prove(shop, smoke=previous(shop, probes=[
-        {"name": "who", "path": "/", "json": {"uid": uid, "reaches_live": False}},
-        {"name": "write", "path": "/", "method": "POST", "status": 200}]))
+    found = prove(
+        shop,
+        smoke=previous(
+            shop,
+            probes=[
+                {"name": "who", "path": "/", "json": {"uid": uid, "reaches_live": False}},
+                {"name": "write", "path": "/", "method": "POST", "status": 200},
+            ],
+        ),
+    )
     assert found["smoke"][0]["isolated"]
     assert [one["name"] for one in found["smoke"][0]["probes"]] == ["who", "write"]
     assert found["rehearsal"] is None
 
 
 def test_a_migration_that_the_release_before_cannot_live_with_is_not_sound(shop: Shop) -> None:
-    with pytest.raises(DatabaseError, match=r"the previous release 1\.0\.0 does not work after the pending migrations \(0002\): .*500") as caught:
+    with pytest.raises(
+        DatabaseError, match=r"the previous release 1\.0\.0 does not work after the pending migrations \(0002\): .*500"
+    ) as caught:
         prove(shop, smoke=previous(shop), pending=pending(shop, "ALTER TABLE orders DROP COLUMN extra"))
     assert "Code could not go back to it then" in str(caught.value)
 
 
 def test_a_release_that_does_not_work_on_the_restored_copy_is_found_before_anything_is_rehearsed(shop: Shop) -> None:
-    with pytest.raises(DatabaseError, match=r"does not work on the restored copy, before any migration: "
-                       r"it failed 1 of 1 smoke tests of the manifest of 2\.0\.0: orders: json\.rows is 2000 and not 1999"):
-        prove(shop, smoke=previous(shop, probes_from="of the manifest of 2.0.0", probes=[
-            {"name": "orders", "path": "/", "json": {"rows": 1999}}]), pending=pending(shop, "SELECT 1/0"))
+    with pytest.raises(
+        DatabaseError,
+        match=r"does not work on the restored copy, before any migration: "
+        r"it failed 1 of 1 smoke tests of the manifest of 2\.0\.0: orders: json\.rows is 2000 and not 1999",
+    ):
+        prove(
+            shop,
+            smoke=previous(
+                shop,
+                probes_from="of the manifest of 2.0.0",
+                probes=[{"name": "orders", "path": "/", "json": {"rows": 1999}}],
+            ),
+            pending=pending(shop, "SELECT 1/0"),
+        )
 
 
 def test_a_release_that_does_not_start_says_its_last_words_and_no_password(shop: Shop) -> None:
-    text = APPLICATION.replace('print("listening', 'sys.exit("no way with " + os.environ["DATABASE_URL"])\nprint("listening')
-    with pytest.raises(DatabaseError, match=r"ended by itself with status 1 before it was ready; it printed last: no way with \*\*\*") as caught:
+    text = APPLICATION.replace(
+        'print("listening', 'sys.exit("no way with " + os.environ["DATABASE_URL"])\nprint("listening'
+    )
+    with pytest.raises(
+        DatabaseError, match=r"ended by itself with status 1 before it was ready; it printed last: no way with \*\*\*"
+    ) as caught:
         prove(shop, smoke=previous(shop, text))
     assert "://" not in str(caught.value)
 
 
 def test_a_migration_that_fails_on_the_copy_says_the_tools_own_sentence(shop: Shop) -> None:
-    with pytest.raises(DatabaseError, match=r'do not work on a restored copy .*: Revision 0002 .*check constraint "dear" of relation "orders" is violated'):
+    with pytest.raises(
+        DatabaseError,
+        match=(
+            r'do not work on a restored copy .*: Revision 0002 .*check constraint "dear" of relation "orders" is'
+            r" violated"
+        ),
+    ):
         prove(shop, pending=pending(shop, "ALTER TABLE orders ADD CONSTRAINT dear CHECK (total > 5)"))
 
 
@@ -221,8 +287,10 @@ def test_a_copy_is_open_to_those_with_its_password_only(shop: Shop) -> None:
     taken = shop.back_up()
 
     def work() -> list[Any]:
-        with dump.Dump().materialise(taken["path"], taken["receipt"], str(shop.server.folder), 60) as scratch, \
-                copy_access.opened(scratch, [OWNER]) as passwords:
+        with (
+            dump.Dump().materialise(taken["path"], taken["receipt"], str(shop.server.folder), 60) as scratch,
+            copy_access.opened(scratch, [OWNER]) as passwords,
+        ):
             seen: list[Any] = []
             for role in (OWNER, "shop_app", "tester"):
                 try:
@@ -243,11 +311,19 @@ def test_nothing_asked_for_is_not_measured() -> None:
     assert soundness.prove(Wanted({}), {}, nowhere) == {"rehearsal": None, "smoke": None, "durations": {}}
 
 
-@pytest.mark.parametrize(("url", "there"), [
-    ("postgresql://app:p%40ss@db1,db2:5432/shop?target_session_attrs=read-write&connect_timeout=3",
-     "postgresql://app:new@/shop?connect_timeout=3&host=%2Fcopy&port=5432"),
-    ("postgresql+psycopg://a%2Fb@/shop?host=/run/postgresql&sslmode=verify-full", "postgresql+psycopg://a%2Fb:new@/shop?host=%2Fcopy&port=5432"),
-])
+@pytest.mark.parametrize(
+    ("url", "there"),
+    [
+        (
+            "postgresql://app:p%40ss@db1,db2:5432/shop?target_session_attrs=read-write&connect_timeout=3",
+            "postgresql://app:new@/shop?connect_timeout=3&host=%2Fcopy&port=5432",
+        ),
+        (
+            "postgresql+psycopg://a%2Fb@/shop?host=/run/postgresql&sslmode=verify-full",
+            "postgresql+psycopg://a%2Fb:new@/shop?host=%2Fcopy&port=5432",
+        ),
+    ],
+)
 def test_an_address_leads_to_the_copy_whatever_way_it_went(url: str, there: str) -> None:
     assert copy_access.rewritten(url, "/copy", 5432, "new") == there
 
@@ -255,34 +331,60 @@ def test_an_address_leads_to_the_copy_whatever_way_it_went(url: str, there: str)
 def test_no_variable_of_libpq_leads_elsewhere() -> None:
     given = {"DATABASE_URL": "postgresql://app@db1/shop", "PGSERVICE": "live", "PGHOSTADDR": "192.0.2.1", "OTHER": "x"}
     assert copy_access.environment(given, "/copy", 5432, {"app": "new"}) == {
-        "DATABASE_URL": "postgresql://app:new@/shop?host=%2Fcopy&port=5432", "OTHER": "x", "PGHOST": "/copy", "PGPORT": "5432"}
+        "DATABASE_URL": "postgresql://app:new@/shop?host=%2Fcopy&port=5432",
+        "OTHER": "x",
+        "PGHOST": "/copy",
+        "PGPORT": "5432",
+    }
 
 
 RECORD = ("public.orders", "AccessExclusiveLock", "record", 7)
 
 
-@pytest.mark.parametrize(("rows", "wanted"), [
-    ([RECORD], True),
-    ([RECORD, ("public.orders", "AccessExclusiveLock", "command", 7), ("public.orders", "AccessExclusiveLock", "watch", 0)], True),
-    ([RECORD, ("public.orders", "AccessExclusiveLock", "command", 6)], False),  # another transaction did it
-    ([RECORD, ("public.orders", "ShareLock", "watch", 0)], False),  # somebody saw what the transaction did not tell
-    ([RECORD, (None, "ShareLock", "watch", 0)], True),  # a table that is new concerns nobody
-    ([("public.orders", "ShareLock", "watch", 0)], False),
-    ([], False),
-])
+@pytest.mark.parametrize(
+    ("rows", "wanted"),
+    [
+        ([RECORD], True),
+        (
+            [
+                RECORD,
+                ("public.orders", "AccessExclusiveLock", "command", 7),
+                ("public.orders", "AccessExclusiveLock", "watch", 0),
+            ],
+            True,
+        ),
+        ([RECORD, ("public.orders", "AccessExclusiveLock", "command", 6)], False),  # another transaction did it
+        ([RECORD, ("public.orders", "ShareLock", "watch", 0)], False),  # somebody saw what the transaction did not tell
+        ([RECORD, (None, "ShareLock", "watch", 0)], True),  # a table that is new concerns nobody
+        ([("public.orders", "ShareLock", "watch", 0)], False),
+        ([], False),
+    ],
+)
 def test_locks_are_exact_only_if_one_transaction_told_all_of_them(rows: list[tuple[Any, ...]], wanted: bool) -> None:
     assert lock_recorder.exact(rows) is wanted
 
 
 def test_warnings_are_about_large_tables() -> None:
-    step = {"revision": "0007", "seconds": 9.0, "held_seconds": 4.24, "rewrote": ["public.big"],
-            "locks": [{"table": name, "mode": mode} for name, mode in (
-                ("public.big", "AccessExclusiveLock"), ("public.wide", "ShareLock"), ("public.small", "AccessExclusiveLock"),
-                ("public.read", "RowExclusiveLock"))]}
+    step = {
+        "revision": "0007",
+        "seconds": 9.0,
+        "held_seconds": 4.24,
+        "rewrote": ["public.big"],
+        "locks": [
+            {"table": name, "mode": mode}
+            for name, mode in (
+                ("public.big", "AccessExclusiveLock"),
+                ("public.wide", "ShareLock"),
+                ("public.small", "AccessExclusiveLock"),
+                ("public.read", "RowExclusiveLock"),
+            )
+        ],
+    }
     rows = {"public.big": 100_000, "public.wide": 2_000_000, "public.small": 99_999, "public.read": 5_000_000}
     assert rehearsal.warnings(step, rows) == [
         "0007 writes the whole table public.big anew (100000 rows); nobody can use it meanwhile, for at most 4.2 s",
-        "0007 holds ShareLock on public.wide (2000000 rows); nobody can write it meanwhile, for at most 4.2 s"]
+        "0007 holds ShareLock on public.wide (2000000 rows); nobody can write it meanwhile, for at most 4.2 s",
+    ]
 
 
 def test_who_asks_an_assistant_that_was_ended_is_told() -> None:

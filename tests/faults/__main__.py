@@ -37,9 +37,15 @@ def main() -> int:
         damaged = list(matrix.rows(ready, other))
         for one in caused(ready):
             results.append(one)
-            print(f"{one.fault.number:2} {one.fault.name}: {'right' if one.seen else one.wrong or one.elsewhere}", file=sys.stderr, flush=True)
-    text = (f"{INTRODUCTION}\n## What Gradual does\n\n{summary(results)}\n\n{markdown(results)}\n"
-            f"## Who finds damage in a backup\n\n{MATRIX.format(ansible=tools.ANSIBLE)}\n{matrix.markdown(damaged)}")
+            print(
+                f"{one.fault.number:2} {one.fault.name}: {'right' if one.seen else one.wrong or one.elsewhere}",
+                file=sys.stderr,
+                flush=True,
+            )
+    text = (
+        f"{INTRODUCTION}\n## What Gradual does\n\n{summary(results)}\n\n{markdown(results)}\n"
+        f"## Who finds damage in a backup\n\n{MATRIX.format(ansible=tools.ANSIBLE)}\n{matrix.markdown(damaged)}"
+    )
     print(text)
     out.write_text(text)
     right = not any(one.wrong for one in results) and not matrix.false_accepts(damaged)["Gradual: restored"]

@@ -52,7 +52,9 @@ def filled_during_dump(shop: Shop, mounted: Path, form: str) -> Seen:
 
 def filled_ext4(stage: Stage, form: str) -> Seen:
     with disk("ext4", 64) as mounted, stage.shop() as shop:
-        shop.as_owner("CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b FROM generate_series(1, 50000)")
+        shop.as_owner(
+            "CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b FROM generate_series(1, 50000)"
+        )
         return filled_during_dump(shop, mounted, form)
 
 
@@ -66,16 +68,34 @@ def full_ext4_directory(stage: Stage) -> Seen:
     return filled_ext4(stage, "directory")
 
 
-@fault(3, "another program fills the tmpfs (64 MiB) once the dump of a small database has begun, of which pg_dump itself makes an empty file and ends with 0",
-       "tmpfs, one file")
+@fault(
+    3,
+    "another program fills the tmpfs (64 MiB) once the dump of a small database has begun, of which pg_dump itself"
+    " makes an empty file and ends with 0",
+    "tmpfs, one file",
+)
 def full_tmpfs(stage: Stage) -> Seen:
     with disk("tmpfs", 64) as mounted, stage.shop() as shop:
         shop.as_owner("DROP TABLE orders")
         seen = filled_during_dump(shop, mounted, "custom")
         bare = mounted / "bare.dump"
         # Control: pg_dump itself.
-        run_as([str(programs() / "pg_dump"), "--format", "custom", "--schema", "public", "--host", str(shop.server.folder), "--port", str(shop.server.port),
-                "--file", str(bare), shop.name])
+        run_as(
+            [
+                str(programs() / "pg_dump"),
+                "--format",
+                "custom",
+                "--schema",
+                "public",
+                "--host",
+                str(shop.server.folder),
+                "--port",
+                str(shop.server.port),
+                "--file",
+                str(bare),
+                shop.name,
+            ]
+        )
         assert bare.stat().st_size == 0
         return seen
 
@@ -94,10 +114,13 @@ def full_before(stage: Stage) -> Seen:
         return watch.safe(failed.value, "0001", f"nothing was begun, {BEFORE}")
 
 
-def damaged(stage: Stage, damage: Callable[[Path], object], level: str, form: str = "custom", fits: bool = False) -> Seen:
+def damaged(
+    stage: Stage, damage: Callable[[Path], object], level: str, form: str = "custom", fits: bool = False
+) -> Seen:
     """Prove a backup, damage it, and prove it again.
 
-    level: the one that must find it. fits: checksums and seal are made anew, as if the damage had been there when they were taken.
+    level: the one that must find it. fits: checksums and seal are made anew, as if the damage had been there when they
+    were taken.
     """
     with stage.shop() as shop:
         path = shop.back_up(format=form)["path"]
@@ -118,17 +141,34 @@ def refound(shop: Shop, path: str, damage: Callable[[Path], object], level: str,
     assert receipt["level"] != "restored"
     assert re.match(f"not {level}: ", receipt["problem"])
     assert store.newest_proven(store.survey(shop.backups)[0]) is None
-    return watch.safe(str(failed.value).partition(shop.backups)[2].partition(" is ")[2], shop.revision(), "the receipt proves nothing any more")
+    return watch.safe(
+        str(failed.value).partition(shop.backups)[2].partition(" is ")[2],
+        shop.revision(),
+        "the receipt proves nothing any more",
+    )
 
 
 @fault(4, "the dump is cut in half after it was proven", "cut")
 def cut(stage: Stage) -> Seen:
-    return damaged(stage, lambda folder: os.truncate(folder / "database.dump", (folder / "database.dump").stat().st_size // 2), "intact")
+    return damaged(
+        stage,
+        lambda folder: os.truncate(folder / "database.dump", (folder / "database.dump").stat().st_size // 2),
+        "intact",
+    )
 
 
-@fault(4, "the last 3000 bytes never reached the disk, and the checksum was taken of what did", "cut before its checksum was taken")
+@fault(
+    4,
+    "the last 3000 bytes never reached the disk, and the checksum was taken of what did",
+    "cut before its checksum was taken",
+)
 def cut_before(stage: Stage) -> Seen:
-    return damaged(stage, lambda folder: os.truncate(folder / "database.dump", (folder / "database.dump").stat().st_size - 3000), "readable", fits=True)
+    return damaged(
+        stage,
+        lambda folder: os.truncate(folder / "database.dump", (folder / "database.dump").stat().st_size - 3000),
+        "readable",
+        fits=True,
+    )
 
 
 @fault(4, "one bit of the compressed data is flipped", "bit flipped, compressed")
@@ -136,14 +176,33 @@ def flipped(stage: Stage) -> Seen:
     return damaged(stage, lambda folder: flip(folder / "database.dump"), "intact")
 
 
-@fault(4, "one digit of an amount in a dump without compression is another one; checksum and seal fit, and it restores without a word",
-       "bit flipped, not compressed")
+@fault(
+    4,
+    "one digit of an amount in a dump without compression is another one; checksum and seal fit, and it restores"
+    " without a word",
+    "bit flipped, not compressed",
+)
 def flipped_plain(stage: Stage) -> Seen:
     with stage.shop() as shop:
         path = shop.back_up()["path"]
         server = shop.server
-        run_as([str(programs() / "pg_dump"), "--format", "custom", "--compress", "0", "--host", str(server.folder), "--port", str(server.port),
-                "--no-tablespaces", "--file", f"{path}/database.dump", shop.name])
+        run_as(
+            [
+                str(programs() / "pg_dump"),
+                "--format",
+                "custom",
+                "--compress",
+                "0",
+                "--host",
+                str(server.folder),
+                "--port",
+                str(server.port),
+                "--no-tablespaces",
+                "--file",
+                f"{path}/database.dump",
+                shop.name,
+            ]
+        )
         receipts.write(path, {**receipts.read(path), "files": store.summed(path)})
         assert shop.prove(path)["level"] == "restored", "control: the same dump without the flip is proven"
         return refound(shop, path, lambda folder: one_digit(folder / "database.dump"), "restored", fits=True)
@@ -151,7 +210,12 @@ def flipped_plain(stage: Stage) -> Seen:
 
 @fault(4, "the file of one table is taken out of a dump in a folder", "file missing")
 def file_missing(stage: Stage) -> Seen:
-    return damaged(stage, lambda folder: max((folder / "database").glob("*.dat*"), key=lambda file: file.stat().st_size).unlink(), "intact", "directory")
+    return damaged(
+        stage,
+        lambda folder: max((folder / "database").glob("*.dat*"), key=lambda file: file.stat().st_size).unlink(),
+        "intact",
+        "directory",
+    )
 
 
 @fault(4, "roles.sql is taken away", "roles missing")
@@ -180,12 +244,20 @@ def segment_missing(stage: Stage) -> Seen:
     return without_wal(stage, fits=False, level="intact")
 
 
-@fault(6, "the same, before the checksums were made: nothing in the receipt speaks of the segment's file", "basebackup, before its checksums")
+@fault(
+    6,
+    "the same, before the checksums were made: nothing in the receipt speaks of the segment's file",
+    "basebackup, before its checksums",
+)
 def segment_never_there(stage: Stage) -> Seen:
     return without_wal(stage, fits=True, level="(intact|readable)")
 
 
-@fault(6, "a segment that a backup of pgBackRest needs is taken out of the archive; pgbackrest verify ends with 0", "pgbackrest")
+@fault(
+    6,
+    "a segment that a backup of pgBackRest needs is taken out of the archive; pgbackrest verify ends with 0",
+    "pgbackrest",
+)
 def segment_missing_in_archive(stage: Stage) -> Seen:
     with stage.shop(stage.archiving()) as shop:
         path = shop.back_up("pgbackrest", options=options(shop.server), deadline=30)["path"]
@@ -212,7 +284,11 @@ def no_room(stage: Stage) -> Seen:
         return watch.safe(failed.value, "0001", "nothing was begun")
 
 
-@fault(23, "another program fills the drill's disk (ext4, 600 MiB) once the throwaway cluster is being made", "filled meanwhile")
+@fault(
+    23,
+    "another program fills the drill's disk (ext4, 600 MiB) once the throwaway cluster is being made",
+    "filled meanwhile",
+)
 def room_lost(stage: Stage) -> Seen:
     with stage.shop() as shop, disk("ext4", 600) as mounted:
         path = shop.back_up()["path"]
@@ -230,4 +306,8 @@ def room_lost(stage: Stage) -> Seen:
         assert (receipt["level"], receipt["problem"].startswith("not restored")) == ("readable", True)
         (mounted / "somebody-elses").unlink()
         assert shop.prove(path, scratch=str(mounted))["level"] == "restored", "control: with room it is proven"
-        return watch.safe(str(failed.value).partition(" is ")[2], "0001", "the throwaway cluster is gone, and the backup was proven when there was room again")
+        return watch.safe(
+            str(failed.value).partition(" is ")[2],
+            "0001",
+            "the throwaway cluster is gone, and the backup was proven when there was room again",
+        )

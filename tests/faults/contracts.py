@@ -1,4 +1,5 @@
-"""Faults of what releases agree on: files that stay as they were applied, backfills that end, hosts that run the new code."""
+"""Faults of what releases agree on: files that stay as they were applied, backfills that end, hosts that run the new
+code."""
 
 from __future__ import annotations
 
@@ -27,14 +28,20 @@ COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
 NEXT = revision(3, "ALTER TABLE orders ADD COLUMN more text")
 
 
-@fault(22, "revision 0002 was applied; its file in the next release adds a column of another type; revision 0003 comes after it")
+@fault(
+    22,
+    "revision 0002 was applied; its file in the next release adds a column of another type; revision 0003 comes"
+    " after it",
+)
 def edited(stage: Stage) -> Seen:
     with stage.shop() as shop:
         watch, given = Watch(shop), receipt(shop)
         assert shop.migrate(shop.release(FIRST, COLUMN), given)["to"] == "0002"
         release = shop.release(FIRST, COLUMN.replace("note text", "note varchar(5)"), NEXT)
         watch.struck()
-        with pytest.raises((MigrationFailed, DatabaseError), match=r"0001\.py was edited after it was applied") as failed:
+        with pytest.raises(
+            (MigrationFailed, DatabaseError), match=r"0001\.py was edited after it was applied"
+        ) as failed:
             shop.migrate(release, given)
         assert "more" not in columns(shop)
         seen = watch.safe(failed.value, "0002")
@@ -45,7 +52,8 @@ def edited(stage: Stage) -> Seen:
 
 @contextlib.contextmanager
 def soaked(shop: Shop) -> Iterator[Fleet]:
-    """Two hosts on which a release was finished four days ago; its contract migration drops a column, and its backfill is still to do."""
+    """Two hosts on which a release was finished four days ago; its contract migration drops a column, and its backfill
+    is still to do."""
     shop.as_owner("ALTER TABLE orders ADD COLUMN cents bigint")
     shop.run(f"ALTER ROLE shop_app PASSWORD '{PASSWORD}'")
     folder = Path(tempfile.mkdtemp(prefix="gradual-fleet-", dir="/tmp"))
@@ -79,7 +87,11 @@ def let_through(fleet: Fleet) -> None:
     assert status == 0, said[-3000:]
 
 
-@fault(24, "contract.yml is played with every host on the new release, four days of soak and the version typed, before the backfill has run")
+@fault(
+    24,
+    "contract.yml is played with every host on the new release, four days of soak and the version typed, before the"
+    " backfill has run",
+)
 def unfinished(stage: Stage) -> Seen:
     with stage.shop() as shop, soaked(shop) as fleet, running(NEW) as new:
         fleet.inventory(app1=new, app2=new)
@@ -89,7 +101,11 @@ def unfinished(stage: Stage) -> Seen:
         return seen
 
 
-@fault(25, "contract.yml is played while one of two hosts still says that it runs the release before", "it runs the old release")
+@fault(
+    25,
+    "contract.yml is played while one of two hosts still says that it runs the release before",
+    "it runs the old release",
+)
 def old_host(stage: Stage) -> Seen:
     with stage.shop() as shop, soaked(shop) as fleet, running(NEW) as new, running(OLD) as old:
         assert backfill(shop, 30, FILL)["finished"]
@@ -107,6 +123,8 @@ def lost_host(stage: Stage) -> Seen:
         fleet.inventory(app1=new, app2=new)
         inventory = yaml.safe_load((fleet.folder / "hosts.yml").read_text())
         # Nobody listens there.
-        inventory["application"]["hosts"]["app2"].update(ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1)
+        inventory["application"]["hosts"]["app2"].update(
+            ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1
+        )
         (fleet.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
         return refused(fleet, Watch(shop), "app2 could not be looked at, so it counts as old")

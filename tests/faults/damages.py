@@ -15,7 +15,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import stor
 
 @dataclass(frozen=True)
 class Damage:
-    """method and format: of the backup that is damaged. fits: it was there before the checksums were made, so they fit."""
+    """method and format: of the backup that is damaged. fits: it was there before the checksums were made, so they
+    fit."""
 
     name: str
     method: str
@@ -54,7 +55,11 @@ def reseal(folder: Path) -> None:
     if listed.exists():
         root = repository(folder)
         told = {name: root / name for name in json.loads(listed.read_text())}
-        listed.write_text(json.dumps({name: {"bytes": path.stat().st_size, "sha256": store.sum_of(str(path))} for name, path in told.items()}))
+        listed.write_text(
+            json.dumps(
+                {name: {"bytes": path.stat().st_size, "sha256": store.sum_of(str(path))} for name, path in told.items()}
+            )
+        )
     receipts.write(str(folder), {**receipts.read(str(folder)), "files": store.summed(str(folder))})
 
 
@@ -96,23 +101,60 @@ DAMAGES = [
     Damage("dump cut in half", "dump", "custom", lambda at: cut(at / DUMP)),
     Damage("dump cut in half, before its checksum", "dump", "custom", lambda at: cut(at / DUMP), fits=True),
     Damage("bit flipped in compressed data", "dump", "custom", lambda at: flip(at / DUMP)),
-    Damage("bit flipped in compressed data, before its checksum", "dump", "custom", lambda at: flip(at / DUMP), fits=True),
+    Damage(
+        "bit flipped in compressed data, before its checksum", "dump", "custom", lambda at: flip(at / DUMP), fits=True
+    ),
     Damage("bit flipped in a dump without compression", "dump", "plain custom", lambda at: one_digit(at / DUMP)),
-    Damage("bit flipped in a dump without compression, before its checksum", "dump", "plain custom", lambda at: one_digit(at / DUMP), fits=True),
+    Damage(
+        "bit flipped in a dump without compression, before its checksum",
+        "dump",
+        "plain custom",
+        lambda at: one_digit(at / DUMP),
+        fits=True,
+    ),
     Damage("file of one table missing", "dump", "directory", lambda at: largest(at, "database/*.dat*").unlink()),
-    Damage("file of one table missing, before the checksum", "dump", "directory", lambda at: largest(at, "database/*.dat*").unlink(), fits=True),
+    Damage(
+        "file of one table missing, before the checksum",
+        "dump",
+        "directory",
+        lambda at: largest(at, "database/*.dat*").unlink(),
+        fits=True,
+    ),
     Damage("dump truncated to nothing", "dump", "custom", lambda at: cut(at / DUMP, 0)),
     Damage("roles.sql missing", "dump", "custom", lambda at: (at / "roles.sql").unlink()),
-    Damage("dump of another database in its place", "dump", "custom", lambda at: shutil.copyfile(at.parent / OTHER, at / DUMP)),
-    Damage("dump of another database in its place, before the checksum", "dump", "custom", lambda at: shutil.copyfile(at.parent / OTHER, at / DUMP), fits=True),
+    Damage(
+        "dump of another database in its place",
+        "dump",
+        "custom",
+        lambda at: shutil.copyfile(at.parent / OTHER, at / DUMP),
+    ),
+    Damage(
+        "dump of another database in its place, before the checksum",
+        "dump",
+        "custom",
+        lambda at: shutil.copyfile(at.parent / OTHER, at / DUMP),
+        fits=True,
+    ),
     Damage("byte flipped in a relation's file", "basebackup", "plain", lambda at: flip(largest(at, TABLE))),
     Damage("a relation's file missing", "basebackup", "plain", lambda at: largest(at, TABLE).unlink()),
-    Damage("a relation's file missing, before the checksums", "basebackup", "plain", lambda at: largest(at, TABLE).unlink(), fits=True),
+    Damage(
+        "a relation's file missing, before the checksums",
+        "basebackup",
+        "plain",
+        lambda at: largest(at, TABLE).unlink(),
+        fits=True,
+    ),
     Damage("first WAL segment missing", "basebackup", "plain", first_segment),
     Damage("last WAL segment missing", "basebackup", "plain", segment),
     Damage("last WAL segment missing, before the checksums", "basebackup", "plain", segment, fits=True),
     Damage("file of the repository flipped", "pgbackrest", "repository", lambda at: flip(page(at))),
-    Damage("file of the repository flipped, before the checksums", "pgbackrest", "repository", lambda at: flip(page(at)), fits=True),
+    Damage(
+        "file of the repository flipped, before the checksums",
+        "pgbackrest",
+        "repository",
+        lambda at: flip(page(at)),
+        fits=True,
+    ),
     Damage("file of the repository missing", "pgbackrest", "repository", lambda at: page(at).unlink()),
     Damage("WAL segment flipped in the archive", "pgbackrest", "repository", lambda at: flip(archived(at))),
     Damage("needed WAL segment missing in the archive", "pgbackrest", "repository", lambda at: archived(at).unlink()),

@@ -44,7 +44,8 @@ class NotHere(Exception):
 
 @dataclass(frozen=True)
 class Seen:
-    """did: what Gradual did, in its own words. state: of the database afterwards. seconds: from the fault until all was at rest."""
+    """did: what Gradual did, in its own words. state: of the database afterwards. seconds: from the fault until all was
+    at rest."""
 
     did: str
     state: str
@@ -53,7 +54,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Fault:
-    """caused: how, in a sentence. cause: does it, raises AssertionError when it did not happen or when what came of it is wrong."""
+    """caused: how, in a sentence. cause: does it, raises AssertionError when it did not happen or when what came of it
+    is wrong."""
 
     number: int
     case: str
@@ -70,9 +72,11 @@ FAULTS: list[Fault] = []
 
 def fault(number: int, caused: str, case: str = "") -> Callable[[Callable[[Stage], Seen]], Callable[[Stage], Seen]]:
     """Declare the function below as one fault of that row."""
+
     def declare(cause: Callable[[Stage], Seen]) -> Callable[[Stage], Seen]:
         FAULTS.append(Fault(number, case, caused, cause))
         return cause
+
     return declare
 
 

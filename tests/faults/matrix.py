@@ -21,14 +21,21 @@ from .repositories import command, options
 from .stage import Stage
 
 OURS = ("intact", "readable", "restored")
-LIST, PGC, VERIFY, INFO, REPOSITORY = ("`pg_restore -l`", "community.postgresql restore", "pg_verifybackup", "`pgbackrest info`", "`pgbackrest verify`")
+LIST, PGC, VERIFY, INFO, REPOSITORY = (
+    "`pg_restore -l`",
+    "community.postgresql restore",
+    "pg_verifybackup",
+    "`pgbackrest info`",
+    "`pgbackrest verify`",
+)
 COLUMNS = (LIST, PGC, VERIFY, INFO, REPOSITORY, *(f"Gradual: {level}" for level in OURS))
 Check = Callable[[Path], bool]
 
 
 @dataclass(frozen=True)
 class Row:
-    """accepted: {column: whether that check was content with the damaged backup}; without a column that does not apply."""
+    """accepted: {column: whether that check was content with the damaged backup}; without a column that does not
+    apply."""
 
     damage: str
     accepted: dict[str, bool]
@@ -43,34 +50,64 @@ def level_holds(shop: Shop, path: Path, level: str) -> bool:
 
 
 def ours(shop: Shop) -> dict[str, Check]:
-    return {f"Gradual: {level}": (lambda path, level=level: level_holds(shop, path, level)) for level in OURS}  # type: ignore[misc]
+    return {f"Gradual: {level}": lambda path, level=level: level_holds(shop, path, level) for level in OURS}  # type: ignore[misc]
 
 
 def theirs(shop: Shop, method: str, other: tools.Community) -> dict[str, Check]:
     """What else looks at backups of that method."""
     if method == "dump":
+
         def dump(path: Path) -> Path:
             return path / DUMP if (path / DUMP).exists() else path / "database"
 
-        return {LIST: lambda path: tools.lists(dump(path)),
-                PGC: lambda path: other.restores(dump(path), ".dir" if dump(path).is_dir() else ".pgc")}
+        return {
+            LIST: lambda path: tools.lists(dump(path)),
+            PGC: lambda path: other.restores(dump(path), ".dir" if dump(path).is_dir() else ".pgc"),
+        }
     if method == "basebackup":
         return {VERIFY: lambda path: tools.verifies(path / store.CLUSTER)}
-    return {INFO: lambda path: tools.passes(*command(shop.server, "info")), REPOSITORY: lambda path: tools.passes(*command(shop.server, "verify"))}
+    return {
+        INFO: lambda path: tools.passes(*command(shop.server, "info")),
+        REPOSITORY: lambda path: tools.passes(*command(shop.server, "verify")),
+    }
 
 
 def taken(shop: Shop, method: str, form: str) -> Path:
     """A backup of that kind."""
-    asked: dict[str, Any] = {"format": "custom" if "custom" in form else form} if method == "dump" else {"method": method}
+    asked: dict[str, Any] = (
+        {"format": "custom" if "custom" in form else form} if method == "dump" else {"method": method}
+    )
     if method == "pgbackrest":
         asked.update(options=options(shop.server), deadline=30)
     path = Path(shop.back_up(**asked)["path"])
     address = ["--host", str(shop.server.folder), "--port", str(shop.server.port), "--no-tablespaces"]
     if form == "plain custom":
-        run_as([str(programs() / "pg_dump"), "--format", "custom", "--compress", "0", *address, "--file", str(path / DUMP), shop.name])
+        run_as(
+            [
+                str(programs() / "pg_dump"),
+                "--format",
+                "custom",
+                "--compress",
+                "0",
+                *address,
+                "--file",
+                str(path / DUMP),
+                shop.name,
+            ]
+        )
         reseal(path)
     if form == "custom":
-        run_as([str(programs() / "pg_dump"), "--format", "custom", *address, "--file", str(path.parent / OTHER), "postgres"])
+        run_as(
+            [
+                str(programs() / "pg_dump"),
+                "--format",
+                "custom",
+                *address,
+                "--file",
+                str(path.parent / OTHER),
+                "postgres",
+            ]
+        )
     return path
 
 
@@ -133,11 +170,19 @@ def sources(shop: Shop, other: tools.Community | None) -> Iterator[Row]:
     found: dict[str, dict[str, bool]] = {"dump": {}, "basebackup": {}, "pgbackrest": {}}
     if other:
         tools.passes(str(programs() / "pg_dump"), *address, "--format", "custom", "--file", str(left / DUMP), shop.name)
-        found["dump"] = {LIST: tools.lists(left / DUMP), PGC: tools.Community(other.folder, server).dump(shop.name, other.folder / "left.pgc")}
-        tools.passes(str(programs() / "pg_basebackup"), *address, "--pgdata", str(left / "base"), "--checkpoint", "fast")
+        found["dump"] = {
+            LIST: tools.lists(left / DUMP),
+            PGC: tools.Community(other.folder, server).dump(shop.name, other.folder / "left.pgc"),
+        }
+        tools.passes(
+            str(programs() / "pg_basebackup"), *address, "--pgdata", str(left / "base"), "--checkpoint", "fast"
+        )
         found["basebackup"] = {VERIFY: tools.verifies(left / "base")}
         tools.passes(*command(server, "backup", "--type=full"))
-        found["pgbackrest"] = {INFO: tools.passes(*command(server, "info")), REPOSITORY: tools.passes(*command(server, "verify"))}
+        found["pgbackrest"] = {
+            INFO: tools.passes(*command(server, "info")),
+            REPOSITORY: tools.passes(*command(server, "verify")),
+        }
     for method, cells in found.items():
         asked = {"options": options(server), "deadline": 30} if method == "pgbackrest" else {}
         yield Row(f"page of the source corrupt ({method})", {**cells, **refuses(method=method, **asked)})
@@ -145,7 +190,10 @@ def sources(shop: Shop, other: tools.Community | None) -> Iterator[Row]:
 
 def false_accepts(found: list[Row]) -> dict[str, int]:
     """How many damaged backups each check was content with, of those that it looked at."""
-    return {column: sum(row.accepted.get(column, False) for row in found if not row.damage.startswith("nothing")) for column in COLUMNS}
+    return {
+        column: sum(row.accepted.get(column, False) for row in found if not row.damage.startswith("nothing"))
+        for column in COLUMNS
+    }
 
 
 def markdown(found: list[Row]) -> str:
@@ -156,6 +204,8 @@ def markdown(found: list[Row]) -> str:
         lines.append(f"| {row.damage} | " + " | ".join(words[row.accepted.get(column)] for column in COLUMNS) + " |")
     damaged = [row for row in found if not row.damage.startswith("nothing")]
     looked = {column: sum(column in row.accepted for row in damaged) for column in COLUMNS}
-    cells = [f"{count} of {looked[column]}" if looked[column] else "–" for column, count in false_accepts(found).items()]
+    cells = [
+        f"{count} of {looked[column]}" if looked[column] else "–" for column, count in false_accepts(found).items()
+    ]
     lines.append(f"| **accepted though damaged** | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -45,7 +45,9 @@ def refused(shop: Shop, said: str, **asked: Any) -> Seen:
     return watch.safe(failed.value, "0001", "no file of it is left, and the backup from before the damage is as it was")
 
 
-CAUSED = "one byte of a page of `orders` is changed on the disk, in a cluster with checksums; then a backup is asked for"
+CAUSED = (
+    "one byte of a page of `orders` is changed on the disk, in a cluster with checksums; then a backup is asked for"
+)
 
 
 @fault(7, CAUSED, "dump")
@@ -63,7 +65,9 @@ def page_for_basebackup(stage: Stage) -> Seen:
 @fault(7, CAUSED + ", of which pgbackrest ends with 0", "pgbackrest")
 def page_for_pgbackrest(stage: Stage) -> Seen:
     with stage.shop(stage.archiving()) as shop:
-        seen = refused(shop, "has pages with a wrong checksum", method="pgbackrest", options=options(shop.server), deadline=30)
+        seen = refused(
+            shop, "has pages with a wrong checksum", method="pgbackrest", options=options(shop.server), deadline=30
+        )
         # Control: pgBackRest itself is content.
         assert passes(*command(shop.server, "backup", "--type=full"))
         return seen

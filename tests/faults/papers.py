@@ -56,7 +56,11 @@ def foreign(stage: Stage) -> Seen:
 @fault(5, "the receipt of a proven backup is given whose cluster has another system identifier", "of another cluster")
 def another_cluster(stage: Stage) -> Seen:
     with stage.shop() as shop:
-        return refused(shop, receipt(shop, system_identifier="7123456789012345678"), "it is for the cluster 7123456789012345678, this one is ")
+        return refused(
+            shop,
+            receipt(shop, system_identifier="7123456789012345678"),
+            "it is for the cluster 7123456789012345678, this one is ",
+        )
 
 
 @fault(5, "a proven receipt is given two seconds after its backup, where one second is allowed", "stale")

@@ -37,11 +37,14 @@ def backend_in_transaction(stage: Stage) -> Seen:
         return watch.safe(f"{step['notes'][0]}; the second attempt applied it", "0002")
 
 
-@fault(9, "pg_terminate_backend while CREATE INDEX CONCURRENTLY waits for an older transaction with its index half made")
+@fault(
+    9, "pg_terminate_backend while CREATE INDEX CONCURRENTLY waits for an older transaction with its index half made"
+)
 def backend_in_concurrently(stage: Stage) -> Seen:
     with stage.shop() as shop:
         watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, INDEX)
         with transaction(shop, "SELECT 1 FROM orders LIMIT 1") as reader:
+
             def kill() -> None:
                 pid = until(lambda: valid(shop, "orders_status") is False and working(shop, "CREATE INDEX%"))
                 assert shop.value(f"SELECT pg_terminate_backend({pid})") is True
@@ -66,15 +69,22 @@ def migrator_in_transaction(stage: Stage) -> Seen:
         until(lambda: working(shop, "%pg_sleep%"))
         end_now(process)
         watch.struck()
-        seen = watch.safe("its tool died with it, and the server ended the statement whose client was gone; the next run applied it", "0001",
-                          "nothing of the ALTER is left")
+        seen = watch.safe(
+            "its tool died with it, and the server ended the statement whose client was gone; the next run applied it",
+            "0001",
+            "nothing of the ALTER is left",
+        )
         assert "note" not in columns(shop)
         (release / "migrations" / "versions" / "0001.py").write_text(revision(2, COLUMN))
         assert shop.migrate(release, given)["to"] == "0002"
         return seen
 
 
-@fault(10, "kill -9 of the migrator while CREATE INDEX CONCURRENTLY waits for an older transaction", "in CREATE INDEX CONCURRENTLY")
+@fault(
+    10,
+    "kill -9 of the migrator while CREATE INDEX CONCURRENTLY waits for an older transaction",
+    "in CREATE INDEX CONCURRENTLY",
+)
 def migrator_in_concurrently(stage: Stage) -> Seen:
     with stage.shop() as shop:
         watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, INDEX)
@@ -94,8 +104,13 @@ def migrator_in_concurrently(stage: Stage) -> Seen:
 @fault(11, "kill -9 of the migrator between two CREATE INDEX CONCURRENTLY of one revision")
 def between_statements(stage: Stage) -> Seen:
     def text(seconds: int) -> str:
-        return revision(2, "CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_status ON orders (status)", SLOW.format(seconds),
-                        "CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_total ON orders (total)", concurrently=True)
+        return revision(
+            2,
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_status ON orders (status)",
+            SLOW.format(seconds),
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_total ON orders (total)",
+            concurrently=True,
+        )
 
     with stage.shop() as shop:
         watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, text(20))
@@ -108,8 +123,12 @@ def between_statements(stage: Stage) -> Seen:
         (release / "migrations" / "versions" / "0001.py").write_text(text(0))
         assert shop.migrate(release, given)["to"] == "0002"
         assert (valid(shop, "orders_status"), valid(shop, "orders_total")) == (True, True)
-        return watch.safe("the next run took the revision as not applied, ran it from its beginning, kept the index that was there and built the other",
-                          "0002", "both indexes are valid")
+        return watch.safe(
+            "the next run took the revision as not applied, ran it from its beginning, kept the index that was there"
+            " and built the other",
+            "0002",
+            "both indexes are valid",
+        )
 
 
 @fault(21, "the release's env.py ends with status 0 before it has migrated anything")

@@ -15,7 +15,8 @@ class Cutter:
     """
 
     def __init__(self, port: int, after: bytes, answered: bool, on_cut: Callable[[], None]) -> None:
-        # Looked up once, here: what a look-up loads cannot be read while the process is another user for the length of a connect.
+        # Looked up once, here: what a look-up loads cannot be read while the process is another user for the length of
+        # a connect.
         self._target = socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM)[0][4]
         self._after, self._answered, self._on_cut = after, answered, on_cut
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -54,7 +55,9 @@ class Cutter:
                         return
                     server.sendall(data)
 
-    def _answers(self, server: socket.socket, client: socket.socket, cutting: threading.Event, answer: threading.Event) -> None:
+    def _answers(
+        self, server: socket.socket, client: socket.socket, cutting: threading.Event, answer: threading.Event
+    ) -> None:
         """The other way; an answer that the client is not to hear is told to nobody else."""
         with contextlib.suppress(OSError):
             while data := server.recv(65536):

@@ -22,14 +22,33 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 
 from tests.database.goings_on import columns, working
 from tests.database.goings_on import receipt_by_hand as receipt
-from tests.database.server import PASSWORD, RUN_AS, TESTER, Server, Shop, meanwhile, programs, revision, run_as, throwaway, until
+from tests.database.server import (
+    PASSWORD,
+    RUN_AS,
+    TESTER,
+    Server,
+    Shop,
+    meanwhile,
+    programs,
+    revision,
+    run_as,
+    throwaway,
+    until,
+)
 
 from .fault import Seen, fault
 from .stage import Stage, Watch
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
-CENTS = {"name": "cents", "table": "orders", "set": "cents = total * 100", "where": "cents IS NULL", "batch": 50, "pause_ms": 1}
+CENTS = {
+    "name": "cents",
+    "table": "orders",
+    "set": "cents = total * 100",
+    "where": "cents IS NULL",
+    "batch": 50,
+    "pause_ms": 1,
+}
 # What a standby may be behind here.
 LATE = 131072
 
@@ -46,8 +65,19 @@ def pair() -> Iterator[tuple[Server, Server]]:
             standby = Server(folder, free.getsockname()[1])
         way = f"host=127.0.0.1 port={primary.port} user={TESTER} password={PASSWORD} application_name=standby"
         try:
-            run_as([str(programs() / "pg_basebackup"), "--dbname", way, "--pgdata", str(folder / "data"), "--write-recovery-conf", "--checkpoint", "fast",
-                    "--no-sync"])
+            run_as(
+                [
+                    str(programs() / "pg_basebackup"),
+                    "--dbname",
+                    way,
+                    "--pgdata",
+                    str(folder / "data"),
+                    "--write-recovery-conf",
+                    "--checkpoint",
+                    "fast",
+                    "--no-sync",
+                ]
+            )
             standby.pg_ctl("start")
             until(lambda: primary.value("SELECT state FROM pg_stat_replication", "postgres") == "streaming")
             yield primary, standby
@@ -63,11 +93,18 @@ def caught_up(primary: Server) -> None:
     until(lambda: primary.value(f"SELECT replay_lsn >= '{here}' FROM pg_stat_replication", "postgres"))
 
 
-@fault(16, "the primary of a streaming pair is stopped (immediate) while the ALTER's transaction is open, and the standby promoted elsewhere",
-       "the new primary is elsewhere")
+@fault(
+    16,
+    "the primary of a streaming pair is stopped (immediate) while the ALTER's transaction is open, and the standby"
+    " promoted elsewhere",
+    "the new primary is elsewhere",
+)
 def promoted_elsewhere(stage: Stage) -> Seen:
     with pair() as (primary, standby), stage.shop(primary) as shop:
-        given, release = receipt(shop), shop.release(FIRST, revision(2, "ALTER TABLE orders ADD COLUMN note text", "SELECT pg_sleep(1)"))
+        given, release = (
+            receipt(shop),
+            shop.release(FIRST, revision(2, "ALTER TABLE orders ADD COLUMN note text", "SELECT pg_sleep(1)")),
+        )
         there = Shop(standby, shop.name, shop.environment)
         watch = Watch(there)
 
@@ -90,11 +127,18 @@ def promoted_elsewhere(stage: Stage) -> Seen:
         return seen
 
 
-@fault(16, "as before, and the promoted standby takes over the address (socket and port) of the old primary while the migrator waits",
-       "the new primary takes the old address")
+@fault(
+    16,
+    "as before, and the promoted standby takes over the address (socket and port) of the old primary while the migrator"
+    " waits",
+    "the new primary takes the old address",
+)
 def promoted_here(stage: Stage) -> Seen:
     with pair() as (primary, standby), stage.shop(primary) as shop:
-        given, release = receipt(shop), shop.release(FIRST, revision(2, "ALTER TABLE orders ADD COLUMN note text", "SELECT pg_sleep(1)"))
+        given, release = (
+            receipt(shop),
+            shop.release(FIRST, revision(2, "ALTER TABLE orders ADD COLUMN note text", "SELECT pg_sleep(1)")),
+        )
         watch = Watch(shop)
 
         def fail_over() -> None:
@@ -120,13 +164,23 @@ def promoted_here(stage: Stage) -> Seen:
 
 def behind(primary: Server) -> int:
     """Bytes that the standby has not replayed yet."""
-    return int(primary.value("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) FROM pg_stat_replication", "postgres"))
+    return int(
+        primary.value("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) FROM pg_stat_replication", "postgres")
+    )
 
 
 def backfill(shop: Shop, deadline: float, wanted: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Run that backfill, of the cents as a rule; what the module tells of it."""
-    request = Request(database=shop.name, variables={"DATABASE_URL": shop.url}, run_as=RUN_AS, socket_directory=str(shop.server.folder),
-                      port=shop.server.port, deadline=deadline, limits=lag.Limits(bytes=LATE, seconds=None), active_sessions=50)
+    request = Request(
+        database=shop.name,
+        variables={"DATABASE_URL": shop.url},
+        run_as=RUN_AS,
+        socket_directory=str(shop.server.folder),
+        port=shop.server.port,
+        deadline=deadline,
+        limits=lag.Limits(bytes=LATE, seconds=None),
+        active_sessions=50,
+    )
     with Runner(request, backfills([wanted or CENTS])) as runner:
         return runner.run()[0]
 
@@ -145,15 +199,24 @@ def late_for_backfill(stage: Stage) -> Seen:
         assert behind(primary) > LATE, "control: it is late"
         assert 0 < done < 2000
         assert waited["waits_for"].startswith("standby is ")
-        seen = watch.safe(f"paused after {done} of 2000 rows since {waited['waits_for']}; went on from there and finished when the standby replayed again",
-                          "0001", "each batch is whole")
+        seen = watch.safe(
+            f"paused after {done} of 2000 rows since {waited['waits_for']}; went on from there and finished when the"
+            " standby replayed again",
+            "0001",
+            "each batch is whole",
+        )
         standby.run("SELECT pg_wal_replay_resume()")
         assert backfill(shop, 30)["finished"]
         assert shop.value("SELECT count(*) FROM orders WHERE cents IS DISTINCT FROM total * 100") == 0
         return seen
 
 
-@fault(17, "the standby does not replay, and is more than the allowed 128 KiB behind when a migration is to begin; deadline of 2 s", "migration")
+@fault(
+    17,
+    "the standby does not replay, and is more than the allowed 128 KiB behind when a migration is to begin; deadline"
+    " of 2 s",
+    "migration",
+)
 def late_for_migration(stage: Stage) -> Seen:
     with pair() as (primary, standby), stage.shop(primary) as shop:
         watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)

@@ -16,7 +16,13 @@ STANZA = "shop"
 
 def command(server: Server, *words: str) -> list[str]:
     """pgBackRest's own command on that cluster's stanza."""
-    return ["pgbackrest", f"--config={server.folder}/pgbackrest.conf", f"--stanza={STANZA}", "--log-level-file=off", *words]
+    return [
+        "pgbackrest",
+        f"--config={server.folder}/pgbackrest.conf",
+        f"--stanza={STANZA}",
+        "--log-level-file=off",
+        *words,
+    ]
 
 
 def options(server: Server) -> dict[str, str]:
@@ -31,7 +37,10 @@ def archiving() -> Iterator[Server]:
         raise NotHere("there is no pgbackrest on this machine: apt-get install pgbackrest")
     with throwaway("--data-checksums") as server:
         (server.folder / "pgbackrest.conf").write_text(CONFIG.format(folder=server.folder, port=server.port))
-        server.run("ALTER SYSTEM SET archive_mode = on", f"ALTER SYSTEM SET archive_command = '{' '.join(command(server, 'archive-push', '%p'))}'")
+        server.run(
+            "ALTER SYSTEM SET archive_mode = on",
+            f"ALTER SYSTEM SET archive_command = '{' '.join(command(server, 'archive-push', '%p'))}'",
+        )
         server.pg_ctl("restart", "-m", "fast")
         run_as(command(server, "stanza-create"))
         yield server

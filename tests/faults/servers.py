@@ -17,7 +17,8 @@ COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
 
 
 def cut(stage: Stage, answered: bool) -> tuple[Seen, dict[str, Any]]:
-    """Migrate through a proxy that cuts the connection at the migration's COMMIT; what became of it. A fault that was not caused is caused again."""
+    """Migrate through a proxy that cuts the connection at the migration's COMMIT; what became of it. A fault that was
+    not caused is caused again."""
     for _try in range(3):
         with stage.shop() as shop:
             watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)
@@ -30,14 +31,26 @@ def cut(stage: Stage, answered: bool) -> tuple[Seen, dict[str, Any]]:
     raise AssertionError("the connection was not cut, three times")
 
 
-@fault(12, "a proxy cuts the connection when it sees the migration's COMMIT, and keeps the COMMIT for itself", "before the server saw it")
+@fault(
+    12,
+    "a proxy cuts the connection when it sees the migration's COMMIT, and keeps the COMMIT for itself",
+    "before the server saw it",
+)
 def commit_never_arrived(stage: Stage) -> Seen:
     seen, step = cut(stage, answered=False)
     assert step["attempts"] == 2
-    return Seen(f"{step['notes'][0]}; the database said that it had not moved, and the second attempt applied it", seen.state, seen.seconds)
+    return Seen(
+        f"{step['notes'][0]}; the database said that it had not moved, and the second attempt applied it",
+        seen.state,
+        seen.seconds,
+    )
 
 
-@fault(12, "a proxy lets the COMMIT pass, and cuts the connection in place of the server's answer", "after the server did it")
+@fault(
+    12,
+    "a proxy lets the COMMIT pass, and cuts the connection in place of the server's answer",
+    "after the server did it",
+)
 def answer_never_arrived(stage: Stage) -> Seen:
     seen, step = cut(stage, answered=True)
     assert step["attempts"] == 1
@@ -62,7 +75,11 @@ def restarted(stage: Stage, mode: str) -> Seen:
         assert shop.value(started) != before, "the server was not restarted"
         assert step["attempts"] == 2
         assert columns(shop).count("note") == 1
-        return watch.safe(f"{step['notes'][0]}; connected and locked again when the server was back, and applied it in the second attempt", "0002")
+        return watch.safe(
+            f"{step['notes'][0]}; connected and locked again when the server was back, and applied it in the second"
+            " attempt",
+            "0002",
+        )
 
 
 @fault(15, "pg_ctl restart -m fast while the ALTER's transaction is open", "orderly")
@@ -70,6 +87,10 @@ def restarted_fast(stage: Stage) -> Seen:
     return restarted(stage, "fast")
 
 
-@fault(15, "pg_ctl restart -m immediate while the ALTER's transaction is open: the server comes back by crash recovery", "as by a crash")
+@fault(
+    15,
+    "pg_ctl restart -m immediate while the ALTER's transaction is open: the server comes back by crash recovery",
+    "as by a crash",
+)
 def restarted_immediate(stage: Stage) -> Seen:
     return restarted(stage, "immediate")

@@ -85,7 +85,8 @@ class Stage:
     _archiving: Server | None = None
 
     def archiving(self) -> Server:
-        """Another cluster, made when it is first asked for: with data checksums, and a repository of pgBackRest as its archive."""
+        """Another cluster, made when it is first asked for: with data checksums, and a repository of pgBackRest as its
+        archive."""
         if self._archiving is None:
             self._archiving = self.stack.enter_context(archiving())
         return self._archiving

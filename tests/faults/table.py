@@ -42,12 +42,25 @@ def caused(stage: Stage) -> Iterator[Result]:
 
 def markdown(results: list[Result]) -> str:
     """The table, a line a fault, and how many of the 25 rows hold."""
-    lines = ["| # | fault | caused by | what Gradual did | the database afterwards | seconds to a safe state | right |",
-             "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| # | fault | caused by | what Gradual did | the database afterwards | seconds to a safe state | right |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for one in results:
-        did, state, seconds = (one.seen.did, one.seen.state, f"{one.seen.seconds:.1f}") if one.seen else (one.wrong or one.elsewhere, "", "")
+        did, state, seconds = (
+            (one.seen.did, one.seen.state, f"{one.seen.seconds:.1f}")
+            if one.seen
+            else (one.wrong or one.elsewhere, "", "")
+        )
         right = "yes" if one.seen else "**NO**" if one.wrong else "not caused here"
-        lines.append("| " + " | ".join(_cell(part) for part in (str(one.fault.number), one.fault.name, one.fault.caused, did, state, seconds, right)) + " |")
+        lines.append(
+            "| "
+            + " | ".join(
+                _cell(part)
+                for part in (str(one.fault.number), one.fault.name, one.fault.caused, did, state, seconds, right)
+            )
+            + " |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -56,8 +69,10 @@ def summary(results: list[Result]) -> str:
     held = [number for number in ROWS if _holds([one for one in results if one.fault.number == number])]
     missing = [f"{number} ({ROWS[number]})" for number in ROWS if number not in held]
     slowest = max((one.seen.seconds for one in results if one.seen), default=0.0)
-    return (f"{len(held)} of {len(ROWS)} faults ended as they should, in {len(results)} cases; the longest way to a safe state took {slowest:.1f} s."
-            + (f" Not: {', '.join(missing)}." if missing else ""))
+    return (
+        f"{len(held)} of {len(ROWS)} faults ended as they should, in {len(results)} cases; the longest way to a safe"
+        f" state took {slowest:.1f} s." + (f" Not: {', '.join(missing)}." if missing else "")
+    )
 
 
 def _holds(cases: list[Result]) -> bool:

@@ -14,7 +14,9 @@ def found(stage: Stage) -> list[Row]:
 
 
 def test_no_damage_is_accepted(found: list[Row]) -> None:
-    accepted = [row.damage for row in found if not row.damage.startswith("nothing") and row.accepted["Gradual: restored"]]
+    accepted = [
+        row.damage for row in found if not row.damage.startswith("nothing") and row.accepted["Gradual: restored"]
+    ]
     assert accepted == []
     assert len(found) > 10
 

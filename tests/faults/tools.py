@@ -41,12 +41,36 @@ class Community:
 
     def module(self, **arguments: object) -> bool:
         """Whether the module says that all is well."""
-        given = {"login_host": "127.0.0.1", "login_port": self.server.port, "login_user": TESTER, "login_password": PASSWORD, **arguments}
+        given = {
+            "login_host": "127.0.0.1",
+            "login_port": self.server.port,
+            "login_user": TESTER,
+            "login_password": PASSWORD,
+            **arguments,
+        }
         done = subprocess.run(
-            [str(Path(sys.executable).with_name("ansible")), "localhost", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}",
-             "-m", "community.postgresql.postgresql_db", "-a", json.dumps(given)],
-            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(self.folder), "PATH": f"{programs()}:{os.environ['PATH']}"}, cwd="/",
-            capture_output=True, text=True, check=False)
+            [
+                str(Path(sys.executable).with_name("ansible")),
+                "localhost",
+                "-c",
+                "local",
+                "-e",
+                f"ansible_python_interpreter={sys.executable}",
+                "-m",
+                "community.postgresql.postgresql_db",
+                "-a",
+                json.dumps(given),
+            ],
+            env={
+                **os.environ,
+                "ANSIBLE_COLLECTIONS_PATH": str(self.folder),
+                "PATH": f"{programs()}:{os.environ['PATH']}",
+            },
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         told = done.stdout + done.stderr
         assert '"changed"' in told, told[-2000:]
         return done.returncode == 0
@@ -71,7 +95,19 @@ def community(server: Server) -> Iterator[Community]:
     """As pip brings it, for this run only."""
     folder = Path(tempfile.mkdtemp(prefix="gradual-community-", dir="/tmp"))
     try:
-        subprocess.run([str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps", "--target", str(folder), ANSIBLE], check=True)
+        subprocess.run(
+            [
+                str(Path(sys.executable).with_name("uv")),
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--target",
+                str(folder),
+                ANSIBLE,
+            ],
+            check=True,
+        )
         yield Community(folder, server)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

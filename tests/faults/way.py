@@ -28,12 +28,18 @@ COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
 @contextlib.contextmanager
 def dumping(shop: Shop) -> Iterator[subprocess.Popen[bytes]]:
     """A pg_dump whose reader has stopped reading, so that it stays in the middle with all of its locks."""
-    shop.as_owner("CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b FROM generate_series(1, 200000)")
+    shop.as_owner(
+        "CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b FROM generate_series(1, 200000)"
+    )
     argv = [str(programs() / "pg_dump"), "--host", str(shop.server.folder), "--port", str(shop.server.port), shop.name]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, cwd="/", **demoted())
     try:
-        until(lambda: shop.value("SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_dump'"
-                                 " AND query LIKE 'COPY%noise%'"))
+        until(
+            lambda: shop.value(
+                "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name ="
+                " 'pg_dump' AND query LIKE 'COPY%noise%'"
+            )
+        )
         yield process
     finally:
         if process.poll() is None:
@@ -41,21 +47,31 @@ def dumping(shop: Shop) -> Iterator[subprocess.Popen[bytes]]:
             process.communicate()
 
 
-@fault(18, "a pg_dump, not of Gradual's, is in the middle of its work and stays there; deadline of 2 s", "longer than the deadline")
+@fault(
+    18,
+    "a pg_dump, not of Gradual's, is in the middle of its work and stays there; deadline of 2 s",
+    "longer than the deadline",
+)
 def long_dump(stage: Stage) -> Seen:
     with stage.shop() as shop:
         watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)
         with users(shop) as took, dumping(shop):
             in_the_way(shop)
             watch.struck()
-            with pytest.raises(MigrationFailed, match=r"a dump of this database runs \(pg_dump, pid \d+, .*did not end within 2 s") as failed:
+            with pytest.raises(
+                MigrationFailed, match=r"a dump of this database runs \(pg_dump, pid \d+, .*did not end within 2 s"
+            ) as failed:
                 shop.migrate(release, given, deadline=2)
             seen = watch.safe(failed.value, "0001", "the dump goes on")
         assert max(took) < 0.5, f"a user waited {max(took):.2f} s"
         return seen
 
 
-@fault(18, "a pg_dump, not of Gradual's, is in the middle of its work when the migration begins, and ends while that waits", "ends in time")
+@fault(
+    18,
+    "a pg_dump, not of Gradual's, is in the middle of its work when the migration begins, and ends while that waits",
+    "ends in time",
+)
 def short_dump(stage: Stage) -> Seen:
     with stage.shop() as shop:
         watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)
@@ -64,15 +80,23 @@ def short_dump(stage: Stage) -> Seen:
             watch.struck()
 
             def read_on() -> None:
-                until(lambda: shop.value("SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'gradual-migration-watcher'"
-                                         " AND query LIKE '%pg_dumpall%'"))
+                until(
+                    lambda: shop.value(
+                        "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'gradual-migration-watcher'"
+                        " AND query LIKE '%pg_dumpall%'"
+                    )
+                )
                 dump.communicate()
 
             with meanwhile(read_on):
                 step = shop.migrate(release, given, deadline=20)["applied"][0]
             assert dump.returncode == 0, "the dump was not disturbed"
         assert (step["attempts"], step["lock_waits"]) == (1, 0), "it did not even ask for its lock before"
-        return watch.safe("waited for the dump to end, without asking for a lock, and applied it in the first attempt", "0002", "the dump ended with 0")
+        return watch.safe(
+            "waited for the dump to end, without asking for a lock, and applied it in the first attempt",
+            "0002",
+            "the dump ended with 0",
+        )
 
 
 def pooled(stage: Stage, said: str, *settings: str) -> Seen:
@@ -97,8 +121,12 @@ def pooler_as_it_comes(stage: Stage) -> Seen:
     return pooled(stage, "unsupported startup parameter.*name the server itself")
 
 
-@fault(19, "DATABASE_URL leads to a PgBouncer in transaction mode with ignore_startup_parameters = options, which drops the timeouts without a word",
-       "that drops settings")
+@fault(
+    19,
+    "DATABASE_URL leads to a PgBouncer in transaction mode with ignore_startup_parameters = options, which drops the"
+    " timeouts without a word",
+    "that drops settings",
+)
 def pooler_that_drops(stage: Stage) -> Seen:
     return pooled(stage, "name the server itself", "ignore_startup_parameters = options,extra_float_digits")
 
@@ -114,4 +142,6 @@ def role_timeout(stage: Stage) -> Seen:
         watch.struck()
         step = shop.migrate(release, given)["applied"][0]
         assert (step["attempts"], step["notes"]) == (1, [])
-        return watch.safe("set its own timeouts in the session of the step, and applied it in the first attempt", "0002")
+        return watch.safe(
+            "set its own timeouts in the session of the step, and applied it in the first attempt", "0002"
+        )

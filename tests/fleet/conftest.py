@@ -1,4 +1,5 @@
-"""In which groups and in which order the fleet's tests are played; after the last one, what each story took and what its users saw."""
+"""In which groups and in which order the fleet's tests are played; after the last one, what each story took and what
+its users saw."""
 
 from __future__ import annotations
 
@@ -22,22 +23,33 @@ def group(item: pytest.Item) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The groups of many tests first, single stories last, so that no fleet has much to do when the other has nothing left.
+    """The groups of many tests first, single stories last, so that no fleet has much to do when the other has nothing
+    left.
 
-    In a group the stories come first, then what begins where the last of them ended; so 2.0.0 is not rolled out once more for it.
+    In a group the stories come first, then what begins where the last of them ended; so 2.0.0 is not rolled out once
+    more for it.
     """
     groups = {item: group(item) for item in items}
     names = list(groups.values())
     for item, name in groups.items():
         item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: (names.count(groups[item]) == 1, names.index(groups[item]), item.path.name != "test_stories.py"))
+    items.sort(
+        key=lambda item: (
+            names.count(groups[item]) == 1,
+            names.index(groups[item]),
+            item.path.name != "test_stories.py",
+        )
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Two fleets that share a group would be told by nothing else than tests that fail now and then."""
     if getattr(item.config.option, "loadgroup", False) and not item.nodeid.endswith(f"@{group(item)}"):
-        pytest.fail(f"pytest-xdist does not keep the group {group(item)} together: requirements.in says which pytest it knows", pytrace=False)
+        pytest.fail(
+            f"pytest-xdist does not keep the group {group(item)} together: requirements.in says which pytest it knows",
+            pytrace=False,
+        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -46,11 +58,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         record = json.loads(path.read_text())
         load = path.with_name("load.json")
         users = json.loads(load.read_text()) if load.exists() else {"sent": 0, "failed": 0, "p95_seconds": None}
-        plays = ", ".join(f"{play['playbook'].removesuffix('.yml')} {play['seconds']:.0f} s → {play['status']}" for play in record["plays"])
-        rows.append(f"{record['story']:22} {record['fleet']:6} {record['prepared_seconds']:7.0f} {record['seconds']:7.0f} {users['sent']:7} "
-                    f"{users['failed']:7}   {plays}")
+        plays = ", ".join(
+            f"{play['playbook'].removesuffix('.yml')} {play['seconds']:.0f} s → {play['status']}"
+            for play in record["plays"]
+        )
+        rows.append(
+            f"{record['story']:22} {record['fleet']:6} {record['prepared_seconds']:7.0f} {record['seconds']:7.0f}"
+            f" {users['sent']:7} {users['failed']:7}   {plays}"
+        )
     if rows:
         terminalreporter.section("stories: fleet, seconds to prepare, seconds, requests sent and failed, playbooks")
-        terminalreporter.write_line(f"{'story':22} {'fleet':6} {'prepare':>7} {'story':>7} {'sent':>7} {'failed':>7}   "
-                                    "playbooks with seconds and exit status")
+        terminalreporter.write_line(
+            f"{'story':22} {'fleet':6} {'prepare':>7} {'story':>7} {'sent':>7} {'failed':>7}   "
+            "playbooks with seconds and exit status"
+        )
         terminalreporter.write_line("\n".join(rows))

@@ -1,4 +1,5 @@
-"""As AWX runs jobs: each on a controller of its own, as another user, from a project that is read-only; a cancelled one is killed, and the next
+"""As AWX runs jobs: each on a controller of its own, as another user, from a project that is read-only; a cancelled one
+is killed, and the next
 one brings users back."""
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ def test_a_cancelled_job_and_the_next_one(baseline: None, run: Run, tmp_path: Pa
     back = Job("awx-2", tmp_path, "rollback.yml")
     assert back.wait() == 0, back.screen[-3000:]
     assert time.time() - killed < LEASE + RETURN
-    assert re.search(rf"Locked by {USER}@awx-1/\w+:\d+ until \S+; waiting up to 90 s for that\. To take over at once: -e gradual_take_over=true", back.screen)
+    assert re.search(
+        rf"Locked by {USER}@awx-1/\w+:\d+ until \S+; waiting up to 90 s for that\. To take over at once: -e"
+        r" gradual_take_over=true",
+        back.screen,
+    )
     assert {fleet.running(host) for host in fleet.HOSTS} == {"1.0.0"}
     assert set(fleet.balancer().values()) == {"UP"}
     ledger = fleet.events(fleet.ledger())

@@ -1,4 +1,5 @@
-"""After a release that came back by itself: check mode speaks of the next one, and preflight waits for an ending alert."""
+"""After a release that came back by itself: check mode speaks of the next one, and preflight waits for an ending
+alert."""
 
 from __future__ import annotations
 

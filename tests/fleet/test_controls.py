@@ -60,7 +60,9 @@ def test_the_load_goes_red_when_a_host_is_stopped_without_a_drain() -> None:
 
 
 @pytest.mark.parametrize("column", ["missing", "twice"])
-def test_the_orders_go_red_when_one_is_lost_or_doubled(good: seen.Seen, monkeypatch: pytest.MonkeyPatch, column: str) -> None:
+def test_the_orders_go_red_when_one_is_lost_or_doubled(
+    good: seen.Seen, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
     found = sorted(good.load["orders"]["acknowledged"])
     rows = found[1:] if column == "missing" else [*found, found[0]]
     monkeypatch.setattr(seen, "fetch", lambda *_: rows)
@@ -71,8 +73,13 @@ def test_the_orders_go_red_when_one_is_lost_or_doubled(good: seen.Seen, monkeypa
 def flag_file(percent: int, *, swapped: bool) -> str:
     """A flag file for all features at a percentage, the variants in the wrong order if swapped."""
     rows: list[list[Any]] = [["on", percent], ["off", 100 - percent]]
-    flag = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off",
-            "targeting": {"fractional": rows[::-1] if swapped else rows}, "metadata": {"revision": 1}}
+    flag = {
+        "state": "ENABLED",
+        "variants": {"on": True, "off": False},
+        "defaultVariant": "off",
+        "targeting": {"fractional": rows[::-1] if swapped else rows},
+        "metadata": {"revision": 1},
+    }
     return json.dumps({"flags": dict.fromkeys(fleet.FLAGS, flag)})
 
 
@@ -81,8 +88,11 @@ def write_flags(text: str, share: float) -> None:
     path = "/etc/gradual/storefront/flags.json"
     for host in fleet.HOSTS:
         fleet.execute(host, "sh", "-c", f"cat > {path}.new && mv {path}.new {path}", text=text)
-    until(lambda: all(abs(seen - share) < 0.2 for host in fleet.HOSTS for _, seen in fleet.look(host)["shares"]),
-          f"every process gives {share:.0%}", 20)
+    until(
+        lambda: all(abs(seen - share) < 0.2 for host in fleet.HOSTS for _, seen in fleet.look(host)["shares"]),
+        f"every process gives {share:.0%}",
+        20,
+    )
 
 
 def test_the_shares_go_red_when_the_order_of_variants_is_swapped(finished: None) -> None:
@@ -108,12 +118,15 @@ def test_the_search_for_leaks_goes_red_when_a_secret_is_planted(copy: Path, plac
     planted = secrets.planted()
     assert secrets.leaks([copy], planted) == []
     value = planted["vault_session_key"]
-    path = next(path for path in sorted(copy.rglob("*")) if path.is_file() and (path.name == place or place in path.parts))
+    path = next(
+        path for path in sorted(copy.rglob("*")) if path.is_file() and (path.name == place or place in path.parts)
+    )
     path.write_bytes(path.read_bytes() + json.dumps({"key": value}).encode())
     assert secrets.leaks([copy], planted) == [f"{path}: vault_session_key"]
 
 
-# Not while another fleet plays the good release, whose story looks at the command line of every process on this machine.
+# Not while another fleet plays the good release, whose story looks at the command line of every process on this
+# machine.
 @pytest.mark.xdist_group("good-release")
 def test_a_secret_in_a_playbook_is_found_in_its_events(tmp_path: Path) -> None:
     playbook = tmp_path / "tells.yml"

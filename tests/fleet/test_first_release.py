@@ -19,7 +19,9 @@ SLOW = {"ready_after": 3600, "features": ["search"]}
 
 def state() -> dict[str, Any]:
     """What runs, what is linked, and what each server is on the balancer."""
-    return {host: {key: fleet.look(host)[key] for key in ("version", "current", "previous", "unit")} for host in fleet.HOSTS} | {"balancer": settled()}
+    return {
+        host: {key: fleet.look(host)[key] for key in ("version", "current", "previous", "unit")} for host in fleet.HOSTS
+    } | {"balancer": settled()}
 
 
 def settled() -> dict[str, str]:
@@ -60,7 +62,9 @@ def test_a_first_release_that_never_gets_ready_leaves_nothing(found: dict[str, A
 def test_one_that_is_killed_while_it_starts_is_taken_back_by_rollback_and_the_next_one_works(
     found: dict[str, Any], run: Run, tmp_path: Path
 ) -> None:
-    play = Play(tmp_path / "killed", "deploy.yml", [*toy.release("1.1.1", SLOW), "-e", "release_ready_timeout_seconds=60"])
+    play = Play(
+        tmp_path / "killed", "deploy.yml", [*toy.release("1.1.1", SLOW), "-e", "release_ready_timeout_seconds=60"]
+    )
     until(lambda: fleet.look("app1")["current"], "the canary is switched to its first release", 120)
     play.kill()
     run("rollback.yml").insist()
@@ -70,21 +74,41 @@ def test_one_that_is_killed_while_it_starts_is_taken_back_by_rollback_and_the_ne
     assert outcomes() == ["returned", "returned", "completed"]
     after = state()
     assert set(after.pop("balancer").values()) == {"UP"}
-    assert {(host["version"]["release"], host["current"][:6], host["previous"]) for host in after.values()} == {("1.2.0", "1.2.0-", None)}
+    assert {(host["version"]["release"], host["current"][:6], host["previous"]) for host in after.values()} == {
+        ("1.2.0", "1.2.0-", None)
+    }
 
 
 def test_a_host_that_was_added_goes_back_to_nothing_and_the_others_to_what_users_had(run: Run) -> None:
-    """The release fails on app3, which has just been added; its smoke test and its backup are such that the release before fails them."""
-    fleet.execute("app3", "sh", "-c", "systemctl stop storefront && rm /opt/storefront/current && rm -r /opt/storefront/releases/*")
+    """The release fails on app3, which has just been added; its smoke test and its backup are such that the release
+    before fails them."""
+    fleet.execute(
+        "app3",
+        "sh",
+        "-c",
+        "systemctl stop storefront && rm /opt/storefront/current && rm -r /opt/storefront/releases/*",
+    )
     dropin = "/etc/systemd/system/storefront.service.d/fails.conf"
-    fleet.execute("app3", "sh", "-c", f"mkdir -p $(dirname {dropin}) && printf '[Service]\\nExecStartPre=/bin/false\\n' > {dropin} && systemctl daemon-reload")
+    fleet.execute(
+        "app3",
+        "sh",
+        "-c",
+        f"mkdir -p $(dirname {dropin}) && printf '[Service]\\nExecStartPre=/bin/false\\n' > {dropin} && systemctl"
+        " daemon-reload",
+    )
     until(lambda: fleet.balancer()["app3"] == "DOWN", "the balancer has noticed", 20)
     before = state()
     new_page = {"name": "says that it is new", "path": "/", "contains": "1.3.0"}
-    ran = run("deploy.yml", *toy.release("1.3.0", smoke=[toy.PAGE, new_page], backup={"method": "dump", "level": "sound"}), *QUICK)
+    ran = run(
+        "deploy.yml",
+        *toy.release("1.3.0", smoke=[toy.PAGE, new_page], backup={"method": "dump", "level": "sound"}),
+        *QUICK,
+    )
     fleet.execute("app3", "sh", "-c", f"rm {dropin} && systemctl daemon-reload")
     assert ran.status != 0
-    assert "app1: says that it is new: contains is" in ran.screen, "preflight names the test that the release before does not pass"
+    assert "app1: says that it is new: contains is" in ran.screen, (
+        "preflight names the test that the release before does not pass"
+    )
     assert "release failed on app3" in ran.screen
     assert outcomes()[-1] == "returned"
     started = [line for line in fleet.events(fleet.ledger()) if line["event"] == "rollout.started"][-1]["data"]
@@ -98,15 +122,24 @@ def test_a_host_that_was_added_goes_back_to_nothing_and_the_others_to_what_users
 
 
 BROKEN = {
-    "app1": ["mount -t tmpfs -o nr_inodes=500 tmpfs /tmp", "mount --bind /opt/storefront /opt/storefront && mount -o remount,ro,bind /opt/storefront"],
-    "app2": ["cd /opt/storefront && cp -a $(readlink current) copy && rm current && mv copy current", "mv /etc/gradual/storefront /etc/gradual/away"],
+    "app1": [
+        "mount -t tmpfs -o nr_inodes=500 tmpfs /tmp",
+        "mount --bind /opt/storefront /opt/storefront && mount -o remount,ro,bind /opt/storefront",
+    ],
+    "app2": [
+        "cd /opt/storefront && cp -a $(readlink current) copy && rm current && mv copy current",
+        "mv /etc/gradual/storefront /etc/gradual/away",
+    ],
     "app3": ["mv /etc/systemd/system/storefront.service /var/tmp && systemctl daemon-reload"],
     "lb1": ["echo set server application/app2 state maint | socat stdio /run/haproxy/admin.sock"],
     "mon1": ["sed s/storefront.test/nowhere.test/ /etc/hosts > /var/tmp/hosts && cat /var/tmp/hosts > /etc/hosts"],
 }
 MENDED = {
     "app1": ["umount /tmp /opt/storefront"],
-    "app2": ["cd /opt/storefront && rm -r current && ln -s releases/1.2.0-* current", "mv /etc/gradual/away /etc/gradual/storefront"],
+    "app2": [
+        "cd /opt/storefront && rm -r current && ln -s releases/1.2.0-* current",
+        "mv /etc/gradual/away /etc/gradual/storefront",
+    ],
     "app3": ["mv /var/tmp/storefront.service /etc/systemd/system/ && systemctl daemon-reload"],
     "mon1": ["sed s/nowhere.test/storefront.test/ /etc/hosts > /var/tmp/hosts && cat /var/tmp/hosts > /etc/hosts"],
 }

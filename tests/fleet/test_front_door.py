@@ -21,7 +21,8 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.usefixtures("finished")
 NAME = "storefront.test"
 AUTHORITY = fleet.HOME / ".sandbox/tls/ca.pem"
-# Sends as many requests as it is told over one kept-alive connection, from inside the fleet; prints statuses with their number.
+# Sends as many requests as it is told over one kept-alive connection, from inside the fleet; prints statuses with their
+# number.
 HAMMER = """
 import collections, http.client, ssl, sys, threading
 context, seen = ssl.create_default_context(cafile="/etc/gradual/front-door-ca.pem"), collections.Counter()
@@ -66,7 +67,10 @@ def asset() -> str:
     return found[0]
 
 
-@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/api/products", 200), ("/api/account", 401), ("/no-such-page", 404), ("/metrics", 404)])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 200), ("/api/products", 200), ("/api/account", 401), ("/no-such-page", 404), ("/metrics", 404)],
+)
 def test_security_headers_stand_on_every_answer(path: str, status: int) -> None:
     seen, headers, _ = ask(path)
     assert seen == status
@@ -92,14 +96,33 @@ def test_old_protocols_are_refused() -> None:
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises((ssl.SSLError, ConnectionError)), socket.create_connection((fleet.addresses()["lb1"], 443), timeout=10) as raw:
+    with (
+        pytest.raises((ssl.SSLError, ConnectionError)),
+        socket.create_connection((fleet.addresses()["lb1"], 443), timeout=10) as raw,
+    ):
         context.wrap_socket(raw, server_hostname=NAME)
 
 
-@pytest.mark.parametrize("path", [
-    "/metrics", "/metrics/", "//metrics", "/./metrics", "/%6detrics", "/METRICS", "/metrics?x=1", "/metrics;x", "/metrics%2f", "/healthz", "/readyz",
-    "/version", "/x/../metrics", "/x/%2e%2e/version", "https://storefront.test/metrics",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metrics",
+        "/metrics/",
+        "//metrics",
+        "/./metrics",
+        "/%6detrics",
+        "/METRICS",
+        "/metrics?x=1",
+        "/metrics;x",
+        "/metrics%2f",
+        "/healthz",
+        "/readyz",
+        "/version",
+        "/x/../metrics",
+        "/x/%2e%2e/version",
+        "https://storefront.test/metrics",
+    ],
+)
 def test_what_is_for_the_fleet_is_not_there_for_others(path: str) -> None:
     status, _, body = ask(path)
     assert status in (400, 404), f"{path} answered {status}"
@@ -108,14 +131,24 @@ def test_what_is_for_the_fleet_is_not_there_for_others(path: str) -> None:
 
 
 def test_a_path_that_only_begins_alike_is_served() -> None:
-    """Negative control: the guard does not refuse whatever looks similar; the application itself says it has no such page."""
+    """Negative control: the guard does not refuse whatever looks similar; the application itself says it has no such
+    page."""
     assert ask("/versions-of-tea")[1].get("content-type", "").startswith(("application/json", "text/html"))
     assert ask("/api/products?q=/metrics")[0] == 200
 
 
 def test_only_the_front_door_is_open() -> None:
     addresses = fleet.addresses()
-    for host, port in [("app1", 8080), ("app2", 8080), ("app3", 8080), ("app1", 9100), ("db1", 5432), ("db1", 9187), ("lb1", 8404), ("mon1", 9095)]:
+    for host, port in [
+        ("app1", 8080),
+        ("app2", 8080),
+        ("app3", 8080),
+        ("app1", 9100),
+        ("db1", 5432),
+        ("db1", 9187),
+        ("lb1", 8404),
+        ("mon1", 9095),
+    ]:
         with pytest.raises(OSError, match=r"timed out|refused"):
             socket.create_connection((addresses[host], port), timeout=1)
     for host, port in [("lb1", 443), ("lb1", 80), ("mon1", 9090)]:
@@ -134,8 +167,13 @@ def test_assets_are_kept() -> None:
 
 def test_nobody_chooses_a_server_from_outside() -> None:
     """The header that probes inside the fleet use means nothing to others; the application sees who really asked."""
-    said = fleet.execute("mon1", "sh", "-c", "for host in app1 app2 app3; do curl -s -o /dev/null -w '%{http_code} ' --cacert /etc/gradual/front-door-ca.pem "
-                         "-H \"X-Gradual-Server: $host\" https://storefront.test/api/products; done")
+    said = fleet.execute(
+        "mon1",
+        "sh",
+        "-c",
+        "for host in app1 app2 app3; do curl -s -o /dev/null -w '%{http_code} ' --cacert /etc/gradual/front-door-ca.pem"
+        ' -H "X-Gradual-Server: $host" https://storefront.test/api/products; done',
+    )
     assert said.split() == ["200"] * 3
     before = served()
     for _ in range(9):
@@ -144,10 +182,19 @@ def test_nobody_chooses_a_server_from_outside() -> None:
 
 
 def test_requests_of_users_are_counted_without_those_of_gradual() -> None:
-    """Health check and exporter ask all the time, and these 9 do too; a user who claims to be Gradual is counted as a user."""
-    own = "curl -s -o /dev/null -w '%{http_code} ' --cacert /etc/gradual/front-door-ca.pem -H 'X-Gradual-Probe: 1' https://storefront.test"
+    """Health check and exporter ask all the time, and these 9 do too; a user who claims to be Gradual is counted as a
+    user."""
+    own = (
+        "curl -s -o /dev/null -w '%{http_code} ' --cacert /etc/gradual/front-door-ca.pem -H 'X-Gradual-Probe: 1'"
+        " https://storefront.test"
+    )
     before = asked()
-    said = fleet.execute("mon1", "sh", "-c", f"for path in /api/products /metrics /static/none; do for n in 1 2 3; do {own}$path; done; done")
+    said = fleet.execute(
+        "mon1",
+        "sh",
+        "-c",
+        f"for path in /api/products /metrics /static/none; do for n in 1 2 3; do {own}$path; done; done",
+    )
     assert said.split() == ["200"] * 3 + ["404"] * 6
     for _ in range(3):
         assert ask("/api/products", X_Gradual_Probe="1")[0] == ask("/api/products")[0] == 200
@@ -161,7 +208,11 @@ def asked() -> dict[str, int]:
     """Frontend or backend -> requests so far."""
     said = fleet.execute("lb1", "socat", "stdio", "/run/haproxy/admin.sock", text="show stat\n")
     rows = csv.DictReader(io.StringIO(said.lstrip("# ")))
-    return {row["pxname"]: int(row["req_tot"] or 0) for row in rows if row["svname"] in ("FRONTEND", "BACKEND") and row["pxname"] != "internal"}
+    return {
+        row["pxname"]: int(row["req_tot"] or 0)
+        for row in rows
+        if row["svname"] in ("FRONTEND", "BACKEND") and row["pxname"] != "internal"
+    }
 
 
 def served() -> dict[str, int]:
@@ -173,7 +224,8 @@ def served() -> dict[str, int]:
 
 
 def test_who_sends_too_much_is_told_so() -> None:
-    """From a host of its own, so that no other test is limited; cached assets, so that the application does not feel it."""
+    """From a host of its own, so that no other test is limited; cached assets, so that the application does not feel
+    it."""
     path = asset()
     few = fleet.execute("db1", "python3", "-", "200", path, text=HAMMER)
     assert few.strip() == "200=200", "negative control: a few are not refused"
@@ -226,7 +278,8 @@ def test_a_changed_port_is_taken_and_the_drain_survives() -> None:
 
 
 def test_a_reload_fails_no_request() -> None:
-    """Kept-alive connections that are busy while HAProxy is reloaded; each that it closes is opened again by its client."""
+    """Kept-alive connections that are busy while HAProxy is reloaded; each that it closes is opened again by its
+    client."""
     stop, statuses, faults = threading.Event(), collections.Counter[int](), []
 
     def browse() -> None:

@@ -17,7 +17,25 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("finished")
 RULES = sorted((fleet.HOME / "roles/monitoring/files/rules").glob("*.yml"))
-WORDS = {"sum", "rate", "increase", "by", "on", "and", "or", "unless", "max", "min", "avg", "time", "absent", "vector", "offset", "avg_over_time", "ignoring"}
+WORDS = {
+    "sum",
+    "rate",
+    "increase",
+    "by",
+    "on",
+    "and",
+    "or",
+    "unless",
+    "max",
+    "min",
+    "avg",
+    "time",
+    "absent",
+    "vector",
+    "offset",
+    "avg_over_time",
+    "ignoring",
+}
 # Born by their first event, which a healthy fleet may never have had.
 MAY_BE_MISSING: set[str] = set()
 
@@ -30,13 +48,21 @@ def prometheus(path: str, **parameters: str) -> Any:
 
 
 def deliveries() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in fleet.execute("mon1", "tail", "-n", "400", "/var/lib/gradual/alerts/deliveries.jsonl").splitlines()]
+    return [
+        json.loads(line)
+        for line in fleet.execute("mon1", "tail", "-n", "400", "/var/lib/gradual/alerts/deliveries.jsonl").splitlines()
+    ]
 
 
 def delivered(alert: str, status: str, since: float, **labels: str) -> Callable[[], bool]:
     after = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since))
-    return lambda: any(line["alert"] == alert and line["status"] == status and line["received"] >= after
-                       and labels.items() <= line["labels"].items() for line in deliveries())
+    return lambda: any(
+        line["alert"] == alert
+        and line["status"] == status
+        and line["received"] >= after
+        and labels.items() <= line["labels"].items()
+        for line in deliveries()
+    )
 
 
 def rules() -> list[dict[str, Any]]:
@@ -50,7 +76,10 @@ def names(expression: str) -> set[str]:
 
 
 def test_names_are_found_in_expressions() -> None:
-    assert names('sum by (a, b) (rate(x_total{c="d"}[5m])) / on (a) group_left y:z offset 3m > 1e3') - {"group_left", "e3"} == {"x_total", "y:z"}
+    assert names('sum by (a, b) (rate(x_total{c="d"}[5m])) / on (a) group_left y:z offset 3m > 1e3') - {
+        "group_left",
+        "e3",
+    } == {"x_total", "y:z"}
 
 
 @pytest.mark.parametrize("name", sorted({name for rule in rules() for name in names(rule["expr"])} - MAY_BE_MISSING))
@@ -73,9 +102,20 @@ def test_every_target_is_read() -> None:
     targets = prometheus("targets", state="active")["activeTargets"]
     assert [(target["labels"]["job"], target["lastError"]) for target in targets if target["health"] != "up"] == []
     assert {target["labels"]["job"] for target in targets} == {
-        "application", "haproxy", "front_door", "readiness", "postgres", "node", "prometheus", "alertmanager"}
+        "application",
+        "haproxy",
+        "front_door",
+        "readiness",
+        "postgres",
+        "node",
+        "prometheus",
+        "alertmanager",
+    }
     assert {target["labels"]["instance"] for target in targets if target["labels"]["job"] == "application"} == {
-        "app1:8080", "app2:8080", "app3:8080"}
+        "app1:8080",
+        "app2:8080",
+        "app3:8080",
+    }
 
 
 def test_the_watchdog_is_heard_every_minute() -> None:
@@ -86,15 +126,32 @@ def test_a_fault_reaches_the_receiver_and_so_does_its_end() -> None:
     since = time.time()
     try:
         fleet.execute("app3", "systemctl", "stop", "storefront")
-        until(delivered("BackendServerDown", "firing", since, server="app3", severity="warning"), "the alert has been delivered", 60)
+        until(
+            delivered("BackendServerDown", "firing", since, server="app3", severity="warning"),
+            "the alert has been delivered",
+            60,
+        )
     finally:
         fleet.execute("app3", "systemctl", "start", "storefront")
-    until(delivered("BackendServerDown", "resolved", since, server="app3"), "the end of the alert has been delivered", 60)
+    until(
+        delivered("BackendServerDown", "resolved", since, server="app3"), "the end of the alert has been delivered", 60
+    )
     until(lambda: fleet.balancer()["app3"] == "UP", "app3 is back in traffic", 30)
 
 
 def test_a_delivery_without_the_token_is_refused() -> None:
-    said = fleet.execute("mon1", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-d", '{"alerts": []}', "http://127.0.0.1:9095/record")
+    said = fleet.execute(
+        "mon1",
+        "curl",
+        "-s",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "-d",
+        '{"alerts": []}',
+        "http://127.0.0.1:9095/record",
+    )
     assert said == "401"
 
 
@@ -102,9 +159,13 @@ def test_the_health_check_runs_every_five_minutes() -> None:
     assert fleet.execute("mon1", "systemctl", "is-active", "gradual-health-check.timer").strip() == "active"
     fleet.execute("mon1", "systemctl", "start", "gradual-health-check.service")
     age = "time() - gradual_health_check_last_run_timestamp_seconds"
-    until(lambda: float(prometheus("query", query=age)["result"][0]["value"][1]) < 30, "Prometheus knows of the run", 30)
-    passed = {(found["metric"]["target"], found["metric"]["check"]): found["value"][1]
-              for found in prometheus("query", query="gradual_health_check_passed")["result"]}
+    until(
+        lambda: float(prometheus("query", query=age)["result"][0]["value"][1]) < 30, "Prometheus knows of the run", 30
+    )
+    passed = {
+        (found["metric"]["target"], found["metric"]["check"]): found["value"][1]
+        for found in prometheus("query", query="gradual_health_check_passed")["result"]
+    }
     assert ("front_door", "page") in passed
     assert ("app1", "readyz") in passed
     assert set(passed.values()) == {"1"}
@@ -115,7 +176,9 @@ def test_a_health_check_that_stopped_is_noticed() -> None:
     path = "/var/lib/prometheus/node-exporter/gradual-health-check.prom"
     stale = next(rule["expr"] for rule in rules() if rule.get("alert") == "HealthCheckStale")
     assert not prometheus("query", query=stale)["result"]
-    fleet.execute("mon1", "sed", "-i", "s/^\\(gradual_health_check_last_run_timestamp_seconds\\) .*/\\1 1700000000/", path)
+    fleet.execute(
+        "mon1", "sed", "-i", "s/^\\(gradual_health_check_last_run_timestamp_seconds\\) .*/\\1 1700000000/", path
+    )
     try:
         until(lambda: prometheus("query", query=stale)["result"], "it is noticed", 30)
     finally:

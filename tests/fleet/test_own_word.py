@@ -1,4 +1,5 @@
-"""A step is finished, a rollout completed and a return whole only if every host says so by its own word, looked at then.
+"""A step is finished, a rollout completed and a return whole only if every host says so by its own word, looked at
+then.
 
 Somebody switches a host by hand at the worst moment: after it was switched, and before it is asked.
 """
@@ -56,7 +57,7 @@ def test_a_release_step_is_not_finished_by_hosts_that_ran_it_once(begun: None, r
     ran = run(write(tmp_path, *way, *switching, by_hand("app2", "1.0.0"), confirming), *toy.release("1.1.0", {}))
     assert ran.status != 0
     assert "app2: its link current leads to 1.0.0 (" in " ".join(ran.screen.split())
-    assert [step["step"] for step in happened("step.finished")[len(before):]] == ["backup", "migrate"]
+    assert [step["step"] for step in happened("step.finished")[len(before) :]] == ["backup", "migrate"]
     failed = happened("step.failed")[-1]
     assert (failed["step"], failed["host"]) == ("release", "app2")
     assert runs_on(*fleet.HOSTS) == ["1.1.0", "1.0.0", "1.1.0"]
@@ -82,7 +83,13 @@ def test_a_return_is_not_whole_while_one_host_says_otherwise(begun: None, run: R
 def test_a_rollout_is_not_completed_while_one_host_says_otherwise(begun: None, run: Run, tmp_path: Path) -> None:
     way = [play for name in ("preflight", "backup", "migrate", "release", "ramp", "verify") for play in plays(name)]
     ran = run(write(tmp_path, *way, by_hand("app2", "1.0.0"), *plays("report")), *toy.release("1.1.0", {}))
-    assert [step["step"] for step in happened("step.finished")[-5:]] == ["backup", "migrate", "release", "ramp", "verify"], ran.screen[-3000:]
+    assert [step["step"] for step in happened("step.finished")[-5:]] == [
+        "backup",
+        "migrate",
+        "release",
+        "ramp",
+        "verify",
+    ], ran.screen[-3000:]
     assert ran.status != 0
     assert "Not completed: app2: its link current leads to 1.0.0 (" in " ".join(ran.screen.split())
     assert happened("rollout.finished")[-1]["outcome"] == "incomplete"

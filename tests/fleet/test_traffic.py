@@ -1,4 +1,5 @@
-"""Users always keep a server: releases that leave traffic by themselves, and hosts on which nothing can be seen any more."""
+"""Users always keep a server: releases that leave traffic by themselves, and hosts on which nothing can be seen any
+more."""
 
 from __future__ import annotations
 
@@ -65,30 +66,51 @@ def returned(ran: Ran, users: Pages, states: Watched, at_least: int) -> dict[str
     outcomes = [line["data"].get("outcome") for line in lines if line["event"] == "rollout.finished"]
     assert outcomes[-1] == "returned", ran.screen[-3000:]
     assert {host: fleet.running(host) for host in fleet.HOSTS} == dict.fromkeys(fleet.HOSTS, "1.0.0")
-    assert (users.record.failed, set(fleet.balancer().values())) == (0, {"UP"}), [answer for answer in users.record.answers if answer.why][:5]
+    assert (users.record.failed, set(fleet.balancer().values())) == (0, {"UP"}), [
+        answer for answer in users.record.answers if answer.why
+    ][:5]
     assert users.record.sent > 500
     assert states.fewest >= at_least, states.seen
-    return dict(next(line["data"] for line in reversed(lines) if line["event"] == "step.failed" and line["data"]["step"] != "rollback"))
+    return dict(
+        next(
+            line["data"]
+            for line in reversed(lines)
+            if line["event"] == "step.failed" and line["data"]["step"] != "rollback"
+        )
+    )
 
 
 def test_a_canary_that_leaves_traffic_stops_the_release(run: Run) -> None:
     """Its /readyz turns 503 while it is watched, and nothing else is wrong with it."""
-    arguments = toy.release("1.1.6", {"bad_after": 20}, bake={"canary": 25, "aa": 0, "min": 5, "max": 60, "look": 5, "expiry": 60})
+    arguments = toy.release(
+        "1.1.6", {"bad_after": 20}, bake={"canary": 25, "aa": 0, "min": 5, "max": 60, "look": 5, "expiry": 60}
+    )
     with Pages() as users, Watched() as states:
         ran = run("deploy.yml", *arguments)
     failed = returned(ran, users, states, 2)
     assert (failed["step"], failed["host"]) == ("release", "app1")
-    assert "abort of the canary app1: app1 gets no users from lb1: it is DOWN, its check says L7STS/503" in failed["error"]
+    assert (
+        "abort of the canary app1: app1 gets no users from lb1: it is DOWN, its check says L7STS/503" in failed["error"]
+    )
 
 
 def test_hosts_go_back_one_by_one_when_nobody_can_see_that_the_features_are_off(run: Run, events: Events) -> None:
     """/metrics hangs on every host in the middle of a stage; the applications themselves are well."""
-    arguments = toy.release("1.4.0", {"features": ["search"]}, stages=[25, 100], bake={"canary": 0, "aa": 0, "min": 40, "max": 120, "look": 5, "expiry": 60})
+    arguments = toy.release(
+        "1.4.0",
+        {"features": ["search"]},
+        stages=[25, 100],
+        bake={"canary": 0, "aa": 0, "min": 40, "max": 120, "look": 5, "expiry": 60},
+    )
 
     def break_metrics() -> None:
         events.wait(lambda line: line["event"] == "gate.looked", stop.is_set, 300)
         with ThreadPoolExecutor() as pool:  # at once: a host on which it still answers is seen to be off
-            list(pool.map(lambda host: fleet.execute(host, "touch", f"/run/{fleet.APPLICATION}/metrics-bad"), fleet.HOSTS))
+            list(
+                pool.map(
+                    lambda host: fleet.execute(host, "touch", f"/run/{fleet.APPLICATION}/metrics-bad"), fleet.HOSTS
+                )
+            )
 
     stop = threading.Event()
     breaking = threading.Thread(target=break_metrics)
@@ -105,7 +127,8 @@ def test_hosts_go_back_one_by_one_when_nobody_can_see_that_the_features_are_off(
 
 
 def test_the_last_server_waits_until_another_one_is_back(run: Run) -> None:
-    """Two hosts serve users. The second one does not come up on the release, so the first one, which has it, is the last server."""
+    """Two hosts serve users. The second one does not come up on the release, so the first one, which has it, is the
+    last server."""
     arguments = toy.release("1.5.0", {"bad_on": ["app2"]})
     fleet.execute("lb1", "socat", "stdio", "/run/haproxy/admin.sock", text="set server application/app3 state maint\n")
     with Pages() as users, Watched() as states:

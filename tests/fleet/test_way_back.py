@@ -1,4 +1,5 @@
-"""There is always a way back: after a kill at the worst moment, beside a second run, without a ledger that can be written or reached, and with a
+"""There is always a way back: after a kill at the worst moment, beside a second run, without a ledger that can be
+written or reached, and with a
 full disk at the balancer. One deploy serves several faults, in this order."""
 
 from __future__ import annotations
@@ -44,8 +45,13 @@ def shares() -> set[float]:
 def rests_on(version: str) -> bool:
     """Whether every host runs the version by its links, its unit and its own word, and gets traffic."""
     seen = {host: fleet.look(host) for host in fleet.HOSTS}
-    return all(look["version"] and look["version"]["release"] == version and look["current"].startswith(f"{version}-") and look["unit"] == "active"
-               for look in seen.values()) and set(fleet.balancer().values()) == {"UP"}
+    return all(
+        look["version"]
+        and look["version"]["release"] == version
+        and look["current"].startswith(f"{version}-")
+        and look["unit"] == "active"
+        for look in seen.values()
+    ) and set(fleet.balancer().values()) == {"UP"}
 
 
 def link(host: str) -> str:
@@ -57,8 +63,13 @@ def old(baseline: None, run: Run) -> Iterator[None]:
     """The old release of the toy runs on every host, and its process ignores SIGTERM."""
     run("deploy.yml", *toy.release(OLD, {"ignore_term": 1})).insist()
     for host in fleet.HOSTS:
-        fleet.execute(host, "sh", "-c", f"mkdir -p $(dirname {STUBBORN}); cat > {STUBBORN}; systemctl daemon-reload",
-                      text=f"[Service]\nTimeoutStopSec={STOPS_IN}\n")
+        fleet.execute(
+            host,
+            "sh",
+            "-c",
+            f"mkdir -p $(dirname {STUBBORN}); cat > {STUBBORN}; systemctl daemon-reload",
+            text=f"[Service]\nTimeoutStopSec={STOPS_IN}\n",
+        )
     yield
     for host in fleet.HOSTS:
         fleet.execute(host, "sh", "-c", f"rm -rf $(dirname {STUBBORN}); systemctl daemon-reload")
@@ -66,7 +77,13 @@ def old(baseline: None, run: Run) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def new() -> list[str]:
-    return [*toy.release(NEW, {"features": ["search"]}, bake={"canary": 0, "aa": 0, "min": 300, "max": 600, "look": 5, "expiry": 300}), "-e", "ramp_users=200"]
+    return [
+        *toy.release(
+            NEW, {"features": ["search"]}, bake={"canary": 0, "aa": 0, "min": 300, "max": 600, "look": 5, "expiry": 300}
+        ),
+        "-e",
+        "ramp_users=200",
+    ]
 
 
 def test_a_run_killed_when_the_link_was_just_switched(old: None, new: list[str], run: Run) -> None:
@@ -82,17 +99,39 @@ def test_a_run_killed_when_the_link_was_just_switched(old: None, new: list[str],
 
 
 def test_a_second_run_beside_a_long_drain(old: None, new: list[str], tmp_path: Path) -> None:
-    """The first run is alive and renews its lock while it waits for requests that take long, so the second one is refused; case 05."""
+    """The first run is alive and renews its lock while it waits for requests that take long, so the second one is
+    refused; case 05."""
     since = len(events())
     play = launch("drains", "deploy.yml", *new, "-e", "release_drain_timeout_seconds=120")
-    until(lambda: (named("step.started", since) and named("step.started", since)[-1]["data"]["step"] == "release") or play.over, "the release step", 180)
-    slow = [fleet.podman("exec", fleet.container("lb1"), "curl", "-sk", "-o", "/dev/null", f"https://127.0.0.1/slow?seconds={seconds}",
-                         "-H", f"Host: {fleet.FRONT_DOOR}") for seconds in [42] * 9]
+    until(
+        lambda: (
+            (named("step.started", since) and named("step.started", since)[-1]["data"]["step"] == "release")
+            or play.over
+        ),
+        "the release step",
+        180,
+    )
+    slow = [
+        fleet.podman(
+            "exec",
+            fleet.container("lb1"),
+            "curl",
+            "-sk",
+            "-o",
+            "/dev/null",
+            f"https://127.0.0.1/slow?seconds={seconds}",
+            "-H",
+            f"Host: {fleet.FRONT_DOOR}",
+        )
+        for seconds in [42] * 9
+    ]
     requests = [subprocess.Popen(command) for command in slow]
     try:
         second = Job("second", tmp_path, "deploy.yml", *new)
         assert second.wait(120) != 0
-        assert "is at work and has just renewed its lock, so nothing is done here" in " ".join(second.screen.split()), second.screen[-3000:]
+        assert "is at work and has just renewed its lock, so nothing is done here" in " ".join(second.screen.split()), (
+            second.screen[-3000:]
+        )
         assert "gradual_take_over=true" in second.screen
         assert named("lease.renewed", since), "a drain records nothing"
         assert not [line for line in named("lease.taken", since) if "controller" in str(line["data"].get("after"))]
@@ -107,10 +146,13 @@ def test_a_second_run_beside_a_long_drain(old: None, new: list[str], tmp_path: P
 
 
 def test_features_go_off_though_the_ledger_cannot_be_written(old: None, run: Run) -> None:
-    """Case 08: the features of a run that was killed while it showed them; nothing could be recorded, and the run says so."""
+    """Case 08: the features of a run that was killed while it showed them; nothing could be recorded, and the run says
+    so."""
     assert 1.0 in shares()
     before = fleet.ledger()
-    fleet.execute("mon1", "sh", "-c", f"mount --bind {fleet.LEDGER} {fleet.LEDGER} && mount -o remount,ro,bind {fleet.LEDGER}")
+    fleet.execute(
+        "mon1", "sh", "-c", f"mount --bind {fleet.LEDGER} {fleet.LEDGER} && mount -o remount,ro,bind {fleet.LEDGER}"
+    )
     try:
         back = run("rollback.yml")
     finally:
@@ -127,7 +169,13 @@ def test_features_go_off_though_the_ledger_cannot_be_written(old: None, run: Run
 def test_a_way_back_without_the_ledger_and_with_a_full_disk_at_the_balancer(old: None, run: Run) -> None:
     """The ledger's host is down, and HAProxy's state file cannot be written; cases 08 and 15."""
     before = len(events())
-    fleet.execute("lb1", "sh", "-c", "cd /var/lib && mount -t tmpfs -o size=16k tmpfs haproxy && dd if=/dev/zero of=haproxy/full bs=1k count=64; true")
+    fleet.execute(
+        "lb1",
+        "sh",
+        "-c",
+        "cd /var/lib && mount -t tmpfs -o size=16k tmpfs haproxy && dd if=/dev/zero of=haproxy/full bs=1k count=64;"
+        " true",
+    )
     fleet.fleet("stop", "mon1")
     try:
         blind = run("rollback.yml")
@@ -142,7 +190,11 @@ def test_a_way_back_without_the_ledger_and_with_a_full_disk_at_the_balancer(old:
     finally:
         fleet.fleet("start", "mon1")
         fleet.execute("lb1", "umount", "/var/lib/haproxy")
-    until(lambda: fleet.execute("mon1", "systemctl", "is-system-running", check=False).strip() in ("running", "degraded"), "mon1 has booted", 60)
+    until(
+        lambda: fleet.execute("mon1", "systemctl", "is-system-running", check=False).strip() in ("running", "degraded"),
+        "mon1 has booted",
+        60,
+    )
     assert len(events()) == before
     # With the ledger back, what it lacks is found on the hosts, and nothing is switched again.
     began = time.time()

@@ -24,69 +24,21 @@ from .storefront import Mix, sign_in, sign_up
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.load",
-        description=__doc__.splitlines()[0] if __doc__ else "",
+        prog="python -m tests.load", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument(
-        "--url",
-        required=True,
-        help="the public address, for example https://shop.example",
-    )
-    parser.add_argument(
-        "--resolve",
-        action="append",
-        default=[],
-        metavar="NAME=ADDRESS",
-        help="reach NAME at ADDRESS",
-    )
-    parser.add_argument(
-        "--ca",
-        metavar="FILE",
-        help="the authority that signed the certificate of the site",
-    )
-    parser.add_argument(
-        "--rate",
-        type=float,
-        default=50.0,
-        help="requests a second (default %(default)s)",
-    )
-    parser.add_argument(
-        "--seconds", type=float, help="how long; default: until SIGTERM"
-    )
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=10.0,
-        help="give an answer up after so many seconds",
-    )
-    parser.add_argument(
-        "--slow",
-        type=float,
-        default=0.5,
-        help="an answer is slow from so many seconds on",
-    )
-    parser.add_argument(
-        "--new",
-        type=float,
-        default=0.3,
-        help="share of requests on a new connection, 0..1",
-    )
-    parser.add_argument(
-        "--visitors", type=int, default=2000, help="how many visitor ids take turns"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=21, help="the same seed sends the same requests"
-    )
-    parser.add_argument(
-        "--accounts",
-        type=int,
-        default=4,
-        help="how many accounts order; 0: nobody orders",
-    )
+    parser.add_argument("--url", required=True, help="the public address, for example https://shop.example")
+    parser.add_argument("--resolve", action="append", default=[], metavar="NAME=ADDRESS", help="reach NAME at ADDRESS")
+    parser.add_argument("--ca", metavar="FILE", help="the authority that signed the certificate of the site")
+    parser.add_argument("--rate", type=float, default=50.0, help="requests a second (default %(default)s)")
+    parser.add_argument("--seconds", type=float, help="how long; default: until SIGTERM")
+    parser.add_argument("--timeout", type=float, default=10.0, help="give an answer up after so many seconds")
+    parser.add_argument("--slow", type=float, default=0.5, help="an answer is slow from so many seconds on")
+    parser.add_argument("--new", type=float, default=0.3, help="share of requests on a new connection, 0..1")
+    parser.add_argument("--visitors", type=int, default=2000, help="how many visitor ids take turns")
+    parser.add_argument("--seed", type=int, default=21, help="the same seed sends the same requests")
+    parser.add_argument("--accounts", type=int, default=4, help="how many accounts order; 0: nobody orders")
     parser.add_argument("--output", type=Path, help="write the record here, as JSON")
-    parser.add_argument(
-        "--quiet", action="store_true", help="no line of progress every 10 s"
-    )
+    parser.add_argument("--quiet", action="store_true", help="no line of progress every 10 s")
     options = parser.parse_args(argv)
     for pair in options.resolve:
         if "=" not in pair:
@@ -94,9 +46,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     if not options.rate > 0:
         parser.error(f"--rate: want a number above 0, got {options.rate:g}")
     if options.ca and not Path(options.ca).is_file():
-        parser.error(
-            f"--ca: there is no file {options.ca}; the sandbox makes it with `make fleet`"
-        )
+        parser.error(f"--ca: there is no file {options.ca}; the sandbox makes it with `make fleet`")
     return options
 
 
@@ -116,9 +66,7 @@ async def show_progress(load: Load, every: float = 10.0) -> None:
 def write(path: Path, text: str) -> None:
     """Write by rename, so that a reader finds the whole record or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as handle:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
         handle.write(text)
     os.chmod(handle.name, 0o644)
     os.replace(handle.name, path)
@@ -157,9 +105,7 @@ async def run(options: argparse.Namespace) -> int:
     try:
         await open_accounts(load, mix, options.accounts)
     except (TimeoutError, RuntimeError, OSError, aiohttp.ClientError) as error:
-        print(
-            f"load: the accounts that order cannot be opened at {options.url}: {error or type(error).__name__}"
-        )
+        print(f"load: the accounts that order cannot be opened at {options.url}: {error or type(error).__name__}")
         return 2
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -181,13 +127,12 @@ async def run(options: argparse.Namespace) -> int:
     if options.output:
         write(options.output, json.dumps(result, indent=1) + "\n")
     for failure in result["failures"][:10]:
-        print(
-            f"load: FAILED {failure['time']} {failure['method']} {failure['path']}: {failure['why']}"
-        )
+        print(f"load: FAILED {failure['time']} {failure['method']} {failure['path']}: {failure['why']}")
     print(
         f"load: {'passed' if record.verdict else 'FAILED'}: sent {record.sent}, answered {record.answered}, good "
         f"{record.good}, failed {record.failed}, slow {record.slow}, mean {result['mean_seconds']} s, p95 "
-        f"{result['p95_seconds']} s, orders {len(record.orders_acknowledged)} of {len(record.orders_sent)} acknowledged",
+        f"{result['p95_seconds']} s, orders {len(record.orders_acknowledged)} of {len(record.orders_sent)}"
+        " acknowledged",
         flush=True,
     )
     return 0 if record.verdict else 1

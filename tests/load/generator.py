@@ -54,10 +54,7 @@ class Settings:
 
 
 def _cookies(request: Request) -> str:
-    return "; ".join(
-        f"{name}={value}"
-        for name, value in {"visitor": request.visitor, **request.cookies}.items()
-    )
+    return "; ".join(f"{name}={value}" for name, value in {"visitor": request.visitor, **request.cookies}.items())
 
 
 class FixedResolver(AbstractResolver):
@@ -73,12 +70,7 @@ class FixedResolver(AbstractResolver):
         if host not in self.addresses:
             return await self.usual.resolve(host, port, family)
         address = ResolveResult(
-            hostname=host,
-            host=self.addresses[host],
-            port=port,
-            family=socket.AF_INET,
-            proto=0,
-            flags=0,
+            hostname=host, host=self.addresses[host], port=port, family=socket.AF_INET, proto=0, flags=0
         )
         return [address]
 
@@ -108,19 +100,13 @@ class Load:
             return True
         return ssl.create_default_context(cafile=self.settings.ca_path)
 
-    def _session(
-        self, tls: ssl.SSLContext | bool, *, kept: bool
-    ) -> aiohttp.ClientSession:
+    def _session(self, tls: ssl.SSLContext | bool, *, kept: bool) -> aiohttp.ClientSession:
         resolver = FixedResolver(self.settings.resolve)
         connector = (
             # Idle connections are closed by us well before a balancer would, so a lost race is never blamed on it.
-            aiohttp.TCPConnector(
-                limit=0, ssl=tls, resolver=resolver, keepalive_timeout=4.0
-            )
+            aiohttp.TCPConnector(limit=0, ssl=tls, resolver=resolver, keepalive_timeout=4.0)
             if kept
-            else aiohttp.TCPConnector(
-                limit=0, ssl=tls, resolver=resolver, force_close=True
-            )
+            else aiohttp.TCPConnector(limit=0, ssl=tls, resolver=resolver, force_close=True)
         )
         session = aiohttp.ClientSession(
             connector=connector,
@@ -133,15 +119,10 @@ class Load:
 
     async def ask(self, request: Request) -> dict[str, str]:
         """Send one request outside the schedule, for setting up; return the cookies of a good answer, else raise."""
-        async with (
-            self._session(self._tls(), kept=False) as session,
-            self._answer(session, request) as response,
-        ):
+        async with self._session(self._tls(), kept=False) as session, self._answer(session, request) as response:
             body = await response.read()
             if response.status not in request.statuses:
-                raise RuntimeError(
-                    f"{request.method} {request.path}: status {response.status}: {body[:200]!r}"
-                )
+                raise RuntimeError(f"{request.method} {request.path}: status {response.status}: {body[:200]!r}")
             return {name: morsel.value for name, morsel in response.cookies.items()}
 
     def _answer(self, session: aiohttp.ClientSession, request: Request) -> Any:
@@ -167,9 +148,7 @@ class Load:
             await new.close()
         return self.record
 
-    async def _send_on_schedule(
-        self, kept: aiohttp.ClientSession, new: aiohttp.ClientSession
-    ) -> None:
+    async def _send_on_schedule(self, kept: aiohttp.ClientSession, new: aiohttp.ClientSession) -> None:
         number = 0
         while not self.stopping.is_set():
             due = number / self.settings.rate
@@ -187,22 +166,12 @@ class Load:
             fresh = self._random.random() < self.settings.new_connections
             request = next(self.requests)
             self.record.left(due, time.monotonic() - self._began - due, request.order)
-            task = asyncio.create_task(
-                self._send(
-                    new if fresh else kept, "new" if fresh else "kept", request, due
-                )
-            )
+            task = asyncio.create_task(self._send(new if fresh else kept, "new" if fresh else "kept", request, due))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             number += 1
 
-    async def _send(
-        self,
-        session: aiohttp.ClientSession,
-        connection: str,
-        request: Request,
-        due: float,
-    ) -> None:
+    async def _send(self, session: aiohttp.ClientSession, connection: str, request: Request, due: float) -> None:
         status: int | None = None
         why: str | None = None
         try:
@@ -217,12 +186,7 @@ class Load:
             why = f"no answer within {self.settings.timeout:g} s"
         except (aiohttp.ClientError, OSError) as error:
             why = f"{type(error).__name__}: {error}"
-        except (
-            LookupError,
-            TypeError,
-            ValueError,
-            AttributeError,
-        ) as error:  # the check itself broke
+        except (LookupError, TypeError, ValueError, AttributeError) as error:  # the check itself broke
             why = f"the answer could not be checked: {type(error).__name__}: {error}"
         moment = datetime.datetime.fromtimestamp(self.started + due, datetime.UTC)
         answer = Answer(

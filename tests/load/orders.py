@@ -18,9 +18,7 @@ from typing import Any
 QUERY = "SELECT reference FROM orders WHERE reference BETWEEN :first AND :last"
 
 
-def compare(
-    sent: Iterable[int], acknowledged: Iterable[int], found: Iterable[int]
-) -> dict[str, Any]:
+def compare(sent: Iterable[int], acknowledged: Iterable[int], found: Iterable[int]) -> dict[str, Any]:
     """Compare references sent, acknowledged and found (one for each row) and say what is wrong.
 
     An order that was sent but not acknowledged may be there or not: its user was told nothing.
@@ -33,59 +31,26 @@ def compare(
         "missing": sorted(acknowledged - rows.keys()),
         "twice": sorted(reference for reference, count in rows.items() if count > 1),
         "unknown": sorted(rows.keys() - sent),
-        "passed": bool(acknowledged)
-        and acknowledged <= rows.keys() <= sent
-        and all(count == 1 for count in rows.values()),
+        "passed": (
+            bool(acknowledged) and acknowledged <= rows.keys() <= sent and all(count == 1 for count in rows.values())
+        ),
     }
 
 
 def fetch(container: str, database: str, first: int, last: int) -> list[int]:
     """The references in the database, one for each row, read with psql inside the database host's container."""
-    command = [
-        "podman",
-        "exec",
-        "--interactive",
-        container,
-        "runuser",
-        "-u",
-        "postgres",
-        "--",
-    ]
-    command += [
-        "psql",
-        "-XAtq",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-v",
-        f"first={first}",
-        "-v",
-        f"last={last}",
-        "-d",
-        database,
-    ]
-    answer = subprocess.run(
-        command, input=QUERY + ";\n", capture_output=True, text=True, check=False
-    )
+    command = ["podman", "exec", "--interactive", container, "runuser", "-u", "postgres", "--"]
+    command += ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-v", f"first={first}", "-v", f"last={last}", "-d", database]
+    answer = subprocess.run(command, input=QUERY + ";\n", capture_output=True, text=True, check=False)
     if answer.returncode:
-        raise RuntimeError(
-            f"cannot read the orders in {container}: {answer.stderr.strip()}"
-        )
+        raise RuntimeError(f"cannot read the orders in {container}: {answer.stderr.strip()}")
     return [int(line) for line in answer.stdout.split()]
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.load.orders")
-    parser.add_argument(
-        "--record",
-        type=Path,
-        required=True,
-        help="what `python -m tests.load --output` wrote",
-    )
-    parser.add_argument(
-        "--container",
-        default="gradual-demo-db1",
-        help="the database host (default %(default)s)",
-    )
+    parser.add_argument("--record", type=Path, required=True, help="what `python -m tests.load --output` wrote")
+    parser.add_argument("--container", default="gradual-demo-db1", help="the database host (default %(default)s)")
     parser.add_argument("--database", default="storefront")
     options = parser.parse_args(argv)
     record = json.loads(options.record.read_text())

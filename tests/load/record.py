@@ -90,11 +90,7 @@ class Record:
     @property
     def verdict(self) -> bool:
         """True when requests were sent and every one of them was answered well. No data is never a pass."""
-        return (
-            self.sent > 0
-            and self.failed == 0
-            and self.sent == self.answered == self.good
-        )
+        return self.sent > 0 and self.failed == 0 and self.sent == self.answered == self.good
 
     def by_route(self) -> dict[str, dict[str, Any]]:
         grouped: dict[str, list[Answer]] = {}
@@ -104,13 +100,7 @@ class Record:
             route: {
                 "ended": len(answers),
                 "failed": sum(answer.why is not None for answer in answers),
-                "statuses": dict(
-                    sorted(
-                        Counter(
-                            str(answer.status or "none") for answer in answers
-                        ).items()
-                    )
-                ),
+                "statuses": dict(sorted(Counter(str(answer.status or "none") for answer in answers).items())),
                 **_latencies(answers),
             }
             for route, answers in sorted(grouped.items())
@@ -126,9 +116,7 @@ class Record:
 
     def series(self) -> list[dict[str, Any]]:
         """One row for each second of the load, by the time at which its requests were due."""
-        grouped: dict[int, list[Answer]] = {
-            second: [] for second in self.sent_by_second
-        }
+        grouped: dict[int, list[Answer]] = {second: [] for second in self.sent_by_second}
         for answer in self.answers:
             grouped.setdefault(int(answer.second), []).append(answer)
         return [
@@ -160,12 +148,7 @@ class Record:
             },
             "connections": self.by_connection(),
             "routes": self.by_route(),
-            "failures": [
-                asdict(answer) for answer in self.answers if answer.why is not None
-            ],
+            "failures": [asdict(answer) for answer in self.answers if answer.why is not None],
             "series": self.series(),
-            "orders": {
-                "sent": self.orders_sent,
-                "acknowledged": self.orders_acknowledged,
-            },
+            "orders": {"sent": self.orders_sent, "acknowledged": self.orders_acknowledged},
         }

@@ -27,21 +27,8 @@ WEIGHTS = {
     "sign in": 3,
 }
 SIGNED_IN = {"order", "orders", "sign in"}
-SKUS = [
-    f"{kind}-{number:02d}" for kind in ("tea", "pot", "cup") for number in range(1, 21)
-]
-WORDS = [
-    "green",
-    "black",
-    "sencha",
-    "grassy",
-    "porcelain",
-    "cup",
-    "pot",
-    "glass",
-    "gift",
-    "smoky",
-]
+SKUS = [f"{kind}-{number:02d}" for kind in ("tea", "pot", "cup") for number in range(1, 21)]
+WORDS = ["green", "black", "sencha", "grassy", "porcelain", "cup", "pot", "glass", "gift", "smoky"]
 FEATURES = ["search", "recommendations", "express-checkout"]
 PASSWORD = "not a secret: made for the load test"
 ASSET = re.compile(rb"[\"'(](/static/[A-Za-z0-9_.-]+)")
@@ -59,9 +46,7 @@ def has(*keys: str, **values: Any) -> Check:
             return f"the body is not JSON: {body[:60]!r}"
         if not isinstance(seen, dict) or not all(key in seen for key in keys):
             return f"want {', '.join(keys)} in the answer, got {body[:80]!r}"
-        wrong = [
-            name for name, value in values.items() if seen[keys[0]].get(name) != value
-        ]
+        wrong = [name for name, value in values.items() if seen[keys[0]].get(name) != value]
         return f"want {values} in the answer, got {body[:120]!r}" if wrong else None
 
     return check
@@ -89,11 +74,7 @@ class Mix:
 
     def choose(self) -> None:
         """Weigh the kinds of request; called again once there are accounts."""
-        kinds = {
-            kind: weight
-            for kind, weight in WEIGHTS.items()
-            if self.sessions or kind not in SIGNED_IN
-        }
+        kinds = {kind: weight for kind, weight in WEIGHTS.items() if self.sessions or kind not in SIGNED_IN}
         self._kinds = list(kinds), list(kinds.values())
 
     def __iter__(self) -> Iterator[Request]:
@@ -108,9 +89,7 @@ class Mix:
         found = [path.decode() for path in ASSET.findall(body)]
         if not found:
             return "the page names no assets"
-        self.assets[:] = [*found, *(path for path in self.assets if path not in found)][
-            :50
-        ]
+        self.assets[:] = [*found, *(path for path in self.assets if path not in found)][:50]
         return None
 
     def _request(self, kind: str, visitor: str, sku: str) -> Request:
@@ -121,30 +100,13 @@ class Mix:
         if kind == "features":
             return Request(kind, "/api/features", visitor, check=has("features"))
         if kind == "products":
-            return Request(
-                kind,
-                f"/api/products?page={self._dice.randint(1, 3)}",
-                visitor,
-                check=has("products"),
-            )
+            return Request(kind, f"/api/products?page={self._dice.randint(1, 3)}", visitor, check=has("products"))
         if kind == "product":
-            return Request(
-                kind, f"/api/products/{sku}", visitor, check=has("product", sku=sku)
-            )
+            return Request(kind, f"/api/products/{sku}", visitor, check=has("product", sku=sku))
         if kind == "search":
-            return Request(
-                kind,
-                f"/api/search?q={self._dice.choice(WORDS)}",
-                visitor,
-                check=has("products"),
-            )
+            return Request(kind, f"/api/search?q={self._dice.choice(WORDS)}", visitor, check=has("products"))
         if kind == "checkout":
-            return Request(
-                kind,
-                f"/api/checkout?sku={sku}&quantity=2",
-                visitor,
-                check=has("steps", "total_cents"),
-            )
+            return Request(kind, f"/api/checkout?sku={sku}&quantity=2", visitor, check=has("steps", "total_cents"))
         if kind == "order":
             reference = next(self._references)
             # 201 only: 200 would mean that something on the way sent the order a second time.
@@ -153,11 +115,7 @@ class Mix:
                 "/api/orders",
                 visitor,
                 method="POST",
-                json={
-                    "reference": reference,
-                    "sku": sku,
-                    "quantity": self._dice.randint(1, 3),
-                },
+                json={"reference": reference, "sku": sku, "quantity": self._dice.randint(1, 3)},
                 cookies={"session": self._dice.choice(self.sessions)},
                 statuses=(201,),
                 check=has("order", reference=reference),
@@ -165,38 +123,20 @@ class Mix:
             )
         if kind == "orders":
             return Request(
-                kind,
-                "/api/orders",
-                visitor,
-                cookies={"session": self._dice.choice(self.sessions)},
-                check=has("orders"),
+                kind, "/api/orders", visitor, cookies={"session": self._dice.choice(self.sessions)}, check=has("orders")
             )
         if kind == "feedback":
             # Release 1.0.0 has no features and says so with 422, by its contract.
             opinion = "good" if self._dice.random() < 0.9 else "bad"
             body = {"feature": self._dice.choice(FEATURES), "opinion": opinion}
-            return Request(
-                kind,
-                "/api/feedback",
-                visitor,
-                method="POST",
-                json=body,
-                statuses=(201, 422),
-            )
+            return Request(kind, "/api/feedback", visitor, method="POST", json=body, statuses=(201, 422))
         return sign_in(self._dice.choice(self.accounts))
 
 
 def sign_up(email: str) -> Request:
     """Make an account; 409 when an earlier load made it."""
     body = {"email": email, "password": PASSWORD, "name": "Load"}
-    return Request(
-        "sign up",
-        "/api/accounts",
-        "load-setup",
-        method="POST",
-        json=body,
-        statuses=(201, 409),
-    )
+    return Request("sign up", "/api/accounts", "load-setup", method="POST", json=body, statuses=(201, 409))
 
 
 def sign_in(email: str) -> Request:

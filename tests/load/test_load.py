@@ -23,11 +23,7 @@ async def good(request: web.Request, number: int) -> web.StreamResponse:
 
 
 async def error_sometimes(request: web.Request, number: int) -> web.StreamResponse:
-    return (
-        web.json_response({"error": "on purpose"}, status=500)
-        if number == 7
-        else await good(request, number)
-    )
+    return web.json_response({"error": "on purpose"}, status=500) if number == 7 else await good(request, number)
 
 
 async def limited_sometimes(request: web.Request, number: int) -> web.StreamResponse:
@@ -58,9 +54,7 @@ async def half_sometimes(request: web.Request, number: int) -> web.StreamRespons
 
 
 async def wrong_sometimes(request: web.Request, number: int) -> web.StreamResponse:
-    return (
-        web.json_response({"wrong": 1}) if number == 7 else await good(request, number)
-    )
+    return web.json_response({"wrong": 1}) if number == 7 else await good(request, number)
 
 
 async def slow_always(request: web.Request, number: int) -> web.StreamResponse:
@@ -73,9 +67,7 @@ def requests() -> Iterator[Request]:
         return None if "products" in json.loads(body) else "no products"
 
     for number in itertools.count():
-        yield Request(
-            "products", "/api/products", f"load-{number:05d}", check=check, order=number
-        )
+        yield Request("products", "/api/products", f"load-{number:05d}", check=check, order=number)
 
 
 def loaded(handler: Handler, **changes: object) -> Record:
@@ -94,13 +86,7 @@ def loaded(handler: Handler, **changes: object) -> Record:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
-        settings = {
-            "url": f"http://127.0.0.1:{port}",
-            "rate": 100.0,
-            "seconds": 0.3,
-            "timeout": 1.0,
-            **changes,
-        }
+        settings = {"url": f"http://127.0.0.1:{port}", "rate": 100.0, "seconds": 0.3, "timeout": 1.0, **changes}
         try:
             return await Load(Settings(**settings), requests()).run()  # type: ignore[arg-type]
         finally:
@@ -129,9 +115,7 @@ def test_good_server_passes_over_both_kinds_of_connection() -> None:
         (wrong_sometimes, 30, "no products"),
     ],
 )
-def test_one_bad_answer_turns_the_load_red(
-    handler: Handler, answered: int, why: str
-) -> None:
+def test_one_bad_answer_turns_the_load_red(handler: Handler, answered: int, why: str) -> None:
     record = loaded(handler)
     assert not record.verdict
     assert (record.sent, record.answered, record.failed) == (30, answered, 1)
@@ -144,9 +128,7 @@ def test_one_bad_answer_turns_the_load_red(
 def test_requests_leave_on_schedule_while_answers_are_slow() -> None:
     record = loaded(slow_always, slow_seconds=0.25)
     assert record.sent == record.answered == record.slow == 30
-    assert max(record.lags) < 0.2, (
-        "a closed model would have waited 0.3 s for each answer"
-    )
+    assert max(record.lags) < 0.2, "a closed model would have waited 0.3 s for each answer"
 
 
 def test_nobody_listening_is_a_failure_of_every_request() -> None:
@@ -173,13 +155,7 @@ def test_stop_sends_nothing_more_and_waits_for_answers() -> None:
 
 @pytest.mark.parametrize(
     ("values", "share", "wanted"),
-    [
-        ([], 0.5, None),
-        ([1.0], 0.99, 1.0),
-        ([4, 1, 3, 2], 0.5, 2),
-        (range(1, 101), 0.95, 95),
-        (range(1, 101), 1, 100),
-    ],
+    [([], 0.5, None), ([1.0], 0.99, 1.0), ([4, 1, 3, 2], 0.5, 2), (range(1, 101), 0.95, 95), (range(1, 101), 1, 100)],
 )
 def test_quantile(values: list[float], share: float, wanted: float | None) -> None:
     assert quantile(values, share) == wanted
@@ -190,10 +166,7 @@ def test_series_counts_each_request_in_the_second_it_was_due() -> None:
     for second in (0.1, 0.9, 2.5):
         record.left(second, 0)
         record.ended(Answer("", second, "r", "GET", "/", "v", "new", 200, None, 0.01))
-    assert [(row["second"], row["sent"], row["good"]) for row in record.series()] == [
-        (0, 2, 2),
-        (2, 1, 1),
-    ]
+    assert [(row["second"], row["sent"], row["good"]) for row in record.series()] == [(0, 2, 2), (2, 1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -208,11 +181,7 @@ def test_series_counts_each_request_in_the_second_it_was_due() -> None:
     ],
 )
 def test_orders_are_there_once(
-    sent: list[int],
-    acknowledged: list[int],
-    found: list[int],
-    passed: bool,
-    wrong: dict[str, list[int]],
+    sent: list[int], acknowledged: list[int], found: list[int], passed: bool, wrong: dict[str, list[int]]
 ) -> None:
     result = compare(sent, acknowledged, found)
     assert result["passed"] is passed
@@ -221,21 +190,13 @@ def test_orders_are_there_once(
 
 
 def day(seed: int) -> list[Request]:
-    mix = Mix(
-        first_order=1000,
-        seed=seed,
-        sessions=["a", "b"],
-        accounts=["a@example.org"],
-        assets=["/static/a.1.css"],
-    )
+    mix = Mix(first_order=1000, seed=seed, sessions=["a", "b"], accounts=["a@example.org"], assets=["/static/a.1.css"])
     return list(itertools.islice(mix, 5000))
 
 
 def test_the_mix_repeats_itself_for_a_seed_and_numbers_orders_once() -> None:
     first, again, other = day(1), day(1), day(2)
-    assert [(one.path, one.visitor, one.json) for one in first] == [
-        (one.path, one.visitor, one.json) for one in again
-    ]
+    assert [(one.path, one.visitor, one.json) for one in first] == [(one.path, one.visitor, one.json) for one in again]
     assert [one.path for one in first] != [one.path for one in other]
     orders = [one.order for one in first if one.order]
     assert orders == list(range(1000, 1000 + len(orders)))
@@ -244,9 +205,7 @@ def test_the_mix_repeats_itself_for_a_seed_and_numbers_orders_once() -> None:
 
 
 def test_without_accounts_nobody_orders() -> None:
-    assert not {"order", "orders", "sign in"} & {
-        one.route for one in itertools.islice(Mix(first_order=1), 5000)
-    }
+    assert not {"order", "orders", "sign in"} & {one.route for one in itertools.islice(Mix(first_order=1), 5000)}
 
 
 def test_the_mix_fetches_the_assets_that_a_page_named() -> None:
@@ -255,10 +214,7 @@ def test_the_mix_fetches_the_assets_that_a_page_named() -> None:
     assert page.check is not None
     assert page.check(b"<p>no assets</p>") == "the page names no assets"
     assert page.check(b'<link href="/static/shop.0123456789.css">') is None
-    assert (
-        next(one for one in mix if one.route == "asset").path
-        == "/static/shop.0123456789.css"
-    )
+    assert next(one for one in mix if one.route == "asset").path == "/static/shop.0123456789.css"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ def machine() -> Iterator[Machine]:
 
 @pytest.mark.timeout(1800)
 def test_a_user_with_sudo_brings_a_provisioned_fleet_up(machine: Machine) -> None:
-    assert [program for program in (*BROUGHT, "curl", "sysctl") if machine.has(program)] == [], "a new machine has none of them"
+    assert [program for program in (*BROUGHT, "curl", "sysctl") if machine.has(program)] == [], (
+        "a new machine has none of them"
+    )
     machine.receive(f"/home/{USER}/gradual", USER)
     said = machine.run("cd gradual && make fleet", user=USER, log=LOG)
     assert said.stdout.splitlines()[-1].endswith("fleet demo is ready")
@@ -43,8 +45,11 @@ def test_root_needs_no_sudo(machine: Machine) -> None:
     machine.run("mv /usr/bin/sudo /usr/bin/sudo.away", log=LOG)
     machine.receive("/root/gradual", "root")
     assert not Path(machine.root, "usr/bin/socat").exists()
-    said = machine.run("cd gradual && sandbox/packages socat && sandbox/fleet up --bare --fleet test --hosts app1 && sandbox/fleet status --fleet test",
-                       log=LOG).stdout
+    said = machine.run(
+        "cd gradual && sandbox/packages socat && sandbox/fleet up --bare --fleet test --hosts app1 && sandbox/fleet"
+        " status --fleet test",
+        log=LOG,
+    ).stdout
     assert "app1  10.89.22.11   running" in said
     assert Path(machine.root, "usr/bin/socat").exists()
     machine.run("cd gradual && sandbox/fleet down --fleet test", log=LOG)

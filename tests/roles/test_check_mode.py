@@ -23,7 +23,9 @@ OLD: dict[str, Any] = {
 }
 NEW = {**OLD, "version": "2.0.0", "artifact": {"url": "http://x/2", "sha256": "2" * 64}}
 FAILED = ("step.failed", {"step": "release", "host": "app1", "task": "Start", "error": "it does not start"})
-COMPLETED: list[lease.Event] = [("step.finished", {"step": step}) for step in ("backup", "migrate", "release", "ramp", "verify")]
+COMPLETED: list[lease.Event] = [
+    ("step.finished", {"step": step}) for step in ("backup", "migrate", "release", "ramp", "verify")
+]
 RETURNED: list[lease.Event] = [
     FAILED,
     ("step.started", {"step": "rollback"}),
@@ -60,8 +62,10 @@ LATER = {
         {"ansible.builtin.include_role": {"name": "rollout", "tasks_from": "recall", "public": True}},
         {
             "ansible.builtin.debug": {
-                "msg": "state={{ rollout_state.id or 'none' }} open={{ rollout_state.open }} "
-                "failed={{ rollout_state.failed is truthy }}"
+                "msg": (
+                    "state={{ rollout_state.id or 'none' }} open={{ rollout_state.open }} "
+                    "failed={{ rollout_state.failed is truthy }}"
+                )
             }
         },
     ],

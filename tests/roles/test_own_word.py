@@ -1,4 +1,5 @@
-"""What is called finished or completed when the hosts say otherwise: the playbooks themselves, with this machine as the only host."""
+"""What is called finished or completed when the hosts say otherwise: the playbooks themselves, with this machine as the
+only host."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class Host:
         for release in (OLD, NEW):
             directory = Path(release_store.path_of(str(self.root), release["version"], release["digest"]))
             directory.mkdir(parents=True)
-            (directory / release_store.NOTE).write_text(json.dumps({"release": release["version"], "digest": release["digest"]}))
+            (directory / release_store.NOTE).write_text(
+                json.dumps({"release": release["version"], "digest": release["digest"]})
+            )
         self.link(NEW)
         host = self
 
@@ -54,7 +57,9 @@ class Host:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def link(self, release: dict[str, str]) -> None:
-        release_store.switch(str(self.root), "current", release_store.path_of(str(self.root), release["version"], release["digest"]))
+        release_store.switch(
+            str(self.root), "current", release_store.path_of(str(self.root), release["version"], release["digest"])
+        )
 
 
 @pytest.fixture
@@ -76,7 +81,11 @@ def leave(folder: Path, *steps: str, outcome: str = "") -> None:
         request = lease.Request("somebody", NOW)
         opened = lease.opened([], MANIFEST, {"plan": [], "hosts": {"here": OLD}, "revision": None}, request)
         ledger.append(opened.rollout, opened.events + [("step.finished", {"step": step}) for step in steps])
-        last = lease.closed(ledger.reading.lines, outcome, request) if outcome else lease.released(ledger.reading.lines, request)
+        last = (
+            lease.closed(ledger.reading.lines, outcome, request)
+            if outcome
+            else lease.released(ledger.reading.lines, request)
+        )
         ledger.append(opened.rollout, last.events)
 
 
@@ -111,13 +120,18 @@ def test_a_rollout_is_not_completed_while_a_host_says_otherwise(tmp_path: Path, 
     host.answers = OLD
     status, said = launch(tmp_path, host, playbook("report"))
     assert status != 0
-    assert "Not completed: here: its link current leads to 1.0.0 (111111111111), not to 2.0.0 (222222222222); what answers at /version is 1.0.0" in said
+    assert (
+        "Not completed: here: its link current leads to 1.0.0 (111111111111), not to 2.0.0 (222222222222); what answers"
+        " at /version is 1.0.0" in said
+    )
     assert happened(tmp_path, "rollout.finished") == [{"outcome": "incomplete"}]
     assert [(failed["step"], failed["host"]) for failed in happened(tmp_path, "step.failed")] == [("verify", "here")]
 
 
 @pytest.mark.parametrize(("insist", "status"), [("any", 0), ("completed", 2)])
-def test_what_was_completed_is_asked_again_where_that_is_wanted(tmp_path: Path, host: Host, insist: str, status: int) -> None:
+def test_what_was_completed_is_asked_again_where_that_is_wanted(
+    tmp_path: Path, host: Host, insist: str, status: int
+) -> None:
     leave(tmp_path, *STEPS, outcome="completed")
     host.link(OLD)
     ended, said = launch(tmp_path, host, playbook("report"), report_insist=insist)
@@ -134,7 +148,11 @@ def test_an_empty_ledger_is_no_completed_rollout(tmp_path: Path, host: Host) -> 
 def test_a_rollout_of_another_release_is_not_this_one(tmp_path: Path, host: Host) -> None:
     leave(tmp_path, *STEPS, outcome="completed")
     other = {**MANIFEST, "version": "3.0.0"}
-    asked = {"hosts": "ledger", "gather_facts": False, "tasks": [{"ansible.builtin.set_fact": {"preflight_manifest": {"manifest": other}}}]}
+    asked = {
+        "hosts": "ledger",
+        "gather_facts": False,
+        "tasks": [{"ansible.builtin.set_fact": {"preflight_manifest": {"manifest": other}}}],
+    }
     status, said = launch(tmp_path, host, [asked, *playbook("report")], report_insist="completed")
     assert status != 0
     assert "shop 3.0.0 was not rolled out: the newest rollout is shop-2.0.0-" in said

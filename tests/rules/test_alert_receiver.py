@@ -17,8 +17,12 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "roles/monitoring/files/alert_receiver.py"
 ALERT: dict[str, Any] = {
-    "status": "firing", "labels": {"alertname": "FrontDoorDown", "severity": "critical"}, "annotations": {"summary": "…"},
-    "startsAt": "2026-01-01T00:00:00Z", "endsAt": "0001-01-01T00:00:00Z", "fingerprint": "abc",
+    "status": "firing",
+    "labels": {"alertname": "FrontDoorDown", "severity": "critical"},
+    "annotations": {"summary": "…"},
+    "startsAt": "2026-01-01T00:00:00Z",
+    "endsAt": "0001-01-01T00:00:00Z",
+    "fingerprint": "abc",
 }
 
 
@@ -49,7 +53,9 @@ def address(receiver: ModuleType, record: Path) -> Iterator[str]:
 
 
 def deliver(address: str, body: bytes, token: str = "right") -> int:
-    request = urllib.request.Request(f"{address}/record", data=body, headers={"Authorization": f"Bearer {token}"}, method="POST")
+    request = urllib.request.Request(
+        f"{address}/record", data=body, headers={"Authorization": f"Bearer {token}"}, method="POST"
+    )
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return int(answer.status)
@@ -58,20 +64,34 @@ def deliver(address: str, body: bytes, token: str = "right") -> int:
 
 
 def test_a_delivery_is_recorded(address: str, record: Path) -> None:
-    assert deliver(address, json.dumps({"alerts": [ALERT, {**ALERT, "status": "resolved", "endsAt": "2026-01-01T00:01:00Z"}]}).encode()) == 204
+    assert (
+        deliver(
+            address,
+            json.dumps({"alerts": [ALERT, {**ALERT, "status": "resolved", "endsAt": "2026-01-01T00:01:00Z"}]}).encode(),
+        )
+        == 204
+    )
     first, second = [json.loads(line) for line in record.read_text().splitlines()]
-    assert (first["alert"], first["status"], first["receiver"], first["ends"]) == ("FrontDoorDown", "firing", "record", None)
+    assert (first["alert"], first["status"], first["receiver"], first["ends"]) == (
+        "FrontDoorDown",
+        "firing",
+        "record",
+        None,
+    )
     assert (second["status"], second["ends"]) == ("resolved", "2026-01-01T00:01:00Z")
 
 
-@pytest.mark.parametrize(("body", "token", "status"), [
-    (b'{"alerts": []}', "wrong", 401),
-    (b'{"alerts": []}', "", 401),
-    (b"not json", "right", 400),
-    (b'{"alerts": [{}]}', "right", 400),
-    (b"[]", "right", 400),
-    (b"", "right", 413),
-])
+@pytest.mark.parametrize(
+    ("body", "token", "status"),
+    [
+        (b'{"alerts": []}', "wrong", 401),
+        (b'{"alerts": []}', "", 401),
+        (b"not json", "right", 400),
+        (b'{"alerts": [{}]}', "right", 400),
+        (b"[]", "right", 400),
+        (b"", "right", 413),
+    ],
+)
 def test_what_is_no_delivery_is_refused(address: str, record: Path, body: bytes, token: str, status: int) -> None:
     assert deliver(address, body, token) == status
     assert not record.exists()

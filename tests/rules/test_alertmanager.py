@@ -20,10 +20,20 @@ PAGER: dict[str, Any] = {
 def configuration(folder: Path, **more: Any) -> str:
     """The role's template with its defaults' shape; `more` as an inventory would set it."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HOME / "roles/monitoring/templates"), undefined=jinja2.StrictUndefined, trim_blocks=True)
+        loader=jinja2.FileSystemLoader(HOME / "roles/monitoring/templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
     environment.filters["to_json"] = json.dumps
-    values = {"ansible_managed": "test", "monitoring_more_receivers": [], "monitoring_more_routes": [], "monitoring_group_wait": "10s",
-              "monitoring_group_interval": "1m", "monitoring_repeat_interval": "4h", **more}
+    values = {
+        "ansible_managed": "test",
+        "monitoring_more_receivers": [],
+        "monitoring_more_routes": [],
+        "monitoring_group_wait": "10s",
+        "monitoring_group_interval": "1m",
+        "monitoring_repeat_interval": "4h",
+        **more,
+    }
     path = folder / "alertmanager.yml"
     path.write_text(environment.get_template("alertmanager.yml.j2").render(values))
     return str(path)
@@ -34,8 +44,14 @@ def amtool(*argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def follow(path: str, receivers: str, **labels: str) -> int:
-    return amtool("config", "routes", "test", f"--config.file={path}", f"--verify.receivers={receivers}",
-                  *(f"{name}={value}" for name, value in labels.items())).returncode
+    return amtool(
+        "config",
+        "routes",
+        "test",
+        f"--config.file={path}",
+        f"--verify.receivers={receivers}",
+        *(f"{name}={value}" for name, value in labels.items()),
+    ).returncode
 
 
 @pytest.mark.parametrize("more", [{}, PAGER], ids=["alone", "with a pager"])

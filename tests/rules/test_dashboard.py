@@ -21,7 +21,9 @@ def dashboard() -> dict[str, Any]:
 
 
 def test_what_is_committed_is_what_is_generated() -> None:
-    answer = subprocess.run([sys.executable, PLACE / "generate.py", "--check"], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [sys.executable, PLACE / "generate.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
@@ -48,8 +50,20 @@ def test_every_query_asks_the_chosen_source(dashboard: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "series",
-    ["feature_requests_total", "feature_feedback_total", "feature_orders_total", "feature_flag_share", "feature_flag_revision"]
-    + ["haproxy_frontend_http_responses_total", "pg_stat_activity_count", "gradual_health_check_last_run_timestamp_seconds", "probe_success", "ALERTS"],
+    [
+        "feature_requests_total",
+        "feature_feedback_total",
+        "feature_orders_total",
+        "feature_flag_share",
+        "feature_flag_revision",
+    ]
+    + [
+        "haproxy_frontend_http_responses_total",
+        "pg_stat_activity_count",
+        "gradual_health_check_last_run_timestamp_seconds",
+        "probe_success",
+        "ALERTS",
+    ],
 )
 def test_what_a_rollout_needs_to_be_seen_is_on_it(dashboard: dict[str, Any], series: str) -> None:
     assert any(series in expression for _title, expression in health.queries(dashboard))

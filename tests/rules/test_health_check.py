@@ -55,23 +55,38 @@ def address() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize(("path", "contains", "reason"), [
-    ("/", "", ""),
-    ("/", "hello", ""),
-    ("/", "goodbye", "'goodbye' is not in the answer"),
-    ("/readyz", "", "status 503"),
-    ("/slow", "", "took 0.4 s, more than 0.2 s"),
-])
+@pytest.mark.parametrize(
+    ("path", "contains", "reason"),
+    [
+        ("/", "", ""),
+        ("/", "hello", ""),
+        ("/", "goodbye", "'goodbye' is not in the answer"),
+        ("/readyz", "", "status 503"),
+        ("/slow", "", "took 0.4 s, more than 0.2 s"),
+    ],
+)
 def test_answers(health_check: ModuleType, address: str, path: str, contains: str, reason: str) -> None:
-    settings = {"front_door": {"url": address, "ca_path": None, "probes": [{"name": "page", "path": path, "contains": contains}]},
-                "hosts": {}, "host_paths": [], "slow_seconds": 0.2}
+    settings = {
+        "front_door": {
+            "url": address,
+            "ca_path": None,
+            "probes": [{"name": "page", "path": path, "contains": contains}],
+        },
+        "hosts": {},
+        "host_paths": [],
+        "slow_seconds": 0.2,
+    }
     assert [result.reason for result in health_check.check(settings)] == [reason]
     assert Application.marks == {"1"}, "the check is no user"
 
 
 def test_nobody_answers(health_check: ModuleType) -> None:
-    settings = {"front_door": {"url": "http://127.0.0.1:1", "ca_path": None, "probes": []},
-                "hosts": {"app1": "http://127.0.0.1:1", "app2": "http://\x01"}, "host_paths": ["/readyz"], "slow_seconds": 0.2}
+    settings = {
+        "front_door": {"url": "http://127.0.0.1:1", "ca_path": None, "probes": []},
+        "hosts": {"app1": "http://127.0.0.1:1", "app2": "http://\x01"},
+        "host_paths": ["/readyz"],
+        "slow_seconds": 0.2,
+    }
     assert all(result.reason for result in health_check.check(settings))
 
 
@@ -80,17 +95,31 @@ def test_a_site_without_a_release_has_nothing_to_check(address: str, tmp_path: P
     settings, output = tmp_path / "settings.json", tmp_path / "check.prom"
 
     def check(url: str) -> tuple[str, str]:
-        settings.write_text(json.dumps({"front_door": {"url": url, "ca_path": None, "probes": [{"name": "page", "path": "/"}]},
-                                        "hosts": {"app1": url}, "host_paths": ["/readyz"], "slow_seconds": 2}))
-        ran = subprocess.run([sys.executable, str(SOURCE), "--settings", str(settings), "--output", str(output)],
-                             check=True, capture_output=True, text=True)
+        settings.write_text(
+            json.dumps(
+                {
+                    "front_door": {"url": url, "ca_path": None, "probes": [{"name": "page", "path": "/"}]},
+                    "hosts": {"app1": url},
+                    "host_paths": ["/readyz"],
+                    "slow_seconds": 2,
+                }
+            )
+        )
+        ran = subprocess.run(
+            [sys.executable, str(SOURCE), "--settings", str(settings), "--output", str(output)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         return output.read_text(), ran.stderr
 
     for _run in range(2):
         text, said = check("http://127.0.0.1:1")
         assert "gradual_health_check_release_seen 0\n" in text
         assert "gradual_health_check_passed{" not in text
-        assert "gradual_health_check_last_run_timestamp_seconds" in text, "it ran, so HealthCheckStale has nothing to say"
+        assert "gradual_health_check_last_run_timestamp_seconds" in text, (
+            "it ran, so HealthCheckStale has nothing to say"
+        )
         assert said == "no release has been seen here yet, so there is nothing to check\n"
     assert 'gradual_health_check_passed{target="front_door",check="page"} 1' in check(address)[0]
     for _run in range(2):
@@ -103,16 +132,28 @@ def test_a_site_without_a_release_has_nothing_to_check(address: str, tmp_path: P
 def test_what_an_older_check_wrote_is_a_release_seen(health_check: ModuleType) -> None:
     failed = [health_check.Result("front_door", "page", 0.1, "status 503")]
     assert not health_check.release_seen(failed, "")
-    assert health_check.release_seen(failed, '# TYPE gradual_health_check_passed gauge\ngradual_health_check_passed{target="app1"} 0\n')
+    assert health_check.release_seen(
+        failed, '# TYPE gradual_health_check_passed gauge\ngradual_health_check_passed{target="app1"} 0\n'
+    )
 
 
 def test_the_file_is_whole_and_prometheus_reads_it(health_check: ModuleType, address: str, tmp_path: Path) -> None:
-    (tmp_path / "settings.json").write_text(json.dumps({
-        "front_door": {"url": address, "ca_path": None, "probes": [{"name": 'a "page"', "path": "/"}]},
-        "hosts": {"app1": address}, "host_paths": ["/healthz", "/readyz"], "slow_seconds": 2}))
+    (tmp_path / "settings.json").write_text(
+        json.dumps(
+            {
+                "front_door": {"url": address, "ca_path": None, "probes": [{"name": 'a "page"', "path": "/"}]},
+                "hosts": {"app1": address},
+                "host_paths": ["/healthz", "/readyz"],
+                "slow_seconds": 2,
+            }
+        )
+    )
     output = tmp_path / "check.prom"
-    subprocess.run([sys.executable, str(SOURCE), "--settings", str(tmp_path / "settings.json"), "--output", str(output)],
-                   check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, str(SOURCE), "--settings", str(tmp_path / "settings.json"), "--output", str(output)],
+        check=True,
+        capture_output=True,
+    )
     text = output.read_text()
     assert 'gradual_health_check_passed{target="app1",check="readyz"} 0' in text
     assert 'gradual_health_check_passed{target="front_door",check="a \\"page\\""} 1' in text

@@ -29,7 +29,9 @@ def proofs(*, firing: bool) -> set[str]:
     """Alerts that some test wants to fire, or to be silent."""
     return {
         case["alertname"]
-        for path in PROOFS for test in yaml.safe_load(path.read_text())["tests"] for case in test["alert_rule_test"]
+        for path in PROOFS
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for case in test["alert_rule_test"]
         if bool(case["exp_alerts"]) is firing
     }
 
@@ -44,7 +46,12 @@ def test_a_wrong_expectation_is_found(tmp_path: Path) -> None:
     """Negative control: a test that wants the opposite fails."""
     text = (Path(__file__).parent / "fleet.yml").read_text().replace("../../roles", str(HOME / "roles"))
     (tmp_path / "wrong.yml").write_text(text.replace("pg_up{", "pg_down{"))
-    assert subprocess.run(["promtool", "test", "rules", str(tmp_path / "wrong.yml")], capture_output=True, check=False).returncode != 0
+    assert (
+        subprocess.run(
+            ["promtool", "test", "rules", str(tmp_path / "wrong.yml")], capture_output=True, check=False
+        ).returncode
+        != 0
+    )
 
 
 def test_every_alert_is_proven_both_ways() -> None:
@@ -64,7 +71,9 @@ def test_an_alert_says_what_an_operator_needs(alert: dict[str, Any]) -> None:
     assert re.fullmatch(r"([A-Z][a-z0-9]*)+", name)
     assert "for" in alert
     assert alert["labels"]["severity"] in ({"none"} if name in ALWAYS else {"critical", "warning", "info"})
-    assert not any("$value" in str(value) for value in alert["labels"].values()), "a label with a value makes a new alert each time"
+    assert not any("$value" in str(value) for value in alert["labels"].values()), (
+        "a label with a value makes a new alert each time"
+    )
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
     assert alert["annotations"]["runbook_url"].rsplit("/", 1)[-1] == f"{name}.md"
 
@@ -80,5 +89,7 @@ def test_an_alert_has_a_runbook(alert: dict[str, Any]) -> None:
 
 
 def test_no_runbook_is_left_over() -> None:
-    named = {path.stem for path in RUNBOOKS.glob("*.md") if path.stem[0].isupper()}  # a page of no alert has a name in small letters
+    named = {
+        path.stem for path in RUNBOOKS.glob("*.md") if path.stem[0].isupper()
+    }  # a page of no alert has a name in small letters
     assert named - {"README"} == {alert["alert"] for alert in alerts()}

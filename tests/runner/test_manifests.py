@@ -22,16 +22,28 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "bad percentage": ({"stages": [25, 150]}, ["stages", "150"]),
     "percentage of nobody": ({"stages": [0, 100]}, ["stages", "0"]),
     "no digest": ({"artifact": {"url": f"{ELSEWHERE}/storefront-2.0.0.tar.gz"}}, ["artifact.sha256"]),
-    "digest that is none": ({"artifact": {"url": f"{ELSEWHERE}/storefront-2.0.0.tar.gz", "sha256": "abc"}}, ["artifact.sha256", "abc"]),
+    "digest that is none": (
+        {"artifact": {"url": f"{ELSEWHERE}/storefront-2.0.0.tar.gz", "sha256": "abc"}},
+        ["artifact.sha256", "abc"],
+    ),
     "unknown canary": ({"canary": "app9"}, ["canary", "app9", "app1"]),
     "canary outside of the application hosts": ({"canary": "database"}, ["canary", "database"]),
     "blank answer of a survey": ({"version": ""}, ["version"]),
     "bake longer than it may": ({"bake": {"min": 90, "max": 60, "look": 10, "expiry": 60}}, ["bake"]),
     "probe without a path": ({"features": [{"flag": "search", "smoke": [{"name": "x"}]}]}, ["features", "path"]),
     "two features of one flag": ({"features": [SEARCH, SEARCH]}, ["features", "search"]),
-    "artifact that is not there": ({"artifact": {"url": f"{ELSEWHERE}/storefront-9.9.9.tar.gz", "sha256": "0" * 64}}, ["storefront-9.9.9.tar.gz", "404"]),
-    "artifact with another digest": ({"artifact": {"url": f"{ELSEWHERE}/storefront-2.0.0.tar.gz", "sha256": "0" * 64}}, ["storefront-2.0.0.tar.gz", "0" * 64]),
-    "address that nobody answers": ({"artifact": {"url": "http://mon1:1/storefront-2.0.0.tar.gz", "sha256": "0" * 64}}, ["http://mon1:1/"]),
+    "artifact that is not there": (
+        {"artifact": {"url": f"{ELSEWHERE}/storefront-9.9.9.tar.gz", "sha256": "0" * 64}},
+        ["storefront-9.9.9.tar.gz", "404"],
+    ),
+    "artifact with another digest": (
+        {"artifact": {"url": f"{ELSEWHERE}/storefront-2.0.0.tar.gz", "sha256": "0" * 64}},
+        ["storefront-2.0.0.tar.gz", "0" * 64],
+    ),
+    "address that nobody answers": (
+        {"artifact": {"url": "http://mon1:1/storefront-2.0.0.tar.gz", "sha256": "0" * 64}},
+        ["http://mon1:1/"],
+    ),
 }
 
 
@@ -58,7 +70,13 @@ def test_after_all_of_them_nothing_has_changed(before: dict[str, Any]) -> None:
 
 
 def test_every_mistake_is_named_at_once(run: Run, baseline: None) -> None:
-    ran = run("deploy.yml", "-e", "@releases/epic21.yml", "-e", json.dumps({"stages": [50, 25], "bake": {"min": -1}, "cannary": "app1"}))
+    ran = run(
+        "deploy.yml",
+        "-e",
+        "@releases/epic21.yml",
+        "-e",
+        json.dumps({"stages": [50, 25], "bake": {"min": -1}, "cannary": "app1"}),
+    )
     (message,) = seen.errors(ran.folder)
     for text in ("stages", "bake.min", "cannary"):
         assert text in message, f"{text} is not named in: {message}"

@@ -1,4 +1,5 @@
-"""Every playbook through ansible-runner, in check mode too: it tells the truth, warns of nothing, and a second run changes nothing."""
+"""Every playbook through ansible-runner, in check mode too: it tells the truth, warns of nothing, and a second run
+changes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ LATER = ["retire", "backfill", "contract", "approve", "replay", "restore"]
 
 
 def test_none_is_left_out() -> None:
-    assert sorted(path.stem for path in (fleet.HOME / "playbooks").glob("*.yml")) == sorted([*PARTS, *LATER, "deploy", "provision"])
+    assert sorted(path.stem for path in (fleet.HOME / "playbooks").glob("*.yml")) == sorted(
+        [*PARTS, *LATER, "deploy", "provision"]
+    )
 
 
 class TestBeforeARollout:

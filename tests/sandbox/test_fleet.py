@@ -17,14 +17,30 @@ HOME = Path(__file__).resolve().parents[2]
 
 
 def fleet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["sandbox/fleet", *arguments], cwd=HOME, env=os.environ | environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["sandbox/fleet", *arguments],
+        cwd=HOME,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(("name", "network"), [("demo", "10.89.21"), ("test", "10.89.22"), ("dev1", "10.89.31")])
 def test_the_inventory_has_every_host_at_the_address_of_its_fleet(name: str, network: str) -> None:
-    inventory = json.loads(subprocess.run(["inventories/sandbox/hosts", "--list"], cwd=HOME, env=os.environ | {"GRADUAL_FLEET": name},
-                                          capture_output=True, check=True).stdout)
-    grouped = {host for group in ("application", "database", "balancer", "monitoring") for host in inventory[group]["hosts"]}
+    inventory = json.loads(
+        subprocess.run(
+            ["inventories/sandbox/hosts", "--list"],
+            cwd=HOME,
+            env=os.environ | {"GRADUAL_FLEET": name},
+            capture_output=True,
+            check=True,
+        ).stdout
+    )
+    grouped = {
+        host for group in ("application", "database", "balancer", "monitoring") for host in inventory[group]["hosts"]
+    }
     assert grouped == set(inventory["_meta"]["hostvars"]) == {"lb1", "app1", "app2", "app3", "db1", "mon1"}
     assert (inventory["ledger"]["hosts"], inventory["database_primary"]["hosts"]) == (["mon1"], ["db1"])
     for host, facts in inventory["_meta"]["hostvars"].items():
@@ -64,7 +80,8 @@ def programs() -> Iterator[Path]:
 
 @pytest.fixture
 def machine(programs: Path) -> Machine:
-    """Run sandbox/fleet on a machine that has python3, env, sh and what lies in `programs`, and nothing else; user: who runs it."""
+    """Run sandbox/fleet on a machine that has python3, env, sh and what lies in `programs`, and nothing else; user: who
+    runs it."""
 
     def call(*arguments: str, user: int | None = None, netavark: bool = False) -> subprocess.CompletedProcess[str]:
         folder = programs
@@ -74,16 +91,28 @@ def machine(programs: Path) -> Machine:
         text = text.replace("/usr/lib/podman/netavark", "/bin/sh" if netavark else "/nowhere/netavark")
         shutil.copytree(HOME / "sandbox/image", folder / "sandbox/image")
         (folder / "sandbox/fleet").write_text(text)
-        return subprocess.run(["/usr/bin/python3", folder / "sandbox/fleet", *arguments], env={"PATH": str(folder)}, user=user,
-                              capture_output=True, text=True, check=False)
+        return subprocess.run(
+            ["/usr/bin/python3", folder / "sandbox/fleet", *arguments],
+            env={"PATH": str(folder)},
+            user=user,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     return call
 
 
 # Every verb that works on containers, with what it needs to be called.
 REMOVING = [("down",), ("remove-images",)]
-WORKING = [("up",), ("image",), ("status",), ("save",), ("restore",), *((verb, "app1") for verb in
-           ("pause", "unpause", "stop", "kill", "start", "disconnect", "connect"))]
+WORKING = [
+    ("up",),
+    ("image",),
+    ("status",),
+    ("save",),
+    ("restore",),
+    *((verb, "app1") for verb in ("pause", "unpause", "stop", "kill", "start", "disconnect", "connect")),
+]
 TELLING = [("inventory",), ("addresses", "app1")]
 
 
@@ -93,15 +122,19 @@ def test_every_verb_is_in_the_tables() -> None:
 
 
 @pytest.mark.parametrize("verb", WORKING, ids=lambda verb: verb[0])
-def test_without_podman_a_verb_that_cannot_do_its_work_fails_with_one_line(machine: Machine, verb: tuple[str, ...]) -> None:
+def test_without_podman_a_verb_that_cannot_do_its_work_fails_with_one_line(
+    machine: Machine, verb: tuple[str, ...]
+) -> None:
     refused = machine(*verb)
     assert refused.returncode == 1, refused.stdout
     (line,) = refused.stderr.splitlines()
     if os.geteuid() != 0:
         wanted = "fleet: containers that boot systemd need root: run as root, or install sudo"
     elif verb[0] in ("up", "image"):
-        wanted = ("fleet: missing here: podman runc netavark iptables iproute2 openssh-client debootstrap (Debian's package names); "
-                  "install them and run this again")
+        wanted = (
+            "fleet: missing here: podman runc netavark iptables iproute2 openssh-client debootstrap (Debian's package"
+            " names); install them and run this again"
+        )
     else:
         wanted = "fleet: podman is not installed, so there is no fleet: `sandbox/fleet up` installs it and makes one"
     assert line == wanted
@@ -111,17 +144,25 @@ def test_without_podman_a_verb_that_cannot_do_its_work_fails_with_one_line(machi
 def test_without_root_and_sudo_every_verb_fails_with_one_line(machine: Machine, verb: tuple[str, ...]) -> None:
     refused = machine(*verb, user=NOBODY if os.geteuid() == 0 else None)
     assert refused.returncode == 1
-    assert refused.stderr.splitlines() == ["fleet: containers that boot systemd need root: run as root, or install sudo"]
+    assert refused.stderr.splitlines() == [
+        "fleet: containers that boot systemd need root: run as root, or install sudo"
+    ]
 
 
 @pytest.mark.parametrize("verb", [*WORKING, *REMOVING], ids=lambda verb: verb[0])
-def test_where_sudo_refuses_every_verb_fails_with_its_reason(machine: Machine, programs: Path, verb: tuple[str, ...]) -> None:
+def test_where_sudo_refuses_every_verb_fails_with_its_reason(
+    machine: Machine, programs: Path, verb: tuple[str, ...]
+) -> None:
     (programs / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
     (programs / "sudo").chmod(0o755)
     refused = machine(*verb, user=NOBODY if os.geteuid() == 0 else None)
     assert refused.returncode == 1
     assert refused.stderr.splitlines() == [
-        "fleet: containers that boot systemd need root, and sudo refuses it (sudo: a password is required): run as root, or as a user who may use sudo"]
+        (
+            "fleet: containers that boot systemd need root, and sudo refuses it (sudo: a password is required): run as"
+            " root, or as a user who may use sudo"
+        )
+    ]
 
 
 @pytest.mark.parametrize("verb", REMOVING, ids=lambda verb: verb[0])
@@ -148,7 +189,10 @@ exit 125
 def test_what_podman_cannot_say_is_no_answer(machine: Machine, programs: Path, verb: tuple[str, ...]) -> None:
     if os.geteuid() != 0:
         pytest.skip("podman is called by root")
-    for program, text in {"podman": BROKEN, **dict.fromkeys(("runc", "iptables", "ip", "ssh-keygen", "debootstrap"), "#!/bin/sh\n")}.items():
+    for program, text in {
+        "podman": BROKEN,
+        **dict.fromkeys(("runc", "iptables", "ip", "ssh-keygen", "debootstrap"), "#!/bin/sh\n"),
+    }.items():
         (programs / program).write_text(text)
         (programs / program).chmod(0o755)
     refused = machine(*verb, netavark=True)
@@ -163,8 +207,12 @@ case "$1 $2" in "ps --all") echo "[]";; "container exists" | "network exists" | 
 """
 
 
-@pytest.mark.parametrize("verb", [verb for verb in WORKING if verb[0] not in ("up", "image", "status")], ids=lambda verb: verb[0])
-def test_without_its_fleet_a_verb_fails_and_says_how_to_make_one(machine: Machine, programs: Path, verb: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "verb", [verb for verb in WORKING if verb[0] not in ("up", "image", "status")], ids=lambda verb: verb[0]
+)
+def test_without_its_fleet_a_verb_fails_and_says_how_to_make_one(
+    machine: Machine, programs: Path, verb: tuple[str, ...]
+) -> None:
     if os.geteuid() != 0:
         pytest.skip("podman is called by root")
     (programs / "podman").write_text(EMPTY)
@@ -181,9 +229,15 @@ def test_a_host_that_does_not_exist_is_named() -> None:
         pytest.skip("podman is called by root")
     refused = fleet("up", "--hosts", "app1,app9", "--fleet", "dev6")
     assert refused.returncode == 1
-    assert refused.stderr.splitlines() == ["fleet: --hosts names 'app9', which is no host of the sandbox: write some of lb1,app1,app2,app3,db1,mon1,db2"]
+    assert refused.stderr.splitlines() == [
+        "fleet: --hosts names 'app9', which is no host of the sandbox: write some of lb1,app1,app2,app3,db1,mon1,db2"
+    ]
 
 
 def test_an_option_that_ready_does_not_know_is_refused_before_anything_is_made() -> None:
     refused = subprocess.run([HOME / "sandbox/ready", "--help"], cwd=HOME, capture_output=True, text=True, check=False)
-    assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", "ready: got '--help', expected --fresh, --warm or nothing\n")
+    assert (refused.returncode, refused.stdout, refused.stderr) == (
+        2,
+        "",
+        "ready: got '--help', expected --fresh, --warm or nothing\n",
+    )

@@ -1,4 +1,5 @@
-"""No tag, limit, start or inventory lets a playbook that changes something end green without having done it. Needs no fleet."""
+"""No tag, limit, start or inventory lets a playbook that changes something end green without having done it. Needs no
+fleet."""
 
 from __future__ import annotations
 
@@ -14,7 +15,10 @@ HOME = Path(__file__).resolve().parents[2]
 PLAYBOOKS = sorted(path for path in (HOME / "playbooks").glob("*.yml"))
 CHANGES_NOTHING = {"replay.yml"}
 WITHOUT = "Launch it again without that"
-FULL = "is not the inventory of a whole fleet: no host in application, database, balancer, monitoring, ledger, database_primary"
+FULL = (
+    "is not the inventory of a whole fleet: no host in application, database, balancer, monitoring, ledger,"
+    " database_primary"
+)
 
 
 def play(playbook: str, *options: str, inventory: str = "inventories/example", **environment: str) -> tuple[int, str]:
@@ -42,11 +46,23 @@ def test_the_first_play_of_every_playbook_that_changes_something_wants_the_whole
         ("deploy.yml", ["--limit", "!app3.example.org"], f"was given --limit !app3.example.org. {WITHOUT}"),
         ("deploy.yml", ["--tags", "anything"], f"was given --tags anything. {WITHOUT}"),
         ("deploy.yml", ["--skip-tags", "anything"], f"was given --skip-tags anything. {WITHOUT}"),
-        ("deploy.yml", ["--start-at-task", "Read the ledger"], f"was given --start-at-task 'Read the ledger'. {WITHOUT}"),
+        (
+            "deploy.yml",
+            ["--start-at-task", "Read the ledger"],
+            f"was given --start-at-task 'Read the ledger'. {WITHOUT}",
+        ),
         ("rollback.yml", ["--step", "--check"], f"was given --step. {WITHOUT}"),
         ("rollback.yml", ["--limit", "app1.example.org"], f"was given --limit app1.example.org. {WITHOUT}"),
-        ("playbooks/release.yml", ["--limit", "app1.example.org,monitoring"], f"was given --limit app1.example.org,monitoring. {WITHOUT}"),
-        ("playbooks/provision.yml", ["--limit", "balancer", "--tags", "anything"], f"was given --tags anything. {WITHOUT}"),
+        (
+            "playbooks/release.yml",
+            ["--limit", "app1.example.org,monitoring"],
+            f"was given --limit app1.example.org,monitoring. {WITHOUT}",
+        ),
+        (
+            "playbooks/provision.yml",
+            ["--limit", "balancer", "--tags", "anything"],
+            f"was given --tags anything. {WITHOUT}",
+        ),
     ],
 )
 def test_an_option_that_leaves_something_out_is_an_error(playbook: str, options: list[str], said: str) -> None:

@@ -1,4 +1,5 @@
-"""Tests on two fleets side by side: each worker has a fleet for itself, and what must be played in sequence stays on one."""
+"""Tests on two fleets side by side: each worker has a fleet for itself, and what must be played in sequence stays on
+one."""
 
 from __future__ import annotations
 
@@ -59,9 +60,27 @@ def play(tmp_path: Path) -> Path:
 def run(folder: Path, *, grouped: bool) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text(CONFTEST.format(modify=", pytest_collection_modifyitems" if grouped else ""))
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "GRADUAL_"))}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "."]
-    return subprocess.run(command, cwd=folder, env={**environment, "GRADUAL_FLEETS": "test test2", "PYTHONPATH": f"{HOME}:{HOME}/collections"},
-                          capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        "2",
+        "--dist",
+        "loadgroup",
+        "--no-loadscope-reorder",
+        ".",
+    ]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**environment, "GRADUAL_FLEETS": "test test2", "PYTHONPATH": f"{HOME}:{HOME}/collections"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_each_group_is_played_in_sequence_by_one_worker(play: Path) -> None:
@@ -88,11 +107,19 @@ def test_a_group_that_is_not_kept_together_is_told(play: Path) -> None:
     assert "5 errors" in done.stdout, "all that no mark of its own keeps together"
 
 
-@pytest.mark.parametrize(("environment", "fleet"), [
-    ({}, "test"), ({"GRADUAL_FLEET": "dev1"}, "dev1"), ({"GRADUAL_FLEET": "dev1", "GRADUAL_FLEETS": "test test2"}, "dev1"),
-    ({"PYTEST_XDIST_WORKER": "gw0", "GRADUAL_FLEETS": "test test2"}, "test"), ({"PYTEST_XDIST_WORKER": "gw1", "GRADUAL_FLEETS": "test test2"}, "test2"),
-])
-def test_a_worker_has_a_fleet_for_itself(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], fleet: str) -> None:
+@pytest.mark.parametrize(
+    ("environment", "fleet"),
+    [
+        ({}, "test"),
+        ({"GRADUAL_FLEET": "dev1"}, "dev1"),
+        ({"GRADUAL_FLEET": "dev1", "GRADUAL_FLEETS": "test test2"}, "dev1"),
+        ({"PYTEST_XDIST_WORKER": "gw0", "GRADUAL_FLEETS": "test test2"}, "test"),
+        ({"PYTEST_XDIST_WORKER": "gw1", "GRADUAL_FLEETS": "test test2"}, "test2"),
+    ],
+)
+def test_a_worker_has_a_fleet_for_itself(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], fleet: str
+) -> None:
     monkeypatch.setenv("GRADUAL_FLEET", "test")
     from tests.support.fleet import chosen
 

@@ -11,7 +11,9 @@ import pytest
 
 HOME = Path(__file__).resolve().parents[2]
 SCRIPT = HOME / "inventories/vault-password"
-REFUSED = "Nothing is encrypted with the password of the sandbox. Name your environment's own: GRADUAL_VAULT_PASSWORD_FILE"
+REFUSED = (
+    "Nothing is encrypted with the password of the sandbox. Name your environment's own: GRADUAL_VAULT_PASSWORD_FILE"
+)
 
 
 def run(tool: str, *arguments: str | Path, text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,5 @@
-"""A real Prometheus that remembers what a test wants it to have scraped: history is written as blocks by promtool, so nobody waits for it."""
+"""A real Prometheus that remembers what a test wants it to have scraped: history is written as blocks by promtool, so
+nobody waits for it."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def needs(*programs: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives to clients: a load must not take it before its server starts."""
+    """A port that nobody listens on, below those that the kernel gives to clients: a load must not take it before its
+    server starts."""
     for _attempt in range(100):
         port = random.randint(20_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -61,7 +63,12 @@ def prometheus(folder: pathlib.Path, scrape: str = "") -> t.Iterator[str]:
     needs("prometheus")
     port, log = free_port(), folder / "prometheus.log"
     (folder / "prometheus.yml").write_text("global: {scrape_interval: 1s}\n" + scrape)
-    command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", "--storage.tsdb.retention.time=50y"]
+    command = [
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        "--storage.tsdb.retention.time=50y",
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=output, stderr=output)
     try:
@@ -78,11 +85,22 @@ class History:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def host(self, job: str, host: str, change: Change, seconds: int, first: dict[str, float] | None = None, shift: float = 0.0) -> None:
-        """Remember one host: `change` gives for each second what its counters grow by, keyed by name and labels as in the text format.
+    def host(
+        self,
+        job: str,
+        host: str,
+        change: Change,
+        seconds: int,
+        first: dict[str, float] | None = None,
+        shift: float = 0.0,
+    ) -> None:
+        """Remember one host: `change` gives for each second what its counters grow by, keyed by name and labels as in
+        the text format.
 
-        A host that does nothing and cannot be scraped is None. The key "up" of 0 marks a restart: all counters begin anew. With the key
-        "missed" the counters grow, but the scrape fails; with "asleep" Prometheus does not even try. A counter that grows by NaN is no number
+        A host that does nothing and cannot be scraped is None. The key "up" of 0 marks a restart: all counters begin
+        anew. With the key
+        "missed" the counters grow, but the scrape fails; with "asleep" Prometheus does not even try. A counter that
+        grows by NaN is no number
         at this scrape. All counters are born at 0.
         """
         values = dict.fromkeys(first if first is not None else change(0) or {}, 0.0)
@@ -92,7 +110,12 @@ class History:
             grown = change(second)
             at = START + second + shift
             if grown is None or "asleep" not in grown:
-                self._add("up", {"job": job, "host": host, "instance": f"{host}:8080"}, 0 if grown is None or "missed" in grown else 1, at)
+                self._add(
+                    "up",
+                    {"job": job, "host": host, "instance": f"{host}:8080"},
+                    0 if grown is None or "missed" in grown else 1,
+                    at,
+                )
             if grown is None:
                 continue
             if grown.get("up") == 0:
@@ -115,7 +138,15 @@ class History:
         """Turn it into blocks under folder/data."""
         needs("promtool")
         (folder / "history.txt").write_text("\n".join([*self.lines, "# EOF", ""]))
-        command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(folder / "history.txt"), str(folder / "data")]
+        command = [
+            "promtool",
+            "tsdb",
+            "create-blocks-from",
+            "openmetrics",
+            "--quiet",
+            str(folder / "history.txt"),
+            str(folder / "data"),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -13,14 +13,23 @@ from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client 
 from .history import START, Change, History, arm, prometheus
 
 SECONDS = 120
-ORDERS = {"name": "orders", "counter": "feature_orders_total", "labels": {"kind": "gift"}, "harm": "fewer", "role": "signal", "weight": 2}
+ORDERS = {
+    "name": "orders",
+    "counter": "feature_orders_total",
+    "labels": {"kind": "gift"},
+    "harm": "fewer",
+    "role": "signal",
+    "weight": 2,
+}
 Json = dict[str, t.Any]
 
 
 def shop(on: Json | None = None, off: Json | None = None, features: tuple[str, ...] = ("search",)) -> dict[str, float]:
     grown: dict[str, float] = {}
     for feature in features:
-        grown |= arm(feature, "on", **{"requests": 5, **(on or {})}) | arm(feature, "off", **{"requests": 15, **(off or {})})
+        grown |= arm(feature, "on", **{"requests": 5, **(on or {})}) | arm(
+            feature, "off", **{"requests": 15, **(off or {})}
+        )
     return grown
 
 
@@ -60,7 +69,8 @@ def no_number_between(start: int, end: int) -> Change:
 
 
 def calibrated(second: int) -> dict[str, float]:
-    """Up to second 50 the features are off and the users of each stage are told apart; those of 25 % have an error a second all the time."""
+    """Up to second 50 the features are off and the users of each stage are told apart; those of 25 % have an error a
+    second all the time."""
     off, on = second < 50, second >= 50
     return (
         arm("search", "aa25", requests=5 * off, errors=off)
@@ -72,7 +82,11 @@ def calibrated(second: int) -> dict[str, float]:
 
 def ordering(_second: int) -> dict[str, float]:
     count = 'feature_orders_total{{feature="search",kind="{kind}",variant="{variant}"}}'
-    return shop() | {count.format(kind=kind, variant=variant): by for variant, by in (("on", 1), ("off", 20)) for kind in ("gift", "plain")}
+    return shop() | {
+        count.format(kind=kind, variant=variant): by
+        for variant, by in (("on", 1), ("off", 20))
+        for kind in ("gift", "plain")
+    }
 
 
 def hosted(failed: float, slow: float, from_second: int = 0) -> Change:
@@ -80,10 +94,19 @@ def hosted(failed: float, slow: float, from_second: int = 0) -> Change:
 
     def change(second: int) -> dict[str, float]:
         grown = {f'http_requests_total{{method="GET",route="{route}",status="200"}}': 4.0 for route in ("/", "/cart")}
-        grown |= {'http_request_duration_seconds_count{route="/"}': 8.0, 'http_request_duration_seconds_bucket{route="/",le="0.5"}': 8.0 - slow}
+        grown |= {
+            'http_request_duration_seconds_count{route="/"}': 8.0,
+            'http_request_duration_seconds_bucket{route="/",le="0.5"}': 8.0 - slow,
+        }
         for route in ("/readyz", "/metrics", "gradual-probe"):  # what no user asks for counts for neither arm
-            grown |= {f'http_requests_total{{method="GET",route="{route}",status="{status}"}}': 5.0 for status in ("200", "503")}
-            grown |= {f"http_request_duration_seconds_{part}": 7.0 for part in (f'count{{route="{route}"}}', f'bucket{{route="{route}",le="0.5"}}')}
+            grown |= {
+                f'http_requests_total{{method="GET",route="{route}",status="{status}"}}': 5.0
+                for status in ("200", "503")
+            }
+            grown |= {
+                f"http_request_duration_seconds_{part}": 7.0
+                for part in (f'count{{route="{route}"}}', f'bucket{{route="{route}",le="0.5"}}')
+            }
         if failed and second >= from_second:
             grown |= {'http_requests_total{method="GET",route="/",status="500"}': failed}
         return grown
@@ -112,7 +135,10 @@ SCENARIOS: dict[str, dict[str, Change]] = {
     "no-control": {"app1": without('variant="off"'), "app2": without('variant="off"')},
     "another-host": {"app1": steady, "app2": lambda _second: {"process_cpu_seconds_total": 1.0}},
     "idle": {"app1": lambda _second: shop({"requests": 0}, {"requests": 0})},
-    "everybody": {"app1": lambda _second: shop({"requests": 20}, {"requests": 0}), "app2": lambda _second: shop({"requests": 20}, {"requests": 0})},
+    "everybody": {
+        "app1": lambda _second: shop({"requests": 20}, {"requests": 0}),
+        "app2": lambda _second: shop({"requests": 20}, {"requests": 0}),
+    },
     "calibrated": {"app1": calibrated, "app2": calibrated},
     "ordering": {"app1": ordering, "app2": ordering},
     "canary": {"app1": hosted(1, 2, from_second=30), "app2": hosted(0, 1), "app3": hosted(0, 0), "app4": hosted(8, 8)},
@@ -131,4 +157,7 @@ def recorded(folder: pathlib.Path) -> t.ContextManager[str]:
 
 def counted(address: str, job: str, at: float, percent: int = 25, since: float = 5.2, **more: t.Any) -> Json:
     options: Json = {"features": ["search"], **more}
-    return gate_counts.collect(Prometheus(address, 5), Stage(percent=percent, since=START + since, until=START + at, slow_seconds=0.5, job=job, **options))
+    return gate_counts.collect(
+        Prometheus(address, 5),
+        Stage(percent=percent, since=START + since, until=START + at, slow_seconds=0.5, job=job, **options),
+    )

@@ -1,4 +1,5 @@
-"""The counts of looks at a real Prometheus, known to the unit: arms, intervals, gaps, restarts, the time before a stage."""
+"""The counts of looks at a real Prometheus, known to the unit: arms, intervals, gaps, restarts, the time before a
+stage."""
 
 from __future__ import annotations
 
@@ -25,7 +26,13 @@ def rows(counts: Json, number: int = 0) -> list[t.Any]:
 def test_every_request_between_the_first_and_the_last_full_interval_is_counted_once(address: str) -> None:
     """One scrape a second on two hosts, 5 + 15 requests on each: the figures of the record are known to the unit."""
     counts = counted(address, "good", 60.9)
-    assert (counts["interval"], counts["unseen"], counts["unseen_by_host"], counts["problems"], counts["notes"]) == (1.0, 0, {}, [], [])
+    assert (counts["interval"], counts["unseen"], counts["unseen_by_host"], counts["problems"], counts["notes"]) == (
+        1.0,
+        0,
+        {},
+        [],
+        [],
+    )
     assert (counts["percent"], counts["stage"], counts["stages"], counts["cohorts"]) == (25, 0, [25, 50, 100], "users")
     # The first step begins in the stage, so the interval before it has none.
     assert [row[1:] for row in rows(counts)[1:]] == [[10, 0, 30, 0]] * (len(rows(counts)) - 1)
@@ -48,7 +55,8 @@ def test_a_restart_loses_no_more_than_what_was_not_scraped(address: str) -> None
 
 @pytest.mark.parametrize(("job", "lost"), [("gap", 21), ("missed", 21), ("missed-once", 0)])
 def test_a_gap_of_one_host_is_missing_from_both_arms_alike(address: str, job: str, lost: int) -> None:
-    """What a host counted while more than one scrape failed is left out with the step that ends the gap; one that failed is made up for."""
+    """What a host counted while more than one scrape failed is left out with the step that ends the gap; one that
+    failed is made up for."""
     counts, whole = counted(address, job, 100), rows(counted(address, "good", 100))
     assert max(row[1] for row in rows(counts)) <= 15
     assert all(row[3] == 3 * row[1] for row in rows(counts))
@@ -57,7 +65,10 @@ def test_a_gap_of_one_host_is_missing_from_both_arms_alike(address: str, job: st
     assert counts["unseen_by_host"] == ({"app1": pytest.approx(lost, abs=2)} if lost else {})
 
 
-@pytest.mark.parametrize(("job", "why"), [("missed-everywhere", "no host could be scraped from"), ("asleep", "Prometheus took no samples from")])
+@pytest.mark.parametrize(
+    ("job", "why"),
+    [("missed-everywhere", "no host could be scraped from"), ("asleep", "Prometheus took no samples from")],
+)
 def test_intervals_that_nobody_saw_are_none_and_are_told(address: str, job: str, why: str) -> None:
     counts = counted(address, job, 100)
     gone = [index for index, row in enumerate(rows(counts)) if row is None]
@@ -89,13 +100,20 @@ def test_hosts_that_are_named_are_wanted_and_others_do_not_count(address: str) -
 def test_at_100_percent_all_users_before_the_stage_are_counted(address: str) -> None:
     """The slow shop's host is slow for a tenth of its requests all the time: no worse at 100 % than before."""
     counts = counted(address, "slow", 110, percent=100, since=60, lookback=50.0)
-    assert counts["metrics"][1]["before"] == {"events": pytest.approx(49 * 40, abs=40), "bad": pytest.approx(49 * 2, abs=4)}
+    assert counts["metrics"][1]["before"] == {
+        "events": pytest.approx(49 * 40, abs=40),
+        "bad": pytest.approx(49 * 2, abs=4),
+    }
     assert len(rows(counts, 1)) == 49
-    assert "before" not in counted(address, "slow", 110, percent=100, since=60, lookback=50.0, holdback=10)["metrics"][1]
+    assert (
+        "before" not in counted(address, "slow", 110, percent=100, since=60, lookback=50.0, holdback=10)["metrics"][1]
+    )
 
 
 @pytest.mark.parametrize(("percent", "treatment", "control"), [(25, [10, 2], [32, 0]), (50, [22, 2], [20, 0])])
-def test_the_arms_of_each_stage_are_compared_before_anybody_has_the_feature(address: str, percent: int, treatment: list[int], control: list[int]) -> None:
+def test_the_arms_of_each_stage_are_compared_before_anybody_has_the_feature(
+    address: str, percent: int, treatment: list[int], control: list[int]
+) -> None:
     counts = counted(address, "calibrated", 90, percent, since=55, aa=(START + 10.0, START + 45.0))
     assert counts["metrics"][0]["problem"] is None
     before = counts["metrics"][0]["aa"]
@@ -108,15 +126,30 @@ def test_the_arms_of_each_stage_are_compared_before_anybody_has_the_feature(addr
 @pytest.mark.parametrize(
     ("job", "percent", "more", "told"),
     [
-        ("good", 25, {}, 'no series feature_requests_total{feature="search",variant="aa25",outcome="ok"} on app1, app2 in the A/A stage from'),
-        ("calibrated", 50, {"stages": [25, 50, 75, 100]}, 'variant="aa75",outcome="ok"} on app1, app2 in the A/A stage from'),
+        (
+            "good",
+            25,
+            {},
+            (
+                'no series feature_requests_total{feature="search",variant="aa25",outcome="ok"} on app1, app2 in the'
+                " A/A stage from"
+            ),
+        ),
+        (
+            "calibrated",
+            50,
+            {"stages": [25, 50, 75, 100]},
+            'variant="aa75",outcome="ok"} on app1, app2 in the A/A stage from',
+        ),
         ("calibrated", 100, {"holdback": 10}, 'variant="aa90",outcome="ok"} on app1, app2 in the A/A stage from'),
         ("calibrated", 25, {"aa": (START - 900.0, START - 800.0)}, "so what the arms differed by before is not known"),
         ("calibrated", 100, {}, None),
         ("calibrated", 100, {"holdback": 50}, None),
     ],
 )
-def test_an_aa_stage_that_was_not_seen_is_told(address: str, job: str, percent: int, more: Json, told: str | None) -> None:
+def test_an_aa_stage_that_was_not_seen_is_told(
+    address: str, job: str, percent: int, more: Json, told: str | None
+) -> None:
     metric = counted(address, job, 90, percent, since=55, **{"aa": (START + 10.0, START + 45.0), **more})["metrics"][0]
     assert (told or "") in (metric["problem"] or "")
     assert (metric["problem"] is None) == (told is None)
@@ -124,7 +157,12 @@ def test_an_aa_stage_that_was_not_seen_is_told(address: str, job: str, percent: 
 
 
 def test_a_business_counter_is_counted_per_exposed_user(address: str) -> None:
-    counts = counted(address, "ordering", 60, metrics=[ORDERS, {"name": "slow", "role": "signal"}, {"name": "tips", "counter": "feature_tips_total"}])
+    counts = counted(
+        address,
+        "ordering",
+        60,
+        metrics=[ORDERS, {"name": "slow", "role": "signal"}, {"name": "tips", "counter": "feature_tips_total"}],
+    )
     heads = [{key: metric[key] for key in ("metric", "kind", "harm", "role", "weight")} for metric in counts["metrics"]]
     assert heads[1:3] == [
         {"metric": "slow", "kind": "slow", "harm": "more", "role": "signal", "weight": 1.0},
@@ -133,25 +171,55 @@ def test_a_business_counter_is_counted_per_exposed_user(address: str) -> None:
     # More orders than requests in the control: counted as many as those.
     assert {tuple(row[1:]) for row in rows(counts, 2)[1:]} == {(10, 2, 30, 30)}
     assert counts["metrics"][2]["problem"] is None
-    assert counts["metrics"][3]["problem"] == 'no series feature_tips_total{feature="search",variant="on"} on app1, app2'
+    assert (
+        counts["metrics"][3]["problem"] == 'no series feature_tips_total{feature="search",variant="on"} on app1, app2'
+    )
 
 
 def test_hosts_on_the_new_code_are_compared_with_hosts_on_the_old(address: str) -> None:
     """The host app4 belongs to neither."""
     counts = counted(
-        address, "canary", 90, 33, since=50, features=(), cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2", "app3"], aa=(START + 5, START + 28)
+        address,
+        "canary",
+        90,
+        33,
+        since=50,
+        features=(),
+        cohorts="hosts",
+        treatment_hosts=["app1"],
+        control_hosts=["app2", "app3"],
+        aa=(START + 5, START + 28),
     )
-    assert (counts["cohorts"], counts["problems"], [metric["problem"] for metric in counts["metrics"]]) == ("hosts", [], [None, None])
-    assert [(metric["feature"], metric["metric"]) for metric in counts["metrics"]] == [("release", "errors"), ("release", "slow")]
+    assert (counts["cohorts"], counts["problems"], [metric["problem"] for metric in counts["metrics"]]) == (
+        "hosts",
+        [],
+        [None, None],
+    )
+    assert [(metric["feature"], metric["metric"]) for metric in counts["metrics"]] == [
+        ("release", "errors"),
+        ("release", "slow"),
+    ]
     assert {tuple(row[1:]) for row in rows(counts)[1:]} == {(9, 1, 16, 0)}
     assert {tuple(row[1:]) for row in rows(counts, 1)[1:]} == {(8, 2, 16, 1)}
     assert {tuple(row[1:]) for row in counts["metrics"][0]["aa"][1:]} == {(8, 0, 16, 0)}
     assert "no series http_requests_total on app9" in str(
-        counted(address, "canary", 90, 33, cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app9"])["metrics"][0]["problem"]
+        counted(address, "canary", 90, 33, cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app9"])[
+            "metrics"
+        ][0]["problem"]
     )
 
 
 def test_the_first_failure_of_a_host_counts_though_its_series_was_not_there_before(address: str) -> None:
-    counts = counted(address, "canary", 60, 33, since=20, features=(), cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2"])
+    counts = counted(
+        address,
+        "canary",
+        60,
+        33,
+        since=20,
+        features=(),
+        cohorts="hosts",
+        treatment_hosts=["app1"],
+        control_hosts=["app2"],
+    )
     assert sum(row[2] for row in rows(counts)) == pytest.approx(29, abs=1)
     assert [row[2] for row in rows(counts)[:9]] == [0] * 9

@@ -1,4 +1,5 @@
-"""Hosts leave and enter traffic at a real HAProxy, under requests that leave on schedule whether or not answers came."""
+"""Hosts leave and enter traffic at a real HAProxy, under requests that leave on schedule whether or not answers
+came."""
 
 from __future__ import annotations
 
@@ -61,7 +62,9 @@ class Fleet:
         return Socket(str(self.folder / "admin.sock"))
 
     def start(self, name: str) -> None:
-        self.processes[name] = subprocess.Popen([sys.executable, "-c", APPLICATION, str(self.ports[name]), name], cwd=self.folder)
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "-c", APPLICATION, str(self.ports[name]), name], cwd=self.folder
+        )
 
     def stop(self, name: str) -> None:
         self.processes[name].send_signal(signal.SIGTERM)
@@ -79,7 +82,9 @@ class Fleet:
         """Write what roles/balancer would."""
         servers = {name: self.ports[name] for name in ("app1", "app2")}
         settings: dict[str, t.Any] = {"balancer_check_interval": "500ms", "balancer_rate_limit_requests": 100 * RATE}
-        (self.folder / "haproxy.cfg").write_text(balancer.configuration(self.folder, self.ports["front_door"], servers, **settings))
+        (self.folder / "haproxy.cfg").write_text(
+            balancer.configuration(self.folder, self.ports["front_door"], servers, **settings)
+        )
 
     def balance(self) -> None:
         """Start HAProxy, or reload it as systemd would: the new process takes the listening sockets over."""
@@ -161,7 +166,9 @@ class Load:
 
     def _ask(self, keep: bool, own: bool) -> None:
         connection = getattr(self._kept, "connection", None) if keep else None
-        connection = connection or http.client.HTTPConnection("127.0.0.1", self._port, timeout=10, source_address=(balancer.FLEET, 0))
+        connection = connection or http.client.HTTPConnection(
+            "127.0.0.1", self._port, timeout=10, source_address=(balancer.FLEET, 0)
+        )
         try:
             connection.request("GET", "/", headers=OWN if own else {})
             answer = connection.getresponse()
@@ -200,11 +207,14 @@ def test_every_host_is_replaced_and_no_request_fails(fleet: Fleet) -> None:
 
 
 def test_a_drain_waits_for_requests_of_gradual_too(fleet: Fleet) -> None:
-    """They come through another backend, whose servers track those that are drained; a measurement must not see a failure that is none."""
+    """They come through another backend, whose servers track those that are drained; a measurement must not see a
+    failure that is none."""
     answers = []
 
     def ask(server: str) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", fleet.ports["front_door"], timeout=10, source_address=(balancer.FLEET, 0))
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", fleet.ports["front_door"], timeout=10, source_address=(balancer.FLEET, 0)
+        )
         connection.request("GET", "/long", headers={**OWN, "X-Gradual-Server": server})
         with contextlib.suppress(OSError, http.client.HTTPException):
             answers.append(connection.getresponse().read().decode())
@@ -233,7 +243,9 @@ def test_the_last_server_is_not_drained(fleet: Fleet) -> None:
         fleet.move("app2", "drained")
         fleet.stop("app2")
         for state in ("drained", "maintenance"):
-            with pytest.raises(drain.NotEnough, match=r"lb1: app1 must stay in traffic: no other server is up, .*Seen: app2 MAINT"):
+            with pytest.raises(
+                drain.NotEnough, match=r"lb1: app1 must stay in traffic: no other server is up, .*Seen: app2 MAINT"
+            ):
                 fleet.move("app1", state)
         time.sleep(0.5)
     assert fleet.states() == {"app1": "ready", "app2": "maintenance"}
@@ -332,11 +344,21 @@ def play(first: Fleet, second: Fleet) -> subprocess.CompletedProcess[str]:
         "balancer": {"hosts": {f"lb{number}": {"socket": each.socket.path} for number, each in ((1, first), (2, second))}},
         "application": {"hosts": {"app1": {}, "app2": {}}}, "ledger": {"hosts": {"mon1": {}}},
     }  # fmt: skip
-    shared = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable, "folder": str(first.folder)}
+    shared = {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "ansible_python_interpreter": sys.executable,
+        "folder": str(first.folder),
+    }
     (first.folder / "hosts.json").write_text(json.dumps({"all": {"children": hosts, "vars": shared}}))
     (first.folder / "play.yml").write_text(PLAY)
     home = pathlib.Path(__file__).parents[2]
-    command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), "-i", str(first.folder / "hosts.json"), str(first.folder / "play.yml")]
+    command = [
+        str(pathlib.Path(sys.executable).with_name("ansible-playbook")),
+        "-i",
+        str(first.folder / "hosts.json"),
+        str(first.folder / "play.yml"),
+    ]
     environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_PYTHON_INTERPRETER": sys.executable}
     return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
 
@@ -350,12 +372,20 @@ def test_all_balancers_agree_before_the_first_one_drains(fleet: Fleet, tmp_path:
         with Load(fleet.ports["front_door"]) as load, Load(other.ports["front_door"]) as load_of_other:
             done = play(fleet, other)
         assert done.returncode != 0
-        assert "lb2: app1 must stay in traffic: no other server is up" in " ".join(done.stdout.split() + done.stderr.split()), done.stdout + done.stderr
+        assert "lb2: app1 must stay in traffic: no other server is up" in " ".join(
+            done.stdout.split() + done.stderr.split()
+        ), done.stdout + done.stderr
         assert "(item=lb1)" in done.stdout
         assert "changed: [app1 -> lb1] => (item=lb1)" not in done.stdout
-        assert (fleet.states()["app1"], other.states()["app1"], load.answers["failed"], load_of_other.answers["failed"]) == ("ready", "ready", 0, 0)
+        assert (
+            fleet.states()["app1"],
+            other.states()["app1"],
+            load.answers["failed"],
+            load_of_other.answers["failed"],
+        ) == ("ready", "ready", 0, 0)
 
-        # Both could do without it, but a request that does not end keeps it on one of them: the other one takes it back.
+        # Both could do without it, but a request that does not end keeps it on one of them: the other one takes it
+        # back.
         drain.move(other.socket, ["app2"], drain.Wish("application", "ready"))
         waiting = [http.client.HTTPConnection("127.0.0.1", other.ports["front_door"]) for _ in range(2)]
         for connection in waiting:

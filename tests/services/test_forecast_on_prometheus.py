@@ -1,4 +1,5 @@
-"""The traffic of the last hours from a real Prometheus that remembers it, and the refusal of a ramp that it cannot carry."""
+"""The traffic of the last hours from a real Prometheus that remembers it, and the refusal of a ramp that it cannot
+carry."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ Json = dict[str, t.Any]
 
 
 def usual(second: int) -> dict[str, float]:
-    """Four users a second of search, one of them with the feature, where far more fails; a restart after twenty minutes."""
+    """Four users a second of search, one of them with the feature, where far more fails; a restart after twenty
+    minutes."""
     often = arm("search", "off", 3, 1 if second % 20 == 0 else 0, 1 if second % 10 == 0 else 0)
     return often | arm("search", "on", 1, 1 if second % 2 == 0 else 0) | ({"up": 0.0} if second == 1200 else {})
 
@@ -47,7 +49,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[str]:
         yield url
 
 
-def read(address: str, job: str, features: tuple[str, ...] = ("search",), slow_seconds: float = 0.5) -> tuple[dict[tuple[str, str], Json], list[str]]:
+def read(
+    address: str, job: str, features: tuple[str, ...] = ("search",), slow_seconds: float = 0.5
+) -> tuple[dict[tuple[str, str], Json], list[str]]:
     window = baseline_traffic.Window(features, START, START + SECONDS - 1.0, slow_seconds, job)
     traffic, missing = baseline_traffic.read(Prometheus(address), window)
     return {(each["feature"], each["metric"]): each for each in traffic}, missing
@@ -80,7 +84,10 @@ def test_what_nobody_asked_for_is_not_measured(address: str) -> None:
     found, missing = read(address, "usual", ("search", "cart"))
     assert {feature for feature, _metric in found} == {"search"}
     assert missing == ["cart: nobody has asked for it in the last 1 h, so nothing is known of its traffic"]
-    assert read(address, "idle") == ({}, ["search: nobody has asked for it in the last 1 h, so nothing is known of its traffic"])
+    assert read(address, "idle") == (
+        {},
+        ["search: nobody has asked for it in the last 1 h, so nothing is known of its traffic"],
+    )
     found, missing = read(address, "usual", slow_seconds=0.3)
     assert (list(found), missing) == (
         [("search", "errors")],
@@ -89,7 +96,14 @@ def test_what_nobody_asked_for_is_not_measured(address: str) -> None:
 
 
 def forecast_of(address: str, job: str, gate: Json, bake: Json) -> Json:
-    options = {"features": ["search"], "stages": [25, 50, 100], "gate": gate, "bake": {"look": 10, **bake}, "hours": 0.999, "job": job}
+    options = {
+        "features": ["search"],
+        "stages": [25, 50, 100],
+        "gate": gate,
+        "bake": {"look": 10, **bake},
+        "hours": 0.999,
+        "job": job,
+    }
     return forecast.forecast(Prometheus(address), forecast_info.ramp_of(options, START + SECONDS - 1.0))
 
 
@@ -100,14 +114,21 @@ def forecast_of(address: str, job: str, gate: Json, bake: Json) -> Json:
         ("usual", {}, {"aa": 300, "min": 60, "max": 120}, "requests a second, 8 in the busiest ten minutes"),
         ("usual", {"low_traffic": "hold"}, {"aa": 300, "min": 60, "max": 120}, None),
         ("usual", {"low_traffic": "slo", "harmless_share": 0.05}, {"aa": 30, "min": 30, "max": 120}, None),
-        ("usual", {"low_traffic": "slo", "harmless_share": 0.01}, {"aa": 30, "min": 30, "max": 60}, "a larger gate.harmless_share than 0.01"),
+        (
+            "usual",
+            {"low_traffic": "slo", "harmless_share": 0.01},
+            {"aa": 30, "min": 30, "max": 60},
+            "a larger gate.harmless_share than 0.01",
+        ),
         ("night", {}, {"aa": 300, "min": 60, "max": 3600}, "none of them bad"),
         # Too short to tell what will come.
         ("deployed", {}, {"aa": 300, "min": 60, "max": 60}, None),
         ("idle", {}, {"aa": 300, "min": 60, "max": 60}, None),
     ],
 )
-def test_a_ramp_is_refused_when_the_traffic_cannot_carry_it(address: str, job: str, gate: Json, bake: Json, refused: str | None) -> None:
+def test_a_ramp_is_refused_when_the_traffic_cannot_carry_it(
+    address: str, job: str, gate: Json, bake: Json, refused: str | None
+) -> None:
     found = forecast_of(address, job, gate, bake)
     json.dumps(found, allow_nan=False)
     assert bool(found["problems"]) == (refused is not None)

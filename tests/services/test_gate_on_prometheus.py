@@ -41,7 +41,12 @@ def look(address: str, job: str, at: float, percent: int = 25, **more: t.Any) ->
         ("gap", 90, "promote", ""),
         ("missed", 90, "promote", ""),
         ("missed-everywhere", 90, "promote", ""),
-        ("no-number", 45.9, "hold", 'feature_requests_total{feature="search",variant="on",outcome="error"} is no number on app1 at'),
+        (
+            "no-number",
+            45.9,
+            "hold",
+            'feature_requests_total{feature="search",variant="on",outcome="error"} is no number on app1 at',
+        ),
         ("no-number", 90, "promote", ""),
         ("asleep", 90, "promote", ""),
         ("asleep-for-long", 60, "hold", "Prometheus has taken no samples for 21 s"),
@@ -50,10 +55,25 @@ def look(address: str, job: str, at: float, percent: int = 25, **more: t.Any) ->
         ("never", 60, "hold", "Prometheus cannot scrape app1"),
         ("stopped", 90, "hold", "app1 has not been scraped"),
         ("all-stopped", 90, "hold", "app2 has not been scraped"),
-        ("no-error-series", 60, "hold", 'no series feature_requests_total{feature="search",variant="on",outcome="error"} on app1'),
-        ("no-bucket", 60, "hold", 'no series feature_request_duration_seconds_bucket{feature="search",variant="on",le="0.5"} on app1, app2'),
+        (
+            "no-error-series",
+            60,
+            "hold",
+            'no series feature_requests_total{feature="search",variant="on",outcome="error"} on app1',
+        ),
+        (
+            "no-bucket",
+            60,
+            "hold",
+            'no series feature_request_duration_seconds_bucket{feature="search",variant="on",le="0.5"} on app1, app2',
+        ),
         ("no-control", 60, "hold", 'variant="off"'),
-        ("another-host", 60, "hold", 'no series feature_requests_total{feature="search",variant="on",outcome="ok"} on app2'),
+        (
+            "another-host",
+            60,
+            "hold",
+            'no series feature_requests_total{feature="search",variant="on",outcome="ok"} on app2',
+        ),
         ("idle", 60, "continue", ""),
         ("idle", 100, "hold", ""),
         ("nobody", 60, "hold", "no series feature_requests_total"),
@@ -68,15 +88,53 @@ def test_verdict_of_a_look(address: str, job: str, at: float, verdict: str, word
     ("job", "at", "options", "verdict", "word"),
     [
         ("calibrated", 85, {"since": 55}, "abort", "search errors with the feature 20 % of"),
-        ("calibrated", 85, {"since": 55, "aa": (START + 10.0, START + 45.0)}, "continue", "2 times as bad is still possible"),
-        ("good", 60, {"aa": (START - 900.0, START - 800.0)}, "hold", "so what the arms differed by before is not known"),
-        ("ordering", 60, {"metrics": [ORDERS]}, "hold", "times fewer, the chance of saying so of a harmless release is under 5 %; a signal only"),
-        ("ordering", 60, {"metrics": [{**ORDERS, "role": "guardrail"}]}, "abort", "search orders with the feature 20 % of"),
-        ("ordering", 60, {"metrics": [{**ORDERS, "harm": "more"}]}, "promote", "orders 20 % and 100 %: harm is excluded"),
-        ("canary", 60, {"features": (), "cohorts": "hosts", "treatment_hosts": ["app1"], "control_hosts": ["app2", "app3"]}, "abort", "release errors"),
+        (
+            "calibrated",
+            85,
+            {"since": 55, "aa": (START + 10.0, START + 45.0)},
+            "continue",
+            "2 times as bad is still possible",
+        ),
+        (
+            "good",
+            60,
+            {"aa": (START - 900.0, START - 800.0)},
+            "hold",
+            "so what the arms differed by before is not known",
+        ),
+        (
+            "ordering",
+            60,
+            {"metrics": [ORDERS]},
+            "hold",
+            "times fewer, the chance of saying so of a harmless release is under 5 %; a signal only",
+        ),
+        (
+            "ordering",
+            60,
+            {"metrics": [{**ORDERS, "role": "guardrail"}]},
+            "abort",
+            "search orders with the feature 20 % of",
+        ),
+        (
+            "ordering",
+            60,
+            {"metrics": [{**ORDERS, "harm": "more"}]},
+            "promote",
+            "orders 20 % and 100 %: harm is excluded",
+        ),
+        (
+            "canary",
+            60,
+            {"features": (), "cohorts": "hosts", "treatment_hosts": ["app1"], "control_hosts": ["app2", "app3"]},
+            "abort",
+            "release errors",
+        ),
     ],
 )
-def test_verdict_of_a_look_with_options(address: str, job: str, at: float, options: Json, verdict: str, word: str) -> None:
+def test_verdict_of_a_look_with_options(
+    address: str, job: str, at: float, options: Json, verdict: str, word: str
+) -> None:
     result = look(address, job, at, **options)
     assert (result["verdict"], word in result["reason"]) == (verdict, True), result["reason"]
 
@@ -87,7 +145,10 @@ def test_the_first_bad_answer_is_found_to_the_second(address: str) -> None:
 
 def test_at_100_percent_only_the_limits_count(address: str) -> None:
     assert look(address, "everybody", 60, percent=100)["verdict"] == "promote"
-    assert "100 % of the requests are with the feature where 50 % should be" in look(address, "everybody", 60, percent=50)["reason"]
+    assert (
+        "100 % of the requests are with the feature where 50 % should be"
+        in look(address, "everybody", 60, percent=50)["reason"]
+    )
 
 
 def test_one_of_two_features_without_series_holds(address: str) -> None:

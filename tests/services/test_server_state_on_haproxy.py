@@ -12,7 +12,11 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Socket, parse_state
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import (
+    HaproxyError,
+    Socket,
+    parse_state,
+)
 
 from tests.services.history import free_port, needs
 

@@ -1,4 +1,5 @@
-"""What users got, from a real HAProxy scraped by a real Prometheus, and from a remembered rollout whose figures are known."""
+"""What users got, from a real HAProxy scraped by a real Prometheus, and from a remembered rollout whose figures are
+known."""
 
 from __future__ import annotations
 
@@ -29,7 +30,10 @@ def http_side(requests: float, slow: float = 0.0) -> dict[str, float]:
     fast = requests - slow
     return {
         'http_requests_total{method="GET",route="/",status="200"}': requests,
-        **{f'http_request_duration_seconds_bucket{{{labels}le="{bound}"}}': count for bound, count in (("0.1", fast), ("0.5", fast), ("1.0", requests))},
+        **{
+            f'http_request_duration_seconds_bucket{{{labels}le="{bound}"}}': count
+            for bound, count in (("0.1", fast), ("0.5", fast), ("1.0", requests))
+        },
         f'http_request_duration_seconds_bucket{{{labels}le="+Inf"}}': requests,
         'http_request_duration_seconds_count{method="GET",route="/"}': requests,
         'http_request_duration_seconds_sum{method="GET",route="/"}': 0.05 * fast + 0.8 * slow,
@@ -56,7 +60,10 @@ def application(second: int) -> dict[str, float]:
     erring = 1 if 60 <= second < 70 else 0
     grown = http_side(20, slow=2 if second >= 60 else 0) | arm("search", "on", 5, erring, 1) | arm("search", "off", 15)
     grown |= arm("search", "aa25", 2) | arm("search", "aa50", 1) | own(50)
-    grown |= {'feature_feedback_total{feature="search",variant="on",opinion="good"}': 1, 'feature_orders_total{feature="search",variant="on"}': 2}
+    grown |= {
+        'feature_feedback_total{feature="search",variant="on",opinion="good"}': 1,
+        'feature_orders_total{feature="search",variant="on"}': 2,
+    }
     grown |= {'feature_evaluations_total{flag="search"}': 20, 'feature_evaluations_total{flag="cart"}': 0}
     return grown | ({"up": 0.0} if second == 30 else {})
 
@@ -129,17 +136,28 @@ def test_what_was_not_measured_is_null_and_told(address: str) -> None:
 
 
 def test_own_requests_that_are_not_told_apart_are_counted_and_it_is_said(address: str) -> None:
-    """An application that knows no route gradual-probe, and a balancer without the backend: not a part of the contract, so no zero either."""
+    """An application that knows no route gradual-probe, and a balancer without the backend: not a part of the contract,
+    so no zero either."""
     seen = traffic.observe(Prometheus(address), window(0, 119, job="retired", probe_backends=["nobody"]))
     assert (seen["requests"], seen["own_requests"], seen["own_answered"]) == (141 * 119, None, None)
-    assert [sentence for sentence in seen["not_measured"] if sentence.startswith("Gradual's own requests are counted among")] == [
-        "Gradual's own requests are counted among those of users: Prometheus has no haproxy_backend_http_requests_total of the backend nobody",
-        "Gradual's own requests are counted among the answers to users: http_request_duration_seconds has no route gradual-probe",
+    assert [
+        sentence for sentence in seen["not_measured"] if sentence.startswith("Gradual's own requests are counted among")
+    ] == [
+        (
+            "Gradual's own requests are counted among those of users: Prometheus has no"
+            " haproxy_backend_http_requests_total of the backend nobody"
+        ),
+        (
+            "Gradual's own requests are counted among the answers to users: http_request_duration_seconds has no route"
+            " gradual-probe"
+        ),
     ]
 
 
 def test_a_slow_bound_that_the_histogram_lacks_is_told(address: str) -> None:
-    assert "has no bucket le=0.3, only 0.1, 0.5, 1, inf" in str(traffic.observe(Prometheus(address), window(0, 119, slow_seconds=0.3))["not_measured"])
+    assert "has no bucket le=0.3, only 0.1, 0.5, 1, inf" in str(
+        traffic.observe(Prometheus(address), window(0, 119, slow_seconds=0.3))["not_measured"]
+    )
 
 
 def test_a_prometheus_that_does_not_answer_has_measured_nothing() -> None:
@@ -157,7 +175,13 @@ def test_a_time_that_ends_before_it_begins_is_refused(address: str) -> None:
 @pytest.mark.parametrize(
     ("job", "flags", "at", "counted", "word"),
     [
-        ("application", ["search"], 100, {"search": pytest.approx(2 * 20 * 49, rel=0.05)}, "remove them from the code first"),
+        (
+            "application",
+            ["search"],
+            100,
+            {"search": pytest.approx(2 * 20 * 49, rel=0.05)},
+            "remove them from the code first",
+        ),
         ("application", ["cart"], 100, {"cart": 0}, "nothing has evaluated cart"),
         ("retired", ["search"], 100, {"search": 0}, "nothing has evaluated search"),
         ("half", ["cart"], 100, {}, "Prometheus has no figures of app2:8080"),
@@ -165,7 +189,9 @@ def test_a_time_that_ends_before_it_begins_is_refused(address: str) -> None:
         ("nobody", ["cart"], 100, {}, "no figures of any host"),
     ],
 )
-def test_whether_a_flag_is_still_evaluated(address: str, job: str, flags: list[str], at: float, counted: dict[str, int], word: str) -> None:
+def test_whether_a_flag_is_still_evaluated(
+    address: str, job: str, flags: list[str], at: float, counted: dict[str, int], word: str
+) -> None:
     found, sentence = flag_usage.evaluations(Prometheus(address), flags, 50, START + at, job)
     assert found == counted
     assert word in sentence
@@ -225,14 +251,19 @@ def ask(port: int, path: str, source: str, headers: t.Mapping[str, str]) -> int:
 
 
 def test_a_live_haproxy_counts_users_and_nobody_else(tmp_path: pathlib.Path) -> None:
-    """120 requests of Gradual's own, of which 40 fail, and 30 of users, of which 5 fail, through the configuration of roles/balancer.
+    """120 requests of Gradual's own, of which 40 fail, and 30 of users, of which 5 fail, through the configuration of
+    roles/balancer.
 
-    The names and meanings of HAProxy's metrics are not ours. A user who sends the header of Gradual's own requests is a user all the same.
+    The names and meanings of HAProxy's metrics are not ours. A user who sends the header of Gradual's own requests is a
+    user all the same.
     """
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Application)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with haproxy(tmp_path, {"app1": server.server_port}) as (front, internal):
-        scrape = f"scrape_configs: [{{job_name: haproxy, static_configs: [{{targets: ['127.0.0.1:{internal}'], labels: {{host: lb1}}}}]}}]\n"
+        scrape = (
+            f"scrape_configs: [{{job_name: haproxy, static_configs: [{{targets: ['127.0.0.1:{internal}'], labels:"
+            " {host: lb1}}]}]\n"
+        )
         with prometheus(tmp_path, scrape) as url:
             since, client = time.time(), Prometheus(url)
 
@@ -244,10 +275,18 @@ def test_a_live_haproxy_counts_users_and_nobody_else(tmp_path: pathlib.Path) -> 
             while not scraped(0):
                 assert time.monotonic() < until, "HAProxy is not scraped"
                 time.sleep(0.2)
-            own = [ask(front, path, balancer.FLEET, OWN) for path in ["/"] * 50 + ["/broken"] * 40 + ["/static/none"] * 10 + ["/metrics"] * 20]
-            users = [ask(front, path, balancer.USER, {}) for path in ["/"] * 15 + ["/broken"] * 2 + ["/static/none"] * 3 + ["/readyz"] * 2]
+            own = [
+                ask(front, path, balancer.FLEET, OWN)
+                for path in ["/"] * 50 + ["/broken"] * 40 + ["/static/none"] * 10 + ["/metrics"] * 20
+            ]
+            users = [
+                ask(front, path, balancer.USER, {})
+                for path in ["/"] * 15 + ["/broken"] * 2 + ["/static/none"] * 3 + ["/readyz"] * 2
+            ]
             # One who would hide failures, and one of the fleet's addresses who does not say that it is Gradual.
-            users += [ask(front, "/broken", balancer.USER, OWN) for _each in range(2)] + [ask(front, "/", balancer.USER, OWN) for _each in range(4)]
+            users += [ask(front, "/broken", balancer.USER, OWN) for _each in range(2)] + [
+                ask(front, "/", balancer.USER, OWN) for _each in range(4)
+            ]
             users += [ask(front, path, balancer.FLEET, {}) for path in ("/", "/broken")]
             while not scraped(150):
                 assert time.monotonic() < until, "the requests were not scraped"
@@ -265,7 +304,10 @@ def test_a_live_haproxy_counts_users_and_nobody_else(tmp_path: pathlib.Path) -> 
 def test_what_haproxy_answers_itself_is_a_failure_too(tmp_path: pathlib.Path) -> None:
     """No server is up: users and Gradual get 503 from HAProxy, and each is counted where it belongs."""
     with haproxy(tmp_path, {"app1": free_port()}) as (front, internal):
-        scrape = f"scrape_configs: [{{job_name: haproxy, static_configs: [{{targets: ['127.0.0.1:{internal}'], labels: {{host: lb1}}}}]}}]\n"
+        scrape = (
+            f"scrape_configs: [{{job_name: haproxy, static_configs: [{{targets: ['127.0.0.1:{internal}'], labels:"
+            " {host: lb1}}]}]\n"
+        )
         with prometheus(tmp_path, scrape) as url:
             since, client = time.time(), Prometheus(url)
             until = time.monotonic() + 30

@@ -1,4 +1,5 @@
-"""Another controller than this one, as AWX makes one for each job: another user, hostname and pid namespace, no HOME, and a project that is
+"""Another controller than this one, as AWX makes one for each job: another user, hostname and pid namespace, no HOME,
+and a project that is
 read-only. Needs root, or sudo.
 
     job = Job("awx-1", folder, "deploy.yml", *arguments)
@@ -21,8 +22,10 @@ from .story import descendants
 
 USER, UID = "awx", 4242
 VAULT = "inventories/sandbox/group_vars/all/vault.yml"
-# Everything is mounted within the job's own namespace and ends with it: nothing of this machine is changed for it. The inventory's own key and
-# vault are another user's, so the job has copies; and so may be the directory that the interpreter lies in, such as root's home.
+# Everything is mounted within the job's own namespace and ends with it: nothing of this machine is changed for it. The
+# inventory's own key and
+# vault are another user's, so the job has copies; and so may be the directory that the interpreter lies in, such as
+# root's home.
 SCRIPT = """
 set -eu
 hostname {name}
@@ -60,30 +63,74 @@ class Job:
         self.name, self._screen = name, folder / f"{name}.txt"
         self._files = Path(tempfile.mkdtemp(prefix="gradual-job-"))
         self._files.chmod(0o755)
-        environment = {"PATH": fleet.clean_environment(venv)["PATH"], "GRADUAL_FLEET": fleet.NAME, "LC_ALL": "C.UTF-8", **self._secrets()}
+        environment = {
+            "PATH": fleet.clean_environment(venv)["PATH"],
+            "GRADUAL_FLEET": fleet.NAME,
+            "LC_ALL": "C.UTF-8",
+            **self._secrets(),
+        }
         if database := os.environ.get("GRADUAL_DATABASE"):
             environment["GRADUAL_DATABASE"] = database
-        command = [str(fleet.binaries(venv) / "ansible-playbook"), playbook, *arguments, "-e", f"ansible_ssh_private_key_file={self._files}/key",
-                   "-e", f"report_copy_to={self._files}/home/reports"]
+        command = [
+            str(fleet.binaries(venv) / "ansible-playbook"),
+            playbook,
+            *arguments,
+            "-e",
+            f"ansible_ssh_private_key_file={self._files}/key",
+            "-e",
+            f"report_copy_to={self._files}/home/reports",
+        ]
         python = _interpreter(venv)
-        script = SCRIPT.format(name=name, user=USER, uid=UID, files=self._files, home=fleet.HOME, command=shlex.join(command),
-                               python=python, vault=VAULT, closed=f"/{python.parts[1]}",
-                               environment=shlex.join(f"{key}={value}" for key, value in environment.items()))
+        script = SCRIPT.format(
+            name=name,
+            user=USER,
+            uid=UID,
+            files=self._files,
+            home=fleet.HOME,
+            command=shlex.join(command),
+            python=python,
+            vault=VAULT,
+            closed=f"/{python.parts[1]}",
+            environment=shlex.join(f"{key}={value}" for key, value in environment.items()),
+        )
         with self._screen.open("wb") as screen:
             self._process = subprocess.Popen(
-                [*rights(), "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script],
-                cwd="/", stdin=subprocess.DEVNULL, stdout=screen, stderr=subprocess.STDOUT, start_new_session=True)
+                [
+                    *rights(),
+                    "unshare",
+                    "--mount",
+                    "--uts",
+                    "--pid",
+                    "--fork",
+                    "--kill-child",
+                    "--mount-proc",
+                    "sh",
+                    "-c",
+                    script,
+                ],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=screen,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def _secrets(self) -> dict[str, str]:
         sandbox = fleet.HOME / ".sandbox"
-        for source, name in ((sandbox / "ssh" / "id_ed25519", "key"), (sandbox / "vault-password", "vault-password"),
-                             (fleet.HOME / VAULT, "vault.yml")):
+        for source, name in (
+            (sandbox / "ssh" / "id_ed25519", "key"),
+            (sandbox / "vault-password", "vault-password"),
+            (fleet.HOME / VAULT, "vault.yml"),
+        ):
             if source.exists():
                 shutil.copy(source, self._files / name)
         for name in ("connections", "home"):
             (self._files / name).mkdir()
         subprocess.run([*rights(), "chown", "-R", f"{UID}:{UID}", str(self._files)], check=True)
-        return {"GRADUAL_VAULT_PASSWORD_FILE": f"{self._files}/vault-password", "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{self._files}/connections"}
+        return {
+            "GRADUAL_VAULT_PASSWORD_FILE": f"{self._files}/vault-password",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{self._files}/connections",
+        }
 
     @property
     def screen(self) -> str:

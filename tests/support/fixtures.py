@@ -1,4 +1,5 @@
-"""Fixtures of the tests that run single playbooks on the fleet: `run`, and the two beginnings `baseline` and `finished`."""
+"""Fixtures of the tests that run single playbooks on the fleet: `run`, and the two beginnings `baseline` and
+`finished`."""
 
 from __future__ import annotations
 

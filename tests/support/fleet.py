@@ -22,14 +22,17 @@ HOME = Path(__file__).resolve().parents[2]
 
 
 def chosen(environment: Mapping[str, str]) -> str:
-    """The fleet under test: $GRADUAL_FLEET, or test; of pytest's workers (-n), each has one of $GRADUAL_FLEETS for itself."""
+    """The fleet under test: $GRADUAL_FLEET, or test; of pytest's workers (-n), each has one of $GRADUAL_FLEETS for
+    itself."""
     worker = environment.get("PYTEST_XDIST_WORKER")
     if worker is None:
         return environment.get("GRADUAL_FLEET") or "test"
     names, number = environment.get("GRADUAL_FLEETS", "").split(), int(worker.removeprefix("gw"))
     if number >= len(names):
-        raise RuntimeError(f"GRADUAL_FLEETS names {len(names)} fleets, and worker {number + 1} needs one for itself: "
-                           'GRADUAL_FLEETS="test test2" pytest -n 2 …')
+        raise RuntimeError(
+            f"GRADUAL_FLEETS names {len(names)} fleets, and worker {number + 1} needs one for itself: "
+            'GRADUAL_FLEETS="test test2" pytest -n 2 …'
+        )
     return names[number]
 
 
@@ -52,8 +55,9 @@ class Missing(Exception):
 def fleet(*arguments: str) -> str:
     """Run sandbox/fleet for the fleet under test."""
     verb, *rest = arguments
-    done = subprocess.run([HOME / "sandbox" / "fleet", verb, "--fleet", NAME, *rest],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [HOME / "sandbox" / "fleet", verb, "--fleet", NAME, *rest], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise Missing(f"sandbox/fleet {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
@@ -77,8 +81,14 @@ def podman(*arguments: str) -> list[str]:
 
 def execute(host: str, *command: str, text: str | None = None, check: bool = True) -> str:
     """What a command prints inside a host's container, as root; `text` is its standard input."""
-    done = subprocess.run(podman("exec", "--interactive", container(host), *command), input=text or "",
-                          capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        podman("exec", "--interactive", container(host), *command),
+        input=text or "",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     if check and done.returncode:
         raise Missing(f"{host}: `{' '.join(command)[:120]}` failed: {(done.stderr or done.stdout).strip()[-300:]}")
     return done.stdout
@@ -145,9 +155,22 @@ def primary() -> str:
 
 
 def query(statement: str, host: str | None = None, database: str = APPLICATION) -> list[str]:
-    """Lines that psql prints for a statement in a database (default: the application's), as its superuser; on the primary without a host."""
-    return execute(host or primary(), "runuser", "-u", "postgres", "--", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database,
-                   text=statement + ";\n").splitlines()
+    """Lines that psql prints for a statement in a database (default: the application's), as its superuser; on the
+    primary without a host."""
+    return execute(
+        host or primary(),
+        "runuser",
+        "-u",
+        "postgres",
+        "--",
+        "psql",
+        "-XAtq",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-d",
+        database,
+        text=statement + ";\n",
+    ).splitlines()
 
 
 def revision(host: str | None = None) -> str | None:
@@ -190,9 +213,15 @@ def binaries(venv: str = ".venv") -> Path:
 
 def clean_environment(venv: str = ".venv") -> dict[str, str]:
     """The environment of a person's shell: nothing of Molecule's or pytest's gets into the runs under test."""
-    kept = {key: value for key, value in os.environ.items()
-            if not key.startswith(("ANSIBLE_", "MOLECULE_", "PYTEST_", "PYTHON", "VIRTUAL_ENV", "RUNNER_", "AWX_"))}
-    path = [str(binaries(venv)), *(part for part in kept.get("PATH", os.defpath).split(":") if not part.startswith(str(HOME)))]
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("ANSIBLE_", "MOLECULE_", "PYTEST_", "PYTHON", "VIRTUAL_ENV", "RUNNER_", "AWX_"))
+    }
+    path = [
+        str(binaries(venv)),
+        *(part for part in kept.get("PATH", os.defpath).split(":") if not part.startswith(str(HOME))),
+    ]
     return {**kept, "PATH": ":".join(path), "GRADUAL_FLEET": NAME, "ANSIBLE_FORCE_COLOR": "0"}
 
 

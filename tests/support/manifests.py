@@ -16,16 +16,32 @@ SHORT: dict[str, Any] = {
 FEW, ENOUGH = ["-e", "ramp_users=600"], ["-e", "ramp_users=4000"]
 # What a story leaves behind may still alarm when the next one begins. Preflight would wait for the end of these alerts;
 # the stories save that time.
-LOUD = ["ApplicationHostDown", "ApplicationNotReady", "ErrorBudgetBurnsIn2Days", "ErrorBudgetBurnsIn5Days", "FeatureErrorsHigh", "FrontDoorDown",
-        "FrontDoorErrorsHigh", "HealthCheckFailing", "HealthCheckStale"]
+LOUD = [
+    "ApplicationHostDown",
+    "ApplicationNotReady",
+    "ErrorBudgetBurnsIn2Days",
+    "ErrorBudgetBurnsIn5Days",
+    "FeatureErrorsHigh",
+    "FrontDoorDown",
+    "FrontDoorErrorsHigh",
+    "HealthCheckFailing",
+    "HealthCheckStale",
+]
 
 
 def release(name: str, **changes: Any) -> list[str]:
     """Arguments of ansible-playbook that deploy releases/<name>.yml; `changes` replace keys of the manifest."""
-    return ["-e", f"@releases/{name}.yml", "-e", json.dumps({**SHORT, "preflight_accepted_alerts": LOUD, **changes}), *FEW]
+    return [
+        "-e",
+        f"@releases/{name}.yml",
+        "-e",
+        json.dumps({**SHORT, "preflight_accepted_alerts": LOUD, **changes}),
+        *FEW,
+    ]
 
 
 FIRST, GOOD = release("first"), release("epic21")
-# All that a rollout can have, where a story needs it, for it takes its time: a backup that was tried out, an A/A stage, and a first host that is
+# All that a rollout can have, where a story needs it, for it takes its time: a backup that was tried out, an A/A stage,
+# and a first host that is
 # watched before the others follow.
 WHOLE = release("epic21", bake={**SHORT["bake"], "canary": 10, "aa": 20}, backup={"method": "dump", "level": "sound"})

@@ -1,4 +1,5 @@
-"""Users who ask for one page all the time: a load for the toy, which answers every path with its page and keeps no orders."""
+"""Users who ask for one page all the time: a load for the toy, which answers every path with its page and keeps no
+orders."""
 
 from __future__ import annotations
 
@@ -24,8 +25,12 @@ class Pages:
     """Requests on schedule through one balancer, from `with` to its end; then `sent`, and `failed`: reason → number."""
 
     def __init__(self, balancer: str = "lb1", rate: float = 40.0) -> None:
-        settings = Settings(url=f"https://{fleet.FRONT_DOOR}", rate=rate, resolve={fleet.FRONT_DOOR: fleet.addresses()[balancer]},
-                            ca_path=str(fleet.AUTHORITY))
+        settings = Settings(
+            url=f"https://{fleet.FRONT_DOOR}",
+            rate=rate,
+            resolve={fleet.FRONT_DOOR: fleet.addresses()[balancer]},
+            ca_path=str(fleet.AUTHORITY),
+        )
         requests = (Request("page", "/", f"visitor-{number}", check=_page) for number in itertools.count())
         self._load = Load(settings, requests)
         self._thread = threading.Thread(target=self._run)
@@ -47,7 +52,9 @@ class Pages:
         assert self._begun.wait(10)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._load.stop)
         self._thread.join(30)

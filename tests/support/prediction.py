@@ -21,18 +21,23 @@ Json = dict[str, Any]
 def seconds_to_stop(look: Mapping[str, Any], feature: str, metric: str, share: float) -> float:
     """Seconds of the stage after which nine of ten ramps have been stopped.
 
-    `look` is any look of the stage, with its A/A stage; `share` is how many of the requests with the feature are bad in this
+    `look` is any look of the stage, with its A/A stage; `share` is how many of the requests with the feature are bad in
+    this
     metric. Nothing else is taken to be bad. Raises AssertionError when LONGEST seconds are not enough.
     """
     counts, settings = dict(look["counts"]), gate_verdict.Settings(**look["settings"])
     interval = float(counts["interval"])
     for number in range(1, int(LONGEST / interval) + 1):
-        heads = [_expected(head, number, interval, share if (head["feature"], head["metric"]) == (feature, metric) else 0.0)
-                 for head in counts["metrics"]]
+        heads = [
+            _expected(head, number, interval, share if (head["feature"], head["metric"]) == (feature, metric) else 0.0)
+            for head in counts["metrics"]
+        ]
         made = {**counts, "until": counts["since"] + number * interval, "problems": [], "metrics": heads}
         if gate_verdict.judge(made, settings)["verdict"] == "abort":
             return number * interval
-    raise AssertionError(f"the gate cannot stop {feature} within {LONGEST:.0f} s: {share:.0%} of its requests are bad in {metric}")
+    raise AssertionError(
+        f"the gate cannot stop {feature} within {LONGEST:.0f} s: {share:.0%} of its requests are bad in {metric}"
+    )
 
 
 def _expected(head: Json, intervals: int, interval: float, share: float) -> Json:
@@ -54,7 +59,8 @@ def _so_far(rate: float, intervals: int, share: float) -> tuple[int, int]:
 
 
 def lower_quantile(events: int, share: float, chance: float) -> int:
-    """The smallest count that a binomial count of `events` at `share` exceeds with a chance of less than 1 - `chance`."""
+    """The smallest count that a binomial count of `events` at `share` exceeds with a chance of less than 1 -
+    `chance`."""
     below = 0.0
     for count in range(events + 1):
         below += math.comb(events, count) * share**count * (1 - share) ** (events - count)

@@ -24,28 +24,44 @@ SLOT = "1.0.0"
 
 def there() -> bool:
     """Whether all hosts of the fleet are running, with artifacts to deploy."""
-    return ({line.split()[-1] for line in fleet.fleet("status").splitlines()} == {"running"}
-            and bool(fleet.execute("mon1", "sh", "-c", "ls /srv/gradual/artifacts/*.tar.gz 2>/dev/null || true")))
+    return {line.split()[-1] for line in fleet.fleet("status").splitlines()} == {"running"} and bool(
+        fleet.execute("mon1", "sh", "-c", "ls /srv/gradual/artifacts/*.tar.gz 2>/dev/null || true")
+    )
 
 
 def up() -> None:
     """See to it that the fleet is there and provisioned; nothing is done when it is."""
     if not there():
-        made = subprocess.run(["make", "fleet", f"GRADUAL_FLEET={fleet.NAME}"], cwd=fleet.HOME, env=fleet.clean_environment(),
-                              capture_output=True, text=True, check=False)
-        assert made.returncode == 0, f"make fleet GRADUAL_FLEET={fleet.NAME} failed: {(made.stdout + made.stderr)[-2000:]}"
+        made = subprocess.run(
+            ["make", "fleet", f"GRADUAL_FLEET={fleet.NAME}"],
+            cwd=fleet.HOME,
+            env=fleet.clean_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert made.returncode == 0, (
+            f"make fleet GRADUAL_FLEET={fleet.NAME} failed: {(made.stdout + made.stderr)[-2000:]}"
+        )
 
 
 def without_release() -> None:
     """Bring the fleet back to where no release has ever run on it, as it was provisioned."""
-    made = subprocess.run([fleet.HOME / "sandbox" / "ready", "--warm"], cwd=fleet.HOME, env=fleet.clean_environment(),
-                          capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        [fleet.HOME / "sandbox" / "ready", "--warm"],
+        cwd=fleet.HOME,
+        env=fleet.clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert made.returncode == 0, f"sandbox/ready --warm failed: {(made.stdout + made.stderr)[-2000:]}"
     wait_for_monitoring()
 
 
 def untouched() -> bool:
-    """Whether no release has ever run on the fleet: it has just been provisioned, and what was kept before is of another one."""
+    """Whether no release has ever run on the fleet: it has just been provisioned, and what was kept before is of
+    another one."""
     return there() and all(fleet.look(host)["current"] is None for host in fleet.HOSTS)
 
 
@@ -56,7 +72,10 @@ def restored() -> bool:
     except fleet.Missing:
         return False
     # The artifacts that the manifests mean are those of this tree, not those of the day when the state was kept.
-    subprocess.run(fleet.podman("cp", f"{fleet.HOME}/.sandbox/artifacts/.", f"{fleet.container('mon1')}:/srv/gradual/artifacts/"), check=True)
+    subprocess.run(
+        fleet.podman("cp", f"{fleet.HOME}/.sandbox/artifacts/.", f"{fleet.container('mon1')}:/srv/gradual/artifacts/"),
+        check=True,
+    )
     return True
 
 
@@ -99,7 +118,9 @@ def wait_for_monitoring(timeout: float = 60) -> None:
     """Return once Prometheus answers and has scraped the balancer."""
     until = time.monotonic() + timeout
     while True:
-        said = fleet.execute("mon1", "curl", "-s", "http://127.0.0.1:9090/api/v1/query?query=up%7Bjob%3D%22haproxy%22%7D", check=False)
+        said = fleet.execute(
+            "mon1", "curl", "-s", "http://127.0.0.1:9090/api/v1/query?query=up%7Bjob%3D%22haproxy%22%7D", check=False
+        )
         try:
             if any(series["value"][1] == "1" for series in json.loads(said)["data"]["result"]):
                 return

@@ -19,8 +19,14 @@ VAULT = fleet.HOME / "inventories" / "sandbox" / "group_vars" / "all" / "vault.y
 
 def planted() -> dict[str, str]:
     """Name → value of every secret in the sandbox's vault: database passwords, session key, tokens."""
-    text = subprocess.run([fleet.binaries() / "ansible-vault", "view", VAULT], cwd=fleet.HOME, env=fleet.clean_environment(),
-                          capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [fleet.binaries() / "ansible-vault", "view", VAULT],
+        cwd=fleet.HOME,
+        env=fleet.clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     found = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
     assert len(found) >= 4, f"the vault has only {sorted(found)}"
     return found
@@ -65,7 +71,9 @@ class Processes:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join()
 

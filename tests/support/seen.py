@@ -28,7 +28,9 @@ WARNINGS = {"warning", "deprecated", "system_warning"}
 def runner_events(folder: Path) -> Iterator[dict[str, Any]]:
     """Events of one ansible-runner run, in their order."""
     found = (folder / "events" / "job_events").glob("*.json")
-    for path in sorted((path for path in found if path.name[0].isdigit()), key=lambda path: int(path.name.split("-")[0])):
+    for path in sorted(
+        (path for path in found if path.name[0].isdigit()), key=lambda path: int(path.name.split("-")[0])
+    ):
         yield json.loads(path.read_text())
 
 
@@ -47,15 +49,23 @@ def warnings(folder: Path) -> list[str]:
 
 def changed(folder: Path) -> list[str]:
     """Tasks of a run that said they changed something, as `host: task`."""
-    return [f"{event['event_data']['host']}: {event['event_data']['task']}" for event in runner_events(folder)
-            if event["event"] == "runner_on_ok" and event["event_data"].get("res", {}).get("changed")
-            and not event["event_data"]["res"].get("results")]
+    return [
+        f"{event['event_data']['host']}: {event['event_data']['task']}"
+        for event in runner_events(folder)
+        if event["event"] == "runner_on_ok"
+        and event["event_data"].get("res", {}).get("changed")
+        and not event["event_data"]["res"].get("results")
+    ]
 
 
 def errors(folder: Path) -> list[str]:
     """Messages of the tasks that failed a run (ignored and rescued ones left out)."""
-    return [str(event["event_data"]["res"].get("msg", "")) for event in runner_events(folder)
-            if event["event"] in ("runner_on_failed", "runner_on_unreachable") and not event["event_data"].get("ignore_errors")]
+    return [
+        str(event["event_data"]["res"].get("msg", ""))
+        for event in runner_events(folder)
+        if event["event"] in ("runner_on_failed", "runner_on_unreachable")
+        and not event["event_data"].get("ignore_errors")
+    ]
 
 
 class Seen:
@@ -65,7 +75,7 @@ class Seen:
         self.directory = directory
         self.record: dict[str, Any] = json.loads((directory / "story.json").read_text())
         self.ledger = (directory / "ledger.jsonl").read_bytes()
-        self.events = fleet.events(self.ledger[self.record["ledger_from"]:])
+        self.events = fleet.events(self.ledger[self.record["ledger_from"] :])
         self.before, self.after = (self.record["snapshots"][name] for name in ("before", "after"))
 
     @classmethod
@@ -95,13 +105,18 @@ class Seen:
 
     def happened(self, event: str, **data: Any) -> list[dict[str, Any]]:
         """Ledger lines of this event that carry this data, in their order."""
-        return [line for line in self.events
-                if line["event"] == event and all(line["data"].get(key) == value for key, value in data.items())]
+        return [
+            line
+            for line in self.events
+            if line["event"] == event and all(line["data"].get(key) == value for key, value in data.items())
+        ]
 
     def once(self, event: str, **data: Any) -> dict[str, Any]:
         """The data of an event that must have happened exactly once."""
         found = self.happened(event, **data)
-        assert len(found) == 1, f"{event} {data or ''} was recorded {len(found)} times; recorded: {[line['event'] for line in self.events]}"
+        assert len(found) == 1, (
+            f"{event} {data or ''} was recorded {len(found)} times; recorded: {[line['event'] for line in self.events]}"
+        )
         return dict(found[0]["data"])
 
     @staticmethod
@@ -115,7 +130,9 @@ class Seen:
 
     def report(self, number: int = -1) -> dict[str, Any]:
         """report.json of a rollout of this story (default: the last one)."""
-        found: dict[str, Any] = json.loads((self.directory / "reports" / self.rollouts[number] / "report.json").read_text())
+        found: dict[str, Any] = json.loads(
+            (self.directory / "reports" / self.rollouts[number] / "report.json").read_text()
+        )
         return found
 
     # --- users --------------------------------------------------------------------------------------------------
@@ -145,7 +162,11 @@ class Seen:
     def orders_are_there_once(self) -> None:
         """Every order that was acknowledged stands in the database exactly once, and none that was not sent."""
         orders = self.load["orders"]
-        found = compare(orders["sent"], orders["acknowledged"], fetch(fleet.container(fleet.primary()), fleet.APPLICATION, orders["first"], orders["last"]))
+        found = compare(
+            orders["sent"],
+            orders["acknowledged"],
+            fetch(fleet.container(fleet.primary()), fleet.APPLICATION, orders["first"], orders["last"]),
+        )
         assert len(orders["acknowledged"]) > 20
         assert found["passed"], {key: found[key] for key in ("missing", "twice", "unknown")}
 
@@ -158,7 +179,9 @@ class Seen:
             assert seen["unit"] == "active", f"{host}: the unit is {seen['unit']}"
             assert seen["ready"] == 200, f"{host}: /readyz answers {seen['ready']}"
             assert seen["version"]["release"] == release, f"{host} runs {seen['version']}"
-            assert seen["current"] == f"{release}-{seen['version']['digest'][:12]}", f"{host}: current is {seen['current']}"
+            assert seen["current"] == f"{release}-{seen['version']['digest'][:12]}", (
+                f"{host}: current is {seen['current']}"
+            )
             assert digest in (None, seen["version"]["digest"])
             assert not seen["half"], f"{host}: half-unpacked releases are left: {seen['half']}"
         self.every_host_gets_users()
@@ -200,7 +223,8 @@ class Seen:
             assert warnings(self.folder(number)) == []
 
     def went_back(self, step: str, hosts: list[str]) -> None:
-        """The rollout failed at this step, only these hosts had been switched, and all came back; it says so everywhere."""
+        """The rollout failed at this step, only these hosts had been switched, and all came back; it says so
+        everywhere."""
         assert self.play()["status"] != 0, "a rollout that did not finish must not end with exit status 0"
         failed = self.happened("step.failed")
         assert failed, f"no step.failed; recorded: {[line['event'] for line in self.events]}"
@@ -211,9 +235,11 @@ class Seen:
         assert self.report()["outcome"] == "returned"
 
     def stopped_as_predicted(self, feature: str, metric: str, share: float, delay: float = 0.0) -> None:
-        """The first look that could know it stopped it: none passed the harm after the time that the traffic of the A/A stage predicts.
+        """The first look that could know it stopped it: none passed the harm after the time that the traffic of the A/A
+        stage predicts.
 
-        `share` of the requests with the feature are bad, and known to be so after `delay` seconds each. A look sees the intervals that
+        `share` of the requests with the feature are bad, and known to be so after `delay` seconds each. A look sees the
+        intervals that
         are over, and hosts are scraped at moments of their own: that makes up to two intervals more.
         """
         looks = [line["data"] for line in self.happened("gate.looked", percent=25)]
@@ -221,7 +247,9 @@ class Seen:
         known = predicted + delay + 2 * looks[-1]["counts"]["interval"]
         passed = [look["elapsed"] for look in looks if look["verdict"] != "abort"]
         assert looks[-1]["verdict"] == "abort"
-        assert max(passed, default=0.0) < known, f"harm that the traffic shows after {predicted:.0f} s was still passed after {max(passed):.0f} s"
+        assert max(passed, default=0.0) < known, (
+            f"harm that the traffic shows after {predicted:.0f} s was still passed after {max(passed):.0f} s"
+        )
 
     # --- the report ---------------------------------------------------------------------------------------------
 
@@ -271,10 +299,16 @@ class Seen:
                 assert self.claim(name)["value"] > 0
 
     def failures_stay_near(self, verb: str, seconds: float, share: float) -> None:
-        """Only requests due within some seconds of a fault failed, and few of them: `share` of what was sent meanwhile."""
+        """Only requests due within some seconds of a fault failed, and few of them: `share` of what was sent
+        meanwhile."""
         struck = next(fault["at"] for fault in self.record["faults"] if fault["verb"] == verb)
         at = datetime.datetime.fromisoformat(struck)
-        late = [one for one in self.load["failures"]
-                if not 0 <= (datetime.datetime.fromisoformat(one["time"]) - at).total_seconds() <= seconds]
+        late = [
+            one
+            for one in self.load["failures"]
+            if not 0 <= (datetime.datetime.fromisoformat(one["time"]) - at).total_seconds() <= seconds
+        ]
         assert late == []
-        assert self.load["failed"] <= share * self.load["sent"], f"{self.load['failed']} of {self.load['sent']} requests failed"
+        assert self.load["failed"] <= share * self.load["sent"], (
+            f"{self.load['failed']} of {self.load['sent']} requests failed"
+        )

@@ -1,4 +1,5 @@
-"""Which users have which feature, asked of the front door as a browser would ask: GET /api/features with a visitor cookie."""
+"""Which users have which feature, asked of the front door as a browser would ask: GET /api/features with a visitor
+cookie."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ class _FrontDoor(http.client.HTTPSConnection):
     def connect(self) -> None:
         plain = socket.create_connection((fleet.addresses()["lb1"], 443), timeout=10)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock = ssl.create_default_context(cafile=str(fleet.AUTHORITY)).wrap_socket(plain, server_hostname=fleet.FRONT_DOOR)
+        self.sock = ssl.create_default_context(cafile=str(fleet.AUTHORITY)).wrap_socket(
+            plain, server_hostname=fleet.FRONT_DOOR
+        )
 
 
 def measure(users: list[str] = USERS, threads: int = 4, stop: threading.Event | None = None) -> Shares:
@@ -50,8 +53,11 @@ def measure(users: list[str] = USERS, threads: int = 4, stop: threading.Event | 
     return found
 
 
-def mistakes(percent: float, seen: Shares, users: int, before: Shares | None = None, tolerance: float = 2.0) -> list[str]:
-    """What is wrong with the shares seen at a stage: a share off by more than `tolerance` points, a user who lost a feature."""
+def mistakes(
+    percent: float, seen: Shares, users: int, before: Shares | None = None, tolerance: float = 2.0
+) -> list[str]:
+    """What is wrong with the shares seen at a stage: a share off by more than `tolerance` points, a user who lost a
+    feature."""
     found = []
     for flag in fleet.FLAGS:
         share = 100 * len(seen.get(flag, set())) / users

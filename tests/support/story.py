@@ -40,21 +40,44 @@ def now() -> str:
 class Play:
     """One playbook as AWX runs it: through ansible-runner, its events kept in `folder`."""
 
-    def __init__(self, folder: Path, playbook: str, arguments: list[str], *, verbosity: int = 0, venv: str = ".venv") -> None:
+    def __init__(
+        self, folder: Path, playbook: str, arguments: list[str], *, verbosity: int = 0, venv: str = ".venv"
+    ) -> None:
         self.folder, self.playbook, self.arguments = folder, playbook, arguments
         self.began, self.started = time.monotonic(), now()
         folder.mkdir(parents=True)
-        command = [str(fleet.binaries(venv) / "ansible-runner"), "run", str(folder), "--project-dir", str(fleet.HOME),
-                   "--inventory", str(fleet.HOME / "inventories" / "sandbox"), "--playbook", playbook, "--ident", "events",
-                   "--artifact-dir", str(folder), "--cmdline", shlex.join(arguments)]
+        command = [
+            str(fleet.binaries(venv) / "ansible-runner"),
+            "run",
+            str(folder),
+            "--project-dir",
+            str(fleet.HOME),
+            "--inventory",
+            str(fleet.HOME / "inventories" / "sandbox"),
+            "--playbook",
+            playbook,
+            "--ident",
+            "events",
+            "--artifact-dir",
+            str(folder),
+            "--cmdline",
+            shlex.join(arguments),
+        ]
         if verbosity:
             command.append("-" + "v" * verbosity)
         self._screen = (folder / "screen.txt").open("w")
         # SSH connections of its own: those of an earlier run may lead to a host that is no more.
         self._connections = tempfile.TemporaryDirectory(prefix="gradual-ssh-")
         environment = {**fleet.clean_environment(venv), "ANSIBLE_SSH_CONTROL_PATH_DIR": self._connections.name}
-        self._process = subprocess.Popen(command, cwd=fleet.HOME, env=environment, stdin=subprocess.DEVNULL,
-                                         stdout=self._screen, stderr=subprocess.STDOUT, start_new_session=True)
+        self._process = subprocess.Popen(
+            command,
+            cwd=fleet.HOME,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._screen,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     @property
     def over(self) -> bool:
@@ -66,19 +89,29 @@ class Play:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"{self.playbook} was not over after {timeout:.0f} s; its screen: {self.folder}/screen.txt") from None
+            raise AssertionError(
+                f"{self.playbook} was not over after {timeout:.0f} s; its screen: {self.folder}/screen.txt"
+            ) from None
         finally:
             self._close()
         status = self.folder / "events" / "rc"
-        return {"playbook": self.playbook, "arguments": self.arguments, "started": self.started, "ended": now(),
-                "seconds": round(time.monotonic() - self.began, 1), "folder": os.path.relpath(self.folder, fleet.HOME),
-                # ansible-runner tells ansible-playbook's own status; its command line tells only 0 or not.
-                "status": int(status.read_text()) if status.exists() else self._process.returncode}
+        return {
+            "playbook": self.playbook,
+            "arguments": self.arguments,
+            "started": self.started,
+            "ended": now(),
+            "seconds": round(time.monotonic() - self.began, 1),
+            "folder": os.path.relpath(self.folder, fleet.HOME),
+            # ansible-runner tells ansible-playbook's own status; its command line tells only 0 or not.
+            "status": int(status.read_text()) if status.exists() else self._process.returncode,
+        }
 
     def _close(self) -> None:
         self._screen.close()
         for socket in Path(self._connections.name).glob("*"):
-            subprocess.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "controller"], capture_output=True, check=False)
+            subprocess.run(
+                ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "controller"], capture_output=True, check=False
+            )
         self._connections.cleanup()
 
     def kill(self) -> None:
@@ -93,7 +126,11 @@ class Play:
 def descendants(pid: int) -> list[int]:
     """Process ids of the children of a process, and of theirs."""
     try:
-        children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+        children = [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
     except (FileNotFoundError, ProcessLookupError):
         return []
     return [found for child in children for found in (child, *descendants(child))]
@@ -114,9 +151,23 @@ class Events:
         """Reads on after the lines that are known; the file may not be there yet."""
         wanted = f"+{self._before + len(self.seen) + 1}"
         return subprocess.Popen(
-            fleet.podman("exec", fleet.container("mon1"), "tail", "--lines", wanted, "--follow=name", "--retry", "--sleep-interval", "0.1",
-                         f"{fleet.LEDGER}/ledger.jsonl"),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            fleet.podman(
+                "exec",
+                fleet.container("mon1"),
+                "tail",
+                "--lines",
+                wanted,
+                "--follow=name",
+                "--retry",
+                "--sleep-interval",
+                "0.1",
+                f"{fleet.LEDGER}/ledger.jsonl",
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
     def _read(self) -> None:
         while not self._closed:
@@ -134,7 +185,9 @@ class Events:
         with self._news:
             return next(line for line in reversed(self.seen) if line["event"] == event)
 
-    def wait(self, wanted: Callable[[dict[str, Any]], bool], give_up: Callable[[], bool], timeout: float) -> dict[str, Any] | None:
+    def wait(
+        self, wanted: Callable[[dict[str, Any]], bool], give_up: Callable[[], bool], timeout: float
+    ) -> dict[str, Any] | None:
         """The first event that is wanted; None when the time is over or there is no more to come."""
         until, at = time.monotonic() + timeout, 0
         with self._news:
@@ -176,7 +229,9 @@ class Story:
         self.events = Events()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if self._load is not None:
                 self.end_load()
@@ -193,10 +248,17 @@ class Story:
 
     def _prepare(self) -> None:
         """Bring the fleet to where the story begins: 1.0.0 on every host, or 2.0.0 at the end of its rollout."""
+
         def deploy(arguments: list[str]) -> None:
-            play = Play(self.directory / f"prepare-{arguments[1].removeprefix('@releases/').removesuffix('.yml')}", "deploy.yml", arguments)
+            play = Play(
+                self.directory / f"prepare-{arguments[1].removeprefix('@releases/').removesuffix('.yml')}",
+                "deploy.yml",
+                arguments,
+            )
             done = play.wait()
-            assert done["status"] == 0, f"deploy.yml {' '.join(arguments)} ended with {done['status']}; its screen: {play.folder}/screen.txt"
+            assert done["status"] == 0, (
+                f"deploy.yml {' '.join(arguments)} ended with {done['status']}; its screen: {play.folder}/screen.txt"
+            )
 
         prepare.to(self.begins, deploy, self.directory / "prepare")
 
@@ -225,7 +287,9 @@ class Story:
         """Wait for the end of a playbook and record it; its exit status."""
         done = play.wait()
         self.record["plays"].append(done)
-        self.record["plays"].sort(key=lambda kept: int(Path(kept["folder"]).name.split("-")[0]))  # as they were launched
+        self.record["plays"].sort(
+            key=lambda kept: int(Path(kept["folder"]).name.split("-")[0])
+        )  # as they were launched
         return int(done["status"])
 
     def play(self, playbook: str, *arguments: str, verbosity: int = 0, venv: str = ".venv") -> int:
@@ -234,23 +298,34 @@ class Story:
 
     def wait_for(self, play: Play, event: str, timeout: float = 300, **data: Any) -> dict[str, Any]:
         """The first ledger event of this name that carries this data, written while the playbook runs."""
+
         def wanted(line: dict[str, Any]) -> bool:
             return line["event"] == event and all(line["data"].get(key) == value for key, value in data.items())
 
         found = self.events.wait(wanted, lambda: play.over, timeout)
         if found is None:
-            raise AssertionError(f"{play.playbook} never wrote {event} {data or ''}; its screen: {play.folder}/screen.txt")
+            raise AssertionError(
+                f"{play.playbook} never wrote {event} {data or ''}; its screen: {play.folder}/screen.txt"
+            )
         return found
 
     def fault(self, verb: str, host: str) -> None:
         """Do something bad to a host, or undo it, and write down when."""
         self.record["faults"].append({"verb": verb, "host": host, "at": now()})
         fleet.fleet(verb, host)
-        {"kill": self._lost.add, "stop": self._lost.add, "pause": self._lost.add, "disconnect": self._lost.add,
-         "start": self._lost.discard, "unpause": self._lost.discard, "connect": self._lost.discard}[verb](host)
+        {
+            "kill": self._lost.add,
+            "stop": self._lost.add,
+            "pause": self._lost.add,
+            "disconnect": self._lost.add,
+            "start": self._lost.discard,
+            "unpause": self._lost.discard,
+            "connect": self._lost.discard,
+        }[verb](host)
 
     def service(self, verb: str, host: str, unit: str) -> None:
-        """Stop or start one service of a host, and write down when; what is still stopped at the end is started again."""
+        """Stop or start one service of a host, and write down when; what is still stopped at the end is started
+        again."""
         self.record["faults"].append({"verb": verb, "host": host, "unit": unit, "at": now()})
         fleet.execute(host, "systemctl", verb, unit)
         {"stop": self._stopped.add, "start": self._stopped.discard}[verb]((host, unit))
@@ -285,7 +360,7 @@ class Story:
         content = fleet.ledger()
         (self.directory / "ledger.jsonl").write_bytes(content)
         self.record["ledger_from"] = self._ledger_from
-        rollouts = {line["rollout"] for line in fleet.events(content[self._ledger_from:])}
+        rollouts = {line["rollout"] for line in fleet.events(content[self._ledger_from :])}
         for rollout in sorted(rollouts):
             target = self.directory / "reports" / rollout
             target.mkdir(parents=True)

@@ -21,12 +21,30 @@ class Users:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         screen = directory / "load.txt"
-        command = [str(fleet.binaries() / "python"), "-m", "tests.load", "--url", f"https://{fleet.FRONT_DOOR}", "--rate", str(rate),
-                   "--resolve", f"{fleet.FRONT_DOOR}={fleet.addresses()['lb1']}", "--ca", str(fleet.AUTHORITY),
-                   "--output", str(directory / "load.json")]
+        command = [
+            str(fleet.binaries() / "python"),
+            "-m",
+            "tests.load",
+            "--url",
+            f"https://{fleet.FRONT_DOOR}",
+            "--rate",
+            str(rate),
+            "--resolve",
+            f"{fleet.FRONT_DOOR}={fleet.addresses()['lb1']}",
+            "--ca",
+            str(fleet.AUTHORITY),
+            "--output",
+            str(directory / "load.json"),
+        ]
         with screen.open("wb") as out:
-            self._process = subprocess.Popen(command, cwd=fleet.HOME, env=fleet.clean_environment(), stdin=subprocess.DEVNULL,
-                                             stdout=out, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                command,
+                cwd=fleet.HOME,
+                env=fleet.clean_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
         until(lambda: "answered" in screen.read_text() or self._process.poll() is not None, "the load has begun", 60)
         if self._process.poll() is not None:
             raise AssertionError(f"the load did not start: {screen.read_text()[-500:]}")
@@ -41,5 +59,7 @@ class Users:
     def __enter__(self) -> Users:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()

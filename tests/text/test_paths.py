@@ -15,7 +15,9 @@ HOME = Path(__file__).resolve().parents[2]
 COLLECTION = HOME / "collections/ansible_collections/gradual/rollout"
 FOLDERS = "docs|playbooks|roles|releases|inventories|sandbox|molecule|tests|examples|schemas"
 # Not after a slash or a dot: that is the end of a longer path (/opt/shop/releases/…, .sandbox/…) or of an address.
-PATH = re.compile(rf"(?:(?<![\w./{{}}<>\[-])|(?<=example\.org/gradual/))((?:{FOLDERS})/(?:[\w.*/-]|\{{\{{[^}}]*\}}\}}|\{{[^}}]*\}}|<[^>]*>)*)")
+PATH = re.compile(
+    rf"(?:(?<![\w./{{}}<>\[-])|(?<=example\.org/gradual/))((?:{FOLDERS})/(?:[\w.*/-]|\{{\{{[^}}]*\}}\}}|\{{[^}}]*\}}|<[^>]*>)*)"
+)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 # Messages and documents; the tests say what they like.
 READ = (
@@ -32,7 +34,13 @@ OTHERS = re.compile(
 @functools.cache
 def alerts() -> list[str]:
     found = [yaml.safe_load(path.read_text()) for path in sorted((HOME / "roles/monitoring/files/rules").glob("*.yml"))]
-    return [rule["alert"] for document in found for group in document["groups"] for rule in group["rules"] if "alert" in rule]
+    return [
+        rule["alert"]
+        for document in found
+        for group in document["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
 
 
 def files() -> Iterator[Path]:
@@ -66,7 +74,14 @@ def test_every_path_that_is_named_is_there(path: Path) -> None:
 def test_what_names_paths_is_read() -> None:
     """Places in which a path was named that was not there, or could be, are among those that are looked at."""
     read = {str(path.relative_to(HOME)) for path in files()}
-    assert {"README.md", "docs/backups.md", "roles/rollback/vars/main.yml", "roles/monitoring/files/rules/fleet.yml", "sandbox/fleet", "sandbox/demo"} <= read
+    assert {
+        "README.md",
+        "docs/backups.md",
+        "roles/rollback/vars/main.yml",
+        "roles/monitoring/files/rules/fleet.yml",
+        "sandbox/fleet",
+        "sandbox/demo",
+    } <= read
     assert f"{COLLECTION.relative_to(HOME)}/plugins/module_utils/observe/health.py" in read
     assert len(read) > 250
     assert len(alerts()) > 25
@@ -80,7 +95,13 @@ def test_what_names_paths_is_read() -> None:
         ("runbook_url: https://example.org/gradual/docs/runbooks/NoSuchAlert.md", ["docs/runbooks/NoSuchAlert.md"]),
         ("roles/*/nothing.yml", ["roles/*/nothing.yml"]),
         ("See docs/runbooks/{name}.md. docs/backups.md.", []),
-        ("-e @releases/yours.yml, /opt/shop/releases/none, .sandbox/none, https://www.postgresql.org/docs/current/x.html", []),
+        (
+            (
+                "-e @releases/yours.yml, /opt/shop/releases/none, .sandbox/none,"
+                " https://www.postgresql.org/docs/current/x.html"
+            ),
+            [],
+        ),
     ],
 )
 def test_a_path_that_is_not_there_is_found(text: str, wrong: list[str]) -> None:
@@ -94,11 +115,15 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("path", sorted({path for path in files() if path.suffix == ".md"}), ids=lambda path: str(path.relative_to(HOME)))
+@pytest.mark.parametrize(
+    "path", sorted({path for path in files() if path.suffix == ".md"}), ids=lambda path: str(path.relative_to(HOME))
+)
 def test_every_link_leads_somewhere(path: Path) -> None:
     wrong = []
     for target, anchor in LINK.findall(path.read_text(encoding="utf-8")):
         there = (path.parent / target).resolve() if target else path
-        if not there.exists() or (anchor and there.suffix == ".md" and anchor not in anchors(there.read_text(encoding="utf-8"))):
+        if not there.exists() or (
+            anchor and there.suffix == ".md" and anchor not in anchors(there.read_text(encoding="utf-8"))
+        ):
             wrong.append(f"{target}#{anchor}")
     assert wrong == []

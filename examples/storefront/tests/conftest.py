@@ -53,12 +53,16 @@ def database(migrated: Callable[[str | None], str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def service_of(cluster: Cluster, releases: Releases, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Service]:
+def service_of(
+    cluster: Cluster, releases: Releases, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Service]:
     """A release on a database, not started yet."""
 
     def make(version: str, name: str, **environment: str) -> Service:
         runtime = tmp_path_factory.mktemp("runtime")
-        return Service(releases.ready(version), cluster.url(name, "storefront_app"), runtime / "flags.json", runtime, environment)
+        return Service(
+            releases.ready(version), cluster.url(name, "storefront_app"), runtime / "flags.json", runtime, environment
+        )
 
     return make
 
@@ -77,6 +81,8 @@ def member(shop: Service) -> Client:
     """Somebody who is signed in."""
     client = shop.client(visitor="member")
     email = f"member-{next(numbers)}@example.org"
-    assert client.call("POST", "/api/accounts", {"email": email, "password": PASSWORD, "name": "A Member"}).status == 201
+    assert (
+        client.call("POST", "/api/accounts", {"email": email, "password": PASSWORD, "name": "A Member"}).status == 201
+    )
     assert client.call("POST", "/api/session", {"email": email, "password": PASSWORD}).status == 200
     return client

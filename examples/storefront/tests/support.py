@@ -40,7 +40,8 @@ def python311() -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives to clients: none of them takes it before its server starts."""
+    """A port that nobody listens on, below those that the kernel gives to clients: none of them takes it before its
+    server starts."""
     for _attempt in range(100):
         port = random.randint(20_000, 32_000)
         with socket.socket() as chosen, contextlib.suppress(OSError):
@@ -72,9 +73,16 @@ class Cluster:
             shutil.chown(directory, "postgres")
         self._program("initdb", "--auth=trust", "--username=postgres", "--no-sync", "--locale=C.UTF-8")
         with open(directory / "data" / "postgresql.conf", "a") as file:
-            file.write(f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{directory}'\nfsync = off\n")
+            file.write(
+                f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{directory}'\nfsync ="
+                " off\n"
+            )
         self.start()
-        self.run("postgres", "CREATE ROLE storefront_owner", f"CREATE ROLE storefront_app LOGIN PASSWORD '{APPLICATION_PASSWORD}'")
+        self.run(
+            "postgres",
+            "CREATE ROLE storefront_owner",
+            f"CREATE ROLE storefront_app LOGIN PASSWORD '{APPLICATION_PASSWORD}'",
+        )
 
     def _program(self, name: str, *arguments: str) -> None:
         as_user = ["runuser", "-u", self.user, "--"] if os.geteuid() == 0 else []
@@ -134,7 +142,9 @@ class Client:
         sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()), **(headers or {})}
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
-        self.connection.request(method, path, body if body is None or isinstance(body, bytes) else json.dumps(body), sent)
+        self.connection.request(
+            method, path, body if body is None or isinstance(body, bytes) else json.dumps(body), sent
+        )
         answer = self.connection.getresponse()
         content = answer.read()
         cookies: dict[str, str] = {}
@@ -167,7 +177,12 @@ class Releases:
         self._there: dict[str, Path] = {}
 
     def build(self, *versions: str) -> None:
-        done = subprocess.run([sys.executable, STOREFRONT / "build", self.artifacts, "--version", *versions], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, STOREFRONT / "build", self.artifacts, "--version", *versions],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
 
     def digest(self, version: str) -> str:
@@ -186,17 +201,26 @@ class Releases:
         if version not in self._there:
             directory = self.unpack(version)
             if self._there:  # the same wheels: linked, `prepare` finds it done
-                shutil.copytree(next(iter(self._there.values())) / ".venv", directory / ".venv", symlinks=True, copy_function=os.link)
+                shutil.copytree(
+                    next(iter(self._there.values())) / ".venv",
+                    directory / ".venv",
+                    symlinks=True,
+                    copy_function=os.link,
+                )
             subprocess.run([python311(), directory / "prepare"], check=True)
             self._there[version] = directory
         return self._there[version]
 
     def migrate(self, version: str, url: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.program(version, "migrate", *words, DATABASE_URL=url, MIGRATION_ROLE="storefront_owner", **environment)
+        return self.program(
+            version, "migrate", *words, DATABASE_URL=url, MIGRATION_ROLE="storefront_owner", **environment
+        )
 
     def program(self, version: str, name: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         clean = {"PATH": os.environ["PATH"], **environment}
-        return subprocess.run([self.ready(version) / name, *words], env=clean, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [self.ready(version) / name, *words], env=clean, capture_output=True, text=True, check=False
+        )
 
 
 @dataclass
@@ -220,7 +244,9 @@ class Service:
             "PORT": str(self.port), "WORKERS": "2", "RUNTIME_DIRECTORY": str(self.runtime), **self.environment,
         }  # fmt: skip
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([self.directory / "run"], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                [self.directory / "run"], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
         if wait:
             wait_for(f"{wait} of {self.directory.name}\n{self.log.read_text()}", lambda: self.answers(wait))
         return self
@@ -243,7 +269,9 @@ class Service:
         return series(Client(self.port).get("/metrics").body.decode())
 
     def workers(self) -> set[int]:
-        listed = subprocess.run(["ps", "--ppid", str(self.process.pid), "-o", "pid="], capture_output=True, text=True, check=False)
+        listed = subprocess.run(
+            ["ps", "--ppid", str(self.process.pid), "-o", "pid="], capture_output=True, text=True, check=False
+        )
         return {int(pid) for pid in listed.stdout.split()}
 
     def evaluated(self, feature: str) -> dict[int, tuple[float, float]]:
@@ -271,7 +299,12 @@ def flagd(
     def dealt(percent: int) -> Any:
         return {"fractional": [["on", percent], ["off", 100 - percent]]} if percent else "off"
 
-    flag: dict[str, Any] = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off", "metadata": {"revision": revision}}
+    flag: dict[str, Any] = {
+        "state": "ENABLED",
+        "variants": {"on": True, "off": False},
+        "defaultVariant": "off",
+        "metadata": {"revision": revision},
+    }
     if baking is not None:
         flag["targeting"] = {"if": [{"<": [{"var": "$flagd.timestamp"}, expiry]}, dealt(baking), dealt(certified)]}
     elif certified:
@@ -280,7 +313,9 @@ def flagd(
         flag["variants"] |= {f"aa{percent}": False for percent in labels}
         buckets = [[f"aa{upper}", upper - lower] for lower, upper in zip((0, *labels), labels)]
         flag["targeting"] = {"fractional": [*buckets, ["off", 100 - labels[-1]]]}
-    return json.dumps({"flags": dict.fromkeys(features, flag), "metadata": {"revision": revision, "application": "storefront"}})
+    return json.dumps(
+        {"flags": dict.fromkeys(features, flag), "metadata": {"revision": revision, "application": "storefront"}}
+    )
 
 
 def put(path: Path, text: str) -> None:

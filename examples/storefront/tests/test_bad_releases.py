@@ -42,11 +42,16 @@ def arms(service: Service, feature: str) -> dict[bool, list[str]]:
 def test_2_0_1_fails_for_three_in_eight_of_those_who_have_recommendations(bad: Callable[[str], Service]) -> None:
     service = bad("2.0.1")
     seen = arms(service, "recommendations")
-    status = {has: [service.client(visitor=user).get("/api/products/tea-01").status for user in users] for has, users in seen.items()}
+    status = {
+        has: [service.client(visitor=user).get("/api/products/tea-01").status for user in users]
+        for has, users in seen.items()
+    }
     assert set(status[False]) == {200}
     assert 0.2 < status[True].count(500) / len(status[True]) < 0.55
     told = service.metrics()
-    assert told['feature_requests_total{feature="recommendations",outcome="error",variant="on"}'] == status[True].count(500)
+    assert told['feature_requests_total{feature="recommendations",outcome="error",variant="on"}'] == status[True].count(
+        500
+    )
     assert told['feature_requests_total{feature="recommendations",outcome="error",variant="off"}'] == 0
     assert told['http_requests_total{method="GET",route="/api/products/<sku>",status="500"}'] == status[True].count(500)
     assert "IndexError" in service.log.read_text()
@@ -71,14 +76,20 @@ def test_2_0_3_does_not_start(service_of: Callable[..., Service], database: str)
 
 @pytest.mark.parametrize("revision", ["0001", "0003"])
 def test_2_0_4_leaves_half_a_migration_on_which_the_old_code_runs(
-    service_of: Callable[..., Service], migrated: Callable[[str | None], str], cluster: Cluster, releases: Releases, revision: str
+    service_of: Callable[..., Service],
+    migrated: Callable[[str | None], str],
+    cluster: Cluster,
+    releases: Releases,
+    revision: str,
 ) -> None:
     name = migrated(revision)
     for _again in range(2):
         done = releases.migrate("2.0.4", cluster.url(name), "upgrade", "0003b")
         assert done.returncode != 0
     assert cluster.run(name, "SELECT version_num FROM alembic_version") == [("0003",)]
-    assert cluster.run(name, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'products_shelf'::regclass") == [(False,)]
+    assert cluster.run(name, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'products_shelf'::regclass") == [
+        (False,)
+    ]
     assert cluster.run(name, "SELECT count(*) FROM products WHERE shelf = 'unsorted'") == [(60,)]
     with running(service_of("1.0.0", name, WORKERS="1"), wait="/readyz") as service:
         assert service.client().get("/api/products/tea-01").status == 200
@@ -92,7 +103,10 @@ def test_2_0_5_lives_and_is_never_ready(service_of: Callable[..., Service], data
 
 def test_a_bad_release_changes_only_the_file_that_holds_its_defect() -> None:
     changed = {
-        version: sorted(path.relative_to(STOREFRONT / "versions" / version).as_posix() for path in (STOREFRONT / "versions" / version).rglob("*.py"))
+        version: sorted(
+            path.relative_to(STOREFRONT / "versions" / version).as_posix()
+            for path in (STOREFRONT / "versions" / version).rglob("*.py")
+        )
         for version in ("2.0.1", "2.0.2", "2.0.3", "2.0.4", "2.0.5")
     }
     assert changed == {

@@ -73,7 +73,16 @@ def test_the_artifact_is_a_plain_tar_in_a_valid_gzip(releases: Releases) -> None
         members = archive.getmembers()
     names = [member.name for member in members]
     assert names == sorted(names)
-    assert {"prepare", "run", "migrate", "seed", "requirements.txt", "alembic.ini", "app/search.py", "static/assets.json"} <= set(names)
+    assert {
+        "prepare",
+        "run",
+        "migrate",
+        "seed",
+        "requirements.txt",
+        "alembic.ini",
+        "app/search.py",
+        "static/assets.json",
+    } <= set(names)
     assert {member.mode for member in members} == {0o755, 0o644}
     assert len({member.mtime for member in members}) == 1
     assert {(member.uid, member.gid, member.uname) for member in members} == {(0, 0, "root")}
@@ -104,5 +113,9 @@ def test_prepare_may_be_run_again_and_the_directory_be_renamed(releases: Release
     subprocess.run([python311(), directory / "prepare"], check=True)
     assert mark.stat().st_mtime_ns == before
     for path in [directory / ".venv" / "pyvenv.cfg", *(directory / ".venv" / "bin").glob("python*")]:
-        told = os.readlink(path) if path.is_symlink() else "\n".join(line for line in path.read_text().splitlines() if not line.startswith("command"))
+        told = (
+            os.readlink(path)
+            if path.is_symlink()
+            else "\n".join(line for line in path.read_text().splitlines() if not line.startswith("command"))
+        )
         assert str(directory) not in told

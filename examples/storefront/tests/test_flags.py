@@ -36,9 +36,13 @@ def settled(service: Service, revision: int, low: float, high: float, seconds: f
 
     def seen() -> bool:
         told = service.evaluated("search")
-        return set(told) == service.workers() and all(at == revision and low <= share <= high for at, share in told.values())
+        return set(told) == service.workers() and all(
+            at == revision and low <= share <= high for at, share in told.values()
+        )
 
-    wait_for(f"revision {revision}, share {low} to {high}, last {service.evaluated('search')}", seen, seconds, pause=0.2)
+    wait_for(
+        f"revision {revision}, share {low} to {high}, last {service.evaluated('search')}", seen, seconds, pause=0.2
+    )
 
 
 def test_without_a_file_every_feature_is_off_and_it_is_picked_up_when_it_comes(flagged: Service) -> None:
@@ -54,7 +58,12 @@ def test_who_has_a_feature_keeps_it_and_coming_back_deals_nobody_again(flagged: 
     seen = {}
     for revision, percent in ((11, 25), (12, 50), (13, 100), (14, 25), (15, 0)):
         put(flagged.flags, flagd(revision, percent))
-        settled(flagged, revision, max(0, percent / 100 - 0.17) if percent < 100 else 1, min(1, percent / 100 + 0.17) if percent else 0)
+        settled(
+            flagged,
+            revision,
+            max(0, percent / 100 - 0.17) if percent < 100 else 1,
+            min(1, percent / 100 + 0.17) if percent else 0,
+        )
         seen[revision] = have(flagged, "search")
     assert seen[11] < seen[12] < seen[13] == set(USERS)
     assert seen[14] == seen[11]
@@ -87,9 +96,15 @@ def test_broken_flags_leave_the_last_good_ones_and_a_kill_is_off_for_all(flagged
 def test_a_flag_that_is_not_in_the_file_is_off_and_has_revision_zero(flagged: Service) -> None:
     put(flagged.flags, flagd(40, 100, features=("recommendations",)))
     settled(flagged, 0, 0, 0)
-    told = wait_for("recommendations at 40", lambda: all(at == (40, 1) for at in flagged.evaluated("recommendations").values()))
+    told = wait_for(
+        "recommendations at 40", lambda: all(at == (40, 1) for at in flagged.evaluated("recommendations").values())
+    )
     assert told
-    assert flagged.client().get("/api/features").json["features"] == {"express-checkout": False, "recommendations": True, "search": False}
+    assert flagged.client().get("/api/features").json["features"] == {
+        "express-checkout": False,
+        "recommendations": True,
+        "search": False,
+    }
 
 
 def test_two_writes_within_one_tick_of_the_clock_end_at_the_second(flagged: Service) -> None:
@@ -138,7 +153,10 @@ def test_variants_of_the_file_are_born_at_zero_and_counted_as_evaluated(flagged:
         for feature in FEATURES:
             assert told[f'feature_requests_total{{feature="{feature}",outcome="error",variant="{variant}"}}'] == 0
             assert told[f'feature_requests_total{{feature="{feature}",outcome="ok",variant="{variant}"}}'] == 0
-            assert told[f'feature_request_duration_seconds_bucket{{feature="{feature}",le="0.5",variant="{variant}"}}'] == 0
+            assert (
+                told[f'feature_request_duration_seconds_bucket{{feature="{feature}",le="0.5",variant="{variant}"}}']
+                == 0
+            )
             assert told[f'feature_feedback_total{{feature="{feature}",opinion="bad",variant="{variant}"}}'] == 0
             assert told[f'feature_orders_total{{feature="{feature}",variant="{variant}"}}'] == 0
     client = flagged.client()
@@ -159,7 +177,10 @@ def test_variants_of_the_file_are_born_at_zero_and_counted_as_evaluated(flagged:
     answer = client.call("POST", "/api/feedback", {"feature": "search", "opinion": "bad"})
     assert (answer.status, answer.json["feedback"]["variant"]) == (201, "off")
     again = flagged.metrics()
-    opinions = {variant: again[f'feature_feedback_total{{feature="search",opinion="bad",variant="{variant}"}}'] for variant in ("aa25", "aa50", "off")}
+    opinions = {
+        variant: again[f'feature_feedback_total{{feature="search",opinion="bad",variant="{variant}"}}']
+        for variant in ("aa25", "aa50", "off")
+    }
     assert opinions["aa25"] + opinions["aa50"] == 1
     assert opinions["off"] == 0
 
@@ -168,7 +189,9 @@ def test_a_file_that_names_ever_more_variants_does_not_make_ever_more_series(fla
     for revision in range(90, 94):
         put(flagged.flags, flagd(revision, labels=tuple(range(revision - 89, 100, 4))))
         settled(flagged, revision, 0, 0)
-    counted = [name for name in flagged.metrics() if name.startswith('feature_requests_total{feature="search",outcome="ok"')]
+    counted = [
+        name for name in flagged.metrics() if name.startswith('feature_requests_total{feature="search",outcome="ok"')
+    ]
     # Two processes may have met the variants in another order, never in another number.
     assert 10 < len(counted) <= 2 * 24
     client = flagged.client(visitor="late")

@@ -33,12 +33,27 @@ def test_counters_are_born_at_zero_for_every_label(first_scrape: dict[str, float
     for feature in FEATURES:
         for variant in ("on", "off"):
             for outcome in ("ok", "error"):
-                assert first_scrape[f'feature_requests_total{{feature="{feature}",outcome="{outcome}",variant="{variant}"}}'] == 0
+                assert (
+                    first_scrape[
+                        f'feature_requests_total{{feature="{feature}",outcome="{outcome}",variant="{variant}"}}'
+                    ]
+                    == 0
+                )
             for opinion in ("good", "bad"):
-                assert first_scrape[f'feature_feedback_total{{feature="{feature}",opinion="{opinion}",variant="{variant}"}}'] == 0
+                assert (
+                    first_scrape[
+                        f'feature_feedback_total{{feature="{feature}",opinion="{opinion}",variant="{variant}"}}'
+                    ]
+                    == 0
+                )
             assert first_scrape[f'feature_orders_total{{feature="{feature}",variant="{variant}"}}'] == 0
             for bound in ("0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "+Inf"):
-                assert first_scrape[f'feature_request_duration_seconds_bucket{{feature="{feature}",le="{bound}",variant="{variant}"}}'] == 0
+                assert (
+                    first_scrape[
+                        f'feature_request_duration_seconds_bucket{{feature="{feature}",le="{bound}",variant="{variant}"}}'
+                    ]
+                    == 0
+                )
         assert first_scrape[f'feature_evaluations_total{{flag="{feature}"}}'] == 0
     # Only the probes of this test have been counted so far.
     inside = re.compile(r'route="/(healthz|metrics)"')
@@ -50,7 +65,11 @@ def test_inside_endpoints(shop: Service, releases: Releases, first_scrape: dict[
     client = shop.client()
     assert client.get("/healthz").json == {"status": "alive"}
     assert client.get("/readyz").json == {"ready": True, "database": "ok", "schema": "0003", "needs": "0003"}
-    assert client.get("/version").json == {"application": "storefront", "release": "2.0.0", "digest": releases.digest("2.0.0")}
+    assert client.get("/version").json == {
+        "application": "storefront",
+        "release": "2.0.0",
+        "digest": releases.digest("2.0.0"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -84,7 +103,9 @@ def test_inside_endpoints(shop: Service, releases: Releases, first_scrape: dict[
         ("/api/products//tea-01", 404, "no-store"),
     ],
 )
-def test_status_cache_and_security_headers(shop: Service, path: str, status: int, cache: str, first_scrape: dict[str, float]) -> None:
+def test_status_cache_and_security_headers(
+    shop: Service, path: str, status: int, cache: str, first_scrape: dict[str, float]
+) -> None:
     answer = shop.client(visitor="b").get(path)
     assert (answer.status, answer.headers["Cache-Control"]) == (status, cache)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -108,23 +129,39 @@ def test_methods(shop: Service, method: str, path: str, status: int, first_scrap
 
 
 def test_requests_of_gradual_are_counted_apart(shop: Service, member: Client, first_scrape: dict[str, float]) -> None:
-    """By a route of their own whatever they ask, and for no feature; the same requests of a user count as they always did."""
+    """By a route of their own whatever they ask, and for no feature; the same requests of a user count as they always
+    did."""
     own = {"X-Gradual-Probe": "1"}
-    asked = (("GET", "/api/search?q=tea", None), ("GET", "/nothing", None), ("POST", "/api/feedback", {"feature": "search", "opinion": "good"}))
+    asked = (
+        ("GET", "/api/search?q=tea", None),
+        ("GET", "/nothing", None),
+        ("POST", "/api/feedback", {"feature": "search", "opinion": "good"}),
+    )
     route = re.compile(r'route="(/api/search|/api/feedback|unmatched)"')
 
     def grown(headers: dict[str, str]) -> dict[str, float]:
         before = shop.metrics()
         statuses = [member.call(method, path, body, headers).status for method, path, body in asked]
         assert statuses == [200, 404, 201]
-        return {name: value - before.get(name, 0) for name, value in counters(shop.metrics()).items() if value != before.get(name, 0)}
+        return {
+            name: value - before.get(name, 0)
+            for name, value in counters(shop.metrics()).items()
+            if value != before.get(name, 0)
+        }
 
     by_gradual = grown(own)
-    assert not [name for name in by_gradual if route.search(name) or name.startswith(("feature_requests", "feature_request_d", "feature_feedback"))]
+    assert not [
+        name
+        for name in by_gradual
+        if route.search(name) or name.startswith(("feature_requests", "feature_request_d", "feature_feedback"))
+    ]
     assert by_gradual['http_requests_total{method="GET",route="gradual-probe",status="200"}'] == 1
     assert by_gradual['http_request_duration_seconds_count{route="gradual-probe"}'] == 3
     by_users = grown({})
-    assert sum(value for name, value in by_users.items() if name.startswith("http_requests_total") and route.search(name)) == 3
+    assert (
+        sum(value for name, value in by_users.items() if name.startswith("http_requests_total") and route.search(name))
+        == 3
+    )
     assert sum(value for name, value in by_users.items() if name.startswith("feature_requests_total")) == 1
     assert sum(value for name, value in by_users.items() if name.startswith("feature_feedback_total")) == 1
 
@@ -158,9 +195,21 @@ def test_cookies_are_secure_behind_the_balancer_only(shop: Service) -> None:
 def test_features_show_and_are_counted_in_both_arms(shop: Service) -> None:
     before = shop.metrics()
     calls: dict[str, tuple[str, Any, Any]] = {
-        "search": ("/api/search?q=grassy", lambda told: (told["found_by"], len(told["products"])), {True: ("words", 1), False: ("name", 0)}),
-        "recommendations": ("/api/products/tea-01", lambda told: told["recommendations"] and len(told["recommendations"]), {True: 4, False: None}),
-        "express-checkout": ("/api/checkout?sku=tea-01", lambda told: (told["express"], len(told["steps"])), {True: (True, 1), False: (False, 3)}),
+        "search": (
+            "/api/search?q=grassy",
+            lambda told: (told["found_by"], len(told["products"])),
+            {True: ("words", 1), False: ("name", 0)},
+        ),
+        "recommendations": (
+            "/api/products/tea-01",
+            lambda told: told["recommendations"] and len(told["recommendations"]),
+            {True: 4, False: None},
+        ),
+        "express-checkout": (
+            "/api/checkout?sku=tea-01",
+            lambda told: (told["express"], len(told["steps"])),
+            {True: (True, 1), False: (False, 3)},
+        ),
     }
     users = [f"user-{number:03d}" for number in range(40)]
     for feature, (path, seen, wanted) in calls.items():
@@ -186,10 +235,19 @@ def test_feedback_is_counted_for_what_the_user_has(shop: Service) -> None:
     variant = "on" if client.get("/api/features").json["features"]["search"] else "off"
     key = f'feature_feedback_total{{feature="search",opinion="bad",variant="{variant}"}}'
     before = shop.metrics()[key]
-    answer = client.call("POST", "/api/feedback", {"feature": "search", "opinion": "bad", "comment": "it finds too much"})
-    assert (answer.status, answer.json) == (201, {"feedback": {"feature": "search", "variant": variant, "opinion": "bad"}})
+    answer = client.call(
+        "POST", "/api/feedback", {"feature": "search", "opinion": "bad", "comment": "it finds too much"}
+    )
+    assert (answer.status, answer.json) == (
+        201,
+        {"feedback": {"feature": "search", "variant": variant, "opinion": "bad"}},
+    )
     assert shop.metrics()[key] == before + 1
-    for wrong in ({"feature": "none", "opinion": "bad"}, {"feature": "search", "opinion": "so-so"}, {"feature": ["search"], "opinion": "bad"}):
+    for wrong in (
+        {"feature": "none", "opinion": "bad"},
+        {"feature": "search", "opinion": "so-so"},
+        {"feature": ["search"], "opinion": "bad"},
+    ):
         assert client.call("POST", "/api/feedback", wrong).status == 422
 
 
@@ -201,9 +259,20 @@ def test_signing_in(shop: Service, member: Client) -> None:
     email = member.get("/api/account").json["account"]["email"]
     stranger = shop.client()
     assert stranger.call("POST", "/api/session", {"email": email, "password": "something else"}).status == 401
-    assert stranger.call("POST", "/api/session", {"email": "nobody@example.org", "password": "something else"}).status == 401
-    assert stranger.call("POST", "/api/accounts", {"email": email, "password": "a password of the tests", "name": "Again"}).status == 409
-    assert stranger.call("POST", "/api/accounts", {"email": "new@example.org", "password": "short", "name": "New"}).status == 422
+    assert (
+        stranger.call("POST", "/api/session", {"email": "nobody@example.org", "password": "something else"}).status
+        == 401
+    )
+    assert (
+        stranger.call(
+            "POST", "/api/accounts", {"email": email, "password": "a password of the tests", "name": "Again"}
+        ).status
+        == 409
+    )
+    assert (
+        stranger.call("POST", "/api/accounts", {"email": "new@example.org", "password": "short", "name": "New"}).status
+        == 422
+    )
     assert member.call("DELETE", "/api/session").status == 204
     assert member.get("/api/account").status == 401
 

@@ -13,7 +13,9 @@ def orders(seen: dict[str, float]) -> float:
     return sum(value for name, value in seen.items() if name.startswith('feature_orders_total{feature="search"'))
 
 
-def test_the_same_order_twenty_times_at_once_is_one_order(shop: Service, member: Client, cluster: Cluster, database: str) -> None:
+def test_the_same_order_twenty_times_at_once_is_one_order(
+    shop: Service, member: Client, cluster: Cluster, database: str
+) -> None:
     before = orders(shop.metrics())
     order = {"reference": 1_000_001, "sku": "tea-01", "quantity": 2}
 
@@ -23,7 +25,9 @@ def test_the_same_order_twenty_times_at_once_is_one_order(shop: Service, member:
     with ThreadPoolExecutor(20) as threads:
         answers = sorted(threads.map(send, range(20)))
     assert answers == [200] * 19 + [201]
-    assert cluster.run(database, "SELECT count(*), sum(total_cents) FROM orders WHERE reference = 1000001") == [(1, 900)]
+    assert cluster.run(database, "SELECT count(*), sum(total_cents) FROM orders WHERE reference = 1000001") == [
+        (1, 900)
+    ]
     assert orders(shop.metrics()) == before + 1
     told = member.get("/api/orders/1000001").json["order"]
     assert {key: told[key] for key in order} == order
@@ -36,7 +40,9 @@ def test_another_order_under_a_used_number_is_a_conflict(shop: Service, member: 
     assert member.call("POST", "/api/orders", {**first, "quantity": 2}).status == 409
     assert member.call("POST", "/api/orders", {**first, "sku": "tea-02"}).status == 409
     other = shop.client(visitor="other")
-    other.call("POST", "/api/accounts", {"email": "other@example.org", "password": "a password of the tests", "name": "Other"})
+    other.call(
+        "POST", "/api/accounts", {"email": "other@example.org", "password": "a password of the tests", "name": "Other"}
+    )
     other.call("POST", "/api/session", {"email": "other@example.org", "password": "a password of the tests"})
     assert other.call("POST", "/api/orders", first).status == 409
     assert other.get("/api/orders/1000002").status == 404
@@ -50,4 +56,7 @@ def test_another_order_under_a_used_number_is_a_conflict(shop: Service, member: 
     ],
 )  # fmt: skip
 def test_a_wrong_field_is_refused(member: Client, change: dict[str, object]) -> None:
-    assert member.call("POST", "/api/orders", {"reference": 1_000_003, "sku": "tea-01", "quantity": 1, **change}).status == 422
+    assert (
+        member.call("POST", "/api/orders", {"reference": 1_000_003, "sku": "tea-01", "quantity": 1, **change}).status
+        == 422
+    )

@@ -30,7 +30,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory, releases: Releases) -> objec
 @pytest.fixture
 def serving(alone: Cluster, releases: Releases, tmp_path: Path) -> Iterator[Service]:
     """The storefront on it, ready; whatever a test does to its database, nothing is unforeseen."""
-    service = Service(releases.ready("2.0.0"), alone.url("shop", "storefront_app"), tmp_path / "flags.json", tmp_path / "runtime")
+    service = Service(
+        releases.ready("2.0.0"), alone.url("shop", "storefront_app"), tmp_path / "flags.json", tmp_path / "runtime"
+    )
     with running(service, wait="/readyz"):
         yield service
     assert "Traceback" not in service.log.read_text()
@@ -57,7 +59,9 @@ def test_once_the_database_is_back_no_worker_keeps_a_request_waiting(alone: Clus
     assert [client.get("/api/products/tea-01").status for client in clients] == [200] * 12
     alone.stop()
     with ThreadPoolExecutor(len(clients)) as together:  # both workers try to connect for 3 s
-        assert [answer.status for answer in together.map(lambda client: client.get("/api/products/tea-01"), clients)] == [503] * 12
+        assert [
+            answer.status for answer in together.map(lambda client: client.get("/api/products/tea-01"), clients)
+        ] == [503] * 12
     time.sleep(1)  # a pool that doubles its pauses would sleep from the third second to the seventh
     alone.start()
     assert [client.get("/readyz").status for client in clients] == [200] * 12  # this one waits for a second only
@@ -67,13 +71,19 @@ def test_dead_idle_connections_cost_no_request(alone: Cluster, serving: Service)
     client = serving.client(visitor="v")
     for _ in range(5):
         assert client.get("/api/products/tea-01").status == 200
-    alone.run("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'storefront'")
+    alone.run(
+        "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'storefront'"
+    )
     assert [client.get("/api/products/tea-01").status for _ in range(20)] == [200] * 20
 
 
-def test_it_starts_without_its_database_and_is_ready_when_that_comes(alone: Cluster, releases: Releases, tmp_path: Path) -> None:
+def test_it_starts_without_its_database_and_is_ready_when_that_comes(
+    alone: Cluster, releases: Releases, tmp_path: Path
+) -> None:
     alone.stop()
-    service = Service(releases.ready("2.0.0"), alone.url("shop", "storefront_app"), tmp_path / "flags.json", tmp_path / "runtime")
+    service = Service(
+        releases.ready("2.0.0"), alone.url("shop", "storefront_app"), tmp_path / "flags.json", tmp_path / "runtime"
+    )
     with running(service):
         assert service.client().get("/readyz").status == 503
         alone.start()
@@ -91,7 +101,9 @@ def test_a_statement_that_waits_too_long_is_ended(cluster: Cluster, shop: Servic
         assert shop.client().get("/readyz").status == 200
 
 
-def test_stopping_ends_after_the_requests_in_flight_and_closes_what_is_kept_alive(service_of: Callable[..., Service], database: str, cluster: Cluster) -> None:
+def test_stopping_ends_after_the_requests_in_flight_and_closes_what_is_kept_alive(
+    service_of: Callable[..., Service], database: str, cluster: Cluster
+) -> None:
     service = service_of("2.0.0", database)
     put(service.flags, flagd(1, 50))
     answers: list[Answer] = []
@@ -100,9 +112,16 @@ def test_stopping_ends_after_the_requests_in_flight_and_closes_what_is_kept_aliv
         assert idle.get("/healthz").status == 200
         with psycopg.connect(cluster.url(database)) as holder:
             holder.execute("LOCK TABLE products")
-            slow = threading.Thread(target=lambda: answers.append(service.client(visitor="v").get("/api/products/tea-01")))
+            slow = threading.Thread(
+                target=lambda: answers.append(service.client(visitor="v").get("/api/products/tea-01"))
+            )
             slow.start()
-            wait_for("the request in the database", lambda: cluster.run(database, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")[0][0])
+            wait_for(
+                "the request in the database",
+                lambda: cluster.run(database, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")[
+                    0
+                ][0],
+            )
             service.process.terminate()
             time.sleep(0.5)
             holder.rollback()
@@ -116,7 +135,11 @@ def test_stopping_ends_after_the_requests_in_flight_and_closes_what_is_kept_aliv
 
 @pytest.mark.parametrize(
     ("environment", "told"),
-    [({"SESSION_KEY": "short"}, "SESSION_KEY has 5 characters"), ({"DATABASE_URL": ""}, "DATABASE_URL is not set"), ({"POOL": "many"}, "POOL is 'many'")],
+    [
+        ({"SESSION_KEY": "short"}, "SESSION_KEY has 5 characters"),
+        ({"DATABASE_URL": ""}, "DATABASE_URL is not set"),
+        ({"POOL": "many"}, "POOL is 'many'"),
+    ],
 )
 def test_a_wrong_setting_ends_the_start_with_one_clear_sentence(
     service_of: Callable[..., Service], database: str, environment: dict[str, str], told: str

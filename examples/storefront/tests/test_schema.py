@@ -28,7 +28,11 @@ MERCHANT = {"email": "merchant@example.org", "password": PASSWORD}
     ],
 )
 def test_readiness_knows_the_schema(
-    service_of: Callable[..., Service], migrated: Callable[[str | None], str], version: str, revision: str | None, reason: str | None
+    service_of: Callable[..., Service],
+    migrated: Callable[[str | None], str],
+    version: str,
+    revision: str | None,
+    reason: str | None,
 ) -> None:
     with running(service_of(version, migrated(revision), WORKERS="1")) as service:
         answer = service.client().get("/readyz")
@@ -48,7 +52,9 @@ def test_both_releases_write_while_both_run_and_all_columns_stay_right(
 ) -> None:
     name = migrated("0001")
     for _again in range(2):
-        done = releases.program("1.0.0", "seed", DATABASE_URL=cluster.url(name), MIGRATION_ROLE="storefront_owner", DEMO_PASSWORD=PASSWORD)
+        done = releases.program(
+            "1.0.0", "seed", DATABASE_URL=cluster.url(name), MIGRATION_ROLE="storefront_owner", DEMO_PASSWORD=PASSWORD
+        )
         assert (done.returncode, done.stdout) == (0, "21 demo accounts are there\n")
         assert PASSWORD not in done.stdout + done.stderr
     with running(service_of("1.0.0", name, WORKERS="1")) as old:
@@ -70,11 +76,16 @@ def test_both_releases_write_while_both_run_and_all_columns_stay_right(
             assert old.client().get("/api/products/tea-01").json["product"]["price"] == "€ 0.07"
             assert len(both.get("/api/orders").json["orders"]) == 2
             shopper = new.client()
-            assert shopper.call("POST", "/api/session", {"email": "shopper-07@example.org", "password": PASSWORD}).status == 200
+            assert (
+                shopper.call("POST", "/api/session", {"email": "shopper-07@example.org", "password": PASSWORD}).status
+                == 200
+            )
             assert shopper.call("PUT", "/api/products/tea-01", {"price_cents": 1}).status == 403
 
 
-def test_the_application_may_do_what_it_needs_and_nothing_else(cluster: Cluster, migrated: Callable[[str | None], str]) -> None:
+def test_the_application_may_do_what_it_needs_and_nothing_else(
+    cluster: Cluster, migrated: Callable[[str | None], str]
+) -> None:
     url = cluster.url(migrated("0003"), "storefront_app")
     assert APPLICATION_PASSWORD in url
     with psycopg.connect(url, autocommit=True) as connection:
@@ -87,7 +98,9 @@ def test_the_application_may_do_what_it_needs_and_nothing_else(cluster: Cluster,
                 connection.execute(statement)  # type: ignore[call-overload]
 
 
-def test_a_broken_index_build_is_mended_by_running_it_again(cluster: Cluster, migrated: Callable[[str | None], str], releases: Releases) -> None:
+def test_a_broken_index_build_is_mended_by_running_it_again(
+    cluster: Cluster, migrated: Callable[[str | None], str], releases: Releases
+) -> None:
     name = migrated("0002")
     cluster.run(
         name,
@@ -96,7 +109,9 @@ def test_a_broken_index_build_is_mended_by_running_it_again(cluster: Cluster, mi
     )
     done = releases.migrate("2.0.0", cluster.url(name), "upgrade", "0003", PGOPTIONS="-c lock_timeout=50ms")
     assert done.returncode == 0, done.stderr
-    assert cluster.run(name, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'products_search_words'::regclass") == [(True,)]
+    assert cluster.run(
+        name, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'products_search_words'::regclass"
+    ) == [(True,)]
     assert cluster.run(name, "SELECT version_num FROM alembic_version") == [("0003",)]
 
 
@@ -113,13 +128,16 @@ def test_the_short_migration_gives_up_where_the_table_is_held_and_leaves_nothing
     assert releases.migrate("2.0.0", cluster.url(name), "upgrade", "0003").returncode == 0
 
 
-def test_the_index_is_what_search_uses_where_there_is_much_to_search(cluster: Cluster, migrated: Callable[[str | None], str]) -> None:
+def test_the_index_is_what_search_uses_where_there_is_much_to_search(
+    cluster: Cluster, migrated: Callable[[str | None], str]
+) -> None:
     name = migrated("0003")
     rows = cluster.run(
         name,
         "INSERT INTO products (sku, kind, name, description, price_cents, price_text) "
         "SELECT 'x-' || n, 'x', 'thing ' || n, md5(n::text), 1, '' FROM generate_series(1, 20000) n",
         "VACUUM ANALYZE products",  # else the new rows wait in the index's pending list
-        "EXPLAIN SELECT sku FROM products, websearch_to_tsquery('english', 'grassy') AS asked WHERE search_words @@ asked",
+        "EXPLAIN SELECT sku FROM products, websearch_to_tsquery('english', 'grassy') AS asked WHERE search_words @@"
+        " asked",
     )
     assert "products_search_words" in "\n".join(row[0] for row in rows)

@@ -4,9 +4,12 @@
 The file is put in place by rename, so that a scrape never reads half of it. It is written whatever was found: a failed
 check is a value of 0. A check that did not run leaves an old time in it, and that is what HealthCheckStale looks at.
 
-A site that waits for its first release has nothing to check: as long as no check has ever passed, none is reported as failed,
-and gradual_health_check_release_seen says 0. The first check that passes ends that for good; the file itself remembers it.
+A site that waits for its first release has nothing to check: as long as no check has ever passed, none is reported as
+failed,
+and gradual_health_check_release_seen says 0. The first check that passes ends that for good; the file itself remembers
+it.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -60,8 +63,15 @@ def check(settings: dict[str, Any]) -> list[Result]:
     slow = float(settings["slow_seconds"])
     door = settings["front_door"]
     context = ssl.create_default_context(cafile=door["ca_path"])
-    asked = [("front_door", probe["name"], door["url"] + probe["path"], context, probe.get("contains", "")) for probe in door["probes"]]
-    asked += [(host, path.strip("/"), url + path, None, "") for host, url in settings["hosts"].items() for path in settings["host_paths"]]
+    asked = [
+        ("front_door", probe["name"], door["url"] + probe["path"], context, probe.get("contains", ""))
+        for probe in door["probes"]
+    ]
+    asked += [
+        (host, path.strip("/"), url + path, None, "")
+        for host, url in settings["hosts"].items()
+        for path in settings["host_paths"]
+    ]
     results = []
     for target, name, url, tls, contains in asked:
         seconds, reason = ask(url, tls, slow + 3, contains)
@@ -81,16 +91,31 @@ def exposition(results: list[Result], now: float, seen: bool = True) -> str:
     results = results if seen else []
 
     def labels(result: Result) -> str:
-        return "{" + ",".join(f'{key}="{escape(value)}"' for key, value in (("target", result.target), ("check", result.check))) + "}"
+        return (
+            "{"
+            + ",".join(
+                f'{key}="{escape(value)}"' for key, value in (("target", result.target), ("check", result.check))
+            )
+            + "}"
+        )
 
-    text = [f"# HELP {SEEN} Whether any check has ever passed; 0 on a site that waits for its first release.", f"# TYPE {SEEN} gauge", f"{SEEN} {int(seen)}"]
+    text = [
+        f"# HELP {SEEN} Whether any check has ever passed; 0 on a site that waits for its first release.",
+        f"# TYPE {SEEN} gauge",
+        f"{SEEN} {int(seen)}",
+    ]
     text += [f"# HELP {PASSED} Whether the check passed when it last ran.", f"# TYPE {PASSED} gauge"]
     text += [f"{PASSED}{labels(result)} {int(not result.reason)}" for result in results]
-    text += ["# HELP gradual_health_check_seconds How long the answer took.", "# TYPE gradual_health_check_seconds gauge"]
+    text += [
+        "# HELP gradual_health_check_seconds How long the answer took.",
+        "# TYPE gradual_health_check_seconds gauge",
+    ]
     text += [f"gradual_health_check_seconds{labels(result)} {result.seconds:.6f}" for result in results]
-    text += ["# HELP gradual_health_check_last_run_timestamp_seconds When the check last ran to its end.",
-             "# TYPE gradual_health_check_last_run_timestamp_seconds gauge",
-             f"gradual_health_check_last_run_timestamp_seconds {now:.3f}"]
+    text += [
+        "# HELP gradual_health_check_last_run_timestamp_seconds When the check last ran to its end.",
+        "# TYPE gradual_health_check_last_run_timestamp_seconds gauge",
+        f"gradual_health_check_last_run_timestamp_seconds {now:.3f}",
+    ]
     return "\n".join(text) + "\n"
 
 
@@ -116,7 +141,10 @@ def main() -> None:
     if not seen:
         print("no release has been seen here yet, so there is nothing to check", file=sys.stderr)
     for result in results if seen else []:
-        print(f"{result.target} {result.check}: {result.reason or 'good'} ({result.seconds * 1000:.0f} ms)", file=sys.stderr)
+        print(
+            f"{result.target} {result.check}: {result.reason or 'good'} ({result.seconds * 1000:.0f} ms)",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ POST /<receiver> with the right bearer token: 204 once the lines are on disk. Ea
 {"received", "receiver", "status", "alert", "severity", "starts", "ends", "labels", "annotations", "fingerprint"}.
 Alertmanager repeats what was not answered 2xx, so the same fingerprint, status and start may come twice.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -24,12 +25,21 @@ LARGEST = 4 * 1024 * 1024
 def lines(receiver: str, body: dict[str, Any], now: datetime.datetime) -> list[str]:
     """One line of JSON for each alert of a webhook's body; KeyError or TypeError when it is no such body."""
     return [
-        json.dumps({
-            "received": now.isoformat(timespec="milliseconds"), "receiver": receiver, "status": alert["status"],
-            "alert": alert["labels"]["alertname"], "severity": alert["labels"].get("severity"),
-            "starts": alert["startsAt"], "ends": alert["endsAt"] if alert["status"] == "resolved" else None,
-            "labels": alert["labels"], "annotations": alert["annotations"], "fingerprint": alert["fingerprint"],
-        }, sort_keys=True)
+        json.dumps(
+            {
+                "received": now.isoformat(timespec="milliseconds"),
+                "receiver": receiver,
+                "status": alert["status"],
+                "alert": alert["labels"]["alertname"],
+                "severity": alert["labels"].get("severity"),
+                "starts": alert["startsAt"],
+                "ends": alert["endsAt"] if alert["status"] == "resolved" else None,
+                "labels": alert["labels"],
+                "annotations": alert["annotations"],
+                "fingerprint": alert["fingerprint"],
+            },
+            sort_keys=True,
+        )
         for alert in body["alerts"]
     ]
 

@@ -1,10 +1,14 @@
 """The gates that others ship, reimplemented, so that they can be judged on the same traffic as ours.
 
-Each product is a general state machine with its own defaults, and a thin `decide(trace, interval)` that configures it as an
+Each product is a general state machine with its own defaults, and a thin `decide(trace, interval)` that configures it
+as an
 operator would for a share of errors. A trace is what `make replay` reads:
-{"name", "stages": [{"percent", "aa": [look], "looks": [look or None]}]}, a look {"treatment": {"events", "bad"}, "control": {"events", "bad"}}.
-A decision is {"verdict": "promote" | "abort" | "hold", "stage": percent, "look": from 1 within the stage, "bad_served": bad events of the
-treatment up to and with that look, over all stages}. "hold" means: paused, or the looks ran out before anything was decided.
+{"name", "stages": [{"percent", "aa": [look], "looks": [look or None]}]}, a look {"treatment": {"events", "bad"},
+"control": {"events", "bad"}}.
+A decision is {"verdict": "promote" | "abort" | "hold", "stage": percent, "look": from 1 within the stage, "bad_served":
+bad events of the
+treatment up to and with that look, over all stages}. "hold" means: paused, or the looks ran out before anything was
+decided.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Argo Rollouts: how an AnalysisRun reaches its phase from measurements, and what the rollout makes of it.
 
-After `analysis/analysis.go` and `utils/analysis` of argoproj/argo-rollouts; the order of the rules is theirs, the lines are ours.
+After `analysis/analysis.go` and `utils/analysis` of argoproj/argo-rollouts; the order of the rules is theirs, the lines
+are ours.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ BAD_ENDINGS = (Phase.INCONCLUSIVE, Phase.ERROR, Phase.FAILED)
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric of an analysis template. Intervals in seconds; limits as in the manifest, a negative failure limit: any number may fail."""
+    """One metric of an analysis template. Intervals in seconds; limits as in the manifest, a negative failure limit:
+    any number may fail."""
 
     name: str
     success: Condition | None = None
@@ -81,7 +83,8 @@ class Metric:
 
 @dataclass
 class Result:
-    """What a run has measured of one metric. `taken` counts everything but errors; of the measurements only the last ten are kept."""
+    """What a run has measured of one metric. `taken` counts everything but errors; of the measurements only the last
+    ten are kept."""
 
     phase: Phase = Phase.PENDING
     taken: int = 0
@@ -117,16 +120,21 @@ class Result:
 
 
 def metric_phase(metric: Metric, result: Result, terminating: bool = False) -> Phase:
-    """The phase of a metric after its latest measurement. Of the limits that are passed the last one counts, not the worst."""
+    """The phase of a metric after its latest measurement. Of the limits that are passed the last one counts, not the
+    worst."""
     if result.phase not in UNFINISHED:
         return result.phase
     if not result.measurements:
         return Phase.SUCCESSFUL if terminating else Phase.PENDING
-    passed = [phase for phase, over in (
-        (Phase.FAILED, 0 <= metric.failure_limit < result.failed),
-        (Phase.INCONCLUSIVE, result.inconclusive > metric.inconclusive_limit),
-        (Phase.ERROR, result.consecutive_errors > metric.consecutive_error_limit),
-    ) if over]
+    passed = [
+        phase
+        for phase, over in (
+            (Phase.FAILED, 0 <= metric.failure_limit < result.failed),
+            (Phase.INCONCLUSIVE, result.inconclusive > metric.inconclusive_limit),
+            (Phase.ERROR, result.consecutive_errors > metric.consecutive_error_limit),
+        )
+        if over
+    ]
     if passed:
         return passed[-1]
     wants_successes = metric.consecutive_success_limit > 0
@@ -152,7 +160,8 @@ class AnalysisRun:
     def terminating(self) -> bool:
         """Whether the run is to end: it was told to, or a metric that counts has ended badly."""
         return self.terminated or any(
-            result.phase in BAD_ENDINGS for name, result in self.results.items() if not self.metrics[name].dry_run)
+            result.phase in BAD_ENDINGS for name, result in self.results.items() if not self.metrics[name].dry_run
+        )
 
     @property
     def phase(self) -> Phase:
@@ -161,7 +170,8 @@ class AnalysisRun:
         return max(counted, default=Phase.SUCCESSFUL)
 
     def due(self, now: float) -> list[str]:
-        """The metrics to measure at `now` (seconds): those not ended whose interval (or, without one, the error's retry) has passed."""
+        """The metrics to measure at `now` (seconds): those not ended whose interval (or, without one, the error's
+        retry) has passed."""
         if self.terminating:
             return []
         names = []
@@ -175,14 +185,16 @@ class AnalysisRun:
         return names
 
     def measure(self, values: Mapping[str, float | None], now: float = 0.0) -> Phase:
-        """Take the measurements of one moment (metric to value, None: error of the provider). Return the phase of the run."""
+        """Take the measurements of one moment (metric to value, None: error of the provider). Return the phase of the
+        run."""
         for name, value in values.items():
             if self.results[name].phase in UNFINISHED:
                 self.results[name].add(self.metrics[name].judge(value), now)
         return self._assess()
 
     def terminate(self) -> Phase:
-        """End the run: what is still running has succeeded. A background run ends so when the rollout's last step completes."""
+        """End the run: what is still running has succeeded. A background run ends so when the rollout's last step
+        completes."""
         self.terminated = True
         return self._assess()
 
@@ -202,21 +214,38 @@ def consequence(phase: Phase) -> str:
 
 
 def decide(
-    trace: Mapping[str, Any], interval: float, *, threshold: float = 0.01, failure_limit: int = 0, period: float | None = None,
+    trace: Mapping[str, Any],
+    interval: float,
+    *,
+    threshold: float = 0.01,
+    failure_limit: int = 0,
+    period: float | None = None,
 ) -> dict[str, Any]:
     """What a background analysis on the treatment's share of errors decides over a recorded rollout.
 
-    The condition for success is a share of at most `threshold`; a look without requests passes (the documentation guards NaN so), one that
-    nobody saw is an error of the provider. A measurement every `period` seconds (None: every look, `interval` seconds apart). The steps are the
+    The condition for success is a share of at most `threshold`; a look without requests passes (the documentation
+    guards NaN so), one that
+    nobody saw is an error of the provider. A measurement every `period` seconds (None: every look, `interval` seconds
+    apart). The steps are the
     stages, each as long as its looks: the rollout is promoted when the last one is over, whatever is known by then.
     """
     size = traces.group_size(interval, period)
-    run = AnalysisRun([Metric(
-        "error-rate", success=lambda value: math.isnan(value) or value <= threshold, interval=size * interval, failure_limit=failure_limit)])
+    run = AnalysisRun(
+        [
+            Metric(
+                "error-rate",
+                success=lambda value: math.isnan(value) or value <= threshold,
+                interval=size * interval,
+                failure_limit=failure_limit,
+            )
+        ]
+    )
     left: list[int] = []
     for stage in trace["stages"]:
         for look, counts in traces.measurements(stage["looks"], size):
-            outcome = consequence(run.measure({"error-rate": None if counts is None else traces.share(counts, "treatment")}))
+            outcome = consequence(
+                run.measure({"error-rate": None if counts is None else traces.share(counts, "treatment")})
+            )
             if outcome != "proceed":
                 return traces.decision(trace, "abort" if outcome == "abort" else "hold", [*left, look])
         left.append(len(stage["looks"]))

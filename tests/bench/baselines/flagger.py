@@ -1,6 +1,7 @@
 """Flagger: what one tick does with a canary, in its order.
 
-After `pkg/controller/scheduler.go` and `scheduler_metrics.go` of fluxcd/flagger; the order of the rules is theirs, the lines are ours.
+After `pkg/controller/scheduler.go` and `scheduler_metrics.go` of fluxcd/flagger; the order of the rules is theirs, the
+lines are ours.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ OVER = (Phase.SUCCEEDED, Phase.FAILED)
 
 @dataclass(frozen=True)
 class Metric:
-    """A check: a range, or where there is none the older single threshold, which means a minimum only for the success rate (percent)."""
+    """A check: a range, or where there is none the older single threshold, which means a minimum only for the success
+    rate (percent)."""
 
     name: str
     minimum: float | None = None
@@ -50,14 +52,18 @@ class Metric:
         if value is None or traces.is_missing(value):
             return False
         if self.minimum is not None or self.maximum is not None:
-            return not ((self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum))
+            return not (
+                (self.minimum is not None and value < self.minimum)
+                or (self.maximum is not None and value > self.maximum)
+            )
         threshold = self.threshold or 0.0
         return value >= threshold if self.name == "request-success-rate" else value <= threshold
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """The analysis of a canary. Weights in percent; a threshold of 0 means 1 failed check, an interval under 10 s means 10 s."""
+    """The analysis of a canary. Weights in percent; a threshold of 0 means 1 failed check, an interval under 10 s means
+    10 s."""
 
     metrics: Sequence[Metric] = ()
     threshold: int = 0
@@ -128,7 +134,8 @@ class Canary:
         self.phase, self.weight, self.failed_checks, self.iterations = Phase.PROGRESSING, 0, 0, 0
 
     def tick(self, values: Mapping[str, float | None], hooks: Hooks = NO_HOOKS, retriable: bool = True) -> Phase:
-        """One tick: metric to value (absent, None or NaN: the query failed), the hooks' answers, and whether the deadline still allows to wait."""
+        """One tick: metric to value (absent, None or NaN: the query failed), the hooks' answers, and whether the
+        deadline still allows to wait."""
         if self.phase in OVER:
             return self.phase
         analysing = self.phase in (Phase.PROGRESSING, Phase.WAITING_PROMOTION)
@@ -140,7 +147,8 @@ class Canary:
         if self.phase is Phase.FINALISING:
             self.phase, self.failed_checks = Phase.SUCCEEDED, 0
             return self.phase
-        # The failed checks of earlier ticks are looked at before this one's: a canary that is beyond help serves one interval more.
+        # The failed checks of earlier ticks are looked at before this one's: a canary that is beyond help serves one
+        # interval more.
         if not retriable or self.failed_checks >= self.analysis.failed_checks_allowed:
             return self._roll_back()
         if not self._checked(values, hooks):
@@ -172,18 +180,31 @@ class Canary:
 
 
 def decide(
-    trace: Mapping[str, Any], interval: float, *, least_success: float = 99.0, threshold: int = 5, period: float | None = None,
+    trace: Mapping[str, Any],
+    interval: float,
+    *,
+    least_success: float = 99.0,
+    threshold: int = 5,
+    period: float | None = None,
 ) -> dict[str, Any]:
     """What a canary with the trace's percentages as step weights does over a recorded rollout.
 
-    One tick is one look, or `period` seconds of looks; its value is the treatment's success rate in percent, at least `least_success`.
-    The first tick (weight 0, nothing to measure) only moves to the first weight. A stage whose check passes ends there: with [25, 50, 100]
-    a release is promoted after three passing checks. A rollback that would come after a stage's last look is not seen: hold.
+    One tick is one look, or `period` seconds of looks; its value is the treatment's success rate in percent, at least
+    `least_success`.
+    The first tick (weight 0, nothing to measure) only moves to the first weight. A stage whose check passes ends there:
+    with [25, 50, 100]
+    a release is promoted after three passing checks. A rollback that would come after a stage's last look is not seen:
+    hold.
     """
     stages = trace["stages"]
-    canary = Canary(Analysis(
-        metrics=[Metric("request-success-rate", minimum=least_success)], threshold=threshold,
-        step_weights=[stage["percent"] for stage in stages], interval=interval))
+    canary = Canary(
+        Analysis(
+            metrics=[Metric("request-success-rate", minimum=least_success)],
+            threshold=threshold,
+            step_weights=[stage["percent"] for stage in stages],
+            interval=interval,
+        )
+    )
     canary.tick({})
     size = traces.group_size(interval, period)
     left: list[int] = []

@@ -1,6 +1,7 @@
 """Kayenta's NetflixACAJudge-v1.0: how metrics get their labels, and what the standalone runner does over a ramp.
 
-After `NetflixACAJudge.scala`, `MannWhitneyClassifier.scala` and `SetupAndExecuteCanariesStage.java` of spinnaker/spinnaker (kayenta/); the order of the
+After `NetflixACAJudge.scala`, `MannWhitneyClassifier.scala` and `SetupAndExecuteCanariesStage.java` of
+spinnaker/spinnaker (kayenta/); the order of the
 rules is theirs, the lines are ours. Scores and thresholds are in percent.
 """
 
@@ -50,7 +51,8 @@ class Effect(Enum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's analysis configuration, with the judge's defaults; limits left at None are those of the effect's measure."""
+    """A metric's analysis configuration, with the judge's defaults; limits left at None are those of the effect's
+    measure."""
 
     name: str
     groups: Sequence[str] = ("all",)
@@ -93,29 +95,45 @@ def mean_ratio(experiment: Values, control: Values) -> float:
 
 
 def cles(experiment: Values, control: Values) -> float:
-    """The common language effect size: the share of pairs in which the experiment is higher (Vargha and Delaney 2000)."""
+    """The common language effect size: the share of pairs in which the experiment is higher (Vargha and Delaney
+    2000)."""
     return mann_whitney.pairs_above(experiment, np.sort(control)) / (len(experiment) * len(control))
 
 
 def compare(metric: Metric, experiment: Values, control: Values, noise: random.Random) -> tuple[Label, float]:
-    """The label of two arms that both have values and differ, and the size of the effect. Raises mann_whitney.AllTied."""
+    """The label of two arms that both have values and differ, and the size of the effect. Raises
+    mann_whitney.AllTied."""
     if len(np.unique(experiment)) == 1 and len(np.unique(control)) == 1:
-        experiment, control = (arm + [noise.gauss(0.0, NOISE * float(arm[0])) for _ in arm] for arm in (experiment, control))
+        experiment, control = (
+            arm + [noise.gauss(0.0, NOISE * float(arm[0])) for _ in arm] for arm in (experiment, control)
+        )
     shift = mann_whitney.confidence(experiment, control, CONFIDENCE)
     effect = (cles if metric.effect is Effect.CLES else mean_ratio)(experiment, control)
     bound = TOLERANCE * abs(shift.estimate)
     unknown = math.isnan(effect)
-    if metric.direction is not Direction.DECREASE and shift.lower > bound and (unknown or effect >= metric.limit("allowed_increase")):
+    if (
+        metric.direction is not Direction.DECREASE
+        and shift.lower > bound
+        and (unknown or effect >= metric.limit("allowed_increase"))
+    ):
         return Label.HIGH, effect
-    if metric.direction is not Direction.INCREASE and shift.upper < -bound and (unknown or effect <= metric.limit("allowed_decrease")):
+    if (
+        metric.direction is not Direction.INCREASE
+        and shift.upper < -bound
+        and (unknown or effect <= metric.limit("allowed_decrease"))
+    ):
         return Label.LOW, effect
     return Label.PASS, effect
 
 
 def classify(
-    metric: Metric, experiment: Sequence[float] | Values, control: Sequence[float] | Values, noise: random.Random | None = None,
+    metric: Metric,
+    experiment: Sequence[float] | Values,
+    control: Sequence[float] | Values,
+    noise: random.Random | None = None,
 ) -> Labelled:
-    """The label of a metric from the values of both arms, one a time step. `noise` tells single values apart; without it, the same each time."""
+    """The label of a metric from the values of both arms, one a time step. `noise` tells single values apart; without
+    it, the same each time."""
     canary, baseline = prepared(metric, experiment), prepared(metric, control)
 
     def labelled(label: Label, critical: bool = False) -> Labelled:
@@ -136,23 +154,29 @@ def classify(
     unknown = math.isnan(effect)
     critical = metric.critical and (
         (label is Label.HIGH and (unknown or effect >= metric.limit("critical_increase")))
-        or (label is Label.LOW and (unknown or effect <= metric.limit("critical_decrease"))))
+        or (label is Label.LOW and (unknown or effect <= metric.limit("critical_decrease")))
+    )
     return labelled(label, critical)
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a standalone canary analysis came to: whether the canary passed, after how many judgements, and the score of each."""
+    """What a standalone canary analysis came to: whether the canary passed, after how many judgements, and the score of
+    each."""
 
     passed: bool
     judgements: int
     scores: list[float] = field(default_factory=list)
 
 
-def analyse(score: Callable[[int], float], lifetime: float, interval: float = 0.0, passing: float = 95.0, marginal: float = 75.0) -> Analysis:
-    """The standalone runner: judge after every `interval` of `lifetime` (seconds; 0 or longer than it: once, at its end).
+def analyse(
+    score: Callable[[int], float], lifetime: float, interval: float = 0.0, passing: float = 95.0, marginal: float = 75.0
+) -> Analysis:
+    """The standalone runner: judge after every `interval` of `lifetime` (seconds; 0 or longer than it: once, at its
+    end).
 
-    `score(number)` is the score of a judgement, from 1. One that is not above `marginal` ends the analysis at once (the classifier calls the very
+    `score(number)` is the score of a judgement, from 1. One that is not above `marginal` ends the analysis at once (the
+    classifier calls the very
     same score Marginal); the last one must reach `passing`.
     """
     if interval <= 0 or interval > lifetime:
@@ -166,13 +190,21 @@ def analyse(score: Callable[[int], float], lifetime: float, interval: float = 0.
 
 
 def decide(
-    trace: Mapping[str, Any], interval: float, *, points: int = ADVISED_POINTS, judgements: int = 1,
-    passing: float = 95.0, marginal: float = 75.0, period: float | None = None,
+    trace: Mapping[str, Any],
+    interval: float,
+    *,
+    points: int = ADVISED_POINTS,
+    judgements: int = 1,
+    passing: float = 95.0,
+    marginal: float = 75.0,
+    period: float | None = None,
 ) -> dict[str, Any]:
     """What a standalone analysis of each stage decides over a recorded rollout.
 
-    The metric is the share of errors of either arm, direction increase; a time step is one look, or `period` seconds of looks. A stage is judged
-    every `points` time steps on all of its steps so far, `judgements` times, and then left. One with fewer looks is never decided: hold.
+    The metric is the share of errors of either arm, direction increase; a time step is one look, or `period` seconds of
+    looks. A stage is judged
+    every `points` time steps on all of its steps so far, `judgements` times, and then left. One with fewer looks is
+    never decided: hold.
     What nobody saw is NaN, which is removed; a stage without any value is Nodata, which fails.
     """
     metric = Metric("errors", direction=Direction.INCREASE)

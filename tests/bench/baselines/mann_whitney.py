@@ -1,8 +1,11 @@
 """The two-sample Mann-Whitney (Wilcoxon rank sum) confidence interval of a shift, as Kayenta computes it.
 
-Kayenta follows `wilcox.test(x, y, conf.int = TRUE, exact = FALSE, correct = TRUE)` of R: both ends, and the Hodges-Lehmann estimate, are roots in the
-shift mu of a standardised rank sum that has steps. Between steps Brent's method stops somewhere, so the numbers depend on its exact course;
-it is the one of R. P. Brent, Algorithms for Minimization without Derivatives (1973), chapter 4, with R's tolerance of 1e-4.
+Kayenta follows `wilcox.test(x, y, conf.int = TRUE, exact = FALSE, correct = TRUE)` of R: both ends, and the
+Hodges-Lehmann estimate, are roots in the
+shift mu of a standardised rank sum that has steps. Between steps Brent's method stops somewhere, so the numbers depend
+on its exact course;
+it is the one of R. P. Brent, Algorithms for Minimization without Derivatives (1973), chapter 4, with R's tolerance of
+1e-4.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ class AllTied(ValueError):
 
 @dataclass(frozen=True)
 class Shift:
-    """By how much x lies above y: the ends of the confidence interval and the Hodges-Lehmann estimate, in the unit of the values."""
+    """By how much x lies above y: the ends of the confidence interval and the Hodges-Lehmann estimate, in the unit of
+    the values."""
 
     lower: float
     upper: float
@@ -41,7 +45,8 @@ def pairs_above(x: Values, y: Values) -> float:
 
 
 def standardised(shift: float, x: Values, y: Values) -> float:
-    """W(shift): the rank sum of x - shift among (x - shift, y), centred, corrected for continuity, in standard deviations. x and y sorted.
+    """W(shift): the rank sum of x - shift among (x - shift, y), centred, corrected for continuity, in standard
+    deviations. x and y sorted.
 
     Raises AllTied where there is no deviation.
     """
@@ -50,7 +55,7 @@ def standardised(shift: float, x: Values, y: Values) -> float:
     centred = pairs_above(moved, y) - m * n / 2
     _, counts = np.unique(np.concatenate((moved, y)), return_counts=True)
     tied = counts[counts > 1].astype(np.float64)
-    ties = float((tied ** 3 - tied).sum())
+    ties = float((tied**3 - tied).sum())
     deviation = math.sqrt(m * n / 12 * ((m + n + 1) - ties / ((m + n) * (m + n - 1))))
     if deviation == 0:
         raise AllTied("all observations are tied")
@@ -58,7 +63,8 @@ def standardised(shift: float, x: Values, y: Values) -> float:
 
 
 def brent(function: Callable[[float], float], low: float, high: float, at_low: float, at_high: float) -> float:
-    """A root of `function` between low and high, whose values there are known; the best guess after 1,000 iterations."""
+    """A root of `function` between low and high, whose values there are known; the best guess after 1,000
+    iterations."""
     best, at_best = high, at_high
     before, at_before = low, at_low
     across, at_across = low, at_low  # the latest point on the other side of the root
@@ -76,7 +82,9 @@ def brent(function: Callable[[float], float], low: float, high: float, at_low: f
         if abs(step) <= precision or at_best == 0:
             return best
         if abs(last_step) >= precision and abs(at_before) > abs(at_best):
-            numerator, denominator = _interpolate(best - before, across - best, at_before, at_best, at_across, before == across)
+            numerator, denominator = _interpolate(
+                best - before, across - best, at_before, at_best, at_across, before == across
+            )
             inside = 0.75 * (across - best) * denominator - abs(precision * denominator) / 2
             if numerator < inside and numerator < abs(last_step * denominator / 2):
                 step = numerator / denominator
@@ -90,8 +98,11 @@ def brent(function: Callable[[float], float], low: float, high: float, at_low: f
     return best
 
 
-def _interpolate(behind: float, ahead: float, at_before: float, at_best: float, at_across: float, linear: bool) -> tuple[float, float]:
-    """The step from the best point towards the root, as a fraction with a positive numerator: by a line, or by an inverse parabola."""
+def _interpolate(
+    behind: float, ahead: float, at_before: float, at_best: float, at_across: float, linear: bool
+) -> tuple[float, float]:
+    """The step from the best point towards the root, as a fraction with a positive numerator: by a line, or by an
+    inverse parabola."""
     ratio = at_best / at_before
     if linear:
         numerator, denominator = ahead * ratio, 1.0 - ratio
@@ -109,7 +120,9 @@ def confidence(experiment: Sequence[float] | Values, control: Sequence[float] | 
     at_low, at_high = standardised(low, x, y), standardised(high, x, y)
 
     def crossing(quantile: float) -> float:
-        return brent(lambda shift: standardised(shift, x, y) - quantile, low, high, at_low - quantile, at_high - quantile)
+        return brent(
+            lambda shift: standardised(shift, x, y) - quantile, low, high, at_low - quantile, at_high - quantile
+        )
 
     def end(quantile: float) -> float:
         if at_low - quantile <= 0:

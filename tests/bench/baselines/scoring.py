@@ -1,6 +1,7 @@
 """Kayenta's score: from the labels of metrics to one number in percent, and its class.
 
-After `WeightedSumScorer.scala`, `ScoringHelper.scala` and `ThresholdScoreClassifier.scala` of spinnaker/spinnaker (kayenta/kayenta-judge).
+After `WeightedSumScorer.scala`, `ScoringHelper.scala` and `ThresholdScoreClassifier.scala` of spinnaker/spinnaker
+(kayenta/kayenta-judge).
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def group_score(labels: Sequence[Label]) -> float:
 
 
 def score(metrics: Sequence[Labelled], weights: Mapping[str, float] | None = None) -> float:
-    """The score of a canary. `weights`: group to percent; groups without one share what is left to 100 in equal parts."""
+    """The score of a canary. `weights`: group to percent; groups without one share what is left to 100 in equal
+    parts."""
     weights = weights or {}
     counted = [metric for metric in metrics if not metric.muted]
     if any(metric.critical and metric.label is not Label.PASS for metric in counted):

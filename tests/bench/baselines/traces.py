@@ -15,13 +15,14 @@ def group_size(interval: float, period: float | None) -> int:
 
 
 def measurements(looks: Sequence[Mapping[str, Any] | None], size: int) -> list[tuple[int, Mapping[str, Any] | None]]:
-    """The measurements of a stage: (number of the look it is taken at, from 1; the counts of its looks taken together or None).
+    """The measurements of a stage: (number of the look it is taken at, from 1; the counts of its looks taken together
+    or None).
 
     A measurement of which no look was seen is None; what is left over at the end of the stage is not measured.
     """
     if size == 1:
         return list(enumerate(looks, start=1))
-    return [(end, together(looks[end - size:end])) for end in range(size, len(looks) + 1, size)]
+    return [(end, together(looks[end - size : end])) for end in range(size, len(looks) + 1, size)]
 
 
 def together(looks: Sequence[Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
@@ -29,11 +30,15 @@ def together(looks: Sequence[Mapping[str, Any] | None]) -> Mapping[str, Any] | N
     seen = [look for look in looks if look is not None]
     if not seen:
         return None
-    return {arm: {count: sum(look[arm][count] for look in seen) for count in ("events", "bad")} for arm in ("treatment", "control")}
+    return {
+        arm: {count: sum(look[arm][count] for look in seen) for count in ("events", "bad")}
+        for arm in ("treatment", "control")
+    }
 
 
 def share(look: Mapping[str, Any] | None, arm: str) -> float:
-    """The share of bad events of an arm, between 0 and 1; NaN where nothing was seen or nothing happened, as PromQL's 0 / 0."""
+    """The share of bad events of an arm, between 0 and 1; NaN where nothing was seen or nothing happened, as PromQL's 0
+    / 0."""
     if look is None or not look[arm]["events"]:
         return NAN
     return float(look[arm]["bad"]) / float(look[arm]["events"])
@@ -46,7 +51,8 @@ def bad_events(looks: Sequence[Mapping[str, Any] | None]) -> int:
 
 
 def decision(trace: Mapping[str, Any], verdict: str, left: Sequence[int]) -> dict[str, Any]:
-    """The decision, from the number of looks (from 1; 0: before any) at which each stage that was entered was left, the last one with the verdict.
+    """The decision, from the number of looks (from 1; 0: before any) at which each stage that was entered was left, the
+    last one with the verdict.
 
     What a stage recorded after it was left, nobody was served: the share of users had grown by then.
     """

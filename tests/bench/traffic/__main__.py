@@ -1,4 +1,5 @@
-"""python -m tests.bench.traffic SCENARIO --rate 10 --traces 100: a file for `make replay`, on stdout; without SCENARIO the list of them."""
+"""python -m tests.bench.traffic SCENARIO --rate 10 --traces 100: a file for `make replay`, on stdout; without SCENARIO
+the list of them."""
 
 from __future__ import annotations
 
@@ -10,8 +11,12 @@ from . import SCENARIOS, Shape, document, shape_for, simulate
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.traffic", description="simulated traces in the format of make replay, on stdout")
-    parser.add_argument("scenario", nargs="?", choices=SCENARIOS, metavar="SCENARIO", help="left out: the list of scenarios")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.traffic", description="simulated traces in the format of make replay, on stdout"
+    )
+    parser.add_argument(
+        "scenario", nargs="?", choices=SCENARIOS, metavar="SCENARIO", help="left out: the list of scenarios"
+    )
     parser.add_argument("--rate", type=float, default=10.0, help="requests a second (default %(default)g)")
     parser.add_argument("--traces", type=int, default=100, help="how many (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
@@ -26,7 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     usual = shape_for(given.rate)
     shape = Shape(given.interval or usual.interval, given.aa, given.looks or usual.looks)
     try:
-        sys.stdout.write(document(simulate(SCENARIOS[given.scenario], given.rate, given.traces, given.seed, given.base, shape)))
+        sys.stdout.write(
+            document(simulate(SCENARIOS[given.scenario], given.rate, given.traces, given.seed, given.base, shape))
+        )
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads it (head) has enough; a second error while Python closes stdout helps nobody.

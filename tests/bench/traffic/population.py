@@ -1,6 +1,7 @@
 """Users and hosts of a trace, summed up to what the arms are made of.
 
-Requests leave as Poisson processes, so those of any set of users are one Poisson process, and its bad ones another: the sums of the users'
+Requests leave as Poisson processes, so those of any set of users are one Poisson process, and its bad ones another: the
+sums of the users'
 rates are all that a simulation needs. Only those whose rate changes of its own accord, the bursty ones, are kept apart.
 """
 
@@ -46,7 +47,8 @@ class Population:
     """(r, k)"""
     spells: tuple[float, float] | None
     hosts: Floats
-    """(r, g, h): share of the group's requests that a host answers, summing to 1 over h; with host cohorts a group has its own hosts only."""
+    """(r, g, h): share of the group's requests that a host answers, summing to 1 over h; with host cohorts a group has
+    its own hosts only."""
     host_proneness: Floats
     """(r, h)"""
 
@@ -84,7 +86,8 @@ def populate(scenario: Scenario, traces: int, random: np.random.Generator) -> Po
 
 
 def _hosts(scenario: Scenario, traces: int, random: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-    """(share of a group's requests at each host (r, g, h), error multiple of each host (r, h), share of all requests of each host group (r, g))."""
+    """(share of a group's requests at each host (r, g, h), error multiple of each host (r, h), share of all requests of
+    each host group (r, g))."""
     traffic = random.lognormal(0.0, HOST_TRAFFIC_SPREAD, (traces, HOSTS))
     traffic /= traffic.sum(axis=1, keepdims=True)
     proneness = random.lognormal(-(scenario.host_spread**2) / 2, scenario.host_spread, (traces, HOSTS))
@@ -100,7 +103,8 @@ def _hosts(scenario: Scenario, traces: int, random: np.random.Generator) -> tupl
 def active(population: Population, looks: int, interval: float, random: np.random.Generator) -> Floats:
     """How much of their average traffic the clients send in each look, (r, look, k); 1 for steady ones.
 
-    A bursty client is a two-state Markov process in continuous time, followed in steps of at most 10 s; active, it sends
+    A bursty client is a two-state Markov process in continuous time, followed in steps of at most 10 s; active, it
+    sends
     (active + idle) / active times its average.
     """
     traces, clients = population.client.shape

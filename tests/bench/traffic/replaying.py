@@ -15,7 +15,9 @@ Json = dict[str, typing.Any]
 def trace(batch: Batch, index: int) -> Json:
     """One trace: {"name", "stages": [{"percent", "aa": [look], "looks": [look or null]}]}."""
     phases = zip(PERCENTS, batch.aa, batch.stages, strict=True)
-    stages = [{"percent": percent, "aa": _looks(aa, index), "looks": _looks(stage, index)} for percent, aa, stage in phases]
+    stages = [
+        {"percent": percent, "aa": _looks(aa, index), "looks": _looks(stage, index)} for percent, aa, stage in phases
+    ]
     return {"name": f"{batch.scenario.name}/{batch.rate:g}/{batch.first + index}", "stages": stages}
 
 

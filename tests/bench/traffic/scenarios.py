@@ -1,4 +1,5 @@
-"""What happens in a simulated ramp, by cause: who the users and hosts are, what strikes both arms, what the feature does, what is not scraped."""
+"""What happens in a simulated ramp, by cause: who the users and hosts are, what strikes both arms, what the feature
+does, what is not scraped."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ class Scraping:
     missing: float = 0.0
     """Chance of a look without data."""
     gaps: float = 0.0
-    """Chance that a gap of 3 to 12 looks begins at a look. Half of the traces catch the counts of a gap up in the look after it."""
+    """Chance that a gap of 3 to 12 looks begins at a look. Half of the traces catch the counts of a gap up in the look
+    after it."""
     restarts: float = 0.0
     """Restarts of a host in an hour; the counts since the last scrape are lost with it."""
 
@@ -101,15 +103,24 @@ def _clients() -> Iterator[Scenario]:
     places = (("in-25", "in the 25 %"), ("joins-at-50", "joins at 50 %"), ("in-rest", "in the rest"))
     for group, (place, where) in enumerate(places):
         for spells, how in ((None, "steady"), (SPELLS, "bursty")):
-            yield Scenario(f"heavy-client-{place}-{how}", f"a {how} heavy client {where}", client=Client(group, spells=spells))
+            yield Scenario(
+                f"heavy-client-{place}-{how}", f"a {how} heavy client {where}", client=Client(group, spells=spells)
+            )
 
 
 def _errors() -> Iterator[Scenario]:
     for times in (1.5, 2.0, 3.0, 10.0):
         yield Scenario(f"errors-{times:g}", f"errors × {times:g}", False, margin=times == 2, effect=Effect(times))
     for times in (3.0, 10.0):
-        yield Scenario(f"errors-{times:g}-late", f"errors × {times:g} from the middle of the 25 %", False, effect=Effect(times, begins="late"))
-        yield Scenario(f"errors-{times:g}-second", f"errors × {times:g} from 50 % on", False, effect=Effect(times, begins="second"))
+        yield Scenario(
+            f"errors-{times:g}-late",
+            f"errors × {times:g} from the middle of the 25 %",
+            False,
+            effect=Effect(times, begins="late"),
+        )
+        yield Scenario(
+            f"errors-{times:g}-second", f"errors × {times:g} from 50 % on", False, effect=Effect(times, begins="second")
+        )
 
 
 BURSTY_IN_25 = Client(0, spells=SPELLS)
@@ -122,7 +133,9 @@ SCENARIOS = {
         Scenario("tolerated", "errors × 1.25, the tolerated ratio", effect=Effect(1.25)),
         Scenario("incident-times", "shared incident, × 10", incident=Incident(times=10.0)),
         Scenario("incident-plus", "shared incident, 20 % absolute", incident=Incident(plus=0.2)),
-        Scenario("incident-in-aa", "shared incident, × 10, begins in the A/A", incident=Incident(times=10.0, in_aa=True)),
+        Scenario(
+            "incident-in-aa", "shared incident, × 10, begins in the A/A", incident=Incident(times=10.0, in_aa=True)
+        ),
         Scenario("wave-ramp", "wave, period 3 × the ramp", wave=Wave(3.0)),
         Scenario("wave-fast", "wave, period 1/3 of the ramp", wave=Wave(1 / 3)),
         Scenario("wave-day", "wave, period 24 h", wave=Wave(86400.0)),
@@ -138,9 +151,33 @@ SCENARIOS = {
         *_errors(),
         Scenario("slow-1.3", "slower by 1.3", False, slow=True, effect=Effect(slower=1.3)),
         Scenario("slow-2", "slower by 2", False, slow=True, effect=Effect(slower=2.0)),
-        Scenario("errors-2-wave", "errors × 2 in a wave", False, margin=True, wave=Wave(3.0), effect=Effect(2.0), check=False),
-        Scenario("errors-2-client", "errors × 2, bursty heavy client in 25 %", False, margin=True, client=BURSTY_IN_25, effect=Effect(2.0), check=False),
-        Scenario("errors-3-client", "errors × 3, bursty heavy client in 25 %", False, client=BURSTY_IN_25, effect=Effect(3.0), check=False),
-        Scenario("errors-3-missing", "errors × 3, gaps of 3 to 12 looks", False, scraping=Scraping(gaps=0.03), effect=Effect(3.0), check=False),
+        Scenario(
+            "errors-2-wave", "errors × 2 in a wave", False, margin=True, wave=Wave(3.0), effect=Effect(2.0), check=False
+        ),
+        Scenario(
+            "errors-2-client",
+            "errors × 2, bursty heavy client in 25 %",
+            False,
+            margin=True,
+            client=BURSTY_IN_25,
+            effect=Effect(2.0),
+            check=False,
+        ),
+        Scenario(
+            "errors-3-client",
+            "errors × 3, bursty heavy client in 25 %",
+            False,
+            client=BURSTY_IN_25,
+            effect=Effect(3.0),
+            check=False,
+        ),
+        Scenario(
+            "errors-3-missing",
+            "errors × 3, gaps of 3 to 12 looks",
+            False,
+            scraping=Scraping(gaps=0.03),
+            effect=Effect(3.0),
+            check=False,
+        ),
     )
 }

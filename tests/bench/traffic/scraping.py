@@ -18,14 +18,17 @@ Counts = typing.TypeVar("Counts", npt.NDArray[np.int64], Floats)
 
 
 def lost_to_restarts(what: Scraping, interval: float, size: tuple[int, ...], random: np.random.Generator) -> Floats:
-    """Part of each look's counts of each host that a restart took with it: all from the last scrape to the restart, at most one restart a look."""
+    """Part of each look's counts of each host that a restart took with it: all from the last scrape to the restart, at
+    most one restart a look."""
     if not what.restarts:
         return np.zeros(size)
     restarted = random.random(size) < -np.expm1(-what.restarts * interval / 3600.0)
     return np.asarray(restarted * random.random(size))
 
 
-def seen(what: Scraping, traces: int, shape: Shape, random: np.random.Generator) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+def seen(
+    what: Scraping, traces: int, shape: Shape, random: np.random.Generator
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     """(which looks are seen (r, t), to which look the counts of each are attributed, -1: to none).
 
     In half of the traces what was not seen is caught up in the next look that is, unless a stage begins between them.

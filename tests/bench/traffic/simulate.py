@@ -1,6 +1,7 @@
 """From a scenario to the counts of every look, for many traces at once.
 
-A trace is an A/A stage with the feature off, then stages at 25 and 50 %, one after the other without a pause. A stage at 100 % is left out:
+A trace is an A/A stage with the feature off, then stages at 25 and 50 %, one after the other without a pause. A stage
+at 100 % is left out:
 nobody is left to compare with, so what is said there is not what this benchmark compares.
 """
 
@@ -21,7 +22,8 @@ from .scenarios import Incident, Scenario
 PERCENTS = (25, 50)
 BASE_SHARE = 0.003
 BASE_SLOW_SHARE = 0.02
-# Service times are log-normal with this standard deviation of the logarithm; the histogram bound is where BASE_SLOW_SHARE is above it.
+# Service times are log-normal with this standard deviation of the logarithm; the histogram bound is where
+# BASE_SLOW_SHARE is above it.
 SERVICE_SPREAD = 0.5
 MOST = 0.95
 # Traces are made in blocks, so that the first ones are the same however many are wanted.
@@ -76,16 +78,24 @@ class Batch:
 
 
 def shape_for(rate: float) -> Shape:
-    """720 looks before the ramp, then two stages: looks of 10 s and half an hour a stage; where requests are fewer, longer ones: less can show nothing."""
+    """720 looks before the ramp, then two stages: looks of 10 s and half an hour a stage; where requests are fewer,
+    longer ones: less can show nothing."""
     if rate < 5:
         return Shape(interval=60.0)
     return Shape(interval=30.0, looks=120) if rate < 50 else Shape()
 
 
 def simulate(
-    scenario: Scenario, rate: float, traces: int, seed: int = 1, share: float | None = None, shape: Shape | None = None, first: int = 0
+    scenario: Scenario,
+    rate: float,
+    traces: int,
+    seed: int = 1,
+    share: float | None = None,
+    shape: Shape | None = None,
+    first: int = 0,
 ) -> Batch:
-    """Traces at `rate` requests a second with a base share of bad ones `share` (default 0.3 %, slow ones 2 %); the same for the same arguments.
+    """Traces at `rate` requests a second with a base share of bad ones `share` (default 0.3 %, slow ones 2 %); the same
+    for the same arguments.
 
     `first` is the number of the first one, a multiple of BLOCK: however a batch is divided, its traces are the same.
     """
@@ -96,15 +106,24 @@ def simulate(
     key = zlib.crc32(f"{scenario.name} {rate:g} {share:g} {shape}".encode())
     numbers = range(first // BLOCK, math.ceil((first + traces) / BLOCK))
     blocks = [_block(scenario, rate, share, shape, np.random.default_rng([seed, key, number])) for number in numbers]
-    aa, stages = ([_joined([block[kind][stage] for block in blocks], traces) for stage in range(len(PERCENTS))] for kind in (0, 1))
+    aa, stages = (
+        [_joined([block[kind][stage] for block in blocks], traces) for stage in range(len(PERCENTS))] for kind in (0, 1)
+    )
     return Batch(scenario, rate, share, shape, aa, stages, first)
 
 
 def _joined(phases: list[Phase], traces: int) -> Phase:
-    return Phase(**{field.name: np.concatenate([getattr(phase, field.name) for phase in phases])[:traces] for field in dataclasses.fields(Phase)})
+    return Phase(
+        **{
+            field.name: np.concatenate([getattr(phase, field.name) for phase in phases])[:traces]
+            for field in dataclasses.fields(Phase)
+        }
+    )
 
 
-def _block(scenario: Scenario, rate: float, share: float, shape: Shape, random: np.random.Generator) -> tuple[list[Phase], list[Phase]]:
+def _block(
+    scenario: Scenario, rate: float, share: float, shape: Shape, random: np.random.Generator
+) -> tuple[list[Phase], list[Phase]]:
     population = populate(scenario, BLOCK, random)
     bursts = active(population, shape.total, shape.interval, random)
     traffic, weather = _waves(scenario, shape, random)
@@ -116,9 +135,18 @@ def _block(scenario: Scenario, rate: float, share: float, shape: Shape, random: 
     without, with_feature = np.zeros_like(requests), np.zeros_like(requests)
     for weight, proneness in _classes(population, bursts):
         sent = rate * shape.interval * traffic[:, :, None, None] * weight[:, :, :, None] * population.hosts[:, None]
-        bad = share * weather[:, :, None, None] * proneness[:, None, :, None] * population.host_proneness[:, None, None, :]
+        bad = (
+            share
+            * weather[:, :, None, None]
+            * proneness[:, None, :, None]
+            * population.host_proneness[:, None, None, :]
+        )
         bad = np.minimum(bad * times[:, :, None, None] + plus[:, :, None, None], MOST)
-        harmed = treated * (_affected(scenario, bad) - bad) if scenario.effect.times != 1 or scenario.effect.slower != 1 else 0.0
+        harmed = (
+            treated * (_affected(scenario, bad) - bad)
+            if scenario.effect.times != 1 or scenario.effect.slower != 1
+            else 0.0
+        )
         requests += sent
         without += sent * bad
         with_feature += sent * (bad + harmed)
@@ -155,7 +183,8 @@ def _waves(scenario: Scenario, shape: Shape, random: np.random.Generator) -> tup
 
 
 def _incidents(incident: Incident | None, shape: Shape, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """What bad shares are multiplied with and what is added, (r, t) each; a look that an incident covers in part has that part of it."""
+    """What bad shares are multiplied with and what is added, (r, t) each; a look that an incident covers in part has
+    that part of it."""
     hit = np.zeros((BLOCK, shape.total))
     if incident is None:
         return 1.0 + hit, hit
@@ -179,7 +208,8 @@ def covered(start: Floats, end: Floats, shape: Shape) -> Floats:
 
 
 def _treated(scenario: Scenario, shape: Shape, random: np.random.Generator) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """(part of each look in which a group has a feature that does harm (r, t, g, 1), first such look of each trace (r,))."""
+    """(part of each look in which a group has a feature that does harm (r, t, g, 1), first such look of each trace
+    (r,))."""
     stage = shape.looks * shape.interval
     start = np.full(BLOCK, shape.aa_looks * shape.interval)
     if scenario.effect.begins == "late":
@@ -201,7 +231,8 @@ def _affected(scenario: Scenario, bad: Floats) -> Floats:
 
 
 def slower(share: Floats, times: float) -> Floats:
-    """Share of requests above a bound when a log-normal service time grows by `times`, from the share that is above it now."""
+    """Share of requests above a bound when a log-normal service time grows by `times`, from the share that is above it
+    now."""
     normal = statistics.NormalDist()
     grid = np.linspace(-6.0, 6.0, 4001)
     now = np.array([normal.cdf(each) for each in grid])
@@ -210,7 +241,12 @@ def slower(share: Floats, times: float) -> Floats:
 
 
 def _phases(
-    scenario: Scenario, shape: Shape, counts: npt.NDArray[np.int64], expected: Floats, began: npt.NDArray[np.int64], random: np.random.Generator
+    scenario: Scenario,
+    shape: Shape,
+    counts: npt.NDArray[np.int64],
+    expected: Floats,
+    began: npt.NDArray[np.int64],
+    random: np.random.Generator,
 ) -> tuple[list[Phase], list[Phase]]:
     """The groups' counts (r, t, g, 2) and expectations (r, t, g, 3) as arms, A/A and stages."""
     seen, into = scraping.seen(scenario.scraping, BLOCK, shape, random)
@@ -221,8 +257,22 @@ def _phases(
         treatment = counts[:, :, : k + 1].sum(axis=2)
         arms = np.concatenate([treatment, counts[:, :, k + 1 :].sum(axis=2)], axis=2)
         ours, rest = expected[:, :, : k + 1].sum(axis=2), expected[:, :, k + 1 :].sum(axis=2)
-        base, true, control = (arm[:, :, part] / np.maximum(arm[:, :, 0], 1e-300) for arm, part in ((ours, 1), (ours, 2), (rest, 1)))
-        for phases, first, last in ((aa, 0, shape.aa_looks), (stages, shape.aa_looks + k * shape.looks, shape.aa_looks + (k + 1) * shape.looks)):
+        base, true, control = (
+            arm[:, :, part] / np.maximum(arm[:, :, 0], 1e-300) for arm, part in ((ours, 1), (ours, 2), (rest, 1))
+        )
+        for phases, first, last in (
+            (aa, 0, shape.aa_looks),
+            (stages, shape.aa_looks + k * shape.looks, shape.aa_looks + (k + 1) * shape.looks),
+        ):
             look = np.clip(began - first, 0, last - first)
-            phases.append(Phase(arms[:, first:last], seen[:, first:last], base[:, first:last], true[:, first:last], control[:, first:last], look))
+            phases.append(
+                Phase(
+                    arms[:, first:last],
+                    seen[:, first:last],
+                    base[:, first:last],
+                    true[:, first:last],
+                    control[:, first:last],
+                    look,
+                )
+            )
     return aa, stages

@@ -1,9 +1,11 @@
-"""Artifacts of a small application that keeps the contract and misbehaves as its knobs say (see `run` beside this file).
+"""Artifacts of a small application that keeps the contract and misbehaves as its knobs say (see `run` beside this
+file).
 
     arguments = toy.release("1.1.6", {"bad_after": 33}, bake={"canary": 20})
     run("deploy.yml", *arguments)
 
-The artifact is packed and put where the hosts of the fleet under test fetch theirs. The same version and knobs are the same bytes.
+The artifact is packed and put where the hosts of the fleet under test fetch theirs. The same version and knobs are the
+same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +30,11 @@ PAGE = {"name": "page", "path": "/", "contains": "<title>Storefront</title>"}
 def pack(version: str, knobs: dict[str, Any]) -> bytes:
     """The artifact, a .tar.gz."""
     made = io.BytesIO()
-    contents = {"run": (APPLICATION.read_bytes(), 0o755), "knobs.json": (json.dumps(knobs).encode(), 0o644), "VERSION": (version.encode(), 0o644)}
+    contents = {
+        "run": (APPLICATION.read_bytes(), 0o755),
+        "knobs.json": (json.dumps(knobs).encode(), 0o644),
+        "VERSION": (version.encode(), 0o644),
+    }
     with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1) as tar:
         for name, (content, mode) in contents.items():
             entry = tarfile.TarInfo(name)
@@ -57,7 +63,9 @@ def publish(version: str, knobs: dict[str, Any]) -> None:
         path = Path(scratch) / f"toy-{version}.tar.gz"
         path.write_bytes(pack(version, knobs))
         path.chmod(0o644)
-        subprocess.run(fleet.podman("cp", str(path), f"{fleet.container('mon1')}:{PUBLISHED}/"), check=True, capture_output=True)
+        subprocess.run(
+            fleet.podman("cp", str(path), f"{fleet.container('mon1')}:{PUBLISHED}/"), check=True, capture_output=True
+        )
 
 
 def release(version: str, knobs: dict[str, Any] | None = None, **changes: Any) -> list[str]:

@@ -16,7 +16,13 @@ from pathlib import Path
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
-from grafana_foundation_sdk.models.common import GraphGradientMode, LegendDisplayMode, LegendPlacement, LineInterpolation, TooltipDisplayMode
+from grafana_foundation_sdk.models.common import (
+    GraphGradientMode,
+    LegendDisplayMode,
+    LegendPlacement,
+    LineInterpolation,
+    TooltipDisplayMode,
+)
 
 OUTPUT = Path(__file__).with_name("rollout.json")
 WIDTH = 24
@@ -42,11 +48,15 @@ def panel(title: str, unit: str, *queries: tuple[str, str], **more: object) -> P
 
 
 FRONT, PROBES = 'proxy="front_door"', 'proxy="application_probes"'
-BAD_SHARE = 'sum by (feature, variant) (rate(feature_requests_total{outcome="error"}[1m])) / sum by (feature, variant) (rate(feature_requests_total[1m]))'
+BAD_SHARE = (
+    'sum by (feature, variant) (rate(feature_requests_total{outcome="error"}[1m])) / sum by (feature, variant)'
+    " (rate(feature_requests_total[1m]))"
+)
 FEATURE_DURATION = "feature_request_duration_seconds"
 P95 = f"histogram_quantile(0.95, sum by (feature, variant, le) (rate({FEATURE_DURATION}_bucket[1m])))"
 SLOW = (
-    f'1 - sum by (feature, variant) (rate({FEATURE_DURATION}_bucket{{le="0.5"}}[1m])) / sum by (feature, variant) (rate({FEATURE_DURATION}_count[1m]))'
+    f'1 - sum by (feature, variant) (rate({FEATURE_DURATION}_bucket{{le="0.5"}}[1m])) / sum by (feature, variant)'
+    f" (rate({FEATURE_DURATION}_count[1m]))"
 )
 STORED = 'fstype!~"tmpfs|ramfs"'
 DISK = f"max by (host) (1 - node_filesystem_avail_bytes{{{STORED}}} / node_filesystem_size_bytes{{{STORED}}})"
@@ -67,7 +77,13 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 width=10,
                 most=1,
             ),
-            panel("Share by host", "percentunit", ("avg by (flag, host) (feature_flag_share)", "{{flag}} {{host}}"), width=7, most=1),
+            panel(
+                "Share by host",
+                "percentunit",
+                ("avg by (flag, host) (feature_flag_share)", "{{flag}} {{host}}"),
+                width=7,
+                most=1,
+            ),
             panel(
                 "Revision of the flags, by host",
                 "none",
@@ -76,7 +92,14 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 about="One line: every process evaluates the same.",
                 width=7,
             ),
-            panel("Hosts that are ready", "bool", ('probe_success{job="readiness"}', "{{host}}"), width=8, height=6, most=1),
+            panel(
+                "Hosts that are ready",
+                "bool",
+                ('probe_success{job="readiness"}', "{{host}}"),
+                width=8,
+                height=6,
+                most=1,
+            ),
             panel(
                 "Hosts in traffic",
                 "bool",
@@ -99,16 +122,32 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "The features, with (on) and without (off; aa25 and so on before the first stage)",
         (
-            panel("Requests", "reqps", ("sum by (feature, variant) (rate(feature_requests_total[1m]))", "{{feature}} {{variant}}")),
+            panel(
+                "Requests",
+                "reqps",
+                ("sum by (feature, variant) (rate(feature_requests_total[1m]))", "{{feature}} {{variant}}"),
+            ),
             panel("Share that failed", "percentunit", (BAD_SHARE, "{{feature}} {{variant}}"), limit=0.02),
             panel("Share slower than half a second", "percentunit", (SLOW, "{{feature}} {{variant}}"), limit=0.1),
-            panel("95 of 100 are faster than", "s", (P95, "{{feature}} {{variant}}"), about="Interpolated between buckets: to look at, not to test."),
+            panel(
+                "95 of 100 are faster than",
+                "s",
+                (P95, "{{feature}} {{variant}}"),
+                about="Interpolated between buckets: to look at, not to test.",
+            ),
             panel(
                 "Opinions in 15 minutes",
                 "short",
-                ("sum by (feature, variant, opinion) (increase(feature_feedback_total[15m]))", "{{feature}} {{variant}} {{opinion}}"),
+                (
+                    "sum by (feature, variant, opinion) (increase(feature_feedback_total[15m]))",
+                    "{{feature}} {{variant}} {{opinion}}",
+                ),
             ),
-            panel("Orders a minute", "short", ("60 * sum by (feature, variant) (rate(feature_orders_total[5m]))", "{{feature}} {{variant}}")),
+            panel(
+                "Orders a minute",
+                "short",
+                ("60 * sum by (feature, variant) (rate(feature_orders_total[5m]))", "{{feature}} {{variant}}"),
+            ),
         ),
     ),
     (
@@ -117,7 +156,13 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             panel(
                 "Answers by status",
                 "reqps",
-                (f"sum by (code) (rate(haproxy_frontend_http_responses_total{{{FRONT}}}[1m])) - sum by (code) (rate({RESPONSES}{{{PROBES}}}[1m]))", "{{code}}"),
+                (
+                    (
+                        f"sum by (code) (rate(haproxy_frontend_http_responses_total{{{FRONT}}}[1m])) - sum by (code)"
+                        f" (rate({RESPONSES}{{{PROBES}}}[1m]))"
+                    ),
+                    "{{code}}",
+                ),
                 (f"sum(rate({RESPONSES}{{{PROBES}}}[1m]))", "to Gradual itself"),
                 about="Those to users by status; Gradual's own requests are in no other figure.",
             ),
@@ -141,7 +186,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "s",
                 (f"histogram_quantile(0.95, sum by (route, le) (rate({ANSWERS}_bucket{{{USERS}}}[5m])))", "{{route}}"),
             ),
-            panel("Requests by host", "reqps", (f"sum by (host) (rate(http_requests_total{{{USERS}}}[1m]))", "{{host}}")),
+            panel(
+                "Requests by host", "reqps", (f"sum by (host) (rate(http_requests_total{{{USERS}}}[1m]))", "{{host}}")
+            ),
             panel(
                 "As a user sees it, from outside",
                 "s",
@@ -160,10 +207,23 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ("sum by (datname) (rate(pg_stat_database_xact_commit[1m]))", "{{datname}} committed"),
                 ("sum by (datname) (rate(pg_stat_database_xact_rollback[1m]))", "{{datname}} rolled back"),
             ),
-            panel("Longest transaction", "s", ("max by (datname) (pg_stat_activity_max_tx_duration)", "{{datname}}"), about="A migration waits behind it."),
+            panel(
+                "Longest transaction",
+                "s",
+                ("max by (datname) (pg_stat_activity_max_tx_duration)", "{{datname}}"),
+                about="A migration waits behind it.",
+            ),
             panel("Locks", "short", ("sum by (mode) (pg_locks_count)", "{{mode}}")),
-            panel("Connections of the application", "short", ("sum by (host, state) (database_pool_connections)", "{{host}} {{state}}")),
-            panel("Deadlocks in 15 minutes", "short", ("sum by (datname) (increase(pg_stat_database_deadlocks[15m]))", "{{datname}}")),
+            panel(
+                "Connections of the application",
+                "short",
+                ("sum by (host, state) (database_pool_connections)", "{{host}} {{state}}"),
+            ),
+            panel(
+                "Deadlocks in 15 minutes",
+                "short",
+                ("sum by (datname) (increase(pg_stat_database_deadlocks[15m]))", "{{datname}}"),
+            ),
         ),
     ),
     (
@@ -178,7 +238,14 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 height=5,
                 limit=660,
             ),
-            panel("Health check passed", "bool", ("gradual_health_check_passed", "{{host}}"), kind="figure", width=6, height=5),
+            panel(
+                "Health check passed",
+                "bool",
+                ("gradual_health_check_passed", "{{host}}"),
+                kind="figure",
+                width=6,
+                height=5,
+            ),
             panel(
                 "Days until the certificate ends",
                 "d",
@@ -187,9 +254,27 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 width=6,
                 height=5,
             ),
-            panel("Targets that cannot be read", "short", ("count(up == 0) or vector(0)", "targets"), kind="figure", width=6, height=5, limit=1),
-            panel("Processor", "percentunit", ('1 - avg by (host) (rate(node_cpu_seconds_total{mode="idle"}[1m]))', "{{host}}"), most=1),
-            panel("Memory in use", "percentunit", ("1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes", "{{host}}"), most=1),
+            panel(
+                "Targets that cannot be read",
+                "short",
+                ("count(up == 0) or vector(0)", "targets"),
+                kind="figure",
+                width=6,
+                height=5,
+                limit=1,
+            ),
+            panel(
+                "Processor",
+                "percentunit",
+                ('1 - avg by (host) (rate(node_cpu_seconds_total{mode="idle"}[1m]))', "{{host}}"),
+                most=1,
+            ),
+            panel(
+                "Memory in use",
+                "percentunit",
+                ("1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes", "{{host}}"),
+                most=1,
+            ),
             panel("Disk in use, the fullest", "percentunit", (DISK, "{{host}}"), most=1),
         ),
     ),
@@ -215,18 +300,38 @@ def built(wanted: Panel) -> timeseries.Panel | stat.Panel:
             .line_width(1.5)
             .fill_opacity(8)
             .gradient_mode(GraphGradientMode.NONE)
-            .line_interpolation(LineInterpolation.STEP_AFTER if wanted.unit in ("bool", "none") else LineInterpolation.LINEAR)
-            .legend(common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM).show_legend(True))
+            .line_interpolation(
+                LineInterpolation.STEP_AFTER if wanted.unit in ("bool", "none") else LineInterpolation.LINEAR
+            )
+            .legend(
+                common.VizLegendOptions()
+                .display_mode(LegendDisplayMode.LIST)
+                .placement(LegendPlacement.BOTTOM)
+                .show_legend(True)
+            )
             .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
             .min(0)
         )
-    made = made.title(wanted.title).description(wanted.about).unit(wanted.unit).datasource(source()).span(wanted.width).height(wanted.height)
+    made = (
+        made.title(wanted.title)
+        .description(wanted.about)
+        .unit(wanted.unit)
+        .datasource(source())
+        .span(wanted.width)
+        .height(wanted.height)
+    )
     if wanted.most is not None:
         made = made.max(wanted.most)
     if wanted.limit is not None:
         made = made.thresholds(thresholds(wanted.limit))
     for position, (expression, name) in enumerate(wanted.queries):
-        made = made.with_target(prometheus.Dataquery().expr(expression).legend_format(name).ref_id(chr(ord("A") + position)).datasource(source()))
+        made = made.with_target(
+            prometheus.Dataquery()
+            .expr(expression)
+            .legend_format(name)
+            .ref_id(chr(ord("A") + position))
+            .datasource(source())
+        )
     return made
 
 
@@ -235,7 +340,10 @@ def make() -> str:
     made = (
         dashboard.Dashboard("Gradual: rollout")
         .uid("gradual-rollout")
-        .description("A rollout as it goes: who has the features, what they do to users, and what carries them. Generated: change generate.py instead.")
+        .description(
+            "A rollout as it goes: who has the features, what they do to users, and what carries them. Generated:"
+            " change generate.py instead."
+        )
         .tags(["gradual"])
         .editable()
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
@@ -259,7 +367,10 @@ def make() -> str:
         for wanted in panels:
             number += 1
             made = made.with_panel(built(wanted).id(number))
-    return json.dumps(json.loads(JSONEncoder(sort_keys=True, indent=2).encode(made.build())), indent=2, sort_keys=True) + "\n"
+    return (
+        json.dumps(json.loads(JSONEncoder(sort_keys=True, indent=2).encode(made.build())), indent=2, sort_keys=True)
+        + "\n"
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -13,7 +13,13 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.hash_chain import digest
-from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.document import FOREIGN, check, foreign_mistakes, message, unknown
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.document import (
+    FOREIGN,
+    check,
+    foreign_mistakes,
+    message,
+    unknown,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC
 
 
@@ -59,7 +65,10 @@ class ActionModule(ActionBase):
                 values[name] = self._templar.template(variables[name])
             except AnsibleError as error:
                 reason = " ".join(str(error).split())
-                mistakes.append(f"{name}: holds a template that cannot be resolved ({reason}); define what it names, or write the value itself")
+                mistakes.append(
+                    f"{name}: holds a template that cannot be resolved ({reason}); define what it names, or write the"
+                    " value itself"
+                )
         return values, mistakes
 
     @staticmethod

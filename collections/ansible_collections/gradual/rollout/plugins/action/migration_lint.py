@@ -31,19 +31,38 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars or {})
         result["changed"] = False
         _validation, given = self.validate_argument_spec(
-            argument_spec=ARGUMENTS, mutually_exclusive=[("url", "directory")], required_one_of=[("url", "directory")], required_together=[("url", "sha256")]
+            argument_spec=ARGUMENTS,
+            mutually_exclusive=[("url", "directory")],
+            required_one_of=[("url", "directory")],
+            required_together=[("url", "sha256")],
         )
         try:
             with _release(given) as directory:
                 found = judge.lint(
-                    given["adapter"], directory, given["path"], given["target"], given["recorded"], given["phase"], given["waivers"]
+                    given["adapter"],
+                    directory,
+                    given["path"],
+                    given["target"],
+                    given["recorded"],
+                    given["phase"],
+                    given["waivers"],
                 )
         except (DatabaseError, ArtifactError, UnpackError, OSError) as error:
-            return {**result, "failed": True, "msg": f"The migrations could not be judged: {error}", "findings": [], "mistakes": [], "revisions": []}
+            return {
+                **result,
+                "failed": True,
+                "msg": f"The migrations could not be judged: {error}",
+                "findings": [],
+                "mistakes": [],
+                "revisions": [],
+            }
         stopping = judge.stops(found["findings"])
         if stopping or found["mistakes"]:
             listed = "\n".join([*judge.lines(stopping), *found["mistakes"]])
-            message = f"The migrations of this release are not rolled out like this:\n{listed}\nWaivers: docs/migration-lint.md"
+            message = (
+                f"The migrations of this release are not rolled out like this:\n{listed}\nWaivers:"
+                " docs/migration-lint.md"
+            )
             return {**result, **found, "failed": True, "msg": message}
         return {**result, **found, "lines": list(judge.lines(found["findings"]))}
 

@@ -5,7 +5,8 @@
 Ansible runs neither rescue nor always for a host that is unreachable, and a rollout must go back by itself just
 then. So the loss of the connection is told as `failed` with `lost_host`, which rescue sees.
 While a module runs, the lease that the run holds is renewed (plugin_utils/keeper.py); a run that has lost it fails.
-For `ledger` it also says who writes, finds out whether the holder of the lease died on this controller, waits until the lease
+For `ledger` it also says who writes, finds out whether the holder of the lease died on this controller, waits until the
+lease
 of a run that does not renew it has expired, and waits with the lease in hand where `hold_until` says so.
 """
 
@@ -22,7 +23,14 @@ from ansible.utils.display import Display
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.lease import LONGEST
 from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper
 from ansible_collections.gradual.rollout.plugins.plugin_utils.elsewhere import execute
-from ansible_collections.gradual.rollout.plugins.plugin_utils.run_identity import at_work, has_stopped, holder, is_alive, is_dead, orphaned
+from ansible_collections.gradual.rollout.plugins.plugin_utils.run_identity import (
+    at_work,
+    has_stopped,
+    holder,
+    is_alive,
+    is_dead,
+    orphaned,
+)
 
 display = Display()
 LEDGER = "gradual.rollout.ledger"
@@ -97,16 +105,38 @@ class ActionModule(ActionBase):
         return str(self._task.action).rpartition(".")[2] == "ledger"
 
     def _unrecorded(self) -> dict[str, Any]:
-        """A person has said that the ledger is lost: nothing is asked of its host, and what would have been recorded is shown."""
+        """A person has said that the ledger is lost: nothing is asked of its host, and what would have been recorded is
+        shown."""
         if self._task.args.get("state", "recorded") not in ("recorded", "released"):
-            return {"failed": True, "msg": "rollback_without_ledger is for rollback.yml alone; to roll a release out, leave it out and mend the ledger"}
-        told = [f"{event.get('event')} {event.get('data') or ''}".strip() for event in self._task.args.get("events") or []]
-        return {"changed": False, "added": [], "rollout": None, "now": time.time(), "msg": f"without the ledger, not recorded: {'; '.join(told) or 'nothing'}"}
+            return {
+                "failed": True,
+                "msg": (
+                    "rollback_without_ledger is for rollback.yml alone; to roll a release out, leave it out and mend"
+                    " the ledger"
+                ),
+            }
+        told = [
+            f"{event.get('event')} {event.get('data') or ''}".strip() for event in self._task.args.get("events") or []
+        ]
+        return {
+            "changed": False,
+            "added": [],
+            "rollout": None,
+            "now": time.time(),
+            "msg": f"without the ledger, not recorded: {'; '.join(told) or 'nothing'}",
+        }
 
-    def _record(self, arguments: dict[str, Any], variables: dict[str, Any], kept: keeper.Keeper | None) -> dict[str, Any]:
-        """Run `ledger`: as whom, and what to do when another run holds the lease. Remembers whether this run holds it after that."""
+    def _record(
+        self, arguments: dict[str, Any], variables: dict[str, Any], kept: keeper.Keeper | None
+    ) -> dict[str, Any]:
+        """Run `ledger`: as whom, and what to do when another run holds the lease. Remembers whether this run holds it
+        after that."""
         arguments.setdefault("holder", holder())
-        note = {"host": str(self._host(variables)), "path": str(arguments.get("path")), "holder": str(arguments["holder"])}
+        note = {
+            "host": str(self._host(variables)),
+            "path": str(arguments.get("path")),
+            "holder": str(arguments["holder"]),
+        }
         owned = keeper.held(constants.DEFAULT_LOCAL_TMP) == note
         if owned:
             arguments.setdefault("owned", True)
@@ -132,16 +162,19 @@ class ActionModule(ActionBase):
         return result
 
     def _wait(self, arguments: dict[str, Any], result: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        """Another run holds the lease: wait until it has expired, and go on; refuse as soon as that run is seen to renew it.
+        """Another run holds the lease: wait until it has expired, and go on; refuse as soon as that run is seen to
+        renew it.
 
-        A module that a killed run has left may still write in the first seconds, so what the second attempt sees is what must not change.
+        A module that a killed run has left may still write in the first seconds, so what the second attempt sees is
+        what must not change.
         """
         until = time.monotonic() + WAIT
         lease, attempts = result["lease"], 0
         if float(lease.get("left") or 0) > WAIT:
             return result
         display.display(
-            f"Locked by {lease['holder']} until {lease['until']}; waiting up to {LONGEST} s for that. To take over at once: -e gradual_take_over=true"
+            f"Locked by {lease['holder']} until {lease['until']}; waiting up to {LONGEST} s for that. To take over at"
+            " once: -e gradual_take_over=true"
         )
         while time.monotonic() < until:
             time.sleep(min(ATTEMPT, max(0.5, float(lease.get("left") or 0) + 0.5)))
@@ -152,14 +185,22 @@ class ActionModule(ActionBase):
             attempts += 1
             renewed = seen.get("until") != lease.get("until") and attempts > 1
             if renewed or seen.get("holder") != lease.get("holder"):
-                return {**result, "msg": f"{seen.get('holder')} is at work and has just renewed its lock, so nothing is done here. {result.get('msg')}"}
+                return {
+                    **result,
+                    "msg": (
+                        f"{seen.get('holder')} is at work and has just renewed its lock, so nothing is done here."
+                        f" {result.get('msg')}"
+                    ),
+                }
             lease = seen
         return result
 
     def _hold(self, until: float, now: float, kept: keeper.Keeper | None) -> dict[str, Any]:
-        """Wait until the ledger host's clock (`now` at this moment) says so; the lease is renewed meanwhile like during any module.
+        """Wait until the ledger host's clock (`now` at this moment) says so; the lease is renewed meanwhile like during
+        any module.
 
-        Returns the new `now`, or the failure: the lease is lost, or the run that waits was killed and only this worker is left.
+        Returns the new `now`, or the failure: the lease is lost, or the run that waits was killed and only this worker
+        is left.
         """
         began = time.monotonic()
         while (left := began + until - now - time.monotonic()) > 0:
@@ -189,5 +230,8 @@ class ActionModule(ActionBase):
             "failed": True,
             "changed": False,
             "lost_host": str(host),
-            "msg": f"Host {host} was lost while {self._task.action.rpartition('.')[2]} ran; what it had done by then is not known. {said}",
+            "msg": (
+                f"Host {host} was lost while {self._task.action.rpartition('.')[2]} ran; what it had done by then is"
+                f" not known. {said}"
+            ),
         }

@@ -58,7 +58,9 @@ def line(host: str, outcome: str, task: str, result: dict[str, Any], item: Any =
     if item is not None:
         head += f" ({words(item)})"
     message = result.get("msg")
-    return f"{head}: {words(message)}" if message not in (None, "", "All items completed", "All items skipped") else head
+    return (
+        f"{head}: {words(message)}" if message not in (None, "", "All items completed", "All items skipped") else head
+    )
 
 
 class CallbackModule(CallbackBase):
@@ -85,7 +87,11 @@ class CallbackModule(CallbackBase):
     def _result(self, outcome: str, result: Any) -> None:
         delegated = (result.result.get("_ansible_delegated_vars") or {}).get("ansible_delegated_host")
         host = f"{result.host.get_name()}->{delegated}" if delegated else result.host.get_name()
-        item = result.result.get("_ansible_item_label", result.result.get("item")) if result.result.get("_ansible_item_result") else None
+        item = (
+            result.result.get("_ansible_item_label", result.result.get("item"))
+            if result.result.get("_ansible_item_result")
+            else None
+        )
         self._write(line(host, outcome, result.task_name, result.result, item))
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
@@ -128,4 +134,7 @@ class CallbackModule(CallbackBase):
         """The run ends: how it went on each host."""
         for host in sorted(stats.processed):
             counts = stats.summarize(host)
-            self._write(f"end         {host:<12} " + " ".join(f"{key}={counts[key]}" for key in ("ok", "changed", "unreachable", "failures", "rescued")))
+            self._write(
+                f"end         {host:<12} "
+                + " ".join(f"{key}={counts[key]}" for key in ("ok", "changed", "unreachable", "failures", "rescued"))
+            )

@@ -11,7 +11,13 @@ from ansible_collections.gradual.rollout.plugins.module_utils.flags import lint 
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as rollout_state
 from ansible_collections.gradual.rollout.plugins.module_utils.observe import health
-from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import canary, contract_gate, own_word, primary, serving
+from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import (
+    canary,
+    contract_gate,
+    own_word,
+    primary,
+    serving,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import hosts as fleet_hosts
 
 

@@ -23,7 +23,17 @@ def look_sentence(look: t.Mapping[str, t.Any], number: t.Optional[int] = None) -
 
 def replay_sentence(replayed: t.Mapping[str, t.Any]) -> str:
     """One result of gate_replay as one line: "checkout: abort at 25 %, look 7, 31 bad served — …"."""
-    _expect(replayed, "replay_sentence", "a result of gradual.rollout.gate_replay", "name", "verdict", "stage", "look", "bad_served", "reason")
+    _expect(
+        replayed,
+        "replay_sentence",
+        "a result of gradual.rollout.gate_replay",
+        "name",
+        "verdict",
+        "stage",
+        "look",
+        "bad_served",
+        "reason",
+    )
     where = f"{replayed['verdict']} at {replayed['stage']:g} %, look {replayed['look']}"
     return f"{replayed['name']}: {where}, {text.number(replayed['bad_served'])} bad served — {replayed['reason']}"
 
@@ -33,7 +43,11 @@ def share_sentence(measured: t.Mapping[str, t.Any], percent: t.Optional[int] = N
     _expect(measured, "share_sentence", "the result of gradual.rollout.feature_share", "features", "lost")
     parts = []
     for flag, seen in measured["features"].items():
-        share = f"{text.percent(seen['share'])} of {text.number(seen['users'])} users" if seen.get("users") else "not measured"
+        share = (
+            f"{text.percent(seen['share'])} of {text.number(seen['users'])} users"
+            if seen.get("users")
+            else "not measured"
+        )
         parts.append(f"{flag} {share}")
     lost = int(measured["lost"])
     end = f"{lost} users lost a feature" if lost else "nobody lost a feature"

@@ -24,7 +24,8 @@ options:
     type: dict
     required: true
   hosts:
-    description: The application hosts in the order of the rollout, canary first; or a mapping with the key C(application).
+    description: The application hosts in the order of the rollout, canary first; or a mapping with the key
+      C(application).
     type: raw
   durations:
     description: Seconds by step, as earlier completed rollouts took (M(gradual.rollout.ledger_info)).
@@ -35,11 +36,13 @@ options:
     type: dict
     default: {}
   forecast:
-    description: What M(gradual.rollout.forecast_info) returns; how long each stage must bake, and how long it takes therefore.
+    description: What M(gradual.rollout.forecast_info) returns; how long each stage must bake, and how long it takes
+      therefore.
     type: dict
     default: {}
   felt:
-    description: Whether users will feel the restart, because one host alone serves them (P(gradual.rollout.restart_is_felt#filter)).
+    description: Whether users will feel the restart, because one host alone serves them
+      (P(gradual.rollout.restart_is_felt#filter)).
     type: bool
     default: false
 """
@@ -53,8 +56,10 @@ EXAMPLES = """
 RETURN = """
 _value:
   description:
-    - One row a step, with C(step), C(stage) (of the ramp, else null), C(what), C(changes), C(undo), C(expected_seconds),
-      C(source) (C(traffic), C(earlier runs), C(manifest) or C(estimate)), C(risk), C(seen_by), C(then), C(point_of_no_return),
+    - One row a step, with C(step), C(stage) (of the ramp, else null), C(what), C(changes), C(undo),
+      C(expected_seconds),
+      C(source) (C(traffic), C(earlier runs), C(manifest) or C(estimate)), C(risk), C(seen_by), C(then),
+      C(point_of_no_return),
       C(later) (no part of deploy.yml) and C(state).
     - With O(forecast), the stages of the ramp have C(power) as well.
   type: list

@@ -11,9 +11,11 @@ version_added: 0.1.0
 author: The Gradual project (@gradual)
 description:
   - Gives back the group that it is given, for the keyword C(hosts) of the first play of a playbook.
-  - Fails where the playbook is launched so that a part of it would be left out in silence, by C(--limit), C(--tags), C(--skip-tags), C(--start-at-task) or
+  - Fails where the playbook is launched so that a part of it would be left out in silence, by C(--limit), C(--tags),
+    C(--skip-tags), C(--start-at-task) or
     C(--step), or with an inventory that is not the one of a fleet.
-  - Ansible templates C(hosts) of every play, whatever the tags and the limit, before any task. No task can stand where this stands, since each of these
+  - Ansible templates C(hosts) of every play, whatever the tags and the limit, before any task. No task can stand where
+    this stands, since each of these
     options can leave a task out.
 options:
   _terms:
@@ -25,7 +27,8 @@ options:
     default: false
 notes:
   - C(ansible-playbook --syntax-check) does nothing, so nothing speaks against it.
-  - The tags C(molecule-notest) and C(notest), which Molecule skips in everything that it plays, are on no task and may be skipped.
+  - The tags C(molecule-notest) and C(notest), which Molecule skips in everything that it plays, are on no task and may
+    be skipped.
 """
 
 EXAMPLES = r"""
@@ -55,7 +58,9 @@ class LookupModule(LookupBase):
         """The terms as they are, or an error that says what to type."""
         self.set_options(var_options=variables, direct=kwargs)
         if not context.CLIARGS.get("syntax"):
-            against = objection(context.CLIARGS, (variables or {}).get("groups") or {}, self.get_option("limit_allowed"))
+            against = objection(
+                context.CLIARGS, (variables or {}).get("groups") or {}, self.get_option("limit_allowed")
+            )
             if against:
                 raise AnsibleError(against)
         return terms

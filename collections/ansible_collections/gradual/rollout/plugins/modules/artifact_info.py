@@ -79,7 +79,9 @@ def main() -> None:
         size = fetch(given["url"], given["sha256"], timeout=given["timeout"], ca_path=given["ca_path"])
     except ArtifactError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, size=size, sha256=given["sha256"].lower(), seconds=round(time.monotonic() - began, 3))
+    module.exit_json(
+        changed=False, size=size, sha256=given["sha256"].lower(), seconds=round(time.monotonic() - began, 3)
+    )
 
 
 if __name__ == "__main__":

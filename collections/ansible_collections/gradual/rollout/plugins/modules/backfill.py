@@ -10,10 +10,13 @@ module: backfill
 short_description: Fill in existing rows batch by batch, resumably, without being in anybody's way
 version_added: "0.1.0"
 description:
-  - Goes through a table in the order of its key. Each batch is one short transaction that changes rows and moves the recorded position, so that a run which is
+  - Goes through a table in the order of its key. Each batch is one short transaction that changes rows and moves the
+    recorded position, so that a run which is
     killed anywhere loses nothing and repeats nothing. The next run goes on from there.
-  - Rows that others hold are left out and come in a later pass. A backfill is complete when no row meets C(where) any more, and only then.
-  - The size of a batch follows the time that it takes, O(batch_ms). After each one comes a pause at least as long as the batch took.
+  - Rows that others hold are left out and come in a later pass. A backfill is complete when no row meets C(where) any
+    more, and only then.
+  - The size of a batch follows the time that it takes, O(batch_ms). After each one comes a pause at least as long as
+    the batch took.
   - Waits while a replica is too far behind, while the server is busy, and while a migration of the database runs.
   - Runs with the rights of the role in C(DATABASE_URL), the owner of the schema. One run at a time in a database.
   - A backfill whose C(table), C(key), C(set) or C(where) is not what it was when it began is refused.
@@ -64,19 +67,22 @@ options:
         type: int
         default: 100
   state:
-    description: V(info) tells how far each one is, V(complete) goes on until all are complete or O(deadline) has passed.
+    description: V(info) tells how far each one is, V(complete) goes on until all are complete or O(deadline) has
+      passed.
     type: str
     choices: [info, complete]
     default: info
   prove:
-    description: With O(state=info), looks for rows that are left over also where the record says that all is done. This may read a whole table.
+    description: With O(state=info), looks for rows that are left over also where the record says that all is done. This
+      may read a whole table.
     type: bool
     default: false
   database:
     description: Name of the database. Taken from the C(DATABASE_URL) when it is not given.
     type: str
   environment_file:
-    description: File on this host with lines of C(KEY=value), C(DATABASE_URL) of the role that owns the schema among them.
+    description: File on this host with lines of C(KEY=value), C(DATABASE_URL) of the role that owns the schema among
+      them.
     type: path
   database_url:
     description: The C(DATABASE_URL) itself, instead of a file.
@@ -107,7 +113,8 @@ options:
     elements: str
     default: []
   active_sessions:
-    description: How many sessions of others may have a statement running while a batch is done. Without it, twice as many as this host has processors.
+    description: How many sessions of others may have a statement running while a batch is done. Without it, twice as
+      many as this host has processors.
     type: int
 seealso:
   - module: gradual.rollout.migration
@@ -256,8 +263,13 @@ def request(module: AnsibleModule) -> Request:
     module.no_log_values.update(guards.secrets(variables))
     limits = Limits(given["lag_bytes"] or None, given["lag_seconds"] or None, tuple(given["lag_ignored"]))
     active = given["active_sessions"] if given["active_sessions"] is not None else 2 * (os.cpu_count() or 1)
-    return Request(database=given["database"] or guards.database_of(variables["DATABASE_URL"]), variables=variables, limits=limits, active_sessions=active,
-                   **{key: given[key] for key in _SAME})
+    return Request(
+        database=given["database"] or guards.database_of(variables["DATABASE_URL"]),
+        variables=variables,
+        limits=limits,
+        active_sessions=active,
+        **{key: given[key] for key in _SAME},
+    )
 
 
 def fill(module: AnsibleModule) -> dict[str, object]:
@@ -267,13 +279,21 @@ def fill(module: AnsibleModule) -> dict[str, object]:
         looking = module.check_mode or module.params["state"] == "info"
         found = runner.info(module.params["prove"] or module.check_mode) if looking else runner.run()
     finished = all(one["finished"] for one in found)
-    changed = any(one["rows"] > 0 or one["recorded"] for one in found) if not looking else module.params["state"] == "complete" and not finished
+    changed = (
+        any(one["rows"] > 0 or one["recorded"] for one in found)
+        if not looking
+        else module.params["state"] == "complete" and not finished
+    )
     return {"changed": changed, "backfills": found, "finished": finished, "message": sentence(found)}
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, required_one_of=[("environment_file", "database_url")],
-                           mutually_exclusive=[("environment_file", "database_url")])
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS,
+        supports_check_mode=True,
+        required_one_of=[("environment_file", "database_url")],
+        mutually_exclusive=[("environment_file", "database_url")],
+    )
     try:
         result = fill(module)
     except DatabaseError as error:

@@ -10,15 +10,21 @@ module: backup
 short_description: Back up a PostgreSQL database together with what its contents were
 version_added: "0.1.0"
 description:
-  - Backs up one database, or the cluster that it is in, and takes the number of rows and an order-independent digest of every table of the database from the
+  - Backs up one database, or the cluster that it is in, and takes the number of rows and an order-independent digest of
+    every table of the database from the
     same snapshot, so that M(gradual.rollout.backup_verify) can compare a restored copy with what was there.
   - Roles and grants are part of the backup, passwords are not.
-  - The backup is written under a temporary name, brought to the disk, checksummed and only then named. Nothing is ever overwritten, and nothing is left
+  - The backup is written under a temporary name, brought to the disk, checksummed and only then named. Nothing is ever
+    overwritten, and nothing is left
     behind when it fails.
-  - A row is written for this backup before it is taken (schema C(gradual) of the database), which a restored copy has to hold.
-  - Whatever the programs say besides their exit status is judged too, since pg_dump ends with 0 on a full disk, and pgBackRest on a damaged page.
-  - For a copy of the files there is no snapshot, so nobody may write for some milliseconds, while a restore point is made and a snapshot is taken. A
-    restored copy that recovers to that point must hold what the snapshot holds. With a writer that does not end until O(deadline), there is no backup.
+  - A row is written for this backup before it is taken (schema C(gradual) of the database), which a restored copy has
+    to hold.
+  - Whatever the programs say besides their exit status is judged too, since pg_dump ends with 0 on a full disk, and
+    pgBackRest on a damaged page.
+  - For a copy of the files there is no snapshot, so nobody may write for some milliseconds, while a restore point is
+    made and a snapshot is taken. A
+    restored copy that recovers to that point must hold what the snapshot holds. With a writer that does not end until
+    O(deadline), there is no backup.
   - The receipt that it returns is at the level V(taken). It is no proof yet.
   - A backup and a migration of the same database exclude each other, since pg_dump blocks every ALTER.
 author:
@@ -47,25 +53,30 @@ options:
     required: true
   method:
     description: >-
-      How to back up. V(dump) is pg_dump of one database. V(basebackup) is pg_basebackup of the whole cluster and of the write-ahead log up to a
-      restore point at which the contents of O(database) are compared. V(pgbackrest) takes a backup into a repository of pgBackRest (2.41 or later), and
+      How to back up. V(dump) is pg_dump of one database. V(basebackup) is pg_basebackup of the whole cluster and of the
+      write-ahead log up to a
+      restore point at which the contents of O(database) are compared. V(pgbackrest) takes a backup into a repository of
+      pgBackRest (2.41 or later), and
       is compared in the same way; O(destination) has its receipt.
     type: str
     choices: [dump, basebackup, pgbackrest]
     default: dump
   format:
-    description: For O(method=dump), one file (V(custom)), or a folder that is written by several processes at once (V(directory)).
+    description: For O(method=dump), one file (V(custom)), or a folder that is written by several processes at once
+      (V(directory)).
     type: str
     choices: [custom, directory]
     default: custom
   type:
-    description: For O(method=pgbackrest), everything, or what has changed since the last full backup (V(diff)) or the last one (V(incr)).
+    description: For O(method=pgbackrest), everything, or what has changed since the last full backup (V(diff)) or the
+      last one (V(incr)).
     type: str
     choices: [full, diff, incr]
     default: full
   options:
     description: >-
-      For O(method=pgbackrest), the C(stanza), the path of the C(config)uration file (default C(/etc/pgbackrest.conf)) and of the C(program) (default
+      For O(method=pgbackrest), the C(stanza), the path of the C(config)uration file (default C(/etc/pgbackrest.conf))
+      and of the C(program) (default
       C(/usr/bin/pgbackrest)).
     type: dict
     default: {}
@@ -74,7 +85,8 @@ options:
     type: int
     default: 2
   keep:
-    description: Number of backups of this database that are kept. The newest one that was proven by a restore is kept in any case.
+    description: Number of backups of this database that are kept. The newest one that was proven by a restore is kept
+      in any case.
     type: int
     default: 5
   reserve_mib:
@@ -182,8 +194,24 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     given = module.params
     request = Request(
-        **{key: given[key] for key in ("application", "database", "destination", "socket_directory", "port", "format", "jobs", "reserve_mib", "type")},
-        options=given["options"], keep=max(1, given["keep"]), deadline=given["deadline"])
+        **{
+            key: given[key]
+            for key in (
+                "application",
+                "database",
+                "destination",
+                "socket_directory",
+                "port",
+                "format",
+                "jobs",
+                "reserve_mib",
+                "type",
+            )
+        },
+        options=given["options"],
+        keep=max(1, given["keep"]),
+        deadline=given["deadline"],
+    )
     method = registry.of(given["method"])
     try:
         who = account(given["run_as"])

@@ -66,7 +66,13 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     path = module.params["destination"]
     good, broken = store.survey(path)
-    module.exit_json(changed=False, receipts=good, newest_proven=store.newest_proven(good), broken=broken, leftovers=store.leftovers(path))
+    module.exit_json(
+        changed=False,
+        receipts=good,
+        newest_proven=store.newest_proven(good),
+        broken=broken,
+        leftovers=store.leftovers(path),
+    )
 
 
 if __name__ == "__main__":

@@ -10,13 +10,18 @@ module: backup_verify
 short_description: Prove a backup by reading it back and restoring it beside the live cluster
 version_added: "0.1.0"
 description:
-  - Earns a backup its level, one after the other. V(intact) reads every file back and compares its SHA-256. V(readable) decodes every byte of the dump.
-    V(restored) restores roles and database into a throwaway cluster and compares schema, migration revision, number of rows and contents of every
-    table with those of the snapshot that the backup was made from. V(sound) has pg_amcheck look at every page of it, tries the release before on it,
+  - Earns a backup its level, one after the other. V(intact) reads every file back and compares its SHA-256. V(readable)
+    decodes every byte of the dump.
+    V(restored) restores roles and database into a throwaway cluster and compares schema, migration revision, number of
+    rows and contents of every
+    table with those of the snapshot that the backup was made from. V(sound) has pg_amcheck look at every page of it,
+    tries the release before on it,
     and rehearses the pending migrations, with how long each took and which locks.
-  - Of a physical backup, V(intact) is pg_verifybackup or pgBackRest's own verification as well, and V(restored) recovers to the restore point at which
+  - Of a physical backup, V(intact) is pg_verifybackup or pgBackRest's own verification as well, and V(restored)
+    recovers to the restore point at which
     the contents were digested.
-  - The throwaway cluster listens on no network, archives nothing, runs no jobs, and is gone when the module ends, however it ends.
+  - The throwaway cluster listens on no network, archives nothing, runs no jobs, and is gone when the module ends,
+    however it ends.
   - The receipt in the backup's folder is written anew and never says more than what was seen just now.
 author:
   - The Gradual project (@gradual)
@@ -42,22 +47,26 @@ options:
     default: restored
   sound:
     description:
-      - What to try on the restored copy at the level V(sound). What is not named here is not tried, and is null in the receipt.
+      - What to try on the restored copy at the level V(sound). What is not named here is not tried, and is null in the
+        receipt.
     type: dict
     suboptions:
       pending:
         description: >-
-          The migrations to rehearse: C(adapter), C(directory), C(path), C(target), C(phase), C(migrate_as), and C(environment_file), the file with the
+          The migrations to rehearse: C(adapter), C(directory), C(path), C(target), C(phase), C(migrate_as), and
+            C(environment_file), the file with the
           C(DATABASE_URL) of the live database.
         type: dict
       smoke:
         description: >-
-          The release before: C(directory), C(version), C(command) as argv, C(probes), C(probes_from) (whose they are, for messages),
+          The release before: C(directory), C(version), C(command) as argv, C(probes), C(probes_from) (whose they are,
+            for messages),
           C(run_as), C(ready) for the path that tells when it is ready, C(timeout) until then in seconds,
           C(environment_file) as above and C(environment) for more. No password is needed, the copy gets its own.
         type: dict
   run_as:
-    description: The system user that the backups belong to, and that the throwaway cluster runs as. PostgreSQL does not run as root.
+    description: The system user that the backups belong to, and that the throwaway cluster runs as. PostgreSQL does not
+      run as root.
     type: str
     default: postgres
   scratch:
@@ -144,7 +153,8 @@ ARGUMENTS = {
 
 
 def to_try(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The parts of `sound` that were given, each with its environment: what it says itself, and what its file says, so that no secret is an argument."""
+    """The parts of `sound` that were given, each with its environment: what it says itself, and what its file says, so
+    that no secret is an argument."""
     found = {}
     for name, part in (given or {}).items():
         if part:
@@ -155,9 +165,13 @@ def to_try(given: Mapping[str, Any] | None) -> dict[str, Any]:
                     with open(path, encoding="utf-8") as file:
                         variables.update(guards.variables(file.read(), path))
                 except OSError as error:
-                    raise DatabaseError(f"sound.{name}.environment_file {path} cannot be read: {error.strerror}") from None
+                    raise DatabaseError(
+                        f"sound.{name}.environment_file {path} cannot be read: {error.strerror}"
+                    ) from None
             if "DATABASE_URL" not in variables:
-                raise DatabaseError(f"sound.{name} has no DATABASE_URL; write the path of the file that has it as environment_file")
+                raise DatabaseError(
+                    f"sound.{name} has no DATABASE_URL; write the path of the file that has it as environment_file"
+                )
             found[name] = {**part, "environment": variables}
     return found
 
@@ -170,7 +184,9 @@ def main() -> None:
         options = to_try(given["sound"]) if given["level"] == "sound" and not module.check_mode else {}
         for part in options.values():
             module.no_log_values.update(guards.secrets(part["environment"]))
-        wanted = restore_test.Drill(**{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")}, sound=options)
+        wanted = restore_test.Drill(
+            **{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")}, sound=options
+        )
         with soundness.at_hand(options):
             result = as_user(given["run_as"], lambda: work(wanted))
     except DatabaseError as error:

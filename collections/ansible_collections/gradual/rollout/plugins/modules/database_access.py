@@ -11,7 +11,8 @@ short_description: Make a database, its roles and their privileges
 version_added: "0.1.0"
 description:
   - Makes an owner, a role for the application with no more than it needs, and others that may connect.
-  - Everybody else is kept out of the database. Roles get no power in the cluster, except that a standby may stream with those of O(roles[].replication).
+  - Everybody else is kept out of the database. Roles get no power in the cluster, except that a standby may stream with
+    those of O(roles[].replication).
   - Passwords are compared with what the server keeps, and sent as SCRAM verifiers only.
   - It drops nothing. A role or database that is no longer named stays.
 author:
@@ -125,14 +126,23 @@ ARGUMENTS = {
     "database": {"type": "str", "required": True},
     "owner": {"type": "str", "required": True},
     "user": {"type": "str", "required": True},
-    "roles": {"type": "list", "elements": "dict", "required": True, "options": {
-        "name": {"type": "str", "required": True},
-        "password": {"type": "str", "required": True, "no_log": True},
-        "member_of": {"type": "list", "elements": "str", "default": []},
-        "replication": {"type": "bool", "default": False},
-    }},
-    "table_privileges": {"type": "list", "elements": "str", "default": [],
-                         "choices": ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]},
+    "roles": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "member_of": {"type": "list", "elements": "str", "default": []},
+            "replication": {"type": "bool", "default": False},
+        },
+    },
+    "table_privileges": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "choices": ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"],
+    },
     "sequence_privileges": {"type": "list", "elements": "str", "default": [], "choices": ["USAGE", "SELECT", "UPDATE"]},
     "extensions": {"type": "list", "elements": "str", "default": []},
     "slots": {"type": "list", "elements": "str", "default": []},
@@ -146,10 +156,18 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     given = module.params
     wanted = access.Wanted(
-        given["database"], given["owner"],
-        tuple(access.Login(role["name"], role["password"], tuple(role["member_of"]), role["replication"]) for role in given["roles"]),
-        tuple(role["name"] for role in given["roles"] if role["name"] != given["owner"] and not role["replication"]), given["user"],
-        {"tables": given["table_privileges"], "sequences": given["sequence_privileges"]}, tuple(given["extensions"]), tuple(given["slots"]))
+        given["database"],
+        given["owner"],
+        tuple(
+            access.Login(role["name"], role["password"], tuple(role["member_of"]), role["replication"])
+            for role in given["roles"]
+        ),
+        tuple(role["name"] for role in given["roles"] if role["name"] != given["owner"] and not role["replication"]),
+        given["user"],
+        {"tables": given["table_privileges"], "sequences": given["sequence_privileges"]},
+        tuple(given["extensions"]),
+        tuple(given["slots"]),
+    )
     parameters = {"host": given["socket_directory"], "port": str(given["port"]), "user": given["run_as"]}
     try:
         result = as_user(given["run_as"], lambda: access.bring(parameters, wanted, module.check_mode))

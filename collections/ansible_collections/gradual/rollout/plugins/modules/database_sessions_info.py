@@ -10,7 +10,8 @@ module: database_sessions_info
 short_description: Tell which sessions an application has in its database, from which host and since when
 version_added: "0.1.0"
 description:
-  - Reads the sessions of the roles that an application connects as, and of their members, and finds the host of each by its address.
+  - Reads the sessions of the roles that an application connects as, and of their members, and finds the host of each by
+    its address.
   - What is old code and what is new is not decided here; the filter P(gradual.rollout.contract_objections#filter) does.
 author:
   - The Gradual project (@gradual)
@@ -98,7 +99,10 @@ def main() -> None:
     given = module.params
     try:
         with effective_user(given["run_as"]):
-            session = Session({"dbname": given["database"], "host": given["socket_directory"], "port": str(given["port"])}, "gradual-sessions")
+            session = Session(
+                {"dbname": given["database"], "host": given["socket_directory"], "port": str(given["port"])},
+                "gradual-sessions",
+            )
         with session:
             found = sessions(session, given["roles"], {name: str(address) for name, address in given["hosts"].items()})
     except DatabaseError as error:

@@ -10,8 +10,10 @@ module: database_standby
 short_description: Make a streaming standby of a cluster that nobody has used yet
 version_added: "0.1.0"
 description:
-  - Exchanges the data of the cluster on this host for a copy of the primary's, by pg_basebackup, and starts it as a standby.
-  - C(primary_conninfo) and C(primary_slot_name) are taken from the configuration of the server, where they belong. The slot has to be there.
+  - Exchanges the data of the cluster on this host for a copy of the primary's, by pg_basebackup, and starts it as a
+    standby.
+  - C(primary_conninfo) and C(primary_slot_name) are taken from the configuration of the server, where they belong. The
+    slot has to be there.
   - A cluster that is a standby already is left alone, whomever it follows.
   - A primary that holds any database is refused. Its data are never thrown away.
   - Where the copy does not stream within a minute, the cluster of before is put back.
@@ -67,7 +69,12 @@ ARGUMENTS = {
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     given = module.params
-    parameters = {"dbname": "postgres", "host": given["socket_directory"], "port": str(given["port"]), "user": given["run_as"]}
+    parameters = {
+        "dbname": "postgres",
+        "host": given["socket_directory"],
+        "port": str(given["port"]),
+        "user": given["run_as"],
+    }
     try:
         result = standby.bring(parameters, given["run_as"], given["unit"], given["timeout"], module.check_mode)
     except DatabaseError as error:

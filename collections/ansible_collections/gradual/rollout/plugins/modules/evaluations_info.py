@@ -10,8 +10,10 @@ module: evaluations_info
 short_description: Count how often flags were evaluated for users
 version_added: 0.1.0
 description:
-  - Reads C(feature_evaluations_total) of every host from Prometheus. A flag may be removed only when nothing evaluates it.
-  - A flag is left out of RV(evaluations) when nothing is known about it, since silence of a host that is not scraped proves nothing.
+  - Reads C(feature_evaluations_total) of every host from Prometheus. A flag may be removed only when nothing evaluates
+    it.
+  - A flag is left out of RV(evaluations) when nothing is known about it, since silence of a host that is not scraped
+    proves nothing.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
 options:
@@ -77,7 +79,9 @@ def main() -> None:
     options = module.params
     try:
         client = prometheus.Prometheus(options["prometheus"], options["timeout"])
-        counted, sentence = flag_usage.evaluations(client, options["flags"], options["seconds"], time.time(), options["job"])
+        counted, sentence = flag_usage.evaluations(
+            client, options["flags"], options["seconds"], time.time(), options["job"]
+        )
     except prometheus.PrometheusError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, evaluations=counted, sentence=sentence)

@@ -47,7 +47,8 @@ options:
       labels:
         description:
           - Shares of stages to come, under 100 and rising, while the feature is off for all.
-          - Each user gets the variant C(aa) and the first of these shares that will show the feature to the user, else V(off). All have
+          - Each user gets the variant C(aa) and the first of these shares that will show the feature to the user, else
+            V(off). All have
             the value of V(off), so that the users of each stage can be compared before anything is shown.
           - With O(verify_url) each of these variants must be a label of the application's C(feature_requests_total).
         type: list
@@ -55,7 +56,8 @@ options:
   revision:
     description:
       - Number of this change, reported back by each process.
-      - Raised by the module when the file already holds this number or a higher one, so that old and new cannot be confused.
+      - Raised by the module when the file already holds this number or a higher one, so that old and new cannot be
+        confused.
     type: int
     required: true
   application:
@@ -64,13 +66,15 @@ options:
   state:
     description:
       - V(present) sets the flags, V(absent) takes their definitions out of the file.
-      - V(all_off) turns off the flags that V(present) has set together last on this host, whichever they are, for a rollback that has no
+      - V(all_off) turns off the flags that V(present) has set together last on this host, whichever they are, for a
+        rollback that has no
         ledger to tell them. In a file that an earlier version wrote, all flags in the form that this module writes.
     type: str
     choices: [present, absent, all_off]
     default: present
   verify_url:
-    description: Address of the application's metrics on this host. Without it nothing is verified and RV(verified) is false.
+    description: Address of the application's metrics on this host. Without it nothing is verified and RV(verified) is
+      false.
     type: str
   timeout:
     description: Seconds within which every process must evaluate the new file.
@@ -138,7 +142,8 @@ verified:
   returned: always
 written:
   description:
-    - Whether the file holds what was wanted. When the task fails and this is true, the file is right and only RV(verified) is missing.
+    - Whether the file holds what was wanted. When the task fails and this is true, the file is right and only
+      RV(verified) is missing.
   type: bool
   returned: always
 document:
@@ -184,15 +189,19 @@ def set_flags(module: AnsibleModule) -> dict[str, object]:
     for each in wanted:
         if each.expiry is not None and each.expiry <= time.time():
             raise flag_definition.FlagFileError(
-                f"flag {each.flag}: the expiry {each.expiry} is {time.time() - each.expiry:.0f} s in the past on this host; compare its clock with the others'"
+                f"flag {each.flag}: the expiry {each.expiry} is {time.time() - each.expiry:.0f} s in the past on this"
+                " host; compare its clock with the others'"
             )
     absent = options["state"] == "absent"
-    # The newest call wins: one that a killed run has left must not show a feature again that was turned off after it began.
+    # The newest call wins: one that a killed run has left must not show a feature again that was turned off after it
+    # began.
     with contextlib.nullcontext() if module.check_mode else host_lock.Claim("flags", options["path"]).step():
         current, before, broken = flag_file.read(options["path"])
         if options["state"] == "all_off":
             wanted = [flag_definition.Wanted(name, 0) for name in flag_definition.managed(current)]
-        change = flag_definition.plan(current, wanted, options["revision"], options["application"], absent, mark=options["state"] == "present")
+        change = flag_definition.plan(
+            current, wanted, options["revision"], options["application"], absent, mark=options["state"] == "present"
+        )
         after = flag_definition.render(change.document) if change.changed else before
         if change.changed and not module.check_mode:
             flag_file.write(options["path"], after)
@@ -202,7 +211,9 @@ def set_flags(module: AnsibleModule) -> dict[str, object]:
     verify = bool(options["verify_url"]) and not module.check_mode and not absent
     if verify:
         try:
-            processes = flag_file.wait(options["verify_url"], change.document, wanted, options["timeout"], options["path"])
+            processes = flag_file.wait(
+                options["verify_url"], change.document, wanted, options["timeout"], options["path"]
+            )
         except flag_definition.FlagFileError as error:
             error.changed = change.changed
             raise

@@ -122,10 +122,14 @@ def share(module: AnsibleModule) -> dict[str, object]:
             raise measured_share.ShareError(f"{name} is {options[name]}; write a number above 0")
     before = measured_share.load(options["previous"]) if options["previous"] else None
     began = time.time()
-    measured = measured_share.measure(options["base_url"], options["flags"], options["users"], options["rate"], options["ca_path"], options["timeout"])
+    measured = measured_share.measure(
+        options["base_url"], options["flags"], options["users"], options["rate"], options["ca_path"], options["timeout"]
+    )
     if measured.mistakes:
         count = f"{len(measured.mistakes)} of {len(measured.mistakes) + len(measured.answered)} users asked"
-        raise measured_share.ShareError(f"{count} got no usable answer from {options['base_url']}: {measured_share.told(measured.mistakes)}")
+        raise measured_share.ShareError(
+            f"{count} got no usable answer from {options['base_url']}: {measured_share.told(measured.mistakes)}"
+        )
     features = measured_share.compare(measured, before)
     if options["record"] and not module.check_mode:
         measured_share.save(options["record"], measured)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: forecast_info
-short_description: How long each stage of a ramp must bake at the traffic of the last hours, and whether it can be judged at all
+short_description: How long each stage of a ramp must bake at the traffic of the last hours, and whether it can be
+  judged at all
 version_added: 0.1.0
 description:
   - Reads from Prometheus how often users have asked for each feature, and what share of the answers failed or was slow.
     Gradual's own requests are not among them, for the application counts them for no feature.
-  - Says for each stage, feature and metric after how many seconds the gate has stopped harm of O(gate) C(margin) times, and has certified
+  - Says for each stage, feature and metric after how many seconds the gate has stopped harm of O(gate) C(margin) times,
+    and has certified
     a harmless release, each with a chance of 80 %. It asks the gate itself.
   - What nobody has asked for is told in RV(forecast.not_measured), and is no reason to refuse the ramp.
 author: [The Gradual project (@gradual)]
@@ -72,12 +74,14 @@ forecast:
   returned: success
   contains:
     traffic:
-      description: For each feature and metric requests a second (C(rate), C(busiest)), the C(share) of bad ones, and C(events) in C(seconds).
+      description: For each feature and metric requests a second (C(rate), C(busiest)), the C(share) of bad ones, and
+        C(events) in C(seconds).
       type: list
       elements: dict
       returned: success
     stages:
-      description: For each stage C(percent), C(control), C(certify) in seconds, and C(metrics) with the seconds C(harm), C(margin) and C(share).
+      description: For each stage C(percent), C(control), C(certify) in seconds, and C(metrics) with the seconds
+        C(harm), C(margin) and C(share).
       type: list
       elements: dict
       returned: success

@@ -10,10 +10,13 @@ module: gate_look
 short_description: Take one look at a baking stage and say promote, continue, hold or abort
 version_added: 0.1.0
 description:
-  - Fetches the raw counters of the features since the stage began from Prometheus, and compares users with and without each feature;
+  - Fetches the raw counters of the features since the stage began from Prometheus, and compares users with and without
+    each feature;
     or hosts on the new code with hosts on the old one.
-  - A look may be taken as often as one likes, the chance of stopping a harmless release over all looks stays under C(gate.alpha).
-  - No data is never a pass. Whatever is missing now gives V(hold) with a sentence that says what; what was missing for a while and is not
+  - A look may be taken as often as one likes, the chance of stopping a harmless release over all looks stays under
+    C(gate.alpha).
+  - No data is never a pass. Whatever is missing now gives V(hold) with a sentence that says what; what was missing for
+    a while and is not
     any more is left out of the counts, for both arms alike, and told in RV(look.counts).
   - Everything that was seen is returned in RV(look.counts); the verdict is a pure function of it and RV(look.settings).
 author: [The Gradual project (@gradual)]
@@ -30,8 +33,10 @@ options:
   percent:
     description:
       - The stage's share of the users.
-      - At 100 there is nobody left to compare with, unless O(holdback) keeps some. Only the hard limits abort then, and the stage is
-        certified by C(gate.harmless_share), or because it is not worse than all users were in the C(bake.max) seconds before it.
+      - At 100 there is nobody left to compare with, unless O(holdback) keeps some. Only the hard limits abort then, and
+        the stage is
+        certified by C(gate.harmless_share), or because it is not worse than all users were in the C(bake.max) seconds
+        before it.
     type: int
     required: true
   since:
@@ -41,12 +46,14 @@ options:
   gate:
     description:
       - Settings of the gate as in the release manifest.
-      - V(alpha), V(certify_alpha), V(tolerated_ratio), V(margin), V(slow_seconds), V(hard_error_share), V(hard_slow_share),
+      - V(alpha), V(certify_alpha), V(tolerated_ratio), V(margin), V(slow_seconds), V(hard_error_share),
+        V(hard_slow_share),
         V(harmless_share), V(min_requests), V(on_no_data).
     type: dict
     default: {}
   bake:
-    description: V(min), V(max), V(look) and V(deadline) of the stage in seconds; V(deadline) is one and a half times V(max) if left out.
+    description: V(min), V(max), V(look) and V(deadline) of the stage in seconds; V(deadline) is one and a half times
+      V(max) if left out.
     type: dict
     default: {}
   stages:
@@ -56,9 +63,12 @@ options:
     default: [25, 50, 100]
   aa:
     description:
-      - When the A/A stage began and ended, before any user had the feature. What the arms differed by then is taken into account.
-      - Users of the stages are told apart by the variants C(aa25), C(aa50) and so on, which stand where V(on) will stand.
-      - With O(cohorts=hosts), any time in which all hosts ran the same code. Only that part of it counts which Prometheus has of all of them
+      - When the A/A stage began and ended, before any user had the feature. What the arms differed by then is taken
+        into account.
+      - Users of the stages are told apart by the variants C(aa25), C(aa50) and so on, which stand where V(on) will
+        stand.
+      - With O(cohorts=hosts), any time in which all hosts ran the same code. Only that part of it counts which
+        Prometheus has of all of them
         and in which none of them was started anew; without any, hosts are compared as if they were alike.
     type: dict
     suboptions:
@@ -73,7 +83,8 @@ options:
   metrics:
     description:
       - Counters to judge beside the errors and slow answers, as C(gate.metrics) of the release manifest.
-      - Each has V(name), V(counter), V(labels), V(harm), V(role) and V(weight); those named V(errors) or V(slow) set role and weight of these two.
+      - Each has V(name), V(counter), V(labels), V(harm), V(role) and V(weight); those named V(errors) or V(slow) set
+        role and weight of these two.
     type: list
     elements: dict
     default: []
@@ -84,7 +95,8 @@ options:
   cohorts:
     description:
       - What is compared, users by what the flag shows them, or hosts by what they run.
-      - Of hosts all requests count but those of the routes C(/healthz), C(/readyz), C(/version) and C(/metrics), which no user asks for.
+      - Of hosts all requests count but those of the routes C(/healthz), C(/readyz), C(/version) and C(/metrics), which
+        no user asks for.
     type: str
     choices: [users, hosts]
     default: users
@@ -158,7 +170,8 @@ reason:
   type: str
   returned: success
   sample: >-
-    search errors with the feature 2.9 % of 4,210, without it 1 % of 12,640: at least 1.6 times worse, the chance of saying so of a
+    search errors with the feature 2.9 % of 4,210, without it 1 % of 12,640: at least 1.6 times worse, the chance of
+    saying so of a
     harmless release is under 5 %
 deadline_passed:
   description: Whether a hold has lasted so long that the policy RV(on_no_data) applies.
@@ -190,7 +203,8 @@ look:
       type: int
       returned: success
     metrics:
-      description: For each feature and metric the counts of both arms, the e-value against the tolerated ratio, its verdict and reason.
+      description: For each feature and metric the counts of both arms, the e-value against the tolerated ratio, its
+        verdict and reason.
       type: list
       elements: dict
       returned: success
@@ -241,18 +255,44 @@ Json = t.Dict[str, t.Any]
 def stage_of(options: Json, settings: gate_verdict.Settings, now: float) -> Stage:
     """What to look at; raises GateError naming the option, its value and what to write."""
     if now < options["since"]:
-        raise gate_verdict.GateError(f"since is {options['since']}, which is in the future of this host ({now:.0f}); compare the clocks")
+        raise gate_verdict.GateError(
+            f"since is {options['since']}, which is in the future of this host ({now:.0f}); compare the clocks"
+        )
     aa = options["aa"] and (options["aa"]["since"], options["aa"]["until"])
     if aa and not aa[0] < aa[1] <= options["since"]:
-        raise gate_verdict.GateError(f"aa is from {aa[0]} to {aa[1]}; write a time before since, which is {options['since']}")
+        raise gate_verdict.GateError(
+            f"aa is from {aa[0]} to {aa[1]}; write a time before since, which is {options['since']}"
+        )
     both = sorted(set(options["treatment_hosts"]) & set(options["control_hosts"]))
     if both or (options["cohorts"] == "hosts" and not (options["treatment_hosts"] and options["control_hosts"])):
-        raise gate_verdict.GateError(f"treatment_hosts is {options['treatment_hosts']} and control_hosts {options['control_hosts']}; name each host once, some in each")
+        raise gate_verdict.GateError(
+            f"treatment_hosts is {options['treatment_hosts']} and control_hosts {options['control_hosts']}; name each"
+            " host once, some in each"
+        )
     if not 0 <= options["holdback"] < 100:
         raise gate_verdict.GateError(f"holdback is {options['holdback']}; write a percentage from 0 to 50")
-    named = {key: options[key] for key in ("percent", "since", "job", "hosts", "stages", "metrics", "holdback", "cohorts", "treatment_hosts", "control_hosts")}
+    named = {
+        key: options[key]
+        for key in (
+            "percent",
+            "since",
+            "job",
+            "hosts",
+            "stages",
+            "metrics",
+            "holdback",
+            "cohorts",
+            "treatment_hosts",
+            "control_hosts",
+        )
+    }
     return Stage(
-        features=options["features"] or (), until=round(now, 3), slow_seconds=settings.slow_seconds, lookback=settings.max, aa=aa or None, **named
+        features=options["features"] or (),
+        until=round(now, 3),
+        slow_seconds=settings.slow_seconds,
+        lookback=settings.max,
+        aa=aa or None,
+        **named,
     )
 
 
@@ -272,13 +312,19 @@ def look(options: Json, now: float) -> Json:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, required_if=[("cohorts", "users", ("features",))])
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS, supports_check_mode=True, required_if=[("cohorts", "users", ("features",))]
+    )
     try:
         time.sleep(min(LONGEST_WAIT, max(0.0, (module.params["not_before"] or 0.0) - time.time())))
         seen = look(module.params, time.time())
     except (gate_verdict.GateError, prometheus.PrometheusError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, look=seen, **{key: seen[key] for key in ("verdict", "reason", "deadline_passed", "on_no_data", "first_bad_at")})
+    module.exit_json(
+        changed=False,
+        look=seen,
+        **{key: seen[key] for key in ("verdict", "reason", "deadline_passed", "on_no_data", "first_bad_at")},
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ module: gate_replay
 short_description: Run the gate over recorded counts, as if live
 version_added: 0.1.0
 description:
-  - Says of each recorded trace what the gate would have said, when, and how many bad requests would have been served until then.
+  - Says of each recorded trace what the gate would have said, when, and how many bad requests would have been served
+    until then.
   - Lets people tune a gate on their own history before they trust it. The same counts give the same answer.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
@@ -50,7 +51,8 @@ results:
       type: str
       returned: success
     verdict:
-      description: V(promote) when certified through the last stage, V(abort), or V(hold) when the looks ran out before a decision.
+      description: V(promote) when certified through the last stage, V(abort), or V(hold) when the looks ran out before
+        a decision.
       type: str
       returned: success
     stage:
@@ -101,7 +103,9 @@ def main() -> None:
         results = [json.loads(line) for line in replay.lines(replay.read(module.params["counts"]), settings)]
     except GateError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, results=results, verdicts=dict(collections.Counter(each["verdict"] for each in results)))
+    module.exit_json(
+        changed=False, results=results, verdicts=dict(collections.Counter(each["verdict"] for each in results))
+    )
 
 
 if __name__ == "__main__":

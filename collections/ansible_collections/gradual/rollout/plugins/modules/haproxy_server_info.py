@@ -23,7 +23,8 @@ options:
     type: str
     required: true
   settle:
-    description: Seconds to wait for servers that are between two states (V(UP 1/2), V(DOWN 1/2)). What they are then is returned.
+    description: Seconds to wait for servers that are between two states (V(UP 1/2), V(DOWN 1/2)). What they are then is
+      returned.
     type: float
     default: 0
 seealso:

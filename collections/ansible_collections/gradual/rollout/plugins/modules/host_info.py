@@ -10,7 +10,8 @@ module: host_info
 short_description: Look at a host as a rollout needs to know it
 version_added: 0.1.0
 description:
-  - Tells in one call what time the host has, what room, which releases lie there, which is switched to, and which really runs.
+  - Tells in one call what time the host has, what room, which releases lie there, which is switched to, and which
+    really runs.
   - What is not there is null; only mistakes in the parameters fail.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes.info_module]
@@ -24,7 +25,8 @@ options:
     type: path
   url:
     description:
-      - Base of the application's own address on this host, such as V(http://127.0.0.1:8080), to ask for C(/version) and C(/readyz).
+      - Base of the application's own address on this host, such as V(http://127.0.0.1:8080), to ask for C(/version) and
+        C(/readyz).
       - Nothing is asked without it.
     type: str
   flags:
@@ -34,7 +36,8 @@ options:
     description: The systemd unit. Default is the application's name.
     type: str
   paths:
-    description: Where to look for free bytes. Default are O(root) and C(/tmp). A path that is not there yet stands for the directory that it would be in.
+    description: Where to look for free bytes. Default are O(root) and C(/tmp). A path that is not there yet stands for
+      the directory that it would be in.
     type: list
     elements: path
   timeout:
@@ -58,7 +61,8 @@ clock:
   type: float
 clock_off:
   description:
-    - By how many seconds it is ahead of the controller's clock at the least (behind it when negative), given that asking takes time.
+    - By how many seconds it is ahead of the controller's clock at the least (behind it when negative), given that
+      asking takes time.
     - Set by the action plugin.
   returned: success
   type: float
@@ -75,12 +79,14 @@ free_inodes:
   returned: success
   type: dict
 unwritable:
-  description: Path → why nothing can be written there, of the release root and the flag file's directory; empty when all is well.
+  description: Path → why nothing can be written there, of the release root and the flag file's directory; empty when
+    all is well.
   returned: success
   type: dict
 links:
   description:
-    - What C(ROOT/current) and C(ROOT/previous) are, C({current, previous}). Each is V(release), V(missing), V(broken) (leads nowhere),
+    - What C(ROOT/current) and C(ROOT/previous) are, C({current, previous}). Each is V(release), V(missing), V(broken)
+      (leads nowhere),
       V(foreign) (leads to something that is no release), V(directory) or V(file).
   returned: success
   type: dict
@@ -124,7 +130,8 @@ unit:
   returned: success
   type: str
 unit_load:
-  description: Whether systemd has the unit, such as V(loaded), V(not-found) or V(masked); null where there is no systemd.
+  description: Whether systemd has the unit, such as V(loaded), V(not-found) or V(masked); null where there is no
+    systemd.
   returned: success
   type: str
 job:
@@ -219,7 +226,10 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
     flags_file = given["flags"] or f"/etc/gradual/{application}/flags.json"
     flags, flags_error = read_flags(flags_file)
     paths = {path: os.path.abspath(path) for path in given["paths"] or [root, "/tmp"]}
-    written = {root: unwritable(root, made=True), os.path.dirname(flags_file): unwritable(os.path.dirname(flags_file), made=False)}
+    written = {
+        root: unwritable(root, made=True),
+        os.path.dirname(flags_file): unwritable(os.path.dirname(flags_file), made=False),
+    }
     running = fetch_json(url.rstrip("/") + "/version", timeout) if url else None
     # Asked after the process, so that a restart which began meanwhile is seen.
     unit = properties(run, given["unit"] or f"{application}.service")

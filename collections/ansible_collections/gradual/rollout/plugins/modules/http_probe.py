@@ -66,7 +66,8 @@ options:
     type: dict
     default: {}
   address:
-    description: Connect to this address instead of the URL's host, which is still asked for and must be in the certificate.
+    description: Connect to this address instead of the URL's host, which is still asked for and must be in the
+      certificate.
     type: str
   ca_path:
     description: PEM file of the authorities to trust for https. Default are the host's.
@@ -102,7 +103,8 @@ RETURN = r"""
 results:
   description:
     - "For each probe C({name, passed, seen, wanted, seconds, status, attempts})."
-    - seen and wanted hold the same keys, status first; seen has only C(error) when there was no answer, and status is null then.
+    - seen and wanted hold the same keys, status first; seen has only C(error) when there was no answer, and status is
+      null then.
   returned: always
   type: list
   elements: dict
@@ -166,7 +168,13 @@ def main() -> None:
         module.fail_json(msg=str(error), results=[], passed=0, failed_probes=len(module.params["probes"]))
     if found["failed_probes"] and not module.params["report_only"]:
         wrong = "; ".join(sentence(result) for result in found["results"] if not result["passed"])
-        module.fail_json(msg=f"{found['failed_probes']} of {len(found['results'])} probes of {module.params['base_url']} failed: {wrong}", **found)
+        module.fail_json(
+            msg=(
+                f"{found['failed_probes']} of {len(found['results'])} probes of {module.params['base_url']} failed:"
+                f" {wrong}"
+            ),
+            **found,
+        )
     module.exit_json(**found)
 
 

@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Adds lines to the record of the rollouts of one application, C(ledger.jsonl) in O(path).
   - Lines are chained by their hashes, and on the disk before the module returns.
-  - Whoever writes holds the lease; two runs never work on one application at the same time. Every event renews the lease.
+  - Whoever writes holds the lease; two runs never work on one application at the same time. Every event renews the
+    lease.
   - Runs on the ledger host. The lease's times are those of its clock.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
@@ -28,11 +29,14 @@ options:
     required: true
   state:
     description:
-      - V(opened) starts a rollout of O(release), or resumes the open one of the same manifest. A completed one that brought the
+      - V(opened) starts a rollout of O(release), or resumes the open one of the same manifest. A completed one that
+        brought the
         same artifact, features and migrations, with nothing after it, is found and left alone, however it was watched.
       - V(recorded) adds O(events) to the newest rollout.
-      - V(renewed) renews the lease of this run, and never takes it. The action plugin does so every half minute while a module runs.
-      - V(released) gives the lease back and leaves the rollout open, for the next playbook to go on from wherever it runs.
+      - V(renewed) renews the lease of this run, and never takes it. The action plugin does so every half minute while a
+        module runs.
+      - V(released) gives the lease back and leaves the rollout open, for the next playbook to go on from wherever it
+        runs.
       - V(closed) adds O(events), then finishes the newest rollout with O(outcome) and gives the lease back.
     type: str
     choices: [opened, recorded, renewed, released, closed]
@@ -82,13 +86,15 @@ options:
     type: str
   lease_seconds:
     description:
-      - How long the lease lasts after the last event, 90 seconds at the most. While any module of this collection runs, the action plugin
+      - How long the lease lasts after the last event, 90 seconds at the most. While any module of this collection runs,
+        the action plugin
         renews the lease of its run; so nobody waits longer than this for a run that was killed.
     type: int
     default: 90
   hold_until:
     description:
-      - Once O(events) are written, wait for this moment (epoch seconds by the clock of this host). The action plugin waits, on the controller.
+      - Once O(events) are written, wait for this moment (epoch seconds by the clock of this host). The action plugin
+        waits, on the controller.
     type: float
   holder:
     description: Who writes. Set by the action plugin to user@controller:pid of ansible-playbook.
@@ -102,11 +108,13 @@ options:
     description:
       - Take the lease whoever holds it. A run that loses it stops after the module that it is running.
       - Set by the action plugin from the variable C(gradual_take_over), for a run that has not held the lease yet.
-      - Without it the action plugin waits, up to the length of the lease, until the lease of a run that does not renew it has expired.
+      - Without it the action plugin waits, up to the length of the lease, until the lease of a run that does not renew
+        it has expired.
     type: bool
     default: false
   owned:
-    description: Whether this run holds the lease as far as it knows, so that it must not take it a second time. Set by the action plugin.
+    description: Whether this run holds the lease as far as it knows, so that it must not take it a second time. Set by
+      the action plugin.
     type: bool
     default: false
 seealso:
@@ -157,7 +165,8 @@ now:
   returned: success
   type: float
 lease:
-  description: Who holds the lease, when that is somebody else; C(left) tells how many seconds it lasts unless it is renewed.
+  description: Who holds the lease, when that is somebody else; C(left) tells how many seconds it lasts unless it is
+    renewed.
   returned: failure, when the lease is held
   type: dict
 """
@@ -200,7 +209,12 @@ ARGUMENTS: dict[str, Any] = {
 def decide(lines: list[dict[str, Any]], given: dict[str, Any]) -> lease.Decision:
     """What these parameters add to a ledger of these lines."""
     request = lease.Request(
-        given["holder"] or "unknown", time.time(), given["lease_seconds"], given["dead_holder"], given["take_over"], given["owned"]
+        given["holder"] or "unknown",
+        time.time(),
+        given["lease_seconds"],
+        given["dead_holder"],
+        given["take_over"],
+        given["owned"],
     )
     events = lease.checked(given["events"])
     if given["state"] == "opened":
@@ -218,7 +232,9 @@ def decide(lines: list[dict[str, Any]], given: dict[str, Any]) -> lease.Decision
 def foreseen(lines: list[dict[str, Any]], decision: lease.Decision) -> list[dict[str, Any]]:
     """The lines as they would be after the decision, for check mode."""
     now = stamp()
-    return lines + [{"time": now, "rollout": decision.rollout, "event": name, "data": data} for name, data in decision.events]
+    return lines + [
+        {"time": now, "rollout": decision.rollout, "event": name, "data": data} for name, data in decision.events
+    ]
 
 
 def result(lines: list[dict[str, Any]], decision: lease.Decision) -> dict[str, Any]:
@@ -239,7 +255,9 @@ def run(given: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if check_mode:
         reading = read(given["path"])
         if reading.broken:
-            raise LedgerError(f"The ledger in {given['path']} was changed by something other than Gradual: {reading.broken}")
+            raise LedgerError(
+                f"The ledger in {given['path']} was changed by something other than Gradual: {reading.broken}"
+            )
         decision = decide(reading.lines, given)
         return result(foreseen(reading.lines, decision), decision)
     with locked(given["path"]) as ledger:

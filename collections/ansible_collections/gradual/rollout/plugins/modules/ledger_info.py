@@ -51,7 +51,8 @@ rollout:
       description: Whether it is still to be finished. One that was finished and then went back in part is open again.
       type: bool
     outcome:
-      description: How it was finished, one of completed, returned and incomplete; null while it is open for the first time.
+      description: How it was finished, one of completed, returned and incomplete; null while it is open for the first
+        time.
       type: str
     completed:
       description: Whether it was finished as completed and nothing that users see happened after that.
@@ -135,7 +136,8 @@ rollout:
       description: "C({holder, seconds, since, until, held}); held tells whether it counts at this moment."
       type: dict
 owed:
-  description: The backfills of all rollouts that have to be complete before the schema is contracted, as their manifests have them.
+  description: The backfills of all rollouts that have to be complete before the schema is contracted, as their
+    manifests have them.
   returned: success
   type: list
   elements: dict
@@ -198,7 +200,10 @@ def look(path: str, identifier: str | None, include_events: bool) -> dict[str, A
     reading = read(path)
     known = replay.identifiers(reading.lines)
     if identifier and identifier not in known:
-        raise LedgerError(f"rollout: the ledger in {path} knows no {identifier!r}; write one of {', '.join(known) or 'nothing, it is empty'}")
+        raise LedgerError(
+            f"rollout: the ledger in {path} knows no {identifier!r}; write one of"
+            f" {', '.join(known) or 'nothing, it is empty'}"
+        )
     state = replay.state(reading.lines, identifier, time.time())
     found: dict[str, Any] = {
         "rollout": state,
@@ -221,7 +226,9 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        module.exit_json(changed=False, **look(module.params["path"], module.params["rollout"], module.params["include_events"]))
+        module.exit_json(
+            changed=False, **look(module.params["path"], module.params["rollout"], module.params["include_events"])
+        )
     except LedgerError as error:
         module.fail_json(msg=str(error))
 

@@ -10,10 +10,12 @@ module: manifest
 short_description: Check the release manifest, with every mistake at once
 version_added: 0.1.0
 description:
-  - Reads the manifest's keys among the variables (from a file with C(-e @releases/...), from C(-e key=value), from a survey),
+  - Reads the manifest's keys among the variables (from a file with C(-e @releases/...), from C(-e key=value), from a
+    survey),
     checks them, and fills in the defaults.
   - Fails with one message that names every mistake with its path, the value seen, and what to write instead.
-  - An extra variable that is no key of a manifest, and overrides no variable of the inventory, the play or a role, is a mistake too.
+  - An extra variable that is no key of a manifest, and overrides no variable of the inventory, the play or a role, is a
+    mistake too.
     Names that begin with C(ansible_), C(awx_), C(tower_) or C(gradual_) are let through, and those that the inventory
     names in the list C(manifest_foreign_variables), in which V(*) stands for any text.
   - Blank answers of a survey count as absent, and so does an empty list of choices.

@@ -10,17 +10,23 @@ module: migration
 short_description: Migrate a database one revision at a time, behind a proven backup, without stalling its users
 version_added: "0.1.0"
 description:
-  - Reads the revision over a connection of its own before and after every step. A tool that ends with 0 without having moved the database has failed, and
+  - Reads the revision over a connection of its own before and after every step. A tool that ends with 0 without having
+    moved the database has failed, and
     one that ends with an error although the database has moved is told as what it is.
   - Changes nothing without a receipt of a backup of this very database, proven by a restore and young enough.
-  - Applies one revision at a time, each by the release's own tool as an unprivileged user, with a short timeout for locks and long pauses, since the share
+  - Applies one revision at a time, each by the release's own tool as an unprivileged user, with a short timeout for
+    locks and long pauses, since the share
     of time spent in the lock's queue is what stalls others.
-  - Revisions that use CONCURRENTLY run without a lock timeout, which would only leave invalid indexes. Such indexes of an attempt that died are dropped
+  - Revisions that use CONCURRENTLY run without a lock timeout, which would only leave invalid indexes. Such indexes of
+    an attempt that died are dropped
     before, and those that are invalid afterwards are rebuilt.
-  - Runs alone. A second migrator, a backup by this collection and any running pg_dump of this database are waited for until O(deadline).
-  - Applies revisions of the phase V(expand) only, unless asked for more. The phase is read from the revision's file, C(phase = "expand") at the top level
+  - Runs alone. A second migrator, a backup by this collection and any running pg_dump of this database are waited for
+    until O(deadline).
+  - Applies revisions of the phase V(expand) only, unless asked for more. The phase is read from the revision's file,
+    C(phase = "expand") at the top level
     of one of Alembic's.
-  - Keeps the SHA-256 of each revision's file in the database, in C(gradual.migration_step), and refuses to go on when one was edited after it was applied.
+  - Keeps the SHA-256 of each revision's file in the database, in C(gradual.migration_step), and refuses to go on when
+    one was edited after it was applied.
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
@@ -35,9 +41,12 @@ attributes:
 options:
   adapter:
     description:
-      - The migration tool. V(sql) is a folder of plain SQL files, C(0001_orders.sql), which psql runs, each in one transaction with the row that records it.
-      - "For V(sql) and V(sqitch) the phase is in a comment at the top of the file, C(-- gradual: phase=expand); for V(django) it is the attribute
-        C(gradual_phase) of the class C(Migration), and for apps of others the setting C(GRADUAL_PHASES), by the label of the app."
+      - The migration tool. V(sql) is a folder of plain SQL files, C(0001_orders.sql), which psql runs, each in one
+        transaction with the row that records it.
+      - "For V(sql) and V(sqitch) the phase is in a comment at the top of the file, C(-- gradual: phase=expand); for
+        V(django) it is the attribute
+        C(gradual_phase) of the class C(Migration), and for apps of others the setting C(GRADUAL_PHASES), by the label
+        of the app."
     type: str
     choices: [alembic, django, sql, sqitch]
     default: alembic
@@ -47,17 +56,20 @@ options:
     required: true
   path:
     description:
-      - Folder of the migrations below O(directory). The one that holds C(versions) for Alembic, C(manage.py) for Django, C(sqitch.plan) for sqitch, or the
+      - Folder of the migrations below O(directory). The one that holds C(versions) for Alembic, C(manage.py) for
+        Django, C(sqitch.plan) for sqitch, or the
         SQL files themselves.
     type: str
     default: migrations
   target:
-    description: V(head), a revision, or the first letters of one. A revision of Django's is C(app.name). For O(state=reverted) the one to go back from.
+    description: V(head), a revision, or the first letters of one. A revision of Django's is C(app.name). For
+      O(state=reverted) the one to go back from.
     type: str
     default: head
   phase:
     description:
-      - With V(expand) the expand revisions up to the first one of another phase are applied. The rest stays pending, in RV(left).
+      - With V(expand) the expand revisions up to the first one of another phase are applied. The rest stays pending, in
+        RV(left).
       - With V(contract) everything up to the target is applied.
     type: str
     choices: [expand, contract]
@@ -65,8 +77,10 @@ options:
   state:
     description:
       - V(info) tells where the database stands, V(applied) brings it forward.
-      - V(reverted) goes one step back, from exactly the revision that O(target) names. Only from an expand revision that this module applied and that no
-        other rests on, by the tool's own way back, behind the same guards. What was written meanwhile into what it takes away is lost, so it is for a schema
+      - V(reverted) goes one step back, from exactly the revision that O(target) names. Only from an expand revision
+        that this module applied and that no
+        other rests on, by the tool's own way back, behind the same guards. What was written meanwhile into what it
+        takes away is lost, so it is for a schema
         that nobody uses yet; a rollback of the code does not need it.
     type: str
     choices: [info, applied, reverted]
@@ -75,17 +89,21 @@ options:
     description: Name of the database. Taken from the C(DATABASE_URL) when it is not given.
     type: str
   environment_file:
-    description: File on this host with lines of C(KEY=value), C(DATABASE_URL) of the role that owns the schema among them.
+    description: File on this host with lines of C(KEY=value), C(DATABASE_URL) of the role that owns the schema among
+      them.
     type: path
   database_url:
-    description: The C(DATABASE_URL) itself, instead of a file. It reaches the tool by its environment, never by an argument.
+    description: The C(DATABASE_URL) itself, instead of a file. It reaches the tool by its environment, never by an
+      argument.
     type: str
   migrate_as:
-    description: System user that the release's tool runs as when the module runs as root. It has to be able to read O(directory).
+    description: System user that the release's tool runs as when the module runs as root. It has to be able to read
+      O(directory).
     type: str
     default: nobody
   receipt:
-    description: Receipt of a proven backup, as M(gradual.rollout.backup_verify) returns it, or the folder of that backup on this host.
+    description: Receipt of a proven backup, as M(gradual.rollout.backup_verify) returns it, or the folder of that
+      backup on this host.
     type: raw
   max_age:
     description: Seconds after which a receipt is too old.
@@ -108,7 +126,8 @@ options:
     type: int
     default: 3600
   max_lag_bytes:
-    description: Before each step, wait until no replica is further behind than this. Until O(deadline); nothing is waited for when this is not given.
+    description: Before each step, wait until no replica is further behind than this. Until O(deadline); nothing is
+      waited for when this is not given.
     type: int
   max_lag_seconds:
     description: The same in seconds.
@@ -245,8 +264,22 @@ ARGUMENTS = {
     "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
     "port": {"type": "int", "default": 5432},
 }
-_SAME = ("target", "phase", "receipt", "max_age", "run_as", "migrate_as", "socket_directory", "port", "lock_timeout_ms", "pause_ms", "deadline", "timeout",
-         "max_lag_bytes", "max_lag_seconds")
+_SAME = (
+    "target",
+    "phase",
+    "receipt",
+    "max_age",
+    "run_as",
+    "migrate_as",
+    "socket_directory",
+    "port",
+    "lock_timeout_ms",
+    "pause_ms",
+    "deadline",
+    "timeout",
+    "max_lag_bytes",
+    "max_lag_seconds",
+)
 
 
 def request(module: AnsibleModule) -> Request:
@@ -258,22 +291,30 @@ def request(module: AnsibleModule) -> Request:
             with open(given["environment_file"], encoding="utf-8") as file:
                 variables = guards.variables(file.read(), given["environment_file"])
         except OSError as error:
-            raise DatabaseError(f"environment_file {given['environment_file']} cannot be read: {error.strerror}") from None
+            raise DatabaseError(
+                f"environment_file {given['environment_file']} cannot be read: {error.strerror}"
+            ) from None
     if given["database_url"]:
         variables["DATABASE_URL"] = given["database_url"]
     url = variables.get("DATABASE_URL", "")
     module.no_log_values.update(guards.secrets(variables))
     if given["state"] != "info" and not url:
-        raise DatabaseError("there is no DATABASE_URL of the owner of the schema; name a file that has it as environment_file")
+        raise DatabaseError(
+            "there is no DATABASE_URL of the owner of the schema; name a file that has it as environment_file"
+        )
     if not given["database"] and not url:
         raise DatabaseError("which database? Give database, or environment_file with DATABASE_URL")
-    return Request(database=given["database"] or guards.database_of(url), variables=variables, **{key: given[key] for key in _SAME})
+    return Request(
+        database=given["database"] or guards.database_of(url), variables=variables, **{key: given[key] for key in _SAME}
+    )
 
 
 def migrate(module: AnsibleModule) -> dict[str, object]:
     """Look or apply, as asked."""
     if module.check_mode and not os.path.isdir(module.params["directory"]):
-        nothing: dict[str, object] = {key: [] for key in ("pending", "would_apply", "applied", "left", "invalid_indexes")}
+        nothing: dict[str, object] = {
+            key: [] for key in ("pending", "would_apply", "applied", "left", "invalid_indexes")
+        }
         told = f"the release is not staged in {module.params['directory']} yet; what is pending can be told only then"
         return {"changed": True, "message": told, "from": None, "to": None, "current": None, "identity": {}, **nothing}
     adapter = adapters.of(module.params["adapter"], os.path.realpath(module.params["directory"]), module.params["path"])
@@ -289,7 +330,9 @@ def migrate(module: AnsibleModule) -> dict[str, object]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, mutually_exclusive=[("environment_file", "database_url")])
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS, supports_check_mode=True, mutually_exclusive=[("environment_file", "database_url")]
+    )
     try:
         result = migrate(module)
     except MigrationFailed as error:

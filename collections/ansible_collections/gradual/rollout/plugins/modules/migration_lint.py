@@ -10,17 +10,24 @@ module: migration_lint
 short_description: Judge the migrations of a release before anything is touched
 version_added: 0.1.0
 description:
-  - Reads the SQL that the revisions of a release will run, and says what each statement locks, why that hurts, and what to write instead.
-  - Two read it, squawk and rules of Gradual's own on the tree of PostgreSQL's parser. What cannot be read is a finding too.
-  - Fails when a finding of level C(error) is not waived, or when a waiver is expired or unused. The message lists them all.
-  - Runs on the controller and contacts no host but the one that has the artifact. The artifact is unpacked into a folder of its own that is removed again.
-  - Revisions of Alembic are Python code of the release. They are run in a process of its own, in Alembic's offline mode, without the
-    release's C(env.py), without an environment and without a database; as C(nobody) where Ansible runs as root, else as who runs it.
+  - Reads the SQL that the revisions of a release will run, and says what each statement locks, why that hurts, and what
+    to write instead.
+  - Two read it, squawk and rules of Gradual's own on the tree of PostgreSQL's parser. What cannot be read is a finding
+    too.
+  - Fails when a finding of level C(error) is not waived, or when a waiver is expired or unused. The message lists them
+    all.
+  - Runs on the controller and contacts no host but the one that has the artifact. The artifact is unpacked into a
+    folder of its own that is removed again.
+  - Revisions of Alembic are Python code of the release. They are run in a process of its own, in Alembic's offline
+    mode, without the
+    release's C(env.py), without an environment and without a database; as C(nobody) where Ansible runs as root, else as
+    who runs it.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes.info_module]
 requirements:
   - pglast and squawk-cli for the Python that runs Ansible on the controller.
-  - Alembic there too for O(adapter=alembic); without it, only SQL that is written out in the files is read, and the rest is a finding.
+  - Alembic there too for O(adapter=alembic); without it, only SQL that is written out in the files is read, and the
+    rest is a finding.
 options:
   url:
     description: Where the release's artifact is, http or https. The controller fetches it.
@@ -46,7 +53,8 @@ options:
     default: head
   recorded:
     description:
-      - What the database holds already, as M(gradual.rollout.revision_info) returns it. Only what is still pending is judged.
+      - What the database holds already, as M(gradual.rollout.revision_info) returns it. Only what is still pending is
+        judged.
       - Everything is judged without it.
     type: list
     elements: str

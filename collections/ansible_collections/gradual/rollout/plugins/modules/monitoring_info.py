@@ -10,7 +10,8 @@ module: monitoring_info
 short_description: Look whether alerts, dashboard and health check work, and what the front door shows to strangers
 version_added: 0.1.0
 description:
-  - Counts the alert rules that Prometheus evaluates and the Alertmanagers it is connected to, and looks whether the watchdog alert fires.
+  - Counts the alert rules that Prometheus evaluates and the Alertmanagers it is connected to, and looks whether the
+    watchdog alert fires.
   - Runs every query of a dashboard and wants at least one series of each.
   - Reads the age of the 5-minute health check.
   - With O(front_door), looks at the security headers there, and tries to reach what is for the fleet's own eyes.

@@ -10,15 +10,21 @@ module: release
 short_description: Stage a release on a host, switch to it, remove it
 version_added: 0.1.0
 description:
-  - V(staged) fetches the artifact over http or https, verifies it, unpacks it below C(ROOT/releases), runs its C(prepare) and writes
+  - V(staged) fetches the artifact over http or https, verifies it, unpacks it below C(ROOT/releases), runs its
+    C(prepare) and writes
     C(.release.json) last, all beside what is running. When anything fails, nothing half-made stays.
-  - V(current) switches the link C(ROOT/current), restarts the unit, and waits until the application is ready and says itself that it is
+  - V(current) switches the link C(ROOT/current), restarts the unit, and waits until the application is ready and says
+    itself that it is
     this release. A unit that fails is noticed at once. What failed is not taken back, so that the caller decides.
-  - C(ROOT/previous) leads to the release that users had before, and never to one that they never had. V(admitted) notes that users have the
-    release now; a release that was staged and never admitted, or that was switched away from with O(back), counts as one that they never had.
-  - V(stopped) leaves the host with no release, as before its first one. It stops the unit, then removes C(ROOT/current), and C(ROOT/previous)
+  - C(ROOT/previous) leads to the release that users had before, and never to one that they never had. V(admitted) notes
+    that users have the
+    release now; a release that was staged and never admitted, or that was switched away from with O(back), counts as
+    one that they never had.
+  - V(stopped) leaves the host with no release, as before its first one. It stops the unit, then removes
+    C(ROOT/current), and C(ROOT/previous)
     too where users never had what it leads to.
-  - A module that a killed run has left at work on the host is waited for, for three minutes at the most; then the error names its process.
+  - A module that a killed run has left at work on the host is waited for, for three minutes at the most; then the error
+    names its process.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
 attributes:
@@ -53,12 +59,14 @@ options:
     default: staged
   back:
     description:
-      - The switch of V(current) goes back. C(ROOT/previous) stays as it is then, and what is switched away from counts as never admitted.
+      - The switch of V(current) goes back. C(ROOT/previous) stays as it is then, and what is switched away from counts
+        as never admitted.
     type: bool
     default: false
   served:
     description:
-      - For V(staged), the digest of the release that users have now, where the balancers or the ledger know that. It is noted as V(admitted).
+      - For V(staged), the digest of the release that users have now, where the balancers or the ledger know that. It is
+        noted as V(admitted).
     type: str
   keep:
     description: How many releases stay on the host when one is staged. What runs and what ran before always do.
@@ -69,7 +77,8 @@ options:
     type: bool
     default: true
   unit:
-    description: The systemd unit to restart for V(current) and to stop for V(stopped). Nothing is restarted or stopped without it.
+    description: The systemd unit to restart for V(current) and to stop for V(stopped). Nothing is restarted or stopped
+      without it.
     type: str
   ready_url:
     description: Answers 200 once the application may take traffic.
@@ -142,8 +151,21 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.release import store as release_store
-from ansible_collections.gradual.rollout.plugins.module_utils.release.activate import Aim, SwitchError, is_stopped, runs, stop, switch
-from ansible_collections.gradual.rollout.plugins.module_utils.release.install import Artifact, StagingError, alone, prune, stage
+from ansible_collections.gradual.rollout.plugins.module_utils.release.activate import (
+    Aim,
+    SwitchError,
+    is_stopped,
+    runs,
+    stop,
+    switch,
+)
+from ansible_collections.gradual.rollout.plugins.module_utils.release.install import (
+    Artifact,
+    StagingError,
+    alone,
+    prune,
+    stage,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.release.systemd import Run, secrets
 
 ARGUMENTS: dict[str, Any] = {
@@ -176,7 +198,10 @@ def found(given: dict[str, Any], root: str) -> dict[str, Any] | None:
 def staged(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dict[str, Any]:
     """Bring the release to the host."""
     if not given["version"] or not given["sha256"]:
-        raise StagingError("version and sha256 are needed to stage a release; write both, and url where it does not lie on the host yet")
+        raise StagingError(
+            "version and sha256 are needed to stage a release; write both, and url where it does not lie on the"
+            " host yet"
+        )
     digest = given["sha256"].lower()
     if check_mode:
         there = release_store.find(root, digest)
@@ -185,9 +210,15 @@ def staged(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dict
     had = release_store.find(root, given["served"].lower()) if given["served"] else None
     if had is not None:
         release_store.admit(had)
-    artifact = Artifact(given["application"], given["version"], digest, given["url"], given["ca_path"], prepare=given["prepare"])
+    artifact = Artifact(
+        given["application"], given["version"], digest, given["url"], given["ca_path"], prepare=given["prepare"]
+    )
     release, changed = stage(root, artifact, run)
-    return {"changed": changed, "directory": release["directory"], "removed": prune(root, given["keep"]) if changed else []}
+    return {
+        "changed": changed,
+        "directory": release["directory"],
+        "removed": prune(root, given["keep"]) if changed else [],
+    }
 
 
 def current(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dict[str, Any]:
@@ -200,11 +231,18 @@ def current(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dic
             directory = release_store.path_of(root, given["version"], given["sha256"].lower())
             release = {"version": given["version"], "digest": given["sha256"].lower(), "directory": directory}
     if release is None:
-        lying = ", ".join(f"{there['version']} ({there['digest'][:12]})" for there in release_store.kept(root)) or "none"
+        lying = (
+            ", ".join(f"{there['version']} ({there['digest'][:12]})" for there in release_store.kept(root)) or "none"
+        )
         wanted = given["directory"] or f"{given['version'] or ''} ({given['sha256'][:12]})".strip()
-        raise StagingError(f"release {wanted} does not lie on this host, where there are: {lying}; stage it first (state: staged), or write its url")
+        raise StagingError(
+            f"release {wanted} does not lie on this host, where there are: {lying}; stage it first (state: staged), or"
+            " write its url"
+        )
     ready = given["ready_url"]
-    version_url = given["version_url"] or (f"{urlsplit(ready).scheme}://{urlsplit(ready).netloc}/version" if ready else None)
+    version_url = given["version_url"] or (
+        f"{urlsplit(ready).scheme}://{urlsplit(ready).netloc}/version" if ready else None
+    )
     aim = Aim(root, given["unit"], ready, version_url, given["timeout"])
     done = runs(release, aim, run)
     if not done and not check_mode:
@@ -218,7 +256,9 @@ def admitted(given: dict[str, Any], root: str, check_mode: bool, _run: Run) -> d
     if release is None:
         if check_mode:
             return {"changed": False, "directory": given["directory"], "removed": []}
-        raise StagingError(f"release {given['directory'] or given['sha256'][:12]} does not lie on this host, so no user can have it")
+        raise StagingError(
+            f"release {given['directory'] or given['sha256'][:12]} does not lie on this host, so no user can have it"
+        )
     changed = not release_store.is_admitted(release)
     if changed and not check_mode:
         release_store.admit(release)
@@ -240,7 +280,9 @@ def absent(given: dict[str, Any], root: str, check_mode: bool, _run: Run) -> dic
     if release is None:
         return {"changed": False, "directory": given["directory"], "removed": []}
     if release == release_store.linked(root, "current"):
-        raise StagingError(f"release {release['version']} is what this host runs ({release['directory']}); switch to another one first")
+        raise StagingError(
+            f"release {release['version']} is what this host runs ({release['directory']}); switch to another one first"
+        )
     if not check_mode:
         with alone(root):
             release_store.remove(release["directory"])
@@ -255,7 +297,10 @@ def difference(known: dict[str, Any], root: str) -> dict[str, str]:
     if not known["changed"]:
         return {"before": "", "after": ""}
     texts = {}
-    for when, gone in (("before", known["removed"]), ("after", [known["directory"]] if known["directory"] not in [None, *known["removed"]] else [])):
+    for when, gone in (
+        ("before", known["removed"]),
+        ("after", [known["directory"]] if known["directory"] not in [None, *known["removed"]] else []),
+    ):
         link = f"{root}/current -> {known[when]['directory']}\n" if known[when] else ""
         texts[when] = "".join(f"{directory}\n" for directory in gone) + link
     return texts
@@ -271,9 +316,16 @@ def main() -> None:
     known: dict[str, Any] = {"before": before, "after": before}
     run = functools.partial(module.run_command, handle_exceptions=False)
     try:
-        # Looking, switching, restarting and waiting are one: what a killed run has left at work on this host is waited for first.
-        lasting = not module.check_mode and (given["state"] == "staged" or os.path.isdir(os.path.join(root, "releases")))
-        with alone(root, f"release to {given['state']}, {given['version'] or given['directory'] or (given['sha256'] or '')[:12]}", create=lasting):
+        # Looking, switching, restarting and waiting are one: what a killed run has left at work on this host is waited
+        # for first.
+        lasting = not module.check_mode and (
+            given["state"] == "staged" or os.path.isdir(os.path.join(root, "releases"))
+        )
+        with alone(
+            root,
+            f"release to {given['state']}, {given['version'] or given['directory'] or (given['sha256'] or '')[:12]}",
+            create=lasting,
+        ):
             before = release_store.linked(root, "current")
             known.update(before=before, after=before)
             known.update(STATES[given["state"]](given, root, module.check_mode, run))

@@ -13,7 +13,8 @@ description:
   - Makes C(report.json), C(report.md) and C(report.html) from the ledger in O(path) and from nothing else, so that
     M(gradual.rollout.report_check) can make them again and compare.
   - Every claim names the lines of the ledger that show it. What no line shows is called not measured.
-  - Records the digests of the files in the ledger, as the event C(report.written). Writing the same report again changes nothing.
+  - Records the digests of the files in the ledger, as the event C(report.written). Writing the same report again
+    changes nothing.
   - Runs on the ledger host.
 author: [The Gradual project (@gradual)]
 requirements: [python3-matplotlib, python3-jinja2]
@@ -70,7 +71,8 @@ outcome:
   type: str
 gate:
   description:
-    - V(PASS) only when the rollout has finished and every criterion that was needed was shown; V(CONCERNS) where something was not measured.
+    - V(PASS) only when the rollout has finished and every criterion that was needed was shown; V(CONCERNS) where
+      something was not measured.
     - V(RETURNED) when somebody asked for a rollback and it went well; else V(FAIL).
   returned: success
   type: str
@@ -96,18 +98,16 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import
 from ansible_collections.gradual.rollout.plugins.module_utils.report import files
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import ReportError
 
-ARGUMENTS = {
-    "path": {"type": "path", "required": True},
-    "rollout": {"type": "str"},
-    "directory": {"type": "path"},
-}
+ARGUMENTS = {"path": {"type": "path", "required": True}, "rollout": {"type": "str"}, "directory": {"type": "path"}}
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        result = files.write(module.params["path"], module.params["rollout"], module.params["directory"], module.check_mode)
+        result = files.write(
+            module.params["path"], module.params["rollout"], module.params["directory"], module.check_mode
+        )
     except (ReportError, LedgerError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

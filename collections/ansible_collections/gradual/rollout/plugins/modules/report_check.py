@@ -10,7 +10,8 @@ module: report_check
 short_description: Recompute a report from its ledger
 version_added: 0.1.0
 description:
-  - Verifies the chain of hashes of the ledger, the digests of the report's files, and every claim of C(report.json), which it makes again
+  - Verifies the chain of hashes of the ledger, the digests of the report's files, and every claim of C(report.json),
+    which it makes again
     from the ledger. The verdicts of the gate are judged again from the counts that were recorded with them.
   - Fails when a single byte of the ledger or of the report has changed, and names what is wrong.
 author: [The Gradual project (@gradual)]
@@ -55,10 +56,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import
 from ansible_collections.gradual.rollout.plugins.module_utils.report import check
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import ReportError
 
-ARGUMENTS = {
-    "path": {"type": "path", "required": True},
-    "report": {"type": "path", "required": True},
-}
+ARGUMENTS = {"path": {"type": "path", "required": True}, "report": {"type": "path", "required": True}}
 
 
 def main() -> None:

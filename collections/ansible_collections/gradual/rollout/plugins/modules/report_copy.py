@@ -11,7 +11,8 @@ short_description: Copy a report to the controller, where that is possible
 version_added: 0.1.0
 description:
   - Copies the files of a report from the ledger host to the controller.
-  - Never fails. Where the controller cannot keep them (a read-only checkout, no room, no right to write), or the host is lost meanwhile,
+  - Never fails. Where the controller cannot keep them (a read-only checkout, no room, no right to write), or the host
+    is lost meanwhile,
     RV(msg) says where the report lies and why it was not copied.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
@@ -28,7 +29,8 @@ options:
     type: str
     required: true
   files:
-    description: SHA-256 of each file by its name, as M(gradual.rollout.report) returns it. What is there already is not copied again.
+    description: SHA-256 of each file by its name, as M(gradual.rollout.report) returns it. What is there already is not
+      copied again.
     type: dict
     required: true
   to:

@@ -10,10 +10,13 @@ module: restore
 short_description: Bring a backup back beside what is live, or in its place
 version_added: "0.1.0"
 description:
-  - V(restored) reads every file of the backup and compares it with its receipt, looks whether there is room, restores beside the live databases, and
-    compares what is there then with the receipt. A dump becomes a new database of the live cluster, or a cluster of its own; other backups become a
+  - V(restored) reads every file of the backup and compares it with its receipt, looks whether there is room, restores
+    beside the live databases, and
+    compares what is there then with the receipt. A dump becomes a new database of the live cluster, or a cluster of its
+    own; other backups become a
     cluster of their own. Nothing that is live is touched, and no name, folder or port that is taken is used.
-  - With O(in_place) the restored one takes the place of the live one, once it was compared. What was live until then is kept, under a name that is told.
+  - With O(in_place) the restored one takes the place of the live one, once it was compared. What was live until then is
+    kept, under a name that is told.
   - V(point) writes a named place into the write-ahead log, which a backup of the method pgbackrest can be restored to.
 author:
   - The Gradual project (@gradual)
@@ -43,7 +46,8 @@ options:
     choices: [database, cluster]
   database:
     description:
-      - Name of the new database. Default is the old name and when the backup was taken, as in C(storefront_restored_20261123T120000Z).
+      - Name of the new database. Default is the old name and when the backup was taken, as in
+        C(storefront_restored_20261123T120000Z).
     type: str
   folder:
     description: Data folder of the restored cluster. With O(in_place), the data folder that it replaces.
@@ -53,11 +57,14 @@ options:
     type: int
   in_place:
     description:
-      - The name of the database that the backup is of, from somebody who means to replace what is live. Needs a backup that was proven to V(restored).
-      - A database is renamed aside after its sessions were ended. A cluster has to be stopped, and its data folder is renamed aside.
+      - The name of the database that the backup is of, from somebody who means to replace what is live. Needs a backup
+        that was proven to V(restored).
+      - A database is renamed aside after its sessions were ended. A cluster has to be stopped, and its data folder is
+        renamed aside.
     type: str
   point:
-    description: Name of the restore point, to make one or to restore to it. To restore to one needs the method pgbackrest.
+    description: Name of the restore point, to make one or to restore to it. To restore to one needs the method
+      pgbackrest.
     type: str
   jobs:
     description: Number of processes that restore.
@@ -72,7 +79,8 @@ options:
     type: int
     default: 3600
   deadline:
-    description: Seconds to wait for a backup or a migration that runs, and for sessions to end, before a database is replaced.
+    description: Seconds to wait for a backup or a migration that runs, and for sessions to end, before a database is
+      replaced.
     type: int
     default: 60
   run_as:
@@ -195,14 +203,28 @@ ARGUMENTS = {
     "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
     "port": {"type": "int", "default": 5432},
 }
-WORK = {("restored", True): restore.plan, ("restored", False): restore.restore, ("point", True): restore.plan_point, ("point", False): restore.make_point}
+WORK = {
+    ("restored", True): restore.plan,
+    ("restored", False): restore.restore,
+    ("point", True): restore.plan_point,
+    ("point", False): restore.make_point,
+}
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, required_if=[("state", "restored", ["path"]), ("state", "point", ["point"])])
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS,
+        supports_check_mode=True,
+        required_if=[("state", "restored", ["path"]), ("state", "point", ["point"])],
+    )
     given = module.params
     # What was not given is for the request to choose.
-    wanted = Request(**{"path": "", **{key: value for key, value in given.items() if key not in ("state", "run_as") and value is not None}})
+    wanted = Request(
+        **{
+            "path": "",
+            **{key: value for key, value in given.items() if key not in ("state", "run_as") and value is not None},
+        }
+    )
     work = WORK[given["state"], module.check_mode]
     try:
         result = as_user(given["run_as"], lambda: work(wanted))

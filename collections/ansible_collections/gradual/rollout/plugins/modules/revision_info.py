@@ -10,8 +10,10 @@ module: revision_info
 short_description: Tell which migrations a database has had, and whether its server takes writes
 version_added: 0.1.0
 description:
-  - Reads the table of the migration tool over a session of its own. Neither the tool nor a release is needed on the host.
-  - A database that cannot be asked is no failure; RV(recorded) and RV(standby) are null then, and RV(reason) says why. Whoever reads that has to count on
+  - Reads the table of the migration tool over a session of its own. Neither the tool nor a release is needed on the
+    host.
+  - A database that cannot be asked is no failure; RV(recorded) and RV(standby) are null then, and RV(reason) says why.
+    Whoever reads that has to count on
     everything.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.database, gradual.rollout.attributes.info_module]
@@ -39,12 +41,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 recorded:
-  description: What the tool's table holds, an empty list for a database without that table, null where that is not known.
+  description: What the tool's table holds, an empty list for a database without that table, null where that is not
+    known.
   returned: always
   type: list
   elements: str
 standby:
-  description: Whether the server is in recovery (C(pg_is_in_recovery())), so that it takes no writes; null where that is not known.
+  description: Whether the server is in recovery (C(pg_is_in_recovery())), so that it takes no writes; null where that
+    is not known.
   returned: always
   type: bool
 reason:
@@ -62,7 +66,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-READERS = {"alembic": revisions.alembic, "django": revisions.django, "sql": revisions.sql_files, "sqitch": revisions.sqitch}
+READERS = {
+    "alembic": revisions.alembic,
+    "django": revisions.django,
+    "sql": revisions.sql_files,
+    "sqitch": revisions.sqitch,
+}
 ARGUMENTS = {
     "adapter": {"type": "str", "choices": ["alembic", "django", "sql", "sqitch"], "default": "alembic"},
     "database": {"type": "str"},
@@ -85,13 +94,17 @@ def database(given: dict[str, str | None]) -> str:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, required_one_of=[("database", "environment_file")])
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS, supports_check_mode=True, required_one_of=[("database", "environment_file")]
+    )
     given = module.params
     standby = None
     try:
         name = database(given)
         with effective_user(given["run_as"]):
-            session = Session({"dbname": name, "host": given["socket_directory"], "port": str(given["port"])}, "gradual-look")
+            session = Session(
+                {"dbname": name, "host": given["socket_directory"], "port": str(given["port"])}, "gradual-look"
+            )
         with session:
             standby = bool(session.value("SELECT pg_is_in_recovery()"))
             module.exit_json(changed=False, recorded=READERS[given["adapter"]](session), standby=standby)

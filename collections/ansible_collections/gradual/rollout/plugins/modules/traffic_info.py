@@ -10,9 +10,12 @@ module: traffic_info
 short_description: Requests, failures and times of a rollout, and its features by variant
 version_added: 0.1.0
 description:
-  - Counts requests and failed answers (5xx) as HAProxy's exporter tells them, so that a request that never reached a host is counted.
-  - Takes times of answers, errors, slow answers, feedback and orders by feature and variant from the application's metrics.
-  - Leaves out Gradual's own requests. The balancer answers them by the backends in O(probe_backends), the application counts them by the
+  - Counts requests and failed answers (5xx) as HAProxy's exporter tells them, so that a request that never reached a
+    host is counted.
+  - Takes times of answers, errors, slow answers, feedback and orders by feature and variant from the application's
+    metrics.
+  - Leaves out Gradual's own requests. The balancer answers them by the backends in O(probe_backends), the application
+    counts them by the
     route C(gradual-probe). Where one of them does not, the figures hold them, and RV(traffic.not_measured) says so.
   - A figure that nothing was measured for is null, with a sentence in RV(traffic.not_measured).
 author: [The Gradual project (@gradual)]
@@ -81,7 +84,8 @@ traffic:
       type: int
       returned: success
     own_requests:
-      description: Gradual's own requests at the front door, which are in none of the other figures; null when the balancer does not tell them apart.
+      description: Gradual's own requests at the front door, which are in none of the other figures; null when the
+        balancer does not tell them apart.
       type: int
       returned: success
     answered:
@@ -89,7 +93,8 @@ traffic:
       type: int
       returned: success
     own_answered:
-      description: Answers of the application to Gradual itself, likewise left out; null when the application does not tell them apart.
+      description: Answers of the application to Gradual itself, likewise left out; null when the application does not
+        tell them apart.
       type: int
       returned: success
     slow:
@@ -101,12 +106,14 @@ traffic:
       type: float
       returned: success
     series:
-      description: At most 120 points with time, requests, failed, p50, p95 in seconds (interpolated, for charts) and share of users.
+      description: At most 120 points with time, requests, failed, p50, p95 in seconds (interpolated, for charts) and
+        share of users.
       type: list
       elements: dict
       returned: success
     by_variant:
-      description: For each feature, with it (on) and without it (off, and the A/A stage), requests, errors, slow, mean_seconds, good and bad opinions, orders.
+      description: For each feature, with it (on) and without it (off, and the A/A stage), requests, errors, slow,
+        mean_seconds, good and bad opinions, orders.
       type: list
       elements: dict
       returned: success

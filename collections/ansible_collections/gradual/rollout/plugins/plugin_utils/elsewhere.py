@@ -2,7 +2,8 @@
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs one module on another host than the task's, over a connection of its own, from within an action plugin.
 
-What ansible-core's executor does for `delegate_to`, in its order, with the parts that both 2.19 and 2.21 have; the executor itself
+What ansible-core's executor does for `delegate_to`, in its order, with the parts that both 2.19 and 2.21 have; the
+executor itself
 is internal and differs between them.
 """
 
@@ -25,7 +26,9 @@ class Elsewhere(ActionBase):
         raise NotImplementedError("use execute")
 
 
-def execute(action: ActionBase, variables: Mapping[str, Any], name: str, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def execute(
+    action: ActionBase, variables: Mapping[str, Any], name: str, module: str, arguments: dict[str, Any]
+) -> dict[str, Any]:
     """The result of a module on the inventory's host `name`; AnsibleConnectionFailure when it cannot be reached.
 
     action, variables: the action plugin that asks, and its task_vars."""
@@ -51,14 +54,26 @@ def execute(action: ActionBase, variables: Mapping[str, Any], name: str, module:
     wanted = _value(theirs, templar, "ansible_become")
     become = None
     if task.become if wanted is None else boolean(wanted, strict=False):
-        become = become_loader.get(str(_value(theirs, templar, "ansible_become_method") or task.become_method or constants.DEFAULT_BECOME_METHOD))
+        become = become_loader.get(
+            str(
+                _value(theirs, templar, "ansible_become_method")
+                or task.become_method
+                or constants.DEFAULT_BECOME_METHOD
+            )
+        )
     connection.set_become_plugin(become)
     password = {"password": context.password} if context.password else {}
-    connection.set_options(task_keys={**keys, **password}, var_options=connection._resolve_option_variables(theirs, templar))
-    connection._shell.set_options(task_keys=keys, var_options=_options("shell", connection._shell._load_name, theirs, templar))
+    connection.set_options(
+        task_keys={**keys, **password}, var_options=connection._resolve_option_variables(theirs, templar)
+    )
+    connection._shell.set_options(
+        task_keys=keys, var_options=_options("shell", connection._shell._load_name, theirs, templar)
+    )
     if become is not None:
         password = {"become_pass": context.become_pass} if context.become_pass else {}
-        become.set_options(task_keys={**keys, **password}, var_options=_options("become", become._load_name, theirs, templar))
+        become.set_options(
+            task_keys={**keys, **password}, var_options=_options("become", become._load_name, theirs, templar)
+        )
         context.set_become_plugin(become.name)
         context.prompt = become.prompt
     made = Elsewhere(task, connection, context, action._loader, templar, action._shared_loader_obj)
@@ -74,4 +89,8 @@ def _value(variables: Mapping[str, Any], templar: Templar, name: str) -> Any:
 
 
 def _options(kind: str, plugin: str, variables: Mapping[str, Any], templar: Templar) -> dict[str, Any]:
-    return {name: templar.template(variables[name]) for name in constants.config.get_plugin_vars(kind, plugin) if name in variables}
+    return {
+        name: templar.template(variables[name])
+        for name in constants.config.get_plugin_vars(kind, plugin)
+        if name in variables
+    }

@@ -2,10 +2,13 @@
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Renews the lease of a run while one of its modules runs, whatever that is and however long it takes.
 
-Whether a run holds a lease, of which ledger and on which host, stands in a note in the run's own temporary directory; its time is
+Whether a run holds a lease, of which ledger and on which host, stands in a note in the run's own temporary directory;
+its time is
 that of the last renewal. So all workers of a run know it, and one of them renews for all.
-The renewing is done by a child of the worker: the worker itself is blocked until its module returns, and a child shares no
-lock, connection or variable with it. It ends with the worker, and once ansible-playbook is dead nothing renews the lease any more.
+The renewing is done by a child of the worker: the worker itself is blocked until its module returns, and a child shares
+no
+lock, connection or variable with it. It ends with the worker, and once ansible-playbook is dead nothing renews the
+lease any more.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from typing import Any, Callable, Mapping
 from ansible.utils.display import Display
 
 NOTE = "gradual.lease"
-# Renewed so many seconds after the last time, and no sooner than after so many seconds of one module: a short step costs no connection.
+# Renewed so many seconds after the last time, and no sooner than after so many seconds of one module: a short step
+# costs no connection.
 EVERY = 30.0
 PATIENCE = 10.0
 # After a renewal that failed because the ledger's host could not be reached or its disk not written.
@@ -34,7 +38,8 @@ Renew = Callable[[Mapping[str, str]], Mapping[str, Any]]
 
 
 def note_path(directory: str) -> str:
-    """Where the note is; directory: the temporary directory of the run (the controller's, which Ansible makes for each run)."""
+    """Where the note is; directory: the temporary directory of the run (the controller's, which Ansible makes for each
+    run)."""
     return os.path.join(directory, NOTE)
 
 
@@ -64,7 +69,8 @@ def forget(directory: str) -> None:
 
 
 class Keeper:
-    """with Keeper(directory, renew) as kept: …; kept.lost then tells by what message the lease was lost meanwhile, else it is None.
+    """with Keeper(directory, renew) as kept: …; kept.lost then tells by what message the lease was lost meanwhile, else
+    it is None.
 
     renew(note) does it once and returns the result of the module `ledger`."""
 
@@ -93,7 +99,9 @@ class Keeper:
         os.close(writer)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._child:
             self.look()
             with contextlib.suppress(ProcessLookupError):
@@ -164,7 +172,8 @@ def _due(path: str) -> bool:
 
 
 def _parent(pid: int) -> int:
-    """The parent of a process now; 0 when there is no such process. Where /proc is missing, whether ansible-playbook is there at all."""
+    """The parent of a process now; 0 when there is no such process. Where /proc is missing, whether ansible-playbook is
+    there at all."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
             return int(stream.read().rpartition(")")[2].split()[1])
@@ -174,7 +183,8 @@ def _parent(pid: int) -> int:
 
 
 class _Nobody:
-    """Takes what is to be shown, and shows nothing: a child that is killed while it writes into the run's own queue would stop the run."""
+    """Takes what is to be shown, and shows nothing: a child that is killed while it writes into the run's own queue
+    would stop the run."""
 
     def __getattr__(self, _name: str) -> Callable[..., None]:
         return lambda *_arguments, **_options: None

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Why a playbook must not begin as it was launched: options that leave a part out, or an inventory without the fleet. Pure functions."""
+"""Why a playbook must not begin as it was launched: options that leave a part out, or an inventory without the fleet.
+Pure functions."""
 
 from __future__ import annotations
 
@@ -14,18 +15,22 @@ NAMED = {"ledger": "monitoring", "database_primary": "database"}
 OF_MOLECULE = frozenset({"molecule-notest", "notest"})
 
 
-def objection(options: Mapping[str, Any], groups: Mapping[str, Sequence[str]], limit_allowed: bool = False) -> str | None:
+def objection(
+    options: Mapping[str, Any], groups: Mapping[str, Sequence[str]], limit_allowed: bool = False
+) -> str | None:
     """Say why nothing may be done, and what to type instead; None when nothing speaks against it.
 
-    options: those of ansible-playbook's command line, where its environment and configuration have been taken into account already;
+    options: those of ansible-playbook's command line, where its environment and configuration have been taken into
+    account already;
     groups: the inventory's groups of hosts, whatever the limit.
     """
     partial = _partial(options, limit_allowed)
     if partial:
         return (
-            f"nothing was done: this playbook {'is played' if limit_allowed else 'works on the whole fleet,'} in one piece, and was given "
-            f"{' '.join(partial)}. Launch it again without {'that' if len(partial) == 1 else 'these'} "
-            f"(in AWX: leave {'Job Tags' if limit_allowed else 'Limit, Job Tags'} and Skip Tags empty)."
+            f"nothing was done: this playbook {'is played' if limit_allowed else 'works on the whole fleet,'} in one"
+            f" piece, and was given {' '.join(partial)}. Launch it again without"
+            f" {'that' if len(partial) == 1 else 'these'} (in AWX: leave"
+            f" {'Job Tags' if limit_allowed else 'Limit, Job Tags'} and Skip Tags empty)."
             + ("" if limit_allowed else " To keep a host out, take it out of the inventory's groups.")
         )
     missing = _missing(groups)

@@ -81,7 +81,8 @@ def _lives(name: str) -> bool | None:
 
 @contextlib.contextmanager
 def at_work(directory: str) -> Iterator[None]:
-    """Around each step: a lock in the run's own temporary directory (the controller's, which Ansible names after the run)."""
+    """Around each step: a lock in the run's own temporary directory (the controller's, which Ansible names after the
+    run)."""
     try:
         descriptor = os.open(os.path.join(directory, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:

@@ -21,7 +21,16 @@ def rows(count: int, treatment: Arm, control: Arm, start: int = 0) -> Rows:
 
 
 def metric(seen: Rows, name: str = "errors", **more: Any) -> Json:
-    head = {"feature": "search", "metric": name, "kind": name, "harm": "more", "role": "guardrail", "weight": 1.0, "problem": None, "aa": []}
+    head = {
+        "feature": "search",
+        "metric": name,
+        "kind": name,
+        "harm": "more",
+        "role": "guardrail",
+        "weight": 1.0,
+        "problem": None,
+        "aa": [],
+    }
     return {**head, "rows": seen, **more}
 
 
@@ -33,7 +42,15 @@ def orders(seen: Rows, **more: Any) -> Json:
 def counts(*metrics: Any, percent: int = 25, elapsed: float = 60, **more: Any) -> Json:
     """One look, `elapsed` seconds after a stage that began at 1000."""
     place = {"percent": percent, "stage": STAGES.index(percent), "stages": STAGES, "cohorts": "users", "holdback": 0}
-    return {**place, "since": 1000.0, "until": 1000.0 + elapsed, "interval": 2.0, "problems": [], "metrics": list(metrics), **more}
+    return {
+        **place,
+        "since": 1000.0,
+        "until": 1000.0 + elapsed,
+        "interval": 2.0,
+        "problems": [],
+        "metrics": list(metrics),
+        **more,
+    }
 
 
 def judge(*metrics: Any, settings: gate_verdict.Settings = SETTINGS, **more: Any) -> Json:

@@ -16,7 +16,9 @@ START = epoch("2026-11-23T12:00:00.000Z")
 OLD, NEW = "1" * 64, "2" * 64
 HOSTS = ["app1", "app2", "app3"]
 FEATURES = ["search", "recommendations", "express-checkout"]
-SMOKE = {flag: [{"name": f"{flag} {state}", "flag": state, "path": "/"} for state in ("on", "off")] for flag in FEATURES}
+SMOKE = {
+    flag: [{"name": f"{flag} {state}", "flag": state, "path": "/"} for state in ("on", "off")] for flag in FEATURES
+}
 MANIFEST: dict[str, Any] = {
     "application": "storefront",
     "version": "2.0.0",
@@ -66,7 +68,14 @@ def opened(manifest: dict[str, Any] | None = None, before: dict[str, Any] | None
     manifest = {**MANIFEST, **(manifest or {})}
     ledger.add("lease.taken", holder="ops@controller:4711", seconds=90)
     hosts = dict.fromkeys(HOSTS, before)
-    ledger.add("rollout.started", manifest=manifest, digest="d" * 64, plan=plan_steps.make(manifest, HOSTS), hosts=hosts, revision="0001")
+    ledger.add(
+        "rollout.started",
+        manifest=manifest,
+        digest="d" * 64,
+        plan=plan_steps.make(manifest, HOSTS),
+        hosts=hosts,
+        revision="0001",
+    )
     ledger.add("step.started", step="preflight")
     ledger.add("step.finished", 2, step="preflight")
     return ledger
@@ -115,14 +124,35 @@ def look(ledger: Ledger, percent: int, number: int, since: float, bad_share: flo
         for flag in FEATURES:
             on, off = 2 * percent, 200 - 2 * percent
             bad = bad_share if flag == "recommendations" else 0.001
-            rows[flag].append([2.0 * index, on, sum(dice.random() < bad for _ in range(on)), off, sum(dice.random() < 0.001 for _ in range(off))])
-    metrics = [{"feature": flag, "metric": metric, "problem": None, "rows": _rows(rows[flag], metric)} for flag in FEATURES for metric in ("errors", "slow")]
+            rows[flag].append(
+                [
+                    2.0 * index,
+                    on,
+                    sum(dice.random() < bad for _ in range(on)),
+                    off,
+                    sum(dice.random() < 0.001 for _ in range(off)),
+                ]
+            )
+    metrics = [
+        {"feature": flag, "metric": metric, "problem": None, "rows": _rows(rows[flag], metric)}
+        for flag in FEATURES
+        for metric in ("errors", "slow")
+    ]
     place = {"percent": percent, "stage": MANIFEST["stages"].index(percent), "stages": MANIFEST["stages"]}
-    counts = {**place, "since": since, "until": round(ledger.now, 3), "interval": 2.0, "problems": [], "metrics": metrics}
+    counts = {
+        **place,
+        "since": since,
+        "until": round(ledger.now, 3),
+        "interval": 2.0,
+        "problems": [],
+        "metrics": metrics,
+    }
     settings = gate_verdict.settings_from(MANIFEST["gate"], MANIFEST["bake"])
     judged = gate_verdict.judge(counts, settings)
     settings_seen = {key: value for key, value in vars(settings).items() if key != "on_no_data"}
-    ledger.add("gate.looked", **{**judged, "percent": percent, "look": number, "counts": counts, "settings": settings_seen})
+    ledger.add(
+        "gate.looked", **{**judged, "percent": percent, "look": number, "counts": counts, "settings": settings_seen}
+    )
     return judged
 
 
@@ -135,9 +165,14 @@ def stage(ledger: Ledger, percent: int, bad_share: float = 0.001) -> str:
     revision = int(ledger.now)
     ledger.add("stage.set", 2, percent=percent, expiry=revision + 60, revision=revision)
     shown = {25: 0.25, 50: 0.51, 100: 1.0}[percent]
-    processes = [{"pid": pid, "flag": flag, "revision": revision, "share": shown} for pid in (11, 12) for flag in FEATURES]
+    processes = [
+        {"pid": pid, "flag": flag, "revision": revision, "share": shown} for pid in (11, 12) for flag in FEATURES
+    ]
     ledger.add("stage.verified", percent=percent, revision=revision, hosts=dict.fromkeys(HOSTS, processes))
-    measured = {flag: {"users": 2000, "on": int(2000 * shown) + 5 * (percent < 100), "share": shown + 0.0025 * (percent < 100)} for flag in FEATURES}
+    measured = {
+        flag: {"users": 2000, "on": int(2000 * shown) + 5 * (percent < 100), "share": shown + 0.0025 * (percent < 100)}
+        for flag in FEATURES
+    }
     ledger.add("stage.measured", 8, percent=percent, features=measured, lost=0)
     since = ledger.now
     for number in range(1, 20):
@@ -227,7 +262,13 @@ def taken_back() -> Ledger:
     ledger.add("step.started", step="ramp")
     assert stage(ledger, 25, bad_share=0.35) == "abort"
     ledger.add("flags.off", 1.8, revision=99, hosts=HOSTS, lost=[])
-    ledger.add("step.failed", step="ramp", host="app1", task="25 %: stop where users are hurt", error="abort at 25 %: recommendations errors")
+    ledger.add(
+        "step.failed",
+        step="ramp",
+        host="app1",
+        task="25 %: stop where users are hurt",
+        error="abort at 25 %: recommendations errors",
+    )
     back(ledger)
     return ledger
 
@@ -249,7 +290,11 @@ def never_ready() -> Ledger:
     ledger = prepared()
     ledger.add("step.started", step="release")
     ledger.add("host.drained", 1, host="app1")
-    why = {"host": "app1", "task": "Switch, start and wait until it is ready", "error": "app1 was not ready after 40 s\njournal: …"}
+    why = {
+        "host": "app1",
+        "task": "Switch, start and wait until it is ready",
+        "error": "app1 was not ready after 40 s\njournal: …",
+    }
     ledger.add("step.failed", 40, step="release", **why)
     ledger.add("step.started", step="rollback")
     ledger.add("host.returned", 4, host="app1", **{"from": AFTER, "to": BEFORE})
@@ -272,7 +317,9 @@ def host_lost() -> Ledger:
     return ledger
 
 
-def asked_back(ledger: Ledger | None = None, left: tuple[str, ...] = (), failed: int = 0, by: str | None = None) -> Ledger:
+def asked_back(
+    ledger: Ledger | None = None, left: tuple[str, ...] = (), failed: int = 0, by: str | None = None
+) -> Ledger:
     """A rollout (default: one that had finished) that a person took back later."""
     ledger = ledger or completed()
     ledger.now += 600
@@ -312,7 +359,9 @@ def first(hosts: tuple[str, ...] = tuple(HOSTS)) -> Ledger:
         ledger.add("step.started", step=step)
         ledger.add("step.finished", step=step)
     for where in ("front door", *HOSTS):
-        results = [{"name": name, "passed": True, "status": 200, "seconds": 0.01} for name in ("page", "orders of others")]
+        results = [
+            {"name": name, "passed": True, "status": 200, "seconds": 0.01} for name in ("page", "orders of others")
+        ]
         ledger.add("smoke.finished", phase="on", where=where, results=results, passed=True, failed=0)
     traffic(ledger)
     monitoring(ledger)

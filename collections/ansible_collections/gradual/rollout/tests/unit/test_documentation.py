@@ -15,7 +15,9 @@ from ansible_collections.gradual.rollout.tests.unit.places import COLLECTION
 
 PACKAGE = "ansible_collections.gradual.rollout.plugins"
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
-ON_HOSTS = sorted([*(COLLECTION / "plugins/modules").glob("*.py"), *(COLLECTION / "plugins/module_utils").rglob("*.py")])
+ON_HOSTS = sorted(
+    [*(COLLECTION / "plugins/modules").glob("*.py"), *(COLLECTION / "plugins/module_utils").rglob("*.py")]
+)
 # They run on the controller, as action plugins of the same name.
 ON_CONTROLLER = ("manifest", "migration_lint", "report_copy")
 RUNTIME = yaml.safe_load((COLLECTION / "meta/runtime.yml").read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The frame of every backup: room, lock, canary, temporary name, sync, checksums, receipt, name, retention. What is in it is the method's."""
+"""The frame of every backup: room, lock, canary, temporary name, sync, checksums, receipt, name, retention. What is in
+it is the method's."""
 
 from __future__ import annotations
 
@@ -18,7 +19,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import beside, finished, run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    beside,
+    finished,
+    run,
+    strictly,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
@@ -27,7 +33,8 @@ SCHEMA = "schema.sql"
 # What pg_dump may say without anything being wrong with the dump. Everything else it says fails the backup.
 HARMLESS = (
     "pg_dump: warning: there are circular foreign-key constraints",
-    "pg_dump: detail: ", "pg_dump: hint: You might not be able to restore the dump without using --disable-triggers",
+    "pg_dump: detail: ",
+    "pg_dump: hint: You might not be able to restore the dump without using --disable-triggers",
     "pg_dump: hint: Consider using a full dump instead of a --data-only dump",
 )
 PATIENCE_MS = 2000
@@ -56,8 +63,12 @@ class Request:
 
     def parameters(self) -> dict[str, str]:
         # Even asking for a table's size waits for whoever holds the whole table.
-        return {"dbname": self.database, "host": self.socket_directory, "port": str(self.port),
-                "options": f"-c lock_timeout={int(self.deadline * 1000)} -c statement_timeout=0"}
+        return {
+            "dbname": self.database,
+            "host": self.socket_directory,
+            "port": str(self.port),
+            "options": f"-c lock_timeout={int(self.deadline * 1000)} -c statement_timeout=0",
+        }
 
     def address(self) -> list[str]:
         return ["--host", self.socket_directory, "--port", str(self.port), "--no-password"]
@@ -126,10 +137,12 @@ class Method(abc.ABC):
 
     @abc.abstractmethod
     def fill(self, work: Work) -> dict[str, Any]:
-        """Make the backup's files; returns the receipt's keys that the frame does not know. `known` are sums that need no reading."""
+        """Make the backup's files; returns the receipt's keys that the frame does not know. `known` are sums that need
+        no reading."""
 
     def tidy(self, request: Request, taken: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 (for methods that need it)
-        """What is to be done where the method keeps its files elsewhere, after the receipt has its name; sentences to warn of."""
+        """What is to be done where the method keeps its files elsewhere, after the receipt has its name; sentences to
+        warn of."""
         return []
 
     def intact(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:  # noqa: B027 (the sums may be all)
@@ -144,7 +157,9 @@ class Method(abc.ABC):
         """Bytes that the restored copy needs."""
 
     @abc.abstractmethod
-    def materialise(self, path: str, receipt: Mapping[str, Any], parent: str, timeout: float, jobs: int = 2) -> ContextManager[Scratch]:
+    def materialise(
+        self, path: str, receipt: Mapping[str, Any], parent: str, timeout: float, jobs: int = 2
+    ) -> ContextManager[Scratch]:
         """A running throwaway cluster in a new folder below `parent` that holds the backup."""
 
 
@@ -156,7 +171,9 @@ def plan_path(request: Request) -> str:
 def plan(method: Method, request: Request) -> dict[str, Any]:
     """See Method.plan."""
     if not _NAME.match(request.application):
-        raise DatabaseError(f"application {request.application!r} cannot be part of a folder's name; use letters, digits, - and _")
+        raise DatabaseError(
+            f"application {request.application!r} cannot be part of a folder's name; use letters, digits, - and _"
+        )
     with Session(request.parameters(), APPLICATION_NAME) as session:
         method.check(request, session)
         estimate = method.estimate(session)
@@ -166,9 +183,15 @@ def plan(method: Method, request: Request) -> dict[str, Any]:
     path = plan_path(request)
     free = store.need_space(method.place(request), estimate, request.reserve_mib, "the backup")
     return {
-        "path": path, "estimated_bytes": estimate, "free_bytes": free, "would_remove": remove,
-        "message": f"would {'dump' if method.name == 'dump' else 'back up by ' + method.name} {request.database} to {path}, at most about "
-                   f"{estimate / store.MIB:.1f} MiB of {free / store.MIB:.0f} MiB free, and remove {len(remove)} older backups",
+        "path": path,
+        "estimated_bytes": estimate,
+        "free_bytes": free,
+        "would_remove": remove,
+        "message": (
+            f"would {'dump' if method.name == 'dump' else 'back up by ' + method.name} {request.database} to {path}, at"
+            f" most about {estimate / store.MIB:.1f} MiB of {free / store.MIB:.0f} MiB free, and remove {len(remove)}"
+            " older backups"
+        ),
     }
 
 
@@ -195,8 +218,14 @@ def take(method: Method, request: Request) -> dict[str, Any]:
         removed = store.removable(good, request.database, request.application, request.keep)
         for path in removed:
             store.remove(path)
-    return {"path": planned["path"], "size": receipt["size"], "seconds": receipt["durations"]["total"], "receipt": receipt, "removed": removed,
-            "warnings": [*receipt["warnings"], *warnings]}
+    return {
+        "path": planned["path"],
+        "size": receipt["size"],
+        "seconds": receipt["durations"]["total"],
+        "receipt": receipt,
+        "removed": removed,
+        "warnings": [*receipt["warnings"], *warnings],
+    }
 
 
 def _filled(method: Method, request: Request, folder: str, path: str) -> dict[str, Any]:
@@ -219,8 +248,19 @@ def _filled(method: Method, request: Request, folder: str, path: str) -> dict[st
     listed = store.write_listing(folder, files) if method.many_files else files
     clock.lap("checksum")
     return {
-        "schema": receipts.SCHEMA, "id": name, "path": path, "application": request.application, "host": socket.gethostname(), "method": method.name,
-        "size": size, "files": listed, "canary": canary, "level": "taken", "levels": {"taken": receipts.now()}, "durations": clock.laps, **held,
+        "schema": receipts.SCHEMA,
+        "id": name,
+        "path": path,
+        "application": request.application,
+        "host": socket.gethostname(),
+        "method": method.name,
+        "size": size,
+        "files": listed,
+        "canary": canary,
+        "level": "taken",
+        "levels": {"taken": receipts.now()},
+        "durations": clock.laps,
+        **held,
         "tools": {**held["tools"], "folder": programs},
     }
 
@@ -241,10 +281,13 @@ def _canary(session: Session, run_name: str) -> dict[str, Any] | None:
     return records.write_canary(session, run_name)
 
 
-def patiently(work: Callable[[], dict[str, Any]], session: Session, clean: Callable[[], None], deadline: float) -> dict[str, Any]:
+def patiently(
+    work: Callable[[], dict[str, Any]], session: Session, clean: Callable[[], None], deadline: float
+) -> dict[str, Any]:
     """Try again, from a new snapshot, while a table's lock is not to be had.
 
-    Whoever wants a whole table waits for us, and everybody else for them; so we wait a short while only, and let them pass.
+    Whoever wants a whole table waits for us, and everybody else for them; so we wait a short while only, and let them
+    pass.
     """
     until = time.monotonic() + deadline
     while True:
@@ -265,13 +308,24 @@ def is_busy(error: DatabaseError) -> bool:
 
 @contextlib.contextmanager
 def schema_beside(work: Work, snapshot: str) -> Iterator[Callable[[], str]]:
-    """Write the schema as SQL, for people and for the fingerprint, while the block runs; what it yields waits for the end and returns the text."""
+    """Write the schema as SQL, for people and for the fingerprint, while the block runs; what it yields waits for the
+    end and returns the text."""
     path = os.path.join(work.folder, SCHEMA)
     command = [
-        work.program("pg_dump"), "--schema-only", "--snapshot", snapshot, "--lock-wait-timeout", str(PATIENCE_MS), "--no-tablespaces",
-        *work.request.address(), "--file", path, work.request.database,
+        work.program("pg_dump"),
+        "--schema-only",
+        "--snapshot",
+        snapshot,
+        "--lock-wait-timeout",
+        str(PATIENCE_MS),
+        "--no-tablespaces",
+        *work.request.address(),
+        "--file",
+        path,
+        work.request.database,
     ]
     with beside(command) as dumping:
+
         def text() -> str:
             strictly(finished(dumping, command), HARMLESS)
             return schema_text(path)
@@ -288,13 +342,29 @@ def schema_text(path: str) -> str:
 def facts(identity: Mapping[str, Any], revisions: Sequence[str]) -> dict[str, Any]:
     """What every receipt says of the database that was backed up."""
     return {
-        **{key: identity[key] for key in ("database", "system_identifier", "timeline", "lsn", "server_version", "encoding", "bootstrap_role")},
-        "database_bytes": identity["bytes"], "revision": ",".join(revisions) or None,
+        **{
+            key: identity[key]
+            for key in (
+                "database",
+                "system_identifier",
+                "timeline",
+                "lsn",
+                "server_version",
+                "encoding",
+                "bootstrap_role",
+            )
+        },
+        "database_bytes": identity["bytes"],
+        "revision": ",".join(revisions) or None,
     }
 
 
 def _none_empty(files: Mapping[str, Mapping[str, Any]], request: Request) -> None:
-    """A full disk may leave empty files behind a status of 0. PostgreSQL's own files may be empty, and are held against its manifest."""
+    """A full disk may leave empty files behind a status of 0. PostgreSQL's own files may be empty, and are held against
+    its manifest."""
     empty = [path for path, told in files.items() if told["bytes"] == 0 and not path.startswith(store.CLUSTER + "/")]
     if empty or not files:
-        raise DatabaseError(f"all seems well, but {', '.join(empty) or 'every file'} is empty or missing; is the disk of {request.destination} full?")
+        raise DatabaseError(
+            f"all seems well, but {', '.join(empty) or 'every file'} is empty or missing; is the disk of"
+            f" {request.destination} full?"
+        )

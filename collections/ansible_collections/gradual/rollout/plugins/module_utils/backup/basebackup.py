@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Backup method `basebackup`: pg_basebackup of the whole cluster, and the write-ahead log up to a restore point at which it is compared."""
+"""Backup method `basebackup`: pg_basebackup of the whole cluster, and the write-ahead log up to a restore point at
+which it is compared."""
 
 from __future__ import annotations
 
@@ -13,9 +14,18 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import base
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Request, Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server, wal
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import beside, finished, run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    beside,
+    finished,
+    run,
+    strictly,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.recovery import Target, recovered
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import OVERHEAD, Scratch, scratch_folder
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import (
+    OVERHEAD,
+    Scratch,
+    scratch_folder,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 WAL = "wal"
@@ -34,10 +44,19 @@ class Basebackup(base.Method):
 
     def check(self, request: Request, session: Session) -> None:  # noqa: ARG002 (other methods need it)
         need_primary(session, self.name)
-        outside = [row[0] for row in session.rows(
-            "SELECT format('%%s (%%s)', spcname, pg_tablespace_location(oid)) FROM pg_tablespace WHERE pg_tablespace_location(oid) <> ''", ())]
+        outside = [
+            row[0]
+            for row in session.rows(
+                "SELECT format('%%s (%%s)', spcname, pg_tablespace_location(oid)) FROM pg_tablespace WHERE"
+                " pg_tablespace_location(oid) <> ''",
+                (),
+            )
+        ]
         if outside:
-            raise DatabaseError(f"the method basebackup does not carry tablespaces, and there is {', '.join(outside)}; use the method dump or pgbackrest")
+            raise DatabaseError(
+                f"the method basebackup does not carry tablespaces, and there is {', '.join(outside)}; use the method"
+                " dump or pgbackrest"
+            )
 
     def estimate(self, session: Session) -> int:
         return cluster_bytes(session) + _WAL_ALLOWANCE
@@ -57,28 +76,61 @@ class Basebackup(base.Method):
                 strictly(finished(syncing, command))
         _need_all_wal(work, held)
         return {
-            "format": "plain", **held, "warnings": warnings, "known": _known(work.folder), "tools": {"pg_basebackup": work.version("pg_basebackup")},
+            "format": "plain",
+            **held,
+            "warnings": warnings,
+            "known": _known(work.folder),
+            "tools": {"pg_basebackup": work.version("pg_basebackup")},
             "restore": {**held["restore"], "cluster_bytes": size},
         }
 
     def intact(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:
-        # Reads every file again, against sums that the server made of what it sent, and looks for the log that the backup needs.
-        strictly(run([server.kept_program(receipt, "pg_verifybackup"), "--quiet", "--exit-on-error", os.path.join(path, store.CLUSTER)], timeout=timeout))
+        # Reads every file again, against sums that the server made of what it sent, and looks for the log that the
+        # backup needs.
+        strictly(
+            run(
+                [
+                    server.kept_program(receipt, "pg_verifybackup"),
+                    "--quiet",
+                    "--exit-on-error",
+                    os.path.join(path, store.CLUSTER),
+                ],
+                timeout=timeout,
+            )
+        )
 
     def readable(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:
-        """Every record of the log up to the restore point can be decoded; of the files, their checksums are all there is to read."""
+        """Every record of the log up to the restore point can be decoded; of the files, their checksums are all there
+        is to read."""
         wal.decode(server.kept_program(receipt, "pg_waldump"), os.path.join(path, WAL), receipt["restore"], timeout)
 
     def room(self, receipt: Mapping[str, Any]) -> int:
         return int(receipt["restore"]["cluster_bytes"]) + OVERHEAD
 
     @contextlib.contextmanager
-    def materialise(self, path: str, receipt: Mapping[str, Any], parent: str, timeout: float, jobs: int = 2  # noqa: ARG002 (other methods need it)
-                    ) -> Iterator[Scratch]:
+    def materialise(
+        self,
+        path: str,
+        receipt: Mapping[str, Any],
+        parent: str,
+        timeout: float,
+        jobs: int = 2,  # noqa: ARG002 (other methods need it)
+    ) -> Iterator[Scratch]:
         programs = os.path.dirname(server.kept_program(receipt, "postgres"))
         with scratch_folder(parent) as folder:
-            strictly(run(["cp", "--archive", "--reflink=auto", "--no-target-directory", os.path.join(path, store.CLUSTER), os.path.join(folder, "data")],
-                         timeout=timeout))
+            strictly(
+                run(
+                    [
+                        "cp",
+                        "--archive",
+                        "--reflink=auto",
+                        "--no-target-directory",
+                        os.path.join(path, store.CLUSTER),
+                        os.path.join(folder, "data"),
+                    ],
+                    timeout=timeout,
+                )
+            )
             # By a link, so that no character of a path can mean something in the command.
             os.symlink(os.path.join(path, WAL), os.path.join(folder, WAL))
             target = Target(receipt["restore"]["target"], f'cp "../{WAL}/%f" "%p"')
@@ -89,7 +141,10 @@ class Basebackup(base.Method):
 def need_primary(session: Session, method: str) -> None:
     """Restore points are written on a primary."""
     if session.value("SELECT pg_is_in_recovery()"):
-        raise DatabaseError(f"this server is a standby, which takes no restore point; run {method} on the primary, or use the method dump here")
+        raise DatabaseError(
+            f"this server is a standby, which takes no restore point; run {method} on the primary, or use the method"
+            " dump here"
+        )
 
 
 def cluster_bytes(session: Session) -> int:
@@ -98,19 +153,47 @@ def cluster_bytes(session: Session) -> int:
 
 
 def _copy(work: Work) -> list[str]:
-    return strictly(run([
-        work.program("pg_basebackup"), *work.request.address(), "--pgdata", os.path.join(work.folder, store.CLUSTER), "--format", "plain",
-        "--wal-method", "stream", "--checkpoint", "fast", "--manifest-checksums", "SHA256", "--label", work.id, "--no-sync"]))
+    return strictly(
+        run(
+            [
+                work.program("pg_basebackup"),
+                *work.request.address(),
+                "--pgdata",
+                os.path.join(work.folder, store.CLUSTER),
+                "--format",
+                "plain",
+                "--wal-method",
+                "stream",
+                "--checkpoint",
+                "fast",
+                "--manifest-checksums",
+                "SHA256",
+                "--label",
+                work.id,
+                "--no-sync",
+            ]
+        )
+    )
 
 
 def _fetch(work: Work, at: restore_point.Moment) -> None:
-    """Get the log from the copy's last segment, which the copy has the beginning of only, to the one with the restore point."""
-    copied = sorted(name for name in os.listdir(os.path.join(work.folder, store.CLUSTER, "pg_wal")) if wal.is_segment(name))
+    """Get the log from the copy's last segment, which the copy has the beginning of only, to the one with the restore
+    point."""
+    copied = sorted(
+        name for name in os.listdir(os.path.join(work.folder, store.CLUSTER, "pg_wal")) if wal.is_segment(name)
+    )
     if not copied:
         raise DatabaseError("pg_basebackup said that all is well, but its copy has no write-ahead log")
     folder = os.path.join(work.folder, WAL)
     os.makedirs(folder, exist_ok=True)
-    wal.receive(work.program("pg_receivewal"), work.request.address(), folder, copied[-1], at.lsn, server.segment_bytes(work.session))
+    wal.receive(
+        work.program("pg_receivewal"),
+        work.request.address(),
+        folder,
+        copied[-1],
+        at.lsn,
+        server.segment_bytes(work.session),
+    )
 
 
 def _need_all_wal(work: Work, held: Mapping[str, Any]) -> None:
@@ -120,13 +203,24 @@ def _need_all_wal(work: Work, held: Mapping[str, Any]) -> None:
     first = min(name for name in os.listdir(inside) if wal.is_segment(name))
     held["restore"]["first_segment"] = first
     for name in wal.segments(first, held["restore"]["last_segment"], size):
-        found = [os.path.getsize(path) for path in (os.path.join(work.folder, WAL, name), os.path.join(inside, name)) if os.path.exists(path)]
+        found = [
+            os.path.getsize(path)
+            for path in (os.path.join(work.folder, WAL, name), os.path.join(inside, name))
+            if os.path.exists(path)
+        ]
         if size not in found:
-            raise DatabaseError(f"the segment {name} of the write-ahead log, which the backup needs, was not received; max_slot_wal_keep_size may be too small")
+            raise DatabaseError(
+                f"the segment {name} of the write-ahead log, which the backup needs, was not received;"
+                " max_slot_wal_keep_size may be too small"
+            )
 
 
 def _known(folder: str) -> dict[str, str]:
     """The sums that the server made of each file while it sent it: what arrives must be that."""
     with open(os.path.join(folder, store.CLUSTER, MANIFEST), encoding="utf-8") as file:
         listed = json.load(file)["Files"]
-    return {f"{store.CLUSTER}/{one['Path']}": one["Checksum"] for one in listed if one.get("Checksum-Algorithm") == "SHA256" and "Path" in one}
+    return {
+        f"{store.CLUSTER}/{one['Path']}": one["Checksum"]
+        for one in listed
+        if one.get("Checksum-Algorithm") == "SHA256" and "Path" in one
+    }

@@ -18,13 +18,17 @@ APPLICATION_NAME = "gradual-drill"
 
 
 def differences(path: str, receipt: Mapping[str, Any], scratch: Scratch, unlogged: bool, timeout: float) -> list[str]:
-    """What the copy holds otherwise than the snapshot of the backup: schema, revision, rows, contents, sequences, canary."""
+    """What the copy holds otherwise than the snapshot of the backup: schema, revision, rows, contents, sequences,
+    canary."""
     with Session(scratch.parameters(receipt["database"]), APPLICATION_NAME) as session:
         contents.fix_text(session)
         found = contents.differences(receipt["tables"], contents.tables(session, unlogged))
         ranges = receipt["sequences"]
-        found += contents.sequence_differences({name: ends[0] for name, ends in ranges.items()}, {name: ends[1] for name, ends in ranges.items()},
-                                               contents.sequences(session))
+        found += contents.sequence_differences(
+            {name: ends[0] for name, ends in ranges.items()},
+            {name: ends[1] for name, ends in ranges.items()},
+            contents.sequences(session),
+        )
         revision = ",".join(server.revisions(session)) or None
         canary = receipt.get("canary")
         if canary and not records.has_canary(session, canary):
@@ -37,7 +41,8 @@ def differences(path: str, receipt: Mapping[str, Any], scratch: Scratch, unlogge
 def _schema_differences(path: str, receipt: Mapping[str, Any], scratch: Scratch, timeout: float) -> list[str]:
     """Compare the schemas as pg_dump writes them.
 
-    PostgreSQL writes some expressions otherwise after they went through a dump once (x IN ('a') on varchar). So where the texts
+    PostgreSQL writes some expressions otherwise after they went through a dump once (x IN ('a') on varchar). So where
+    the texts
     differ, the live schema's text goes through a database of its own first, and the two are compared again.
     """
     restored = _schema(scratch, receipt["database"])
@@ -45,9 +50,28 @@ def _schema_differences(path: str, receipt: Mapping[str, Any], scratch: Scratch,
         return []
     again = "gradual_schema"
     with Session(scratch.parameters("postgres"), APPLICATION_NAME) as session:
-        session.run(f"CREATE DATABASE {again} TEMPLATE template0 ENCODING '{receipt['encoding']}' LC_COLLATE 'C' LC_CTYPE 'C'")
-    strictly(run([scratch.program("psql"), *scratch.address(), "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", again, "--output",
-                  "/dev/null", "--file", os.path.join(path, base.SCHEMA)], timeout=timeout))
+        session.run(
+            f"CREATE DATABASE {again} TEMPLATE template0 ENCODING '{receipt['encoding']}' LC_COLLATE 'C' LC_CTYPE 'C'"
+        )
+    strictly(
+        run(
+            [
+                scratch.program("psql"),
+                *scratch.address(),
+                "--no-psqlrc",
+                "--quiet",
+                "--set",
+                "ON_ERROR_STOP=1",
+                "--dbname",
+                again,
+                "--output",
+                "/dev/null",
+                "--file",
+                os.path.join(path, base.SCHEMA),
+            ],
+            timeout=timeout,
+        )
+    )
     wanted = _schema(scratch, again)
     if contents.fingerprint(wanted) == contents.fingerprint(restored):
         return []
@@ -56,7 +80,20 @@ def _schema_differences(path: str, receipt: Mapping[str, Any], scratch: Scratch,
 
 def _schema(scratch: Scratch, database: str) -> str:
     path = os.path.join(scratch.folder, "schema.sql")
-    strictly(run([scratch.program("pg_dump"), *scratch.address(), "--schema-only", "--no-tablespaces", "--file", path, database]), base.HARMLESS)
+    strictly(
+        run(
+            [
+                scratch.program("pg_dump"),
+                *scratch.address(),
+                "--schema-only",
+                "--no-tablespaces",
+                "--file",
+                path,
+                database,
+            ]
+        ),
+        base.HARMLESS,
+    )
     return base.schema_text(path)
 
 
@@ -65,8 +102,18 @@ def corruption(receipt: Mapping[str, Any], scratch: Scratch, timeout: float) -> 
     program = server.kept_program(receipt, "pg_amcheck")
     with Session(scratch.parameters(receipt["database"]), APPLICATION_NAME) as session:
         before = session.value("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'amcheck')")
-        done = run([program, *scratch.address(), "--install-missing", "--heapallindexed", "--no-strict-names", "--database", receipt["database"]],
-                   timeout=timeout)
+        done = run(
+            [
+                program,
+                *scratch.address(),
+                "--install-missing",
+                "--heapallindexed",
+                "--no-strict-names",
+                "--database",
+                receipt["database"],
+            ],
+            timeout=timeout,
+        )
         # What follows in this copy must find the application's own schema.
         if not before:
             session.run("DROP EXTENSION IF EXISTS amcheck")

@@ -14,8 +14,17 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import beside, finished, run, strictly
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import OVERHEAD, Scratch, scratch_cluster
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    beside,
+    finished,
+    run,
+    strictly,
+)
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import (
+    OVERHEAD,
+    Scratch,
+    scratch_cluster,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
 DUMP = {"custom": "database.dump", "directory": "database"}
@@ -30,9 +39,12 @@ class Dump(base.Method):
 
     def estimate(self, session: Session) -> int:
         # Rows uncompressed, without indexes. What cannot be compressed grows by a sixth: bytea is written as text.
-        return int(session.value(
-            "SELECT (coalesce(sum(pg_table_size(c.oid)), 0) * 1.2)::bigint + 1048576 FROM pg_class c WHERE c.relkind IN ('r', 'm')"
-            " AND c.oid >= 16384 OR c.relname = 'pg_largeobject'"))
+        return int(
+            session.value(
+                "SELECT (coalesce(sum(pg_table_size(c.oid)), 0) * 1.2)::bigint + 1048576 FROM pg_class c WHERE"
+                " c.relkind IN ('r', 'm') AND c.oid >= 16384 OR c.relname = 'pg_largeobject'"
+            )
+        )
 
     def fill(self, work: Work) -> dict[str, Any]:
         def clean() -> None:
@@ -41,30 +53,68 @@ class Dump(base.Method):
                 shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
         held = base.patiently(lambda: _snapshot(work), work.session, clean, work.request.deadline)
-        strictly(run([work.program("pg_dumpall"), "--globals-only", "--no-role-passwords", "--no-tablespaces", *work.request.address(),
-                      "--file", os.path.join(work.folder, ROLES)]))
+        strictly(
+            run(
+                [
+                    work.program("pg_dumpall"),
+                    "--globals-only",
+                    "--no-role-passwords",
+                    "--no-tablespaces",
+                    *work.request.address(),
+                    "--file",
+                    os.path.join(work.folder, ROLES),
+                ]
+            )
+        )
         archive = os.path.join(work.folder, DUMP[work.request.format])
         if not os.path.exists(archive):
-            raise DatabaseError(f"pg_dump said that all is well, but {os.path.basename(archive)} is missing; is the disk of {work.request.destination} full?")
+            raise DatabaseError(
+                f"pg_dump said that all is well, but {os.path.basename(archive)} is missing; is the disk of"
+                f" {work.request.destination} full?"
+            )
         strictly(run([work.program("pg_restore"), "--list", archive]))
         work.clock.lap("roles")
         return {"format": work.request.format, **held, "tools": {"pg_dump": work.version("pg_dump")}}
 
     def readable(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:
-        strictly(run([server.kept_program(receipt, "pg_restore"), "--file", "/dev/null", _archive(path, receipt)], timeout=timeout))
+        strictly(
+            run(
+                [server.kept_program(receipt, "pg_restore"), "--file", "/dev/null", _archive(path, receipt)],
+                timeout=timeout,
+            )
+        )
 
     def room(self, receipt: Mapping[str, Any]) -> int:
         return int(receipt["database_bytes"]) + OVERHEAD
 
     @contextlib.contextmanager
-    def materialise(self, path: str, receipt: Mapping[str, Any], parent: str, timeout: float, jobs: int = 2) -> Iterator[Scratch]:
-        with scratch_cluster(parent, os.path.dirname(server.kept_program(receipt, "initdb")), receipt["bootstrap_role"]) as scratch:
+    def materialise(
+        self, path: str, receipt: Mapping[str, Any], parent: str, timeout: float, jobs: int = 2
+    ) -> Iterator[Scratch]:
+        with scratch_cluster(
+            parent, os.path.dirname(server.kept_program(receipt, "initdb")), receipt["bootstrap_role"]
+        ) as scratch:
             _restore_roles(path, receipt, scratch, timeout)
             parallel = ["--jobs", str(jobs)] if receipt["database_bytes"] > _SMALL else []
-            # The database `postgres` is there already; any other one is made by the dump itself, with its settings and grants.
+            # The database `postgres` is there already; any other one is made by the dump itself, with its settings and
+            # grants.
             create = [] if receipt["database"] == "postgres" else ["--create"]
-            strictly(run([scratch.program("pg_restore"), *scratch.address(), "--exit-on-error", "--no-tablespaces", *create, *parallel,
-                          "--dbname", "postgres", _archive(path, receipt)], timeout=timeout))
+            strictly(
+                run(
+                    [
+                        scratch.program("pg_restore"),
+                        *scratch.address(),
+                        "--exit-on-error",
+                        "--no-tablespaces",
+                        *create,
+                        *parallel,
+                        "--dbname",
+                        "postgres",
+                        _archive(path, receipt),
+                    ],
+                    timeout=timeout,
+                )
+            )
             yield scratch
 
 
@@ -89,7 +139,11 @@ def _snapshot(work: Work) -> dict[str, Any]:
     after = contents.sequences(session)
     session.run("COMMIT")
     return {
-        **told, "schema_fingerprint": fingerprint, "tables": tables, "taken_at": taken_at, "warnings": warnings,
+        **told,
+        "schema_fingerprint": fingerprint,
+        "tables": tables,
+        "taken_at": taken_at,
+        "warnings": warnings,
         "sequences": {name: [before[name], after[name]] for name in before if name in after},
     }
 
@@ -99,9 +153,21 @@ def _command(work: Work, snapshot: str) -> list[str]:
     parallel = ["--jobs", str(work.request.jobs)] if form == "directory" else []
     # The lightest compression: half the time of the default one for a tenth more bytes.
     return [
-        work.program("pg_dump"), "--format", form, "--compress", "1", *parallel, "--snapshot", snapshot,
-        "--lock-wait-timeout", str(base.PATIENCE_MS), "--no-tablespaces", *work.request.address(),
-        "--file", os.path.join(work.folder, DUMP[form]), work.request.database,
+        work.program("pg_dump"),
+        "--format",
+        form,
+        "--compress",
+        "1",
+        *parallel,
+        "--snapshot",
+        snapshot,
+        "--lock-wait-timeout",
+        str(base.PATIENCE_MS),
+        "--no-tablespaces",
+        *work.request.address(),
+        "--file",
+        os.path.join(work.folder, DUMP[form]),
+        work.request.database,
     ]
 
 
@@ -110,8 +176,24 @@ def _restore_roles(path: str, receipt: Mapping[str, Any], scratch: Scratch, time
     born = f"CREATE ROLE {receipt['bootstrap_role']};", f"CREATE ROLE {quote(receipt['bootstrap_role'])};"
     with open(os.path.join(path, ROLES), "rb") as file:
         statements = b"".join(line for line in file if line.decode(errors="replace").strip() not in born)
-    strictly(run([scratch.program("psql"), *scratch.address(), "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", "postgres", "--file", "-"],
-                 send=statements, timeout=timeout))
+    strictly(
+        run(
+            [
+                scratch.program("psql"),
+                *scratch.address(),
+                "--no-psqlrc",
+                "--quiet",
+                "--set",
+                "ON_ERROR_STOP=1",
+                "--dbname",
+                "postgres",
+                "--file",
+                "-",
+            ],
+            send=statements,
+            timeout=timeout,
+        )
+    )
 
 
 def _archive(path: str, receipt: Mapping[str, Any]) -> str:

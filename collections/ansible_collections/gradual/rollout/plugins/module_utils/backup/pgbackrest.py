@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Backup method `pgbackrest`: its backup stays in its repository; here lie the receipt, and what the receipt is held against."""
+"""Backup method `pgbackrest`: its backup stays in its repository; here lie the receipt, and what the receipt is held
+against."""
 
 from __future__ import annotations
 
@@ -18,7 +19,11 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.recovery import Target, recovered
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import OVERHEAD, Scratch, scratch_folder
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import (
+    OVERHEAD,
+    Scratch,
+    scratch_folder,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 FILES = "repository.json"
@@ -55,24 +60,45 @@ class PgBackRest(base.Method):
         try:
             held = restore_point.facts(work)
         except DatabaseError as error:
-            raise DatabaseError(f"{error}. The backup {label} stays in the repository, but nothing is known of what it holds", error.sqlstate) from None
+            raise DatabaseError(
+                f"{error}. The backup {label} stays in the repository, but nothing is known of what it holds",
+                error.sqlstate,
+            ) from None
         restore = {**held["restore"], **_where(repository, taken), "cluster_bytes": size}
         segments = _archived(repository, restore, work.request.deadline)
         work.clock.lap("archive")
         files = repository.sums(restore["labels"], list(segments.values()))
         with open(os.path.join(work.folder, FILES), "w", encoding="utf-8") as file:
             json.dump(files, file, indent=0, sort_keys=True)
-        return {"format": "repository", **held, "warnings": warnings, "restore": restore, "size": int(taken["info"]["repository"]["delta"]),
-                "tools": {"pgbackrest": repository.do("version").strip()}}
+        return {
+            "format": "repository",
+            **held,
+            "warnings": warnings,
+            "restore": restore,
+            "size": int(taken["info"]["repository"]["delta"]),
+            "tools": {"pgbackrest": repository.do("version").strip()},
+        }
 
     def tidy(self, request: Request, taken: Mapping[str, Any]) -> list[str]:
-        """pgBackRest's own retention, unless it would take the newest backup that was proven; and the receipts of what is gone."""
+        """pgBackRest's own retention, unless it would take the newest backup that was proven; and the receipts of what
+        is gone."""
         repository = Repository.of(request.options)
-        ours = [one for one in store.survey(request.destination)[0] if (one.get("restore") or {}).get("stanza") == repository.stanza]
-        proven = store.newest_proven([one for one in ours if one["database"] == request.database and one["application"] == request.application])
-        lost = sorted(set(repository.would_expire()) & set((proven or {"restore": {"labels": ()}})["restore"]["labels"]))
+        ours = [
+            one
+            for one in store.survey(request.destination)[0]
+            if (one.get("restore") or {}).get("stanza") == repository.stanza
+        ]
+        proven = store.newest_proven(
+            [one for one in ours if one["database"] == request.database and one["application"] == request.application]
+        )
+        lost = sorted(
+            set(repository.would_expire()) & set((proven or {"restore": {"labels": ()}})["restore"]["labels"])
+        )
         if lost and proven:
-            what = f"pgBackRest would expire {', '.join(lost)}, which {proven['id']} needs, the newest backup that was proven; nothing was expired"
+            what = (
+                f"pgBackRest would expire {', '.join(lost)}, which {proven['id']} needs, the newest backup that was"
+                " proven; nothing was expired"
+            )
             return [f"{what}. Prove the new one: the next backup expires it then. Or raise repo1-retention-full"]
         repository.do("expire")
         left = {one["label"] for one in repository.info()["backup"]}
@@ -101,8 +127,14 @@ class PgBackRest(base.Method):
         return int(receipt["restore"]["cluster_bytes"]) + OVERHEAD
 
     @contextlib.contextmanager
-    def materialise(self, path: str,  # noqa: ARG002 (other methods need it)
-                    receipt: Mapping[str, Any], parent: str, timeout: float, jobs: int = 2) -> Iterator[Scratch]:
+    def materialise(
+        self,
+        path: str,  # noqa: ARG002 (other methods need it)
+        receipt: Mapping[str, Any],
+        parent: str,
+        timeout: float,
+        jobs: int = 2,
+    ) -> Iterator[Scratch]:
         told = receipt["restore"]
         repository = Repository.of(told)
         programs = os.path.dirname(server.kept_program(receipt, "postgres"))
@@ -110,9 +142,21 @@ class PgBackRest(base.Method):
             for name in ("data", "lock", "spool", "tablespaces"):
                 os.mkdir(os.path.join(folder, name), 0o700)
             # Each of these paths is the live cluster's own unless it is told otherwise.
-            repository.do("restore", f"--set={told['label']}", f"--pg1-path={folder}/data", f"--lock-path={folder}/lock", f"--spool-path={folder}/spool",
-                          f"--tablespace-map-all={folder}/tablespaces", "--no-delta", "--archive-mode=off", "--type=name", f"--target={told['target']}",
-                          "--target-action=promote", f"--process-max={jobs}", timeout=timeout)
+            repository.do(
+                "restore",
+                f"--set={told['label']}",
+                f"--pg1-path={folder}/data",
+                f"--lock-path={folder}/lock",
+                f"--spool-path={folder}/spool",
+                f"--tablespace-map-all={folder}/tablespaces",
+                "--no-delta",
+                "--archive-mode=off",
+                "--type=name",
+                f"--target={told['target']}",
+                "--target-action=promote",
+                f"--process-max={jobs}",
+                timeout=timeout,
+            )
             target = Target(told["target"], repository.restore_command(folder))
             with recovered(folder, programs, receipt["bootstrap_role"], target, timeout) as scratch:
                 yield scratch
@@ -122,30 +166,55 @@ def _need_this_cluster(repository: Repository, session: Session) -> None:
     here = server.identity(session)["system_identifier"]
     there = [str(one["system-id"]) for one in repository.info()["db"]]
     if not there or there[-1] != here:
-        raise DatabaseError(f"the stanza {repository.stanza!r} is of the cluster {', '.join(there) or 'nobody'}, this one is {here}; name its own stanza")
+        raise DatabaseError(
+            f"the stanza {repository.stanza!r} is of the cluster {', '.join(there) or 'nobody'}, this one is {here};"
+            " name its own stanza"
+        )
 
 
 def _take(repository: Repository, work: Work) -> list[str]:
-    """Its warnings of damaged pages are told by `info` with the files' names, so they are no failure of the program here."""
-    known = ("WARN: invalid page checksum", "WARN: page misalignment", "WARN: incr backup", "WARN: diff backup", *HARMLESS)
-    said = strictly(run(repository.argv("backup", f"--type={work.request.type}", f"--annotation={_ANNOTATION}={work.id}", "--no-expire-auto")), known)
+    """Its warnings of damaged pages are told by `info` with the files' names, so they are no failure of the program
+    here."""
+    known = (
+        "WARN: invalid page checksum",
+        "WARN: page misalignment",
+        "WARN: incr backup",
+        "WARN: diff backup",
+        *HARMLESS,
+    )
+    said = strictly(
+        run(
+            repository.argv(
+                "backup", f"--type={work.request.type}", f"--annotation={_ANNOTATION}={work.id}", "--no-expire-auto"
+            )
+        ),
+        known,
+    )
     return [line for line in said if line not in HARMLESS]
 
 
 def _label(repository: Repository, name: str) -> str:
-    found = [one["label"] for one in repository.info()["backup"] if (one.get("annotation") or {}).get(_ANNOTATION) == name]
+    found = [
+        one["label"] for one in repository.info()["backup"] if (one.get("annotation") or {}).get(_ANNOTATION) == name
+    ]
     if not found:
-        raise DatabaseError(f"pgbackrest backup said that all is well, but no backup in the repository has the mark {name}")
+        raise DatabaseError(
+            f"pgbackrest backup said that all is well, but no backup in the repository has the mark {name}"
+        )
     return str(found[-1])
 
 
 def _discard(repository: Repository, label: str) -> str:
-    """A damaged backup would count for pgBackRest's retention and push out a good one. What became of it, as a sentence."""
+    """A damaged backup would count for pgBackRest's retention and push out a good one. What became of it, as a
+    sentence."""
     # It warns of what is done here in any case, so the repository is asked afterwards.
     with contextlib.suppress(DatabaseError):
         repository.do("expire", f"--set={label}")
     if label in [one["label"] for one in repository.info()["backup"]]:
-        return f"It is still in the repository; remove it when there is a good one: pgbackrest --stanza={repository.stanza} --set={label} expire"
+        return (
+            "It is still in the repository; remove it when there is a good one: pgbackrest"
+            f" --stanza={repository.stanza} --set={label} expire"
+        )
     return "It was removed from the repository; older backups are as they were"
 
 
@@ -154,9 +223,20 @@ def _where(repository: Repository, taken: Mapping[str, Any]) -> dict[str, Any]:
     labels = [*(taken.get("reference") or []), taken["label"]]
     root = repository.local()
     return {
-        "program": repository.program, "config": repository.config, "stanza": repository.stanza, "label": taken["label"], "labels": labels,
-        "type": taken["type"], "repository": root, "archive": repository.archive(taken), "first_segment": taken["archive"]["start"],
-        "needs": [os.path.join(root, "backup", repository.stanza, label, "backup.manifest") for label in labels] if root else [],
+        "program": repository.program,
+        "config": repository.config,
+        "stanza": repository.stanza,
+        "label": taken["label"],
+        "labels": labels,
+        "type": taken["type"],
+        "repository": root,
+        "archive": repository.archive(taken),
+        "first_segment": taken["archive"]["start"],
+        "needs": (
+            [os.path.join(root, "backup", repository.stanza, label, "backup.manifest") for label in labels]
+            if root
+            else []
+        ),
     }
 
 
@@ -166,7 +246,9 @@ def _found(repository: Repository, restore: Mapping[str, Any]) -> dict[str, str]
     found = repository.segments(restore["archive"], wanted)
     missing = [name for name in wanted if name not in found]
     if missing:
-        raise DatabaseError(f"the archive lacks {', '.join(missing[:5])}, which {restore['label']} needs to reach its restore point")
+        raise DatabaseError(
+            f"the archive lacks {', '.join(missing[:5])}, which {restore['label']} needs to reach its restore point"
+        )
     return found
 
 

@@ -85,29 +85,46 @@ def checked(receipt: Any, origin: str) -> dict[str, Any]:
     """A receipt of the schema we know whose seal fits, or an error."""
     if not isinstance(receipt, Mapping) or receipt.get("schema") != SCHEMA:
         seen = receipt.get("schema") if isinstance(receipt, Mapping) else type(receipt).__name__
-        raise DatabaseError(f"{origin} is not a receipt of schema {SCHEMA} (seen: {seen!r}); give what backup_verify returned")
+        raise DatabaseError(
+            f"{origin} is not a receipt of schema {SCHEMA} (seen: {seen!r}); give what backup_verify returned"
+        )
     if receipt.get("seal") != seal(receipt):
         raise DatabaseError(f"{origin} was changed after it was sealed; take a new backup and verify it")
     return dict(receipt)
 
 
-def objections(receipt: Mapping[str, Any], identity: Mapping[str, Any], ancestors: Collection[str | None], level: str, max_age: float,
-               at: datetime | None = None) -> list[str]:
+def objections(
+    receipt: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    ancestors: Collection[str | None],
+    level: str,
+    max_age: float,
+    at: datetime | None = None,
+) -> list[str]:
     """Why this receipt does not allow a change of this database; an empty list when it does.
 
-    identity: as `server.identity` tells it, just now. ancestors: the revisions that a backup may have been taken at: the present
+    identity: as `server.identity` tells it, just now. ancestors: the revisions that a backup may have been taken at:
+    the present
     one and those that it was made from; None among them stands for a database without any revision.
     """
     found = []
     if receipt["system_identifier"] != identity["system_identifier"]:
-        found.append(f"it is for the cluster {receipt['system_identifier']}, this one is {identity['system_identifier']}")
+        found.append(
+            f"it is for the cluster {receipt['system_identifier']}, this one is {identity['system_identifier']}"
+        )
     elif receipt["timeline"] != identity["timeline"]:
-        found.append(f"it was taken on timeline {receipt['timeline']}, this server is on {identity['timeline']} (there was a failover or a restore since)")
+        found.append(
+            f"it was taken on timeline {receipt['timeline']}, this server is on {identity['timeline']} (there was a"
+            " failover or a restore since)"
+        )
     if receipt["database"] != identity["database"]:
         found.append(f"it is for the database {receipt['database']!r}, this one is {identity['database']!r}")
     if receipt["revision"] not in ancestors:
         here = ", ".join(str(one) for one in ancestors if one) or "no revision"
-        found.append(f"it was taken at revision {receipt['revision']}, which is not on the way to where this database stands ({here})")
+        found.append(
+            f"it was taken at revision {receipt['revision']}, which is not on the way to where this database stands"
+            f" ({here})"
+        )
     if not reached(receipt, level):
         found.append(f"it is proven to the level {receipt.get('level')!r} only, {level!r} is needed")
     old = age(receipt, at)

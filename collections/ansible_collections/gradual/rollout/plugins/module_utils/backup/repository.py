@@ -1,8 +1,10 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A repository of pgBackRest, by the program's own commands; each is judged by all that it says, since its status alone says too little.
+"""A repository of pgBackRest, by the program's own commands; each is judged by all that it says, since its status alone
+says too little.
 
-Seen with 2.45: `backup` ends with 0 on a corrupt page of the source, `verify` ends with 0 while it says `status: error`, and says ok while the
+Seen with 2.45: `backup` ends with 0 on a corrupt page of the source, `verify` ends with 0 while it says `status:
+error`, and says ok while the
 write-ahead log that a backup needs is gone.
 """
 
@@ -25,7 +27,11 @@ PROGRAM = "/usr/bin/pgbackrest"
 CONFIG = "/etc/pgbackrest.conf"
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 # Advice, and a full backup where there was nothing to build upon.
-HARMLESS = ("WARN: option 'repo1-retention-full' is not set", "WARN: no prior backup exists", "      HINT: to retain full backups indefinitely")
+HARMLESS = (
+    "WARN: option 'repo1-retention-full' is not set",
+    "WARN: no prior backup exists",
+    "      HINT: to retain full backups indefinitely",
+)
 _LABEL = re.compile(r"\b\d{8}-\d{6}F(?:_\d{8}-\d{6}[DI])?\b")
 _VERIFIED = re.compile(r"^\s*backup: (\S+), status: (\S+?),", re.MULTILINE)
 
@@ -43,17 +49,35 @@ class Repository:
         """From a request's options {stanza, config, program} or the same keys of a receipt."""
         stanza = options.get("stanza", "")
         if not _WORD.match(stanza):
-            raise DatabaseError(f"the method pgbackrest needs the name of a stanza, and {stanza!r} is none; write options: {{stanza: main}}")
+            raise DatabaseError(
+                f"the method pgbackrest needs the name of a stanza, and {stanza!r} is none; write options: {{stanza:"
+                " main}"
+            )
         found = cls(options.get("program") or PROGRAM, options.get("config") or CONFIG, stanza)
         if not os.access(found.program, os.X_OK):
-            raise DatabaseError(f"{found.program} cannot be run; install it on the database host (apt-get install pgbackrest), or write options.program")
+            raise DatabaseError(
+                f"{found.program} cannot be run; install it on the database host (apt-get install pgbackrest), or write"
+                " options.program"
+            )
         if not os.access(found.config, os.R_OK):
-            raise DatabaseError(f"the configuration of pgBackRest {found.config} cannot be read by this user; write options.config, or let the user read it")
+            raise DatabaseError(
+                f"the configuration of pgBackRest {found.config} cannot be read by this user; write options.config, or"
+                " let the user read it"
+            )
         return found
 
     def argv(self, command: str, *options: str, console: str = "off") -> list[str]:
-        return [self.program, f"--config={self.config}", f"--stanza={self.stanza}", "--log-level-file=off", f"--log-level-console={console}",
-                "--log-level-stderr=warn", "--no-log-timestamp", command, *options]
+        return [
+            self.program,
+            f"--config={self.config}",
+            f"--stanza={self.stanza}",
+            "--log-level-file=off",
+            f"--log-level-console={console}",
+            "--log-level-stderr=warn",
+            "--no-log-timestamp",
+            command,
+            *options,
+        ]
 
     def do(self, command: str, *options: str, timeout: float | None = None) -> str:
         """Run it strictly; what it printed."""
@@ -68,7 +92,10 @@ class Repository:
         status = found[0]["status"] if found else {"code": 1, "message": "no such stanza"}
         # 2: no backup so far.
         if status["code"] not in (0, 2):
-            raise DatabaseError(f"pgBackRest says of the stanza {self.stanza!r} in {self.config}: {status['message']}; see `pgbackrest info`")
+            raise DatabaseError(
+                f"pgBackRest says of the stanza {self.stanza!r} in {self.config}: {status['message']}; see `pgbackrest"
+                " info`"
+            )
         told: dict[str, Any] = found[0]
         return told
 
@@ -78,13 +105,18 @@ class Repository:
         if found is None:
             raise DatabaseError(f"the backup {label} is not in the repository of stanza {self.stanza!r} any more")
         if found.get("error") or found.get("error-list"):
-            raise DatabaseError(f"the backup {label} has pages with a wrong checksum in {', '.join(found.get('error-list') or ['unknown files'])}: "
-                                "the live cluster's files are damaged there")
+            raise DatabaseError(
+                f"the backup {label} has pages with a wrong checksum in"
+                f" {', '.join(found.get('error-list') or ['unknown files'])}: the live cluster's files are damaged"
+                " there"
+            )
         return dict(found)
 
     def archive(self, backup: Mapping[str, Any]) -> str:
         """The id of the archive that belongs to a backup: 15-1."""
-        return str(next(one["id"] for one in self.info()["archive"] if one["database"]["id"] == backup["database"]["id"]))
+        return str(
+            next(one["id"] for one in self.info()["archive"] if one["database"]["id"] == backup["database"]["id"])
+        )
 
     def segments(self, archive: str, wanted: Sequence[str]) -> dict[str, str]:
         """{segment: its path in the repository} of those that are in the archive."""
@@ -97,38 +129,54 @@ class Repository:
         return {name: found[name] for name in wanted if name in found}
 
     def verify(self, labels: Sequence[str], timeout: float) -> None:
-        """Have every file of the repository read and decoded; an error when anything in it is damaged, or these backups were not looked at."""
+        """Have every file of the repository read and decoded; an error when anything in it is damaged, or these backups
+        were not looked at."""
         output = self.do("verify", "--output=text", "--verbose", timeout=timeout)
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         states = dict(_VERIFIED.findall(output))
         bad = [f"{label} is {states.get(label, 'not mentioned')}" for label in labels if states.get(label) != "valid"]
         if bad or "status: ok" not in lines:
-            raise DatabaseError(f"pgbackrest verify says of the stanza {self.stanza!r}: {'; '.join([*bad, *lines[:12]])}")
+            raise DatabaseError(
+                f"pgbackrest verify says of the stanza {self.stanza!r}: {'; '.join([*bad, *lines[:12]])}"
+            )
 
     def would_expire(self) -> list[str]:
         """Labels that pgBackRest's own retention would remove now."""
         done = run(self.argv("expire", "--dry-run", console="info"))
         strictly(done, HARMLESS)
-        return sorted({label for line in done.output.splitlines() if "expire" in line and "backup" in line for label in _LABEL.findall(line)})
+        return sorted(
+            {
+                label
+                for line in done.output.splitlines()
+                if "expire" in line and "backup" in line
+                for label in _LABEL.findall(line)
+            }
+        )
 
     def local(self) -> str | None:
         """The repository's folder when it is one on this host."""
         parser = configparser.ConfigParser(interpolation=None, strict=False, allow_no_value=True)
         parser.read(self.config)
-        told = {**(dict(parser["global"]) if parser.has_section("global") else {}), **(dict(parser[self.stanza]) if parser.has_section(self.stanza) else {})}
+        told = {
+            **(dict(parser["global"]) if parser.has_section("global") else {}),
+            **(dict(parser[self.stanza]) if parser.has_section(self.stanza) else {}),
+        }
         elsewhere = told.get("repo1-host") or told.get("repo1-type", "posix") not in ("posix", "cifs")
         path = str(told.get("repo1-path") or "/var/lib/pgbackrest")
         return None if elsewhere or not os.path.isdir(path) else path
 
     def sums(self, labels: Sequence[str], segments: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Bytes and SHA-256 of each file of these backups and segments, by path below the repository; nothing for one that is elsewhere."""
+        """Bytes and SHA-256 of each file of these backups and segments, by path below the repository; nothing for one
+        that is elsewhere."""
         root = self.local()
         if root is None:
             return {}
         found = {}
         for label in labels:
             folder = f"backup/{self.stanza}/{label}"
-            found.update({f"{folder}/{name}": facts for name, facts in store.summed(os.path.join(root, folder)).items()})
+            found.update(
+                {f"{folder}/{name}": facts for name, facts in store.summed(os.path.join(root, folder)).items()}
+            )
         for name in segments:
             path = os.path.join(root, name)
             if os.path.isfile(path):
@@ -136,7 +184,17 @@ class Repository:
         return found
 
     def restore_command(self, folder: str) -> str:
-        """What brings the throwaway cluster in `folder` a segment: reads the archive, and keeps its own locks apart from the live ones."""
-        words = [self.program, f"--config={self.config}", f"--stanza={self.stanza}", f"--pg1-path={folder}/data", f"--lock-path={folder}/lock",
-                 "--no-archive-async", "--log-level-file=off", "--log-level-stderr=warn", "archive-get"]
+        """What brings the throwaway cluster in `folder` a segment: reads the archive, and keeps its own locks apart
+        from the live ones."""
+        words = [
+            self.program,
+            f"--config={self.config}",
+            f"--stanza={self.stanza}",
+            f"--pg1-path={folder}/data",
+            f"--lock-path={folder}/lock",
+            "--no-archive-async",
+            "--log-level-file=off",
+            "--log-level-stderr=warn",
+            "archive-get",
+        ]
         return " ".join(shlex.quote(word).replace("%", "%%") for word in words) + ' %f "%p"'

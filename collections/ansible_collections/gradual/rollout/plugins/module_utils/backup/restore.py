@@ -13,7 +13,10 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import comp
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_cluster import ClusterInPlace, NewCluster
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_database import DatabaseInPlace, NewDatabase
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_database import (
+    DatabaseInPlace,
+    NewDatabase,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -25,7 +28,8 @@ _POINT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
 
 
 class Way(Protocol):
-    """One way to restore. `plan` reads only and refuses what cannot be; `carry_out` returns what is told beside the plan."""
+    """One way to restore. `plan` reads only and refuses what cannot be; `carry_out` returns what is told beside the
+    plan."""
 
     def plan(self) -> dict[str, Any]: ...
 
@@ -45,11 +49,17 @@ def plan(request: Request) -> dict[str, Any]:
 
 
 def restore(request: Request) -> dict[str, Any]:
-    """Do it: {receipt, target, message, next: [what to type], seconds, …}. What was live before is there after an error too."""
+    """Do it: {receipt, target, message, next: [what to type], seconds, …}. What was live before is there after an error
+    too."""
     begun = time.monotonic()
     chosen = _choose(request)
     planned = chosen.way.plan()
-    return {"receipt": chosen.receipt, **planned, **chosen.way.carry_out(), "seconds": round(time.monotonic() - begun, 3)}
+    return {
+        "receipt": chosen.receipt,
+        **planned,
+        **chosen.way.carry_out(),
+        "seconds": round(time.monotonic() - begun, 3),
+    }
 
 
 def _choose(request: Request) -> _Chosen:
@@ -58,8 +68,10 @@ def _choose(request: Request) -> _Chosen:
     method = registry.of(receipt["method"])
     target = request.target or ("database" if method.name == "dump" else "cluster")
     if target == "database" and method.name != "dump":
-        raise DatabaseError(f"{receipt['id']} is a {method.name} of a whole cluster, of which one database cannot be brought into another one; "
-                            "set target: cluster, and copy from there with pg_dump what you need")
+        raise DatabaseError(
+            f"{receipt['id']} is a {method.name} of a whole cluster, of which one database cannot be brought into"
+            " another one; set target: cluster, and copy from there with pg_dump what you need"
+        )
     if request.point:
         _check_point(request.point, receipt)
     if request.in_place:
@@ -67,23 +79,33 @@ def _choose(request: Request) -> _Chosen:
     compare.none_of(store.file_differences(store.expected(receipt, request.path), store.summed(request.path)))
     method.intact(request.path, receipt, request.timeout)
     ways: dict[tuple[str, bool], Callable[[Request, Mapping[str, Any], Method], Way]] = {
-        ("database", False): NewDatabase, ("database", True): DatabaseInPlace, ("cluster", False): NewCluster, ("cluster", True): ClusterInPlace}
+        ("database", False): NewDatabase,
+        ("database", True): DatabaseInPlace,
+        ("cluster", False): NewCluster,
+        ("cluster", True): ClusterInPlace,
+    }
     return _Chosen(ways[target, bool(request.in_place)](request, receipt, method), receipt)
 
 
 def _may_replace(request: Request, receipt: Mapping[str, Any]) -> None:
     if request.in_place != receipt["database"]:
-        raise DatabaseError(f"in_place is {request.in_place!r}, and the backup is of {receipt['database']!r}; who means to replace that writes "
-                            f"in_place: {receipt['database']}")
+        raise DatabaseError(
+            f"in_place is {request.in_place!r}, and the backup is of {receipt['database']!r}; who means to replace that"
+            f" writes in_place: {receipt['database']}"
+        )
     if not receipts.reached(receipt, NEEDED_LEVEL):
-        raise DatabaseError(f"{receipt['id']} is proven to the level {receipt['level']!r} only, and nothing takes the place of live data below "
-                            f"{NEEDED_LEVEL!r}; prove it with backup_verify, or restore it beside (without in_place)")
+        raise DatabaseError(
+            f"{receipt['id']} is proven to the level {receipt['level']!r} only, and nothing takes the place of live"
+            f" data below {NEEDED_LEVEL!r}; prove it with backup_verify, or restore it beside (without in_place)"
+        )
 
 
 def _check_point(point: str, receipt: Mapping[str, Any]) -> None:
     if receipt["method"] != "pgbackrest":
-        raise DatabaseError(f"{receipt['id']} is a {receipt['method']}, which can be restored as it was when it was taken and to no other point; "
-                            "a named restore point needs the method pgbackrest, whose archive has everything since")
+        raise DatabaseError(
+            f"{receipt['id']} is a {receipt['method']}, which can be restored as it was when it was taken and to no"
+            " other point; a named restore point needs the method pgbackrest, whose archive has everything since"
+        )
     if not _POINT.match(point):
         raise DatabaseError(f"the restore point {point!r} cannot be; use letters, digits, and . _ -, at most 63")
 
@@ -103,12 +125,18 @@ def make_point(request: Request) -> dict[str, Any]:
         lsn = session.value("SELECT pg_create_restore_point(%s)::text", (request.point,))
         # Into the archive with it: what lies in an unfinished segment goes with the server.
         session.run("SELECT pg_switch_wal()")
-        return {**planned, "lsn": str(lsn), "message": f"the restore point {request.point} is at {lsn} on timeline {planned['timeline']}"}
+        return {
+            **planned,
+            "lsn": str(lsn),
+            "message": f"the restore point {request.point} is at {lsn} on timeline {planned['timeline']}",
+        }
 
 
 def _name(request: Request) -> None:
     if not request.point or not _POINT.match(request.point):
-        raise DatabaseError(f"the restore point {request.point!r} cannot be; use letters, digits, and . _ -, at most 63")
+        raise DatabaseError(
+            f"the restore point {request.point!r} cannot be; use letters, digits, and . _ -, at most 63"
+        )
 
 
 def _planned_point(request: Request, session: Session) -> dict[str, Any]:
@@ -116,8 +144,21 @@ def _planned_point(request: Request, session: Session) -> dict[str, Any]:
     if identity["standby"]:
         raise DatabaseError("this server is a standby, and restore points are written on the primary; run it there")
     if session.value("SHOW wal_level") == "minimal":
-        raise DatabaseError("wal_level is minimal, so nothing could be restored to a point; set it to replica and restart the server")
+        raise DatabaseError(
+            "wal_level is minimal, so nothing could be restored to a point; set it to replica and restart the server"
+        )
     archived = session.value("SHOW archive_mode") != "off"
-    return {"point": request.point, "lsn": None, "timeline": identity["timeline"], "archived": archived,
-            "message": f"would write the restore point {request.point} into the write-ahead log"
-                       + ("" if archived else "; archive_mode is off, so only what receives the log by itself can be restored to it")}
+    return {
+        "point": request.point,
+        "lsn": None,
+        "timeline": identity["timeline"],
+        "archived": archived,
+        "message": (
+            f"would write the restore point {request.point} into the write-ahead log"
+            + (
+                ""
+                if archived
+                else "; archive_mode is off, so only what receives the log by itself can be restored to it"
+            )
+        ),
+    }

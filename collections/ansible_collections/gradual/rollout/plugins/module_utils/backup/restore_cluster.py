@@ -2,7 +2,8 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """A backup as a cluster of its own: in a new folder, or in the place of one that is stopped.
 
-It is restored, recovered and compared as in a drill, closed in good order, brought to the disk, and only then given its place.
+It is restored, recovered and compared as in a drill, closed in good order, brought to the disk, and only then given its
+place.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 # Who may enter a restored cluster is not settled by who might enter the old one.
-_HBA = 'local all "{user}" peer\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n'
+_HBA = (
+    'local all "{user}" peer\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\nhost all all'
+    " ::1/128 scram-sha-256\n"
+)
 _CONFIGURATION = ("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf")
 
 
@@ -37,7 +41,10 @@ class NewCluster:
     def __init__(self, request: Request, receipt: Mapping[str, Any], method: Method) -> None:
         self.request, self.receipt, self.method = request, receipt, method
         if not request.folder:
-            raise DatabaseError("where to? Give folder: the data folder of the restored cluster, below a folder of the user of PostgreSQL with room for it")
+            raise DatabaseError(
+                "where to? Give folder: the data folder of the restored cluster, below a folder of the user of"
+                " PostgreSQL with room for it"
+            )
         self.folder = os.path.abspath(request.folder)
         self.parent = os.path.dirname(self.folder)
 
@@ -49,39 +56,80 @@ class NewCluster:
         if os.path.lexists(self._socket()) or _listens(self.request.cluster_port):
             raise DatabaseError(f"port {self.request.cluster_port} is in use already; give another cluster_port")
         free = self._need_room()
-        return {"target": "cluster", "folder": self.folder, "message": f"would restore {self.receipt['id']} as a new cluster in {self.folder} on port "
-                f"{self.request.cluster_port}, of about {self.method.room(self.receipt) / store.MIB:.0f} MiB of {free / store.MIB:.0f} MiB free"}
+        return {
+            "target": "cluster",
+            "folder": self.folder,
+            "message": (
+                f"would restore {self.receipt['id']} as a new cluster in {self.folder} on port"
+                f" {self.request.cluster_port}, of about {self.method.room(self.receipt) / store.MIB:.0f} MiB of"
+                f" {free / store.MIB:.0f} MiB free"
+            ),
+        }
 
     def carry_out(self) -> dict[str, Any]:
         with self._restored() as data:
             self._configure(data)
             self._place(data, self.folder)
         control = server.kept_program(self.receipt, "pg_ctl")
-        strictly(run([control, "--pgdata", self.folder, "--wait", "--silent", "--log", os.path.join(self.folder, "log"), "start"],
-                     timeout=self.request.timeout))
+        strictly(
+            run(
+                [
+                    control,
+                    "--pgdata",
+                    self.folder,
+                    "--wait",
+                    "--silent",
+                    "--log",
+                    os.path.join(self.folder, "log"),
+                    "start",
+                ],
+                timeout=self.request.timeout,
+            )
+        )
         way = f"--host {self.request.socket_directory} --port {self.request.cluster_port}"
-        return {"message": f"{self.receipt['id']} is restored as a cluster in {self.folder}, runs on port {self.request.cluster_port}, "
-                           f"listens on its socket only, and holds {self._held()}",
-                "next": [f'psql {way} "dbname={self.receipt["database"]}"',
-                         f"{control} --pgdata {self.folder} stop  # and remove the folder, when it is not needed any more"]}
+        return {
+            "message": (
+                f"{self.receipt['id']} is restored as a cluster in {self.folder}, runs on port"
+                f" {self.request.cluster_port}, listens on its socket only, and holds {self._held()}"
+            ),
+            "next": [
+                f'psql {way} "dbname={self.receipt["database"]}"',
+                f"{control} --pgdata {self.folder} stop  # and remove the folder, when it is not needed any more",
+            ],
+        }
 
     def _need_room(self) -> int:
         if not os.path.isdir(self.parent) or not os.access(self.parent, os.W_OK):
-            raise DatabaseError(f"{self.parent} is no folder that user {pwd.getpwuid(os.geteuid()).pw_name!r} may write in; make it, or name another one")
-        return store.need_space(self.parent, self.method.room(self.receipt), self.request.reserve_mib, "the restored cluster")
+            raise DatabaseError(
+                f"{self.parent} is no folder that user {pwd.getpwuid(os.geteuid()).pw_name!r} may write in; make it, or"
+                " name another one"
+            )
+        return store.need_space(
+            self.parent, self.method.room(self.receipt), self.request.reserve_mib, "the restored cluster"
+        )
 
     def _wanted(self) -> Mapping[str, Any]:
         """The receipt, with another end of recovery where one is asked for."""
-        return {**self.receipt, "restore": {**self.receipt["restore"], "target": self.request.point}} if self.request.point else self.receipt
+        return (
+            {**self.receipt, "restore": {**self.receipt["restore"], "target": self.request.point}}
+            if self.request.point
+            else self.receipt
+        )
 
     @contextlib.contextmanager
     def _restored(self) -> Any:
         """The data folder of a restored, compared and closed cluster; taken away unless it was moved meanwhile."""
-        with self.method.materialise(self.request.path, self._wanted(), self.parent, self.request.timeout, self.request.jobs) as scratch:
+        with self.method.materialise(
+            self.request.path, self._wanted(), self.parent, self.request.timeout, self.request.jobs
+        ) as scratch:
             if self.request.point:
                 self._look(scratch)
             else:
-                compare.none_of(compare.differences(self.request.path, self.receipt, scratch, self.method.unlogged, self.request.timeout))
+                compare.none_of(
+                    compare.differences(
+                        self.request.path, self.receipt, scratch, self.method.unlogged, self.request.timeout
+                    )
+                )
             data = os.path.join(scratch.folder, "data")
             _tidy(scratch)
             _close(data, self.request.timeout)
@@ -91,14 +139,18 @@ class NewCluster:
         """At another point the rows are others; the row that was written for the backup is there all the same."""
         with Session(scratch.parameters(self.receipt["database"]), "gradual-restore") as session:
             if self.receipt.get("canary") and not records.has_canary(session, self.receipt["canary"]):
-                raise DatabaseError(f"what was restored to {self.request.point} has not the row that was written for {self.receipt['id']}; "
-                                    "nothing was put in place")
+                raise DatabaseError(
+                    f"what was restored to {self.request.point} has not the row that was written for"
+                    f" {self.receipt['id']}; nothing was put in place"
+                )
 
     def _configure(self, data: str) -> None:
         port, sockets = self.request.cluster_port, self.request.socket_directory.replace("'", "''")
-        _write(os.path.join(data, "postgresql.conf"),
-               f"# Restored from {self.receipt['id']}. Settings of the old cluster are not taken over.\nport = {port}\n"
-               f"unix_socket_directories = '{sockets}'\nlisten_addresses = ''\n")
+        _write(
+            os.path.join(data, "postgresql.conf"),
+            f"# Restored from {self.receipt['id']}. Settings of the old cluster are not taken over.\nport = {port}\n"
+            f"unix_socket_directories = '{sockets}'\nlisten_addresses = ''\n",
+        )
         _write(os.path.join(data, "postgresql.auto.conf"), "")
         _write(os.path.join(data, "pg_hba.conf"), _HBA.format(user=pwd.getpwuid(os.geteuid()).pw_name))
 
@@ -112,7 +164,11 @@ class NewCluster:
         receipts.sync_folder(self.parent)
 
     def _held(self) -> str:
-        return f"what was there at the restore point {self.request.point}" if self.request.point else "what its receipt says"
+        return (
+            f"what was there at the restore point {self.request.point}"
+            if self.request.point
+            else "what its receipt says"
+        )
 
     def _socket(self) -> str:
         return os.path.join(self.request.socket_directory, f".s.PGSQL.{self.request.cluster_port}")
@@ -127,20 +183,36 @@ class ClusterInPlace(NewCluster):
 
     def plan(self) -> dict[str, Any]:
         if self.method.name == "dump":
-            raise DatabaseError("a dump does not replace a cluster; leave out target, and in_place replaces the database")
+            raise DatabaseError(
+                "a dump does not replace a cluster; leave out target, and in_place replaces the database"
+            )
         seen = self._identifier()
         if seen != self.receipt["system_identifier"]:
-            raise DatabaseError(f"the backup is of the cluster {self.receipt['system_identifier']}, the one in {self.folder} is {seen}; name another folder")
+            raise DatabaseError(
+                f"the backup is of the cluster {self.receipt['system_identifier']}, the one in {self.folder} is {seen};"
+                " name another folder"
+            )
         if _runs(self.folder):
-            raise DatabaseError(f"the cluster in {self.folder} runs; stop it first (Debian: pg_ctlcluster MAJOR NAME stop), with all that would start it again")
+            raise DatabaseError(
+                f"the cluster in {self.folder} runs; stop it first (Debian: pg_ctlcluster MAJOR NAME stop), with all"
+                " that would start it again"
+            )
         self._need_room()
-        return {"target": "cluster", "folder": self.folder, "aside": self.aside, "message":
-                f"would restore {self.receipt['id']} beside {self.folder}, rename that to {self.aside}, and put the restored cluster in its place"}
+        return {
+            "target": "cluster",
+            "folder": self.folder,
+            "aside": self.aside,
+            "message": (
+                f"would restore {self.receipt['id']} beside {self.folder}, rename that to {self.aside}, and put the"
+                " restored cluster in its place"
+            ),
+        }
 
     def carry_out(self) -> dict[str, Any]:
         with self._restored() as data:
             for name in _CONFIGURATION:
-                # Where the settings are part of the data folder they are the live ones; else they lie elsewhere and these files are not read.
+                # Where the settings are part of the data folder they are the live ones; else they lie elsewhere and
+                # these files are not read.
                 if os.path.exists(os.path.join(self.folder, name)):
                     shutil.copy2(os.path.join(self.folder, name), os.path.join(data, name))
             if _runs(self.folder):
@@ -152,14 +224,29 @@ class ClusterInPlace(NewCluster):
             except BaseException:
                 os.rename(self.aside, self.folder)
                 raise
-        return {"message": f"{self.folder} holds {self._held()} of {self.receipt['id']}, on a new timeline; what it was until now is in {self.aside}",
-                "next": ["start the cluster (Debian: pg_ctlcluster MAJOR NAME start)", "make its standbys anew",
-                         "ansible-playbook playbooks/backup.yml  # migrations want a backup of what is live now"]}
+        return {
+            "message": (
+                f"{self.folder} holds {self._held()} of {self.receipt['id']}, on a new timeline; what it was until now"
+                f" is in {self.aside}"
+            ),
+            "next": [
+                "start the cluster (Debian: pg_ctlcluster MAJOR NAME start)",
+                "make its standbys anew",
+                "ansible-playbook playbooks/backup.yml  # migrations want a backup of what is live now",
+            ],
+        }
 
     def _identifier(self) -> str:
         told = run([server.kept_program(self.receipt, "pg_controldata"), self.folder])
         strictly(told)
-        return next((line.partition(":")[2].strip() for line in told.output.splitlines() if line.startswith("Database system identifier")), "unknown")
+        return next(
+            (
+                line.partition(":")[2].strip()
+                for line in told.output.splitlines()
+                if line.startswith("Database system identifier")
+            ),
+            "unknown",
+        )
 
 
 def _listens(port: int) -> bool:
@@ -186,7 +273,8 @@ def _tidy(scratch: Scratch) -> None:
 
 
 def _take_along(data: str, folder: str) -> None:
-    """Bring tablespaces, which lie beside the data folder of the copy, to where they stay, and have the data folder lead there."""
+    """Bring tablespaces, which lie beside the data folder of the copy, to where they stay, and have the data folder
+    lead there."""
     links = os.path.join(data, "pg_tblspc")
     for name in os.listdir(links):
         link = os.path.join(links, name)
@@ -216,7 +304,8 @@ def _write(path: str, text: str) -> None:
 
 
 def _archive_history(data: str) -> None:
-    """Have the new timeline's history archived, as PostgreSQL does where it archives when the timeline begins: else the next restore begins a timeline of
+    """Have the new timeline's history archived, as PostgreSQL does where it archives when the timeline begins: else the
+    next restore begins a timeline of
     the same number, and its segments meet others of their name in the archive."""
     folder = os.path.join(data, "pg_wal")
     newest = max((name for name in os.listdir(folder) if name.endswith(".history")), default="")

@@ -35,14 +35,28 @@ class NewDatabase:
     def plan(self) -> dict[str, Any]:
         with self._session("postgres") as session:
             free = self._check(session)
-        return {"target": "database", "database": self.name, "message": f"would restore {self.receipt['id']} as the new database {self.name} of the cluster at "
-                f"{self.request.socket_directory}:{self.request.port}, {free / store.MIB:.0f} MiB are free there"}
+        return {
+            "target": "database",
+            "database": self.name,
+            "message": (
+                f"would restore {self.receipt['id']} as the new database {self.name} of the cluster at "
+                f"{self.request.socket_directory}:{self.request.port}, {free / store.MIB:.0f} MiB are free there"
+            ),
+        }
 
     def carry_out(self) -> dict[str, Any]:
         made = self._restore()
-        return {"roles_made": made, "message": f"{self.receipt['id']} is restored as the database {self.name} and holds what its receipt says",
-                "next": [f'psql --host {self.request.socket_directory} --port {self.request.port} "dbname={self.name}"',
-                         f'dropdb --host {self.request.socket_directory} --port {self.request.port} "{self.name}"  # when it is not needed any more']}
+        return {
+            "roles_made": made,
+            "message": f"{self.receipt['id']} is restored as the database {self.name} and holds what its receipt says",
+            "next": [
+                f'psql --host {self.request.socket_directory} --port {self.request.port} "dbname={self.name}"',
+                (
+                    f'dropdb --host {self.request.socket_directory} --port {self.request.port} "{self.name}"  # when it'
+                    " is not needed any more"
+                ),
+            ],
+        }
 
     def _check(self, session: Session) -> int:
         """Refuse a name that is taken, a server that is too old and a disk that is too full; the free bytes."""
@@ -50,13 +64,21 @@ class NewDatabase:
         major = self.receipt["server_version"] // 10000
         seen = server.identity(session)
         if seen["standby"]:
-            raise DatabaseError("this server is a standby (in recovery), and nothing can be restored into it; run on the primary")
+            raise DatabaseError(
+                "this server is a standby (in recovery), and nothing can be restored into it; run on the primary"
+            )
         if seen["server_version"] // 10000 < major:
-            raise DatabaseError(f"the backup is of PostgreSQL {major} and this server is {seen['server_version'] // 10000}; "
-                                f"restore it into one of {major} or newer")
+            raise DatabaseError(
+                f"the backup is of PostgreSQL {major} and this server is {seen['server_version'] // 10000}; "
+                f"restore it into one of {major} or newer"
+            )
         # The write-ahead log of what is restored may lie on the same disk.
-        needed = int(self.receipt["database_bytes"]) + int(session.value("SELECT pg_size_bytes(current_setting('max_wal_size'))"))
-        return store.need_space(str(session.value("SHOW data_directory")), needed, self.request.reserve_mib, "the restored database")
+        needed = int(self.receipt["database_bytes"]) + int(
+            session.value("SELECT pg_size_bytes(current_setting('max_wal_size'))")
+        )
+        return store.need_space(
+            str(session.value("SHOW data_directory")), needed, self.request.reserve_mib, "the restored database"
+        )
 
     def _restore(self) -> list[str]:
         """Make it and compare it; when that fails it is gone again. Names of the roles that had to be made."""
@@ -65,8 +87,22 @@ class NewDatabase:
             made = self._make_roles(session, programs)
         try:
             self._psql(programs, "postgres", renamed(self._of_database(programs), self.receipt["database"], self.name))
-            strictly(run([os.path.join(programs, "pg_restore"), *self.request.address(), "--exit-on-error", "--no-tablespaces", "--jobs",
-                          str(self.request.jobs), "--dbname", self.name, self._archive()], timeout=self.request.timeout))
+            strictly(
+                run(
+                    [
+                        os.path.join(programs, "pg_restore"),
+                        *self.request.address(),
+                        "--exit-on-error",
+                        "--no-tablespaces",
+                        "--jobs",
+                        str(self.request.jobs),
+                        "--dbname",
+                        self.name,
+                        self._archive(),
+                    ],
+                    timeout=self.request.timeout,
+                )
+            )
             self._compare()
         except BaseException:
             with contextlib.suppress(DatabaseError), self._session("postgres") as session:
@@ -81,8 +117,11 @@ class NewDatabase:
             contents.fix_text(session)
             found = contents.differences(receipt["tables"], contents.tables(session))
             ranges = receipt["sequences"]
-            found += contents.sequence_differences({name: ends[0] for name, ends in ranges.items()}, {name: ends[1] for name, ends in ranges.items()},
-                                                   contents.sequences(session))
+            found += contents.sequence_differences(
+                {name: ends[0] for name, ends in ranges.items()},
+                {name: ends[1] for name, ends in ranges.items()},
+                contents.sequences(session),
+            )
             revision = ",".join(server.revisions(session)) or None
             if revision != receipt["revision"]:
                 found.append(f"it is at revision {revision}, the backup at {receipt['revision']}")
@@ -91,7 +130,8 @@ class NewDatabase:
         compare.none_of(found)
 
     def _make_roles(self, session: Session, programs: str) -> list[str]:
-        """Those that the backup has and the cluster has not, without password; those that are there stay as they are."""
+        """Those that the backup has and the cluster has not, without password; those that are there stay as they
+        are."""
         there = {row[0] for row in session.rows("SELECT rolname::text FROM pg_roles")}
         with open(os.path.join(self.request.path, dump.ROLES), encoding="utf-8", errors="surrogateescape") as file:
             missing, statements = roles(file.read(), there)
@@ -112,8 +152,26 @@ class NewDatabase:
         return made.output
 
     def _psql(self, programs: str, database: str, statements: str) -> None:
-        strictly(run([os.path.join(programs, "psql"), *self.request.address(), "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--output", "/dev/null",
-                      "--dbname", database, "--file", "-"], send=statements.encode("utf-8", "surrogateescape"), timeout=self.request.timeout))
+        strictly(
+            run(
+                [
+                    os.path.join(programs, "psql"),
+                    *self.request.address(),
+                    "--no-psqlrc",
+                    "--quiet",
+                    "--set",
+                    "ON_ERROR_STOP=1",
+                    "--output",
+                    "/dev/null",
+                    "--dbname",
+                    database,
+                    "--file",
+                    "-",
+                ],
+                send=statements.encode("utf-8", "surrogateescape"),
+                timeout=self.request.timeout,
+            )
+        )
 
     def _archive(self) -> str:
         return os.path.join(self.request.path, dump.DUMP[self.receipt["format"]])
@@ -123,7 +181,8 @@ class NewDatabase:
 
 
 class DatabaseInPlace(NewDatabase):
-    """Restore beside, compare, and only then give it the live one's name; the live one keeps its rows under another name."""
+    """Restore beside, compare, and only then give it the live one's name; the live one keeps its rows under another
+    name."""
 
     def __init__(self, request: Request, receipt: Mapping[str, Any], method: Method) -> None:
         super().__init__(request, receipt, method)
@@ -136,28 +195,54 @@ class DatabaseInPlace(NewDatabase):
         with self._session("postgres") as session:
             identity = server.identity(session)
             if identity["system_identifier"] != self.receipt["system_identifier"]:
-                raise DatabaseError(f"the backup is of the cluster {self.receipt['system_identifier']}, this one is {identity['system_identifier']}; "
-                                    "restore it beside (without in_place)")
+                raise DatabaseError(
+                    f"the backup is of the cluster {self.receipt['system_identifier']}, this one is"
+                    f" {identity['system_identifier']}; restore it beside (without in_place)"
+                )
             if not session.value("SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (self.live,)):
-                raise DatabaseError(f"there is no database {self.live} to replace; restore it as a new one: database: {self.live}, without in_place")
+                raise DatabaseError(
+                    f"there is no database {self.live} to replace; restore it as a new one: database: {self.live},"
+                    " without in_place"
+                )
             if len(self.aside.encode()) > _LONGEST:
-                raise DatabaseError(f"the name {self.aside} is longer than {_LONGEST} bytes; rename the database by hand and restore beside it")
+                raise DatabaseError(
+                    f"the name {self.aside} is longer than {_LONGEST} bytes; rename the database by hand and restore"
+                    " beside it"
+                )
             self._check(session)
-        return {"target": "database", "database": self.live, "aside": self.aside, "message":
-                f"would restore {self.receipt['id']} beside, end every session of {self.live}, rename that to {self.aside} and the restored one to {self.live}"}
+        return {
+            "target": "database",
+            "database": self.live,
+            "aside": self.aside,
+            "message": (
+                f"would restore {self.receipt['id']} beside, end every session of {self.live}, rename that to"
+                f" {self.aside} and the restored one to {self.live}"
+            ),
+        }
 
     def carry_out(self) -> dict[str, Any]:
         with self._session(self.live) as session:
             server.wait_for_lock(session, shared=False, deadline=self.request.deadline)
             made = self._restore()
         self._swap()
-        return {"roles_made": made, "message": f"{self.live} is what it was at {self.receipt['taken_at']}; what it was until now is {self.aside}, "
-                "with all that was written since",
-                "next": [f'psql --host {self.request.socket_directory} --port {self.request.port} "dbname={self.aside}"  # for what was written since',
-                         "ansible-playbook playbooks/backup.yml  # migrations want a backup of what is live now"]}
+        return {
+            "roles_made": made,
+            "message": (
+                f"{self.live} is what it was at {self.receipt['taken_at']}; what it was until now is {self.aside}, "
+                "with all that was written since"
+            ),
+            "next": [
+                (
+                    f'psql --host {self.request.socket_directory} --port {self.request.port} "dbname={self.aside}"  #'
+                    " for what was written since"
+                ),
+                "ansible-playbook playbooks/backup.yml  # migrations want a backup of what is live now",
+            ],
+        }
 
     def _swap(self) -> None:
-        """Both names in one transaction; nobody can be in either meanwhile. When it fails, or is ended, all is as it was."""
+        """Both names in one transaction; nobody can be in either meanwhile. When it fails, or is ended, all is as it
+        was."""
         live, new, aside = quote(self.live), quote(self.name), quote(self.aside)
         try:
             with self._session("postgres") as session:
@@ -174,23 +259,31 @@ class DatabaseInPlace(NewDatabase):
             raise
 
     def _open_again(self, error: BaseException) -> None:
-        """In a session of its own, since the other one may be lost. Raises what the operator should read; returns for what is no error of the database."""
+        """In a session of its own, since the other one may be lost. Raises what the operator should read; returns for
+        what is no error of the database."""
         again = f"ALTER DATABASE {quote(self.live)} ALLOW_CONNECTIONS true"
         try:
             with self._session("postgres") as session:
                 session.run(again)
         except DatabaseError as closed:
-            raise DatabaseError(f"{self.live} was not replaced ({error}), and takes no connections, since the server cannot be asked ({closed}). "
-                                f"As soon as it can, type: {again}") from None
+            raise DatabaseError(
+                f"{self.live} was not replaced ({error}), and takes no connections, since the server cannot be asked"
+                f" ({closed}). As soon as it can, type: {again}"
+            ) from None
         if isinstance(error, DatabaseError):
-            raise DatabaseError(f"{self.live} was not replaced and is as it was: {error}. The restored one is there as {self.name}") from None
+            raise DatabaseError(
+                f"{self.live} was not replaced and is as it was: {error}. The restored one is there as {self.name}"
+            ) from None
 
 
 def _end_sessions(session: Session, databases: tuple[str, ...], deadline: float) -> None:
     until = time.monotonic() + deadline
     while True:
-        left = session.rows("SELECT pg_terminate_backend(pid), format('%%s (pid %%s, user %%s)', application_name, pid, usename) FROM pg_stat_activity"
-                            " WHERE datname = ANY(%s) AND pid <> pg_backend_pid()", (list(databases),))
+        left = session.rows(
+            "SELECT pg_terminate_backend(pid), format('%%s (pid %%s, user %%s)', application_name, pid, usename) FROM"
+            " pg_stat_activity WHERE datname = ANY(%s) AND pid <> pg_backend_pid()",
+            (list(databases),),
+        )
         if not left:
             return
         if time.monotonic() > until:
@@ -202,24 +295,33 @@ def _free_name(session: Session, name: str) -> None:
     if len(name.encode()) > _LONGEST:
         raise DatabaseError(f"the name {name} is longer than {_LONGEST} bytes; give a shorter one as database")
     if session.value("SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (name,)):
-        raise DatabaseError(f"there is a database {name} already, and nothing is restored over it; drop it, or give another name as database")
+        raise DatabaseError(
+            f"there is a database {name} already, and nothing is restored over it; drop it, or give another name as"
+            " database"
+        )
 
 
 def renamed(statements: str, old: str, new: str) -> str:
     """pg_restore's statements on a database, as statements on one of another name."""
     name = "(?:" + re.escape(old) + "|" + re.escape(quote(old)) + ")"
-    heads = r"(?:CREATE|ALTER|COMMENT ON|SECURITY LABEL .*? ON) DATABASE |(?:GRANT|REVOKE) .*? ON DATABASE |ALTER ROLE .*? IN DATABASE "
+    heads = (
+        r"(?:CREATE|ALTER|COMMENT ON|SECURITY LABEL .*? ON) DATABASE |(?:GRANT|REVOKE) .*? ON DATABASE |ALTER ROLE .*?"
+        r" IN DATABASE "
+    )
     kept = "".join(line + "\n" for line in statements.splitlines() if not line.startswith("\\connect "))
     return re.sub(rf"^({heads}){name}(?= )", lambda found: found.group(1) + quote(new), kept, flags=re.MULTILINE)
 
 
 def roles(text: str, there: set[str]) -> tuple[list[str], str]:
     """(names that are missing, statements that make them) out of what pg_dumpall wrote of all roles."""
+
     def plain(name: str) -> str:
         return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
     word = r'("(?:[^"]|"")+"|[^\s;"]+)'
-    missing = [plain(name) for name in re.findall(rf"^CREATE ROLE {word};$", text, re.MULTILINE) if plain(name) not in there]
+    missing = [
+        plain(name) for name in re.findall(rf"^CREATE ROLE {word};$", text, re.MULTILINE) if plain(name) not in there
+    ]
     wanted = []
     for line in text.splitlines():
         found = re.match(rf"(?:CREATE ROLE {word};|ALTER ROLE {word} WITH |GRANT {word} TO {word}[ ;])", line)

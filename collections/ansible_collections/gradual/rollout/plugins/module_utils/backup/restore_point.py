@@ -2,10 +2,14 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """One moment that both a snapshot and the write-ahead log know: what a physical backup is compared with.
 
-A copy of the files is brought forward by the log to some place in it, and what the database held at that place can be asked of no snapshot, as
-other transactions commit between any two statements. So for a moment nobody may write: all tables are locked against writers, a restore point
-goes into the log, a snapshot is taken, and the locks are let go. A restored copy that recovers to that restore point must hold exactly what
-this snapshot holds, and the snapshot is read at leisure. Whoever writes waits for some milliseconds; a writer that does not end is not waited
+A copy of the files is brought forward by the log to some place in it, and what the database held at that place can be
+asked of no snapshot, as
+other transactions commit between any two statements. So for a moment nobody may write: all tables are locked against
+writers, a restore point
+goes into the log, a snapshot is taken, and the locks are let go. A restored copy that recovers to that restore point
+must hold exactly what
+this snapshot holds, and the snapshot is read at leisure. Whoever writes waits for some milliseconds; a writer that does
+not end is not waited
 for in the lock's queue, where everybody else would wait behind us, but asked again and again.
 """
 
@@ -34,7 +38,8 @@ SELECT (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM
        (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_trigger),
        (SELECT count(*) FROM pg_attribute WHERE attrelid >= 16384)
 """
-# Vacuums of the tables that we want; PostgreSQL itself ends them for whoever waits longer than we do. Those against wraparound are let be.
+# Vacuums of the tables that we want; PostgreSQL itself ends them for whoever waits longer than we do. Those against
+# wraparound are let be.
 _END_VACUUMS = """
 SELECT pg_cancel_backend(a.pid) FROM pg_stat_activity a
  WHERE a.backend_type = 'autovacuum worker' AND a.datname = current_database() AND a.query NOT LIKE '%%to prevent wraparound%%'
@@ -53,7 +58,8 @@ SELECT format('prepared transaction %%s of %%s since %%s', gid, owner, date_trun
 
 @dataclass(frozen=True)
 class Moment:
-    """A restore point. lsn: its end in the write-ahead log; segment: the file that holds it; seconds: how long writers had to wait."""
+    """A restore point. lsn: its end in the write-ahead log; segment: the file that holds it; seconds: how long writers
+    had to wait."""
 
     name: str
     lsn: str
@@ -92,20 +98,34 @@ def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> d
     after, ahead = contents.sequences(session), contents.ahead(session)
     session.run("COMMIT")
     return {
-        **told, "lsn": moment.lsn, "schema_fingerprint": fingerprint, "tables": tables, "taken_at": taken_at,
+        **told,
+        "lsn": moment.lsn,
+        "schema_fingerprint": fingerprint,
+        "tables": tables,
+        "taken_at": taken_at,
         "sequences": {one: _range(before[one], after[one], ahead.get(one, 0)) for one in before if one in after},
-        "restore": {"target": moment.name, "lsn": moment.lsn, "last_segment": moment.segment, "writers_waited": moment.seconds,
-                    "segment_bytes": server.segment_bytes(session)},
+        "restore": {
+            "target": moment.name,
+            "lsn": moment.lsn,
+            "last_segment": moment.segment,
+            "writers_waited": moment.seconds,
+            "segment_bytes": server.segment_bytes(session),
+        },
     }
 
 
 def _range(before: int | None, after: int | None, ahead: int) -> list[int | None]:
     # The log has a sequence's value some steps before it is reached.
-    return [before, after if after is None else after + max(ahead, 0)] if ahead >= 0 else [before if before is None else before + ahead, after]
+    return (
+        [before, after if after is None else after + max(ahead, 0)]
+        if ahead >= 0
+        else [before if before is None else before + ahead, after]
+    )
 
 
 def _quiet(work: Work, name: str) -> Moment:
-    """Have that moment; the session is left in a transaction whose snapshot is of it, and which keeps tables from being rewritten."""
+    """Have that moment; the session is left in a transaction whose snapshot is of it, and which keeps tables from being
+    rewritten."""
     session = work.session
     until = time.monotonic() + work.request.deadline
     with Session(work.request.parameters(), base.APPLICATION_NAME) as other:
@@ -122,8 +142,10 @@ def _quiet(work: Work, name: str) -> Moment:
                 return found
             if time.monotonic() >= until:
                 writers = "; ".join(row[0] for row in other.rows(_WRITERS, ())) or "somebody who has just gone"
-                raise DatabaseError(f"there was no moment without writers within {work.request.deadline:.0f} s, so nothing could be said of what this "
-                                    f"backup holds: {writers}; run again when they have ended, or raise deadline")
+                raise DatabaseError(
+                    f"there was no moment without writers within {work.request.deadline:.0f} s, so nothing could be"
+                    f" said of what this backup holds: {writers}; run again when they have ended, or raise deadline"
+                )
             other.run(_END_VACUUMS, ())
             time.sleep(PAUSE)
 
@@ -133,7 +155,9 @@ def _try(session: Session, other: Session, name: str) -> Moment | None:
     held = contents.names(session, unlogged=False)
     every = [*(f"ONLY {one}" for one in held), *_CATALOGS]
     # Many tables, many locks to wait for: all of them together must not keep others waiting much longer than one.
-    contents.hold(session, held, {"lock_timeout": LOCK_TIMEOUT_MS, "statement_timeout": 2 * LOCK_TIMEOUT_MS + len(every) // 10})
+    contents.hold(
+        session, held, {"lock_timeout": LOCK_TIMEOUT_MS, "statement_timeout": 2 * LOCK_TIMEOUT_MS + len(every) // 10}
+    )
     session.run("SAVEPOINT moment")
     begun = time.monotonic()
     session.run(f"LOCK TABLE {', '.join(every)} IN SHARE MODE")

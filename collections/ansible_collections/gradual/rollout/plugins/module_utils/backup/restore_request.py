@@ -12,7 +12,8 @@ from typing import Any, Mapping
 class Request:
     """Which backup, as what, and where the live cluster is. Empty: choose. Seconds where nothing else is said.
 
-    target: database or cluster; database: the new one's name; folder and cluster_port: the new cluster's; in_place: the name of the
+    target: database or cluster; database: the new one's name; folder and cluster_port: the new cluster's; in_place: the
+    name of the
     database that it is to replace, or ""; point: a named restore point.
     """
 
@@ -31,7 +32,12 @@ class Request:
     deadline: float = 60
 
     def parameters(self, database: str) -> dict[str, str]:
-        return {"dbname": database, "host": self.socket_directory, "port": str(self.port), "options": "-c statement_timeout=0 -c lock_timeout=0"}
+        return {
+            "dbname": database,
+            "host": self.socket_directory,
+            "port": str(self.port),
+            "options": "-c statement_timeout=0 -c lock_timeout=0",
+        }
 
     def address(self) -> list[str]:
         return ["--host", self.socket_directory, "--port", str(self.port), "--no-password"]

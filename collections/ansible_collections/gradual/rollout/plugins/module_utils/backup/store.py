@@ -37,8 +37,8 @@ def need_space(path: str, needed: int, reserve_mib: int, what: str) -> int:
     free = free_bytes(path)
     if free < needed + reserve_mib * MIB:
         raise DatabaseError(
-            f"{what} needs about {needed / MIB:.0f} MiB and {reserve_mib} MiB have to stay free at {path}, but only {free / MIB:.0f} MiB are free; "
-            "free some space, name a place on another disk, or lower reserve_mib"
+            f"{what} needs about {needed / MIB:.0f} MiB and {reserve_mib} MiB have to stay free at {path}, but only"
+            f" {free / MIB:.0f} MiB are free; free some space, name a place on another disk, or lower reserve_mib"
         )
     return free
 
@@ -101,7 +101,7 @@ def removable(found: Sequence[Mapping[str, Any]], database: str, application: st
     """Paths of this database's backups beyond the newest `keep`, oldest first; never the newest proven one."""
     ours = [one for one in found if one["database"] == database and one["application"] == application]
     proven = newest_proven(ours)
-    return [one["path"] for one in ours[:max(0, len(ours) - keep)] if one is not proven]
+    return [one["path"] for one in ours[: max(0, len(ours) - keep)] if one is not proven]
 
 
 def remove(folder: str) -> None:
@@ -114,15 +114,23 @@ def remove(folder: str) -> None:
 
 
 def summed(folder: str, known: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    """{"dump/toc.dat": {"bytes": 4711, "sha256": …}} of every file in a backup but its receipt and listing, read back from the disk.
+    """{"dump/toc.dat": {"bytes": 4711, "sha256": …}} of every file in a backup but its receipt and listing, read back
+    from the disk.
 
     known: sums by path that somebody trustworthy has made already; these files are not read.
     """
-    paths = [os.path.relpath(os.path.join(parent, name), folder) for parent, _folders, names in os.walk(folder) for name in names]
+    paths = [
+        os.path.relpath(os.path.join(parent, name), folder)
+        for parent, _folders, names in os.walk(folder)
+        for name in names
+    ]
     wanted = sorted(path for path in paths if not path.startswith(receipts.FILE) and path != LISTING)
     unknown = [path for path in wanted if path not in (known or {})]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as together:
-        sums = {**(known or {}), **dict(zip(unknown, together.map(lambda path: sum_of(os.path.join(folder, path)), unknown)))}
+        sums = {
+            **(known or {}),
+            **dict(zip(unknown, together.map(lambda path: sum_of(os.path.join(folder, path)), unknown))),
+        }
     return {path: {"bytes": os.path.getsize(os.path.join(folder, path)), "sha256": sums[path]} for path in wanted}
 
 
@@ -145,8 +153,10 @@ def write_listing(folder: str, files: Mapping[str, Mapping[str, Any]]) -> dict[s
         json.dump(inside, file, indent=0, sort_keys=True)
         file.flush()
         os.fsync(file.fileno())
-    return {**{name: dict(told) for name, told in files.items() if name not in inside},
-            LISTING: {"bytes": os.path.getsize(path), "sha256": sum_of(path)}}
+    return {
+        **{name: dict(told) for name, told in files.items() if name not in inside},
+        LISTING: {"bytes": os.path.getsize(path), "sha256": sum_of(path)},
+    }
 
 
 def expected(receipt: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
@@ -179,7 +189,9 @@ def sync(folder: str) -> None:
 def publish(partial: str, path: str) -> None:
     """Give a finished backup its name. Never overwrites."""
     if os.path.lexists(path):
-        raise DatabaseError(f"{path} is there already, and a backup is never overwritten; run again for a name of a later second")
+        raise DatabaseError(
+            f"{path} is there already, and a backup is never overwritten; run again for a name of a later second"
+        )
     os.rename(partial, path)
     receipts.sync_folder(os.path.dirname(path))
 
@@ -195,7 +207,10 @@ def file_differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str,
         elif wanted[name]["bytes"] != seen[name]["bytes"]:
             found.append(f"{name} has {seen[name]['bytes']} bytes, not {wanted[name]['bytes']}")
         elif wanted[name]["sha256"] != seen[name]["sha256"]:
-            found.append(f"{name} has other contents than when it was taken (sha256 {seen[name]['sha256'][:12]}…, not {wanted[name]['sha256'][:12]}…)")
+            found.append(
+                f"{name} has other contents than when it was taken (sha256 {seen[name]['sha256'][:12]}…, not"
+                f" {wanted[name]['sha256'][:12]}…)"
+            )
     return found
 
 

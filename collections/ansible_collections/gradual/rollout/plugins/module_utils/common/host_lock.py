@@ -1,9 +1,12 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""One module at a time on a host. The controller's lease cannot see to that: a run that was killed leaves its last module at work.
+"""One module at a time on a host. The controller's lease cannot see to that: a run that was killed leaves its last
+module at work.
 
-Two ways: `waited`, for work that has to be finished before anything else begins (a release that is being switched); and `Claim`,
-for work that the next call may overtake at any moment (a drain): the newest call wins, and the older one stops before its next step.
+Two ways: `waited`, for work that has to be finished before anything else begins (a release that is being switched); and
+`Claim`,
+for work that the next call may overtake at any moment (a drain): the newest call wins, and the older one stops before
+its next step.
 """
 
 from __future__ import annotations
@@ -33,9 +36,11 @@ class Overtaken(Exception):
 
 @contextlib.contextmanager
 def waited(path: str, what: str, patience: float, create: bool = True) -> Iterator[None]:
-    """Hold the lock in the file at `path` as soon as the module that has it has ended; Busy when that takes longer than `patience` seconds.
+    """Hold the lock in the file at `path` as soon as the module that has it has ended; Busy when that takes longer than
+    `patience` seconds.
 
-    what: tells others what this one does. Without `create` a file that is not there is no lock, as in check mode. OSError as open raises it.
+    what: tells others what this one does. Without `create` a file that is not there is no lock, as in check mode.
+    OSError as open raises it.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
@@ -71,7 +76,9 @@ def _who(path: str) -> str:
         with open(path, encoding="utf-8") as stream:
             found = json.load(stream)
         pid = int(found["pid"])
-        return f"another run's module ({found['what']}, since {found['since']} UTC, process {pid}; to end it: kill {pid})"
+        return (
+            f"another run's module ({found['what']}, since {found['since']} UTC, process {pid}; to end it: kill {pid})"
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return f"another run's module (to see which: fuser -v {path})"
 

@@ -52,7 +52,14 @@ class Session:
     as_user: ask without the header of Gradual's own requests, and be counted as a user.
     """
 
-    def __init__(self, base_url: str, timeout: float = 5.0, ca_path: str | None = None, address: str | None = None, as_user: bool = False) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        timeout: float = 5.0,
+        ca_path: str | None = None,
+        address: str | None = None,
+        as_user: bool = False,
+    ) -> None:
         try:
             parts = urlsplit(base_url)
             self._port = parts.port
@@ -90,7 +97,9 @@ class Session:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._context is not None:
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._context)
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout, context=self._context
+            )
         else:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
         if self._address:
@@ -102,7 +111,9 @@ class Session:
             connection._create_connection = create  # type: ignore[attr-defined]
         return connection
 
-    def request(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> Answer:
+    def request(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
         """Send one request and read its answer; redirects are answers. HttpError when there is none.
 
         A request that finds its kept connection closed is sent again on a new one, as browsers do, unless the

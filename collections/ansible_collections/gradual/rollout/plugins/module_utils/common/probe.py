@@ -33,7 +33,8 @@ def request_of(probe: dict[str, Any], headers: dict[str, str]) -> tuple[str, str
 
 
 def lookup(value: Any, path: str) -> Any:
-    """The value at a dotted path (numbers index lists), ABSENT when there is none. A key with dots in it is found too."""
+    """The value at a dotted path (numbers index lists), ABSENT when there is none. A key with dots in it is found
+    too."""
     if path == "":
         return value
     head, _dot, rest = path.partition(".")
@@ -55,7 +56,8 @@ def _entry(value: Any, key: str) -> Any:
 
 
 def same(seen: Any, wanted: Any) -> bool:
-    """Equal, where 1 and true are not, and text that a template made of a number or boolean is that number or boolean."""
+    """Equal, where 1 and true are not, and text that a template made of a number or boolean is that number or
+    boolean."""
     if isinstance(seen, bool) or isinstance(wanted, bool):
         return seen is wanted or str(seen).lower() == str(wanted).lower()
     if isinstance(wanted, str) and isinstance(seen, (int, float)):
@@ -96,13 +98,32 @@ def probe_once(session: Session, probe: dict[str, Any], headers: dict[str, str])
         answer = session.request(*request_of(probe, headers))
     except HttpError as error:
         wanted = {"status": int(probe.get("status") or 200)}
-        return {"name": name, "passed": False, "seen": {"error": str(error)}, "wanted": wanted, "seconds": round(time.monotonic() - began, 3), "status": None}
+        return {
+            "name": name,
+            "passed": False,
+            "seen": {"error": str(error)},
+            "wanted": wanted,
+            "seconds": round(time.monotonic() - began, 3),
+            "status": None,
+        }
     wanted, seen = judge(probe, answer)
-    return {"name": name, "passed": seen == wanted, "seen": seen, "wanted": wanted, "seconds": round(answer.seconds, 4), "status": answer.status}
+    return {
+        "name": name,
+        "passed": seen == wanted,
+        "seen": seen,
+        "wanted": wanted,
+        "seconds": round(answer.seconds, 4),
+        "status": answer.status,
+    }
 
 
 def probe_all(
-    session: Session, probes: list[dict[str, Any]], headers: dict[str, str], attempts: int = 1, pause: float = 1.0, sleep: Callable[[float], None] = time.sleep
+    session: Session,
+    probes: list[dict[str, Any]],
+    headers: dict[str, str],
+    attempts: int = 1,
+    pause: float = 1.0,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[dict[str, Any]]:
     """A result for each probe, over one connection; a probe that fails is tried again, `attempts` times in all."""
     results = []
@@ -123,7 +144,8 @@ def sentence(result: dict[str, Any]) -> str:
     if "error" in result["seen"]:
         return f"{result['name']}: {result['seen']['error']}"
     parts = [
-        f"{key} is {json.dumps(result['seen'].get(key), ensure_ascii=False)} and not {json.dumps(value, ensure_ascii=False)}"
+        f"{key} is {json.dumps(result['seen'].get(key), ensure_ascii=False)} and not"
+        f" {json.dumps(value, ensure_ascii=False)}"
         for key, value in result["wanted"].items()
         if result["seen"].get(key) != value
     ]

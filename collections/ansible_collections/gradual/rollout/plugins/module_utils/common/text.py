@@ -15,18 +15,25 @@ RELEASE = "release"
 USERS = (
     "with the feature",
     "without it",
-    "a host that does not evaluate the flag, a cache that answers for both, users who were dealt again, or a feature that changes how often it is asked for",
+    (
+        "a host that does not evaluate the flag, a cache that answers for both, users who were dealt again, or a"
+        " feature that changes how often it is asked for"
+    ),
 )
 HOSTS = (
     "on the new code",
     "on the old code",
-    "a host that was out of traffic for a while, a balancer that does not share alike, or code that changes how often it is asked",
+    (
+        "a host that was out of traffic for a while, a balancer that does not share alike, or code that changes how"
+        " often it is asked"
+    ),
 )
 METRICS = {"errors": "errors", "slow": "slow answers"}
 
 
 def percent(share: float) -> str:
-    """A share between 0 and 1 as "2.9 %"; below 1 % with two significant digits, so that little is not read as nothing."""
+    """A share between 0 and 1 as "2.9 %"; below 1 % with two significant digits, so that little is not read as
+    nothing."""
     value = 100 * share
     if value == 0 or value >= 0.95:
         return f"{value:.1f} %" if value < 99.95 and value != round(value) else f"{value:.0f} %"
@@ -70,14 +77,16 @@ def arms_of(feature: str) -> t.Tuple[str, str, str]:
 
 
 def arms(metric: Judged) -> str:
-    """ "search errors with the feature 2.9 % of 4,210, without it 1.0 % of 12,640"; the second part is left out without a control."""
+    """ "search errors with the feature 2.9 % of 4,210, without it 1.0 % of 12,640"; the second part is left out without
+    a control."""
     having, lacking, _causes = arms_of(metric["feature"])
     without = f", {lacking} {share_of(metric['control'])}" if metric["control"] is not None else ""
     return f"{name(metric)} {having} {share_of(metric['treatment'])}{without}"
 
 
 def summary(metrics: t.Sequence[Judged]) -> str:
-    """All metrics, those of one feature together: "search errors with the feature 0 % of 15, without it 0 % of 53, slow answers 0 % and 0 %"."""
+    """All metrics, those of one feature together: "search errors with the feature 0 % of 15, without it 0 % of 53, slow
+    answers 0 % and 0 %"."""
     told: t.Dict[str, str] = {}
     for metric in metrics:
         if metric["feature"] not in told:
@@ -93,4 +102,6 @@ def grouped(metrics: t.Sequence[Judged]) -> t.List[str]:
     by_why: t.Dict[str, t.List[Judged]] = {}
     for metric in metrics:
         by_why.setdefault(metric["why"], []).append(metric)
-    return [each[0]["reason"] if len(each) == 1 else f"{', '.join(map(name, each))}: {why}" for why, each in by_why.items()]
+    return [
+        each[0]["reason"] if len(each) == 1 else f"{', '.join(map(name, each))}: {why}" for why, each in by_why.items()
+    ]

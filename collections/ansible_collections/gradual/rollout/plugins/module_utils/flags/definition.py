@@ -28,7 +28,8 @@ class FlagFileError(Exception):
 class Wanted:
     """One flag as it shall be: `certified` % for good, `baking` % until `expiry` (seconds since the epoch).
 
-    `labels` are shares under 100, rising: with the feature off for all, each user is labelled by the first share that shall show it.
+    `labels` are shares under 100, rising: with the feature off for all, each user is labelled by the first share that
+    shall show it.
     """
 
     flag: str
@@ -60,14 +61,18 @@ class Plan:
 
 
 def wanted_from(entry: t.Mapping[str, t.Any]) -> Wanted:
-    """Check one entry of the module's `flags` and return it; raises FlagFileError with the key, the value and the remedy."""
+    """Check one entry of the module's `flags` and return it; raises FlagFileError with the key, the value and the
+    remedy."""
     flag = str(entry.get("flag") or "")
     if not flag:
         raise FlagFileError("flags: an entry has no flag; write flag: <key of the feature>")
     certified = _percentage(entry.get("certified"), flag, "certified")
     labels = _labels(entry.get("labels"), flag)
     if labels and (certified or entry.get("baking")):
-        raise FlagFileError(f"flag {flag}: labels {list(labels)} are for a feature that is off, seen certified {certified} %, baking {entry.get('baking')}")
+        raise FlagFileError(
+            f"flag {flag}: labels {list(labels)} are for a feature that is off, seen certified {certified} %, baking"
+            f" {entry.get('baking')}"
+        )
     if entry.get("baking") is None:
         return Wanted(flag, certified, labels=labels)
     baking = _percentage(entry.get("baking"), flag, "baking")
@@ -76,7 +81,8 @@ def wanted_from(entry: t.Mapping[str, t.Any]) -> Wanted:
     expiry = entry.get("expiry")
     if isinstance(expiry, bool) or not isinstance(expiry, (int, float)) or not math.isfinite(expiry) or expiry <= 0:
         raise FlagFileError(
-            f"flag {flag}: baking {baking} % needs an expiry in seconds since the epoch, seen {expiry!r}; a share that is not certified may not last for ever"
+            f"flag {flag}: baking {baking} % needs an expiry in seconds since the epoch, seen {expiry!r}; a share that"
+            " is not certified may not last for ever"
         )
     return Wanted(flag, certified, baking, int(expiry))
 
@@ -89,9 +95,13 @@ def _percentage(value: t.Any, flag: str, key: str) -> int:
 
 def _labels(value: t.Any, flag: str) -> t.Tuple[int, ...]:
     labels = [] if value is None else value
-    whole = isinstance(labels, (list, tuple)) and all(isinstance(each, int) and not isinstance(each, bool) and 0 < each < 100 for each in labels)
+    whole = isinstance(labels, (list, tuple)) and all(
+        isinstance(each, int) and not isinstance(each, bool) and 0 < each < 100 for each in labels
+    )
     if not whole or list(labels) != sorted(set(labels)):
-        raise FlagFileError(f"flag {flag}: labels is {value!r}; write the shares of the stages under 100, rising, like [25, 50]")
+        raise FlagFileError(
+            f"flag {flag}: labels is {value!r}; write the shares of the stages under 100, rising, like [25, 50]"
+        )
     return tuple(labels)
 
 
@@ -101,7 +111,8 @@ def label(percent: int) -> str:
 
 
 def shown_at(percent: int, holdback: int = 0) -> int:
-    """The share of users that a stage shows the feature to while it bakes: all but those who are held back as its control."""
+    """The share of users that a stage shows the feature to while it bakes: all but those who are held back as its
+    control."""
     return min(percent, 100 - holdback)
 
 
@@ -183,7 +194,8 @@ def _revision(holder: t.Any) -> int:
 
 
 def managed(current: t.Optional[t.Mapping[str, t.Any]]) -> t.List[str]:
-    """The flags of a file that a rollback without a ledger turns off: those that were set together last, as its metadata tells; without
+    """The flags of a file that a rollback without a ledger turns off: those that were set together last, as its
+    metadata tells; without
     that, all that have the form that Gradual writes."""
     flags = (current or {}).get("flags")
     flags = flags if isinstance(flags, dict) else {}
@@ -199,7 +211,12 @@ def managed(current: t.Optional[t.Mapping[str, t.Any]]) -> t.List[str]:
 
 def _is_ours(held: t.Any) -> bool:
     variants = held.get("variants") if isinstance(held, dict) else None
-    form = isinstance(variants, dict) and variants.get("on") is True and variants.get("off") is False and held.get("defaultVariant") == "off"
+    form = (
+        isinstance(variants, dict)
+        and variants.get("on") is True
+        and variants.get("off") is False
+        and held.get("defaultVariant") == "off"
+    )
     return form and _revision(held) > 0
 
 

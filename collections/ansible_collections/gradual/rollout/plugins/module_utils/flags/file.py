@@ -16,7 +16,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.flags import defin
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import process_state
 
 PAUSE = 0.2
-# A provider that starts reads the file first and its time afterwards: what is written in between it takes for what it has read.
+# A provider that starts reads the file first and its time afterwards: what is written in between it takes for what it
+# has read.
 # While a process is behind, the file gets a newer time again and again, so that it is read once more.
 RENEW = 1.0
 # The application on this very host is never behind a proxy, whatever the environment says.
@@ -24,7 +25,8 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def read(path: str) -> t.Tuple[t.Optional[t.Dict[str, t.Any]], str, t.Optional[str]]:
-    """(document, text, what is wrong with it): no file is (None, "", None), a file that cannot be parsed is (None, text, sentence)."""
+    """(document, text, what is wrong with it): no file is (None, "", None), a file that cannot be parsed is (None,
+    text, sentence)."""
     try:
         with open(path, encoding="utf-8", errors="replace") as handle:
             text = handle.read()
@@ -61,7 +63,9 @@ def write(path: str, text: str) -> None:
                 os.unlink(temporary)
             raise
     except OSError as error:
-        raise flag_definition.FlagFileError(f"{path} cannot be written: {error.strerror}; look at the disk and the rights of {folder}") from error
+        raise flag_definition.FlagFileError(
+            f"{path} cannot be written: {error.strerror}; look at the disk and the rights of {folder}"
+        ) from error
 
 
 def _modified(path: str) -> float:
@@ -78,28 +82,39 @@ def renew(path: str) -> None:
         os.utime(path, (fresh, fresh))
 
 
-def wait(url: str, document: t.Mapping[str, t.Any], wanted: t.Sequence[flag_definition.Wanted], timeout: float, path: str) -> t.List[process_state.Process]:
-    """The processes, once all of them evaluate the document at `path` for the wanted flags; raises FlagFileError with what differs when time is up."""
+def wait(
+    url: str, document: t.Mapping[str, t.Any], wanted: t.Sequence[flag_definition.Wanted], timeout: float, path: str
+) -> t.List[process_state.Process]:
+    """The processes, once all of them evaluate the document at `path` for the wanted flags; raises FlagFileError with
+    what differs when time is up."""
     flags = [each.flag for each in wanted]
     deadline = time.monotonic() + timeout
     renewed = time.monotonic()
     while True:
         now = time.time()
-        expected = {each.flag: (flag_definition.revision_of(document, each.flag), each.percent_at(now)) for each in wanted}
+        expected = {
+            each.flag: (flag_definition.revision_of(document, each.flag), each.percent_at(now)) for each in wanted
+        }
         found: t.List[process_state.Process] = []
         try:
             with DIRECT.open(url, timeout=max(1.0, min(5.0, timeout))) as answer:
                 text = answer.read().decode("utf-8", "replace")
-            found = process_state.living(process_state.processes(text, flags), lambda pid: os.path.isdir(f"/proc/{pid}"))
+            found = process_state.living(
+                process_state.processes(text, flags), lambda pid: os.path.isdir(f"/proc/{pid}")
+            )
             told = process_state.complaints(found, expected, process_state.speaks(text))
-            told += process_state.unlabelled(text, {each.flag: [flag_definition.label(percent) for percent in each.labels] for each in wanted})
+            told += process_state.unlabelled(
+                text, {each.flag: [flag_definition.label(percent) for percent in each.labels] for each in wanted}
+            )
         except (OSError, ValueError) as error:
             told = [f"{url} does not answer: {error}"]
         if not told:
             return found
         if time.monotonic() >= deadline:
             more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
-            unseen = flag_definition.FlagFileError(f"the flag file is written, but after {timeout:g} s " + "; ".join(told[:3]) + more)
+            unseen = flag_definition.FlagFileError(
+                f"the flag file is written, but after {timeout:g} s " + "; ".join(told[:3]) + more
+            )
             unseen.written = True
             raise unseen
         if time.monotonic() - renewed >= RENEW:

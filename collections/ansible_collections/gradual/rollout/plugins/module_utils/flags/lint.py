@@ -4,7 +4,8 @@
 
 Gradual's own flags are held to what Gradual writes (`lint`), since a mistake that flagd's JSON Schema does not see
 changes what users get. A file may hold flags of others beside them: disabled, without a default, with any weights and
-computed variants. All that flagd takes is right there. What counts is what makes a provider refuse the *whole* file, for
+computed variants. All that flagd takes is right there. What counts is what makes a provider refuse the *whole* file,
+for
 then no flag in it changes any more (`refusals`), and that a feature of the manifest does not take the name of somebody
 else's flag (`flag_problems`).
 """
@@ -107,8 +108,8 @@ def flag_notes(hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.List[str]:
             for key in sorted(set(flag) - KEYS) if isinstance(flag, dict) else ():
                 odd.setdefault(f"flag {name} has the key {_short(key)}", []).append(host)
     return [
-        f"{what} in the flag file of {', '.join(where)}: flagd takes it, but the Python provider refuses the whole file "
-        "for it, and then no feature can be shown"
+        f"{what} in the flag file of {', '.join(where)}: flagd takes it, but the Python provider refuses the whole file"
+        " for it, and then no feature can be shown"
         for what, where in odd.items()
     ]
 
@@ -130,7 +131,8 @@ def strange(flag: t.Any) -> t.Optional[str]:
 
 
 def lint(document: t.Any) -> t.List[str]:
-    """Mistakes that change what users get, one sentence each; [] when there is none. Never raises, whatever the file holds."""
+    """Mistakes that change what users get, one sentence each; [] when there is none. Never raises, whatever the file
+    holds."""
     if not isinstance(document, dict) or not isinstance(document.get("flags"), dict):
         return ['the file has no object "flags" at its top']
     found: t.List[str] = []
@@ -146,7 +148,10 @@ def _lint_flag(flag: t.Any) -> t.List[str]:
     if flag.get("state") not in ("ENABLED", "DISABLED"):
         found.append(f"state is {_short(flag.get('state'))}; write ENABLED or DISABLED")
     elif flag["state"] == "DISABLED":
-        found.append("state DISABLED gives the default in the code; to switch a feature off write ENABLED, defaultVariant off, no targeting")
+        found.append(
+            "state DISABLED gives the default in the code; to switch a feature off write ENABLED, defaultVariant off,"
+            " no targeting"
+        )
     variants = flag.get("variants")
     if not isinstance(variants, dict) or not variants:
         return found + ["has no variants; write {on: true, off: false}"]
@@ -168,7 +173,16 @@ def _lint_rule(rule: t.Any, variants: t.Mapping[str, t.Any], depth: int) -> t.Li
     if rule is None:
         return []
     if isinstance(rule, str):
-        return [] if rule in variants else [f"targeting names the variant {_short(rule)}, which is not among {', '.join(sorted(map(str, variants)))}"]
+        return (
+            []
+            if rule in variants
+            else [
+                (
+                    f"targeting names the variant {_short(rule)}, which is not among"
+                    f" {', '.join(sorted(map(str, variants)))}"
+                )
+            ]
+        )
     if isinstance(rule, bool):
         name = "true" if rule else "false"
         return [] if name in variants else [f"targeting gives {name}, which is no variant"]
@@ -209,13 +223,23 @@ def _lint_fractional(arguments: t.Any, variants: t.Mapping[str, t.Any]) -> t.Lis
 def _lint_order(order: t.Sequence[str]) -> t.List[str]:
     """Mistakes in the order of Gradual's own variants; those of other people's flags may stand as they like."""
     if set(order) == set(ARMS) and tuple(order) != ARMS:
-        return ["fractional names off before on; keep on first, or growing the share takes the feature from those who have it"]
+        return [
+            (
+                "fractional names off before on; keep on first, or growing the share takes the feature from those who"
+                " have it"
+            )
+        ]
     labels = [match for match in map(AA.match, order) if match]
     if not labels or {"off", *(match.string for match in labels)} != set(order):
         return []
     percents = [int(match["percent"]) for match in labels]
     if order[-1] != "off" or percents != sorted(set(percents)):
-        return ["fractional does not name the stages in rising order, then off; in another order the labels stand at other users than the stages"]
+        return [
+            (
+                "fractional does not name the stages in rising order, then off; in another order the labels stand at other"
+                " users than the stages"
+            )
+        ]
     return []
 
 

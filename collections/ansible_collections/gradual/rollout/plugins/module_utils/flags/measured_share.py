@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Measure which users have a feature, by asking as those users through the front door; compare with an earlier measurement."""
+"""Measure which users have a feature, by asking as those users through the front door; compare with an earlier
+measurement."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def user(number: int) -> str:
 
 
 def features_of(body: bytes, flags: t.Sequence[str]) -> t.Dict[str, bool]:
-    """{flag: has it} from the application's answer; raises ShareError when a flag is missing, since a missing flag is no 'off'."""
+    """{flag: has it} from the application's answer; raises ShareError when a flag is missing, since a missing flag is
+    no 'off'."""
     try:
         features = json.loads(body)["features"]
         found = {flag: features[flag] for flag in flags}
@@ -70,13 +72,20 @@ class _Client:
             raise ShareError(f"base_url is {base_url!r}; write http:// or https:// and a host")
         self.path = parts.path.rstrip("/") + PATH
         if parts.scheme == "https":
-            self.connection: http.client.HTTPConnection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=context)
+            self.connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=timeout, context=context
+            )
         else:
             self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
 
     def ask(self, number: int) -> t.Tuple[int, bytes, float]:
         """(status, body, seconds to wait before asking again)."""
-        headers = {"Cookie": f"{COOKIE}={user(number)}", "Accept": "application/json", "User-Agent": "gradual-share", **OWN}
+        headers = {
+            "Cookie": f"{COOKIE}={user(number)}",
+            "Accept": "application/json",
+            "User-Agent": "gradual-share",
+            **OWN,
+        }
         self.connection.request("GET", self.path, headers=headers)
         answer = self.connection.getresponse()
         body = answer.read()
@@ -90,8 +99,16 @@ class _Client:
         self.connection.close()
 
 
-def measure(base_url: str, flags: t.Sequence[str], users: int, rate: float, ca_path: t.Optional[str] = None, timeout: float = 5.0) -> Measurement:
-    """Ask as the users 1 to `users`, at most `rate` a second; users who got no answer are missing from `answered`, and told in `mistakes`."""
+def measure(
+    base_url: str,
+    flags: t.Sequence[str],
+    users: int,
+    rate: float,
+    ca_path: t.Optional[str] = None,
+    timeout: float = 5.0,
+) -> Measurement:
+    """Ask as the users 1 to `users`, at most `rate` a second; users who got no answer are missing from `answered`, and
+    told in `mistakes`."""
     context = None
     if base_url.startswith("https:"):
         try:
@@ -132,8 +149,11 @@ def measure(base_url: str, flags: t.Sequence[str], users: int, rate: float, ca_p
     return result
 
 
-def _ask_patiently(client: _Client, number: int, flags: t.Sequence[str]) -> t.Tuple[int, str, t.Optional[t.Dict[str, bool]]]:
-    """(times repeated, last mistake, flags of the user or None). A closed connection or a busy answer is tried again, a wrong one is not."""
+def _ask_patiently(
+    client: _Client, number: int, flags: t.Sequence[str]
+) -> t.Tuple[int, str, t.Optional[t.Dict[str, bool]]]:
+    """(times repeated, last mistake, flags of the user or None). A closed connection or a busy answer is tried again, a
+    wrong one is not."""
     mistake = ""
     for attempt in range(ATTEMPTS):
         try:
@@ -156,7 +176,8 @@ def _ask_patiently(client: _Client, number: int, flags: t.Sequence[str]) -> t.Tu
 
 
 def compare(now: Measurement, before: t.Optional[t.Mapping[str, t.Sequence[int]]]) -> t.Dict[str, t.Dict[str, t.Any]]:
-    """{flag: {users, on, share, lost}}; lost counts users who had the flag before, were asked again and do not have it now.
+    """{flag: {users, on, share, lost}}; lost counts users who had the flag before, were asked again and do not have it
+    now.
 
     Without an earlier measurement nobody can have lost anything; a flag that it does not hold counts as never shown.
     """
@@ -188,7 +209,10 @@ def load(path: str) -> t.Dict[str, t.List[int]]:
 def save(path: str, measurement: Measurement) -> None:
     """Write the users who have each flag, in one step."""
     folder = os.path.dirname(path) or "."
-    document = {"users": len(measurement.answered), "on": {flag: sorted(having) for flag, having in measurement.on.items()}}
+    document = {
+        "users": len(measurement.answered),
+        "on": {flag: sorted(having) for flag, having in measurement.on.items()},
+    }
     try:
         os.makedirs(folder, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".share-", dir=folder)

@@ -18,7 +18,8 @@ Process = t.Dict[str, t.Any]
 
 
 def samples(text: str, names: t.Container[str]) -> t.Iterator[t.Tuple[str, t.Dict[str, str], float]]:
-    """(name, labels, value) of each sample with one of the names in Prometheus' text format; lines that are not samples are passed over."""
+    """(name, labels, value) of each sample with one of the names in Prometheus' text format; lines that are not samples
+    are passed over."""
     for line in text.splitlines():
         match = SAMPLE.match(line) if line and not line.startswith("#") else None
         if match is None or match["name"] not in names:
@@ -27,12 +28,16 @@ def samples(text: str, names: t.Container[str]) -> t.Iterator[t.Tuple[str, t.Dic
             value = float(match["value"])
         except ValueError:
             continue
-        labels = {each["name"]: re.sub(r"\\[n\"\\]", lambda found: ESCAPES[found.group()], each["value"]) for each in LABEL.finditer(match["labels"] or "")}
+        labels = {
+            each["name"]: re.sub(r"\\[n\"\\]", lambda found: ESCAPES[found.group()], each["value"])
+            for each in LABEL.finditer(match["labels"] or "")
+        }
         yield match["name"], labels, value
 
 
 def processes(text: str, flags: t.Sequence[str]) -> t.List[Process]:
-    """[{pid, flag, revision, share}] as the application reports them, sorted; a figure that is missing or not a number is None."""
+    """[{pid, flag, revision, share}] as the application reports them, sorted; a figure that is missing or not a number
+    is None."""
     seen: t.Dict[t.Tuple[str, str], Process] = {}
     keys = {"feature_flag_revision": "revision", "feature_flag_share": "share"}
     for name, labels, value in samples(text, keys):
@@ -46,7 +51,8 @@ def processes(text: str, flags: t.Sequence[str]) -> t.List[Process]:
 
 
 def living(found: t.Sequence[Process], exists: t.Callable[[str], bool]) -> t.List[Process]:
-    """The processes that are still there. When not one is, their numbers come from another namespace and say nothing: all are kept."""
+    """The processes that are still there. When not one is, their numbers come from another namespace and say nothing:
+    all are kept."""
     there = [each for each in found if exists(each["pid"])]
     return there or list(found)
 
@@ -56,11 +62,15 @@ def speaks(text: str) -> bool:
     return any(True for _sample in samples(text, ("http_requests_total", "http_request_duration_seconds_count")))
 
 
-def complaints(found: t.Sequence[Process], wanted: t.Mapping[str, t.Tuple[int, int]], speaking: bool = False) -> t.List[str]:
+def complaints(
+    found: t.Sequence[Process], wanted: t.Mapping[str, t.Tuple[int, int]], speaking: bool = False
+) -> t.List[str]:
     """Where the processes differ from what was written, one sentence each; [] when every one evaluates it.
 
-    `wanted` holds {flag: (revision, percent)}. No process at all is a complaint too: silence is not agreement. One exception: a release
-    that does not know a flag cannot show its feature, so 0 % holds when the application is `speaking` and names the flag nowhere.
+    `wanted` holds {flag: (revision, percent)}. No process at all is a complaint too: silence is not agreement. One
+    exception: a release
+    that does not know a flag cannot show its feature, so 0 % holds when the application is `speaking` and names the
+    flag nowhere.
     """
     told = []
     for flag, (revision, percent) in wanted.items():
@@ -71,19 +81,26 @@ def complaints(found: t.Sequence[Process], wanted: t.Mapping[str, t.Tuple[int, i
             if each["revision"] != revision:
                 told.append(f"process {each['pid']} evaluates revision {each['revision']} of {flag}, wanted {revision}")
             elif not _agrees(each["share"], percent):
-                told.append(f"process {each['pid']} gives {flag} to a share of {each['share']}, wanted {percent / 100:g}")
+                told.append(
+                    f"process {each['pid']} gives {flag} to a share of {each['share']}, wanted {percent / 100:g}"
+                )
     return told
 
 
 def unlabelled(text: str, wanted: t.Mapping[str, t.Sequence[str]]) -> t.List[str]:
-    """{flag: variants} that requests must be counted by: a sentence for each flag of which a series is missing. Series are born with the file."""
+    """{flag: variants} that requests must be counted by: a sentence for each flag of which a series is missing. Series
+    are born with the file."""
     counted: t.Dict[str, t.Set[str]] = {}
     for _name, labels, _value in samples(text, ("feature_requests_total",)):
         counted.setdefault(labels.get("feature", ""), set()).add(labels.get("variant", ""))
-    missing = {flag: [variant for variant in variants if variant not in counted.get(flag, ())] for flag, variants in wanted.items()}
+    missing = {
+        flag: [variant for variant in variants if variant not in counted.get(flag, ())]
+        for flag, variants in wanted.items()
+    }
     return [
-        f"feature_requests_total of {flag} has no series with the variant {', '.join(variants)}: the application must count requests "
-        "by the variant as it was evaluated (docs/application-contract.md); without that write bake: {aa: 0}"
+        f"feature_requests_total of {flag} has no series with the variant {', '.join(variants)}: the application must"
+        " count requests by the variant as it was evaluated (docs/application-contract.md); without that write bake:"
+        " {aa: 0}"
         for flag, variants in missing.items()
         if variants
     ]

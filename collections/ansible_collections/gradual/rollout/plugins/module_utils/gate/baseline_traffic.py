@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""How often the users have asked for each feature in the last hours, and what share of that was bad: all variants of the flag together.
+"""How often the users have asked for each feature in the last hours, and what share of that was bad: all variants of
+the flag together.
 
 A feature that nobody has asked for is not measured, and told in a sentence; it is never 0.
 """
@@ -11,13 +12,22 @@ import dataclasses
 import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, Series, binned, matching, resets, steps
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import (
+    Prometheus,
+    Series,
+    binned,
+    matching,
+    resets,
+    steps,
+)
 
 POINTS = 540
-# Seconds without a single request after which nobody is there: the application was not running, or it was night. Those are left out.
+# Seconds without a single request after which nobody is there: the application was not running, or it was night. Those
+# are left out.
 IDLE = 600.0
 BUSIEST = 600.0
-# Requests that users without the feature must have had before the share of bad ones is theirs alone: a bad release is not what is usual.
+# Requests that users without the feature must have had before the share of bad ones is theirs alone: a bad release is
+# not what is usual.
 ENOUGH = 200
 
 Json = t.Dict[str, t.Any]
@@ -28,7 +38,8 @@ Arms = t.Sequence[Bins]
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """Which features, in which time (seconds since the epoch), under which job of Prometheus; slower than `slow_seconds` is slow."""
+    """Which features, in which time (seconds since the epoch), under which job of Prometheus; slower than
+    `slow_seconds` is slow."""
 
     features: t.Sequence[str]
     since: float
@@ -42,9 +53,11 @@ class Window:
 
 
 def read(prometheus: Prometheus, window: Window) -> t.Tuple[t.List[Json], t.List[str]]:
-    """For each feature and metric errors and slow {feature, metric, rate, busiest, share, events, seconds}, and sentences on what is not known.
+    """For each feature and metric errors and slow {feature, metric, rate, busiest, share, events, seconds}, and
+    sentences on what is not known.
 
-    `rate` is requests a second in the `seconds` in which anybody was there, `busiest` that of the busiest ten minutes, `share` the part of
+    `rate` is requests a second in the `seconds` in which anybody was there, `busiest` that of the busiest ten minutes,
+    `share` the part of
     bad ones: without the feature, as far as there were such users. Raises PrometheusError.
     """
     scope = {"job": [window.job], "feature": list(window.features)}
@@ -55,9 +68,16 @@ def read(prometheus: Prometheus, window: Window) -> t.Tuple[t.List[Json], t.List
         expression = f"sum by (host, instance, feature, variant{by}) ({name}{matching(labels)})"
         return prometheus.range(expression, window.since, window.until, window.step)
 
-    answers, timed, fast = ask(requests, scope, ", outcome"), ask(f"{duration}_count", scope, ""), ask(f"{duration}_bucket", within, "")
+    answers, timed, fast = (
+        ask(requests, scope, ", outcome"),
+        ask(f"{duration}_count", scope, ""),
+        ask(f"{duration}_bucket", within, ""),
+    )
     everything = [*answers, *timed, *fast]
-    anew = {instance: resets(each for each in everything if _instance(each) == instance) for instance in set(map(_instance, everything))}
+    anew = {
+        instance: resets(each for each in everything if _instance(each) == instance)
+        for instance in set(map(_instance, everything))
+    }
     traffic, missing = [], []
     hours = f"{(window.until - window.since) / 3600:.3g} h"
     for feature in window.features:
@@ -70,7 +90,10 @@ def read(prometheus: Prometheus, window: Window) -> t.Tuple[t.List[Json], t.List
             ]
             seen = _rate(window, *arms)
             if metric == "slow" and seen and not good:
-                missing.append(f"{feature} slow: {duration} has no bucket le={window.slow_seconds:g}; write another gate.slow_seconds")
+                missing.append(
+                    f"{feature} slow: {duration} has no bucket le={window.slow_seconds:g}; write another"
+                    " gate.slow_seconds"
+                )
             elif seen:
                 traffic.append({"feature": feature, "metric": metric, **seen})
             elif metric == "errors":
@@ -108,7 +131,8 @@ def _share(arms: Arms) -> float:
 
 
 def _grown(found: t.Sequence[Series], window: Window, anew: t.Mapping[str, t.Container[float]]) -> Bins:
-    """{number of the step since the window began: increase} over all series; what began anew in a process did so for all of its series."""
+    """{number of the step since the window began: increase} over all series; what began anew in a process did so for
+    all of its series."""
     sums: Bins = {}
     for each in found:
         for index, increase in binned(steps(each.samples, anew[_instance(each)]), window.since, window.step).items():

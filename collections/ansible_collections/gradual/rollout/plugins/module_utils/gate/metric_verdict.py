@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""One metric of one feature through a stage: intervals in, verdict out. What its evidence means is in stats/sequential_test.py."""
+"""One metric of one feature through a stage: intervals in, verdict out. What its evidence means is in
+stats/sequential_test.py."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ ENOUGH = 20
 SUSPICIOUS = math.log(3.0)
 # Intervals in a row that were not seen before that is "no data".
 UNSEEN = 3
-# How many times as bad as in the A/A stage the control may be, and in how many of the latest intervals, before something hits everybody.
+# How many times as bad as in the A/A stage the control may be, and in how many of the latest intervals, before
+# something hits everybody.
 SHARED_FATE, RECENT = 3.0, 6
 NO_DATA = "no data"
 CAP = 1e12
@@ -32,12 +34,19 @@ Row = t.Tuple[float, float, float, float]
 class MetricGate:
     """The gate of one metric in one stage; rows are added as they are seen, and `judge` may be asked after each.
 
-    `head` is the metric as in the counts of a look; `alpha` its part of the chance of a false stop in this stage. Where *fewer* is the
+    `head` is the metric as in the counts of a look; `alpha` its part of the chance of a false stop in this stage. Where
+    *fewer* is the
     harm the arms are turned round: fewer orders with the feature are more orders without it.
     """
 
-    def __init__(self, head: t.Mapping[str, t.Any], settings: Settings, alpha: float, percent: float, alone: bool = False) -> None:
-        self.feature, self.name, self.kind = str(head.get("feature")), str(head.get("metric")), str(head.get("kind") or head.get("metric"))
+    def __init__(
+        self, head: t.Mapping[str, t.Any], settings: Settings, alpha: float, percent: float, alone: bool = False
+    ) -> None:
+        self.feature, self.name, self.kind = (
+            str(head.get("feature")),
+            str(head.get("metric")),
+            str(head.get("kind") or head.get("metric")),
+        )
         self.fewer, self.signal = head.get("harm") == "fewer", head.get("role") == "signal"
         self.settings, self.alpha, self.alone = settings, alpha, alone
         aa, broken = usable(head.get("aa"))
@@ -53,7 +62,8 @@ class MetricGate:
         self.first_bad: t.Optional[float] = None
 
     def add(self, at: float, row: t.Optional[Row]) -> None:
-        """The next interval: seconds since the stage began, and (events, bad, control events, control bad) or None where it was not seen."""
+        """The next interval: seconds since the stage began, and (events, bad, control events, control bad) or None
+        where it was not seen."""
         if row is None:
             self.unseen += 1
             return
@@ -64,12 +74,17 @@ class MetricGate:
             self.first_bad = at
 
     def add_all(self, rows: t.Any) -> None:
-        """All rows of a look, [seconds, events, bad, control events, control bad] each; those that make no sense are counted as broken."""
+        """All rows of a look, [seconds, events, bad, control events, control bad] each; those that make no sense are
+        counted as broken."""
         found, broken = usable(rows)
         self.broken += sum(broken)
         self.rows = [row for _at, row in found]
         self.tally = sequential_test.Tally([self._turned(row) for row in self.rows])
-        self.unseen = next((k for k, row in enumerate(reversed(rows)) if not unseen(row)), len(rows)) if isinstance(rows, (list, tuple)) else 0
+        self.unseen = (
+            next((k for k, row in enumerate(reversed(rows)) if not unseen(row)), len(rows))
+            if isinstance(rows, (list, tuple))
+            else 0
+        )
         if not self.fewer:
             self.first_bad = next((at for at, row in found if row[1]), None)
 
@@ -89,7 +104,8 @@ class MetricGate:
         return self.log_e_value() >= wanted
 
     def judge(self, young: bool = False, full: bool = True) -> Json:
-        """Verdict, reason and what they rest on. `young`: the stage has just begun, so that no interval yet is no "no data".
+        """Verdict, reason and what they rest on. `young`: the stage has just begun, so that no interval yet is no "no
+        data".
 
         Without `full`, e-values that cannot change the verdict are left out of the computation, and of the result.
         """
@@ -124,7 +140,8 @@ class MetricGate:
         return self._turned((total.events, total.bad, total.control_events, total.control_bad))
 
     def _decide(self, harmed: bool, young: bool) -> t.Tuple[str, str, float]:
-        """(verdict, why, how far from a decision: farther means less is known). The order is the order of what matters."""
+        """(verdict, why, how far from a decision: farther means less is known). The order is the order of what
+        matters."""
         settings = self.settings
         if harmed:
             chance = f"the chance of saying so of a harmless release is under {text.percent(settings.alpha)}"
@@ -139,17 +156,34 @@ class MetricGate:
         if self.broken:
             return "hold", f"{self.broken} intervals make no sense", 0.0
         if over == "treatment":
-            return "hold", f"over the hard limit of {limit}; nobody is left without the feature, so it may be something else", 0.0
+            return (
+                "hold",
+                f"over the hard limit of {limit}; nobody is left without the feature, so it may be something else",
+                0.0,
+            )
         if over == "both":
-            return "hold", f"those {lacking} are near the hard limit of {limit} or over it too, so something else is wrong", 0.0
+            return (
+                "hold",
+                f"those {lacking} are near the hard limit of {limit} or over it too, so something else is wrong",
+                0.0,
+            )
         if self.unseen >= UNSEEN:
             return "hold", f"the newest {self.unseen} intervals were not seen", 0.0
         if not self.rows:
             return ("continue", "no full interval yet", 3.0) if young else ("hold", NO_DATA, 3.0)
         if not self.alone and self._shared_fate():
-            return "hold", f"those {lacking} have {SHARED_FATE:g} times as many as in the A/A stage or more, so something else is wrong", 0.0
+            return (
+                "hold",
+                (
+                    f"those {lacking} have {SHARED_FATE:g} times as many as in the A/A stage or more, so something else"
+                    " is wrong"
+                ),
+                0.0,
+            )
         total = self._totals()
-        if not self.alone and self.sample_ratio.log_e_value(total[0], total[2]) >= -math.log(settings.sample_ratio_alpha):
+        if not self.alone and self.sample_ratio.log_e_value(total[0], total[2]) >= -math.log(
+            settings.sample_ratio_alpha
+        ):
             part = text.percent(total[0] / (total[0] + total[2]))
             wanted = text.percent(self.sample_ratio.expected)
             return "hold", f"{part} of the requests are {having} where {wanted} should be: {causes}", 0.0
@@ -167,8 +201,10 @@ class MetricGate:
         return math.exp(low)
 
     def _over_hard_limit(self) -> t.Optional[str]:
-        """ "treatment" when its share was over the limit in the latest two blocks while the control's was under half of it, since what hits
-        everybody hits the arms about alike, not exactly; "both" when in one of them the control was over that, or over the limit itself. A block is
+        """ "treatment" when its share was over the limit in the latest two blocks while the control's was under half of
+        it, since what hits
+        everybody hits the arms about alike, not exactly; "both" when in one of them the control was over that, or over
+        the limit itself. A block is
         as many intervals in a row as it takes to have enough requests in the treatment."""
         limit = self.settings.hard_share(self.kind)
         blocks: t.List[t.Tuple[bool, bool]] = []
@@ -191,9 +227,17 @@ class MetricGate:
         bad, events = self.usual
         recent = self.rows[-RECENT:]
         now_events, now_bad = sum(row[2] for row in recent), sum(row[3] for row in recent)
-        if self.kind == "counter" or not events or now_events < ENOUGH or now_bad < 5 or now_bad * events < SHARED_FATE * bad * now_events:
+        if (
+            self.kind == "counter"
+            or not events
+            or now_events < ENOUGH
+            or now_bad < 5
+            or now_bad * events < SHARED_FATE * bad * now_events
+        ):
             return False
-        comparison = sequential_test.Comparison(sequential_test.Tally([(now_events, now_bad, events, bad)]), sequential_test.Calibration())
+        comparison = sequential_test.Comparison(
+            sequential_test.Tally([(now_events, now_bad, events, bad)]), sequential_test.Calibration()
+        )
         return comparison.harm(SHARED_FATE).alone >= math.log(20.0)
 
     def _certify(self) -> t.Tuple[str, str, float]:
@@ -202,7 +246,11 @@ class MetricGate:
         fewest = min(total[0], total[2])
         if fewest < settings.min_requests:
             there = f"there are {total[0]:.0f} and {total[2]:.0f}"
-            return "continue", f"{settings.min_requests} requests are needed on each side, {there}", 2.0 - fewest / settings.min_requests
+            return (
+                "continue",
+                f"{settings.min_requests} requests are needed on each side, {there}",
+                2.0 - fewest / settings.min_requests,
+            )
         wanted = -math.log(settings.certify_each)
         comparison = sequential_test.Comparison(self.tally, self.calibration)
         margin = f"{settings.margin:.3g} times as {'few' if self.fewer else 'bad'}"
@@ -211,19 +259,28 @@ class MetricGate:
             harmless = f"less than {margin} ({self._sure()})"
         if not harmless:
             return "continue", f"no harm shown, but {margin} is still possible", 1.0 + bound
-        if sequential_test.may_be_harm(self.tally, self.calibration, settings.tolerated_ratio) and self.log_e_value() > SUSPICIOUS:
+        if (
+            sequential_test.may_be_harm(self.tally, self.calibration, settings.tolerated_ratio)
+            and self.log_e_value() > SUSPICIOUS
+        ):
             return "continue", f"{harmless}, but the figures speak for harm {capped(self.log_e_value()):.1f} to 1", 1.0
         return "promote", harmless, bound
 
     def _certify_alone(self) -> t.Tuple[str, str, float]:
-        """As _certify, where nobody is left without the feature: by the share alone, or against all users just before this stage.
+        """As _certify, where nobody is left without the feature: by the share alone, or against all users just before
+        this stage.
 
-        A comparison with an earlier time is no test of the feature, since other things change too: it can certify, never abort.
+        A comparison with an earlier time is no test of the feature, since other things change too: it can certify,
+        never abort.
         """
         settings, total = self.settings, self._totals()
         nobody = "nobody is left without the feature to compare with"
         if total[0] < settings.min_requests:
-            return "continue", f"{settings.min_requests} requests are needed, there are {total[0]:.0f}; {nobody}", 2.0 - total[0] / settings.min_requests
+            return (
+                "continue",
+                f"{settings.min_requests} requests are needed, there are {total[0]:.0f}; {nobody}",
+                2.0 - total[0] / settings.min_requests,
+            )
         bound, harmless = self._harmless(total)
         if harmless:
             return "promote", f"{harmless}; {nobody}", bound
@@ -232,14 +289,19 @@ class MetricGate:
         if earlier is None or not earlier[0]:
             return "continue", f"nothing is known of the time before; {nobody}", 1.0 + bound
         seen = f"before this stage it was {text.share_of({'events': int(earlier[0]), 'bad': int(earlier[1])})}"
-        comparison = sequential_test.Comparison(sequential_test.Tally([self._turned((total[0], total[1], *earlier[:2]))]), sequential_test.Calibration())
+        comparison = sequential_test.Comparison(
+            sequential_test.Tally([self._turned((total[0], total[1], *earlier[:2]))]), sequential_test.Calibration()
+        )
         margin = f"{settings.margin:.3g} times as {'few' if self.fewer else 'bad'}"
-        if earlier[0] >= settings.min_requests and comparison.harmless(settings.margin).alone >= -math.log(settings.certify_each):
+        if earlier[0] >= settings.min_requests and comparison.harmless(settings.margin).alone >= -math.log(
+            settings.certify_each
+        ):
             return "promote", f"{seen}, so it is less than {margin} ({self._sure()}); {nobody}", bound
         return "continue", f"{margin} is still possible; {seen}; {nobody}", 1.0 + bound
 
     def _harmless(self, total: Row) -> t.Tuple[float, str]:
-        """(upper bound of the share of bad events, why that is harmless or ""): the declared low-traffic policy, which compares nothing."""
+        """(upper bound of the share of bad events, why that is harmless or ""): the declared low-traffic policy, which
+        compares nothing."""
         limit = self.settings.harmless_share
         if not limit or self.kind == "counter":
             return 0.0, ""
@@ -270,7 +332,8 @@ def unseen(row: t.Any) -> bool:
 
 
 def sensible(row: t.Any) -> t.Optional[Row]:
-    """The four counts of a row [seconds, events, bad, control events, control bad]; None where they cannot be: no more bad ones than events."""
+    """The four counts of a row [seconds, events, bad, control events, control bad]; None where they cannot be: no more
+    bad ones than events."""
     if not isinstance(row, (list, tuple)) or len(row) != 5:
         return None
     at, events, bad, control_events, control_bad = row

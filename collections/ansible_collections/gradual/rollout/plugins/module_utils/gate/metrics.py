@@ -1,8 +1,10 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What a gate judges: the errors and the slow answers of each feature, and the business counters that the manifest names. Pure.
+"""What a gate judges: the errors and the slow answers of each feature, and the business counters that the manifest
+names. Pure.
 
-A metric is made of parts, and a part is what one selector finds with the same meaning: answers that went well, errors, timed answers,
+A metric is made of parts, and a part is what one selector finds with the same meaning: answers that went well, errors,
+timed answers,
 fast ones, or a business counter. Users are told apart by the label `variant`, hosts by the label `host`.
 """
 
@@ -22,10 +24,7 @@ PLATFORM = ("/healthz", "/readyz", "/version", "/metrics")
 PROBES = "gradual-probe"
 NOT_USERS = (*PLATFORM, PROBES)
 BUILT_IN = ("errors", "slow")
-PARTS = {
-    "errors": ((OK, ERROR), (ERROR,), ()),
-    "slow": ((ANSWERS,), (ANSWERS,), (FAST,)),
-}
+PARTS = {"errors": ((OK, ERROR), (ERROR,), ()), "slow": ((ANSWERS,), (ANSWERS,), (FAST,))}
 KEYS = ("name", "counter", "labels", "harm", "role", "weight")
 
 Parts = t.Tuple[str, ...]
@@ -34,7 +33,8 @@ Json = t.Dict[str, t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """One metric of one feature: `kind` is errors, slow or counter; more or fewer of it is `harm`; `weight` is its part of alpha."""
+    """One metric of one feature: `kind` is errors, slow or counter; more or fewer of it is `harm`; `weight` is its part
+    of alpha."""
 
     feature: str
     name: str
@@ -57,13 +57,24 @@ class Metric:
 
     def as_dict(self) -> Json:
         """The head of the metric in the counts of a look."""
-        head = {"feature": self.feature, "metric": self.name, "kind": self.kind, "harm": self.harm, "role": self.role, "weight": self.weight}
+        head = {
+            "feature": self.feature,
+            "metric": self.name,
+            "kind": self.kind,
+            "harm": self.harm,
+            "role": self.role,
+            "weight": self.weight,
+        }
         return {**head, "problem": None, "aa": [], "rows": []}
 
 
 def sources(by_host: bool) -> t.Tuple[str, str]:
     """(counter of requests, histogram of their durations) of the application contract."""
-    return ("http_requests_total", "http_request_duration_seconds") if by_host else ("feature_requests_total", "feature_request_duration_seconds")
+    return (
+        ("http_requests_total", "http_request_duration_seconds")
+        if by_host
+        else ("feature_requests_total", "feature_request_duration_seconds")
+    )
 
 
 def outcome(labels: t.Mapping[str, str]) -> str:
@@ -73,7 +84,8 @@ def outcome(labels: t.Mapping[str, str]) -> str:
 
 
 def wanted(features: t.Sequence[str], given: t.Optional[t.Sequence[t.Any]] = None) -> t.List[Metric]:
-    """The metrics of each feature, from `gate.metrics` of the manifest; raises GateError with what is wrong, seen, and to be written.
+    """The metrics of each feature, from `gate.metrics` of the manifest; raises GateError with what is wrong, seen, and
+    to be written.
 
     A label `feature` limits a counter to that feature, except where the whole release is looked at.
     """
@@ -87,12 +99,22 @@ def wanted(features: t.Sequence[str], given: t.Optional[t.Sequence[t.Any]] = Non
     for feature in features:
         for name in BUILT_IN:
             entry = by_name.get(name, {})
-            found.append(Metric(feature, name, name, role=entry.get("role", "guardrail"), weight=entry.get("weight", 1.0)))
+            found.append(
+                Metric(feature, name, name, role=entry.get("role", "guardrail"), weight=entry.get("weight", 1.0))
+            )
         for name, entry in by_name.items():
             labels = entry["labels"]
             if name not in BUILT_IN and (feature == RELEASE or labels.get("feature", feature) == feature):
-                rest = tuple(sorted((label, value) for label, value in labels.items() if label != "feature" or feature == RELEASE))
-                found.append(Metric(feature, name, "counter", entry["harm"], entry["role"], entry["weight"], entry["counter"], rest))
+                rest = tuple(
+                    sorted(
+                        (label, value) for label, value in labels.items() if label != "feature" or feature == RELEASE
+                    )
+                )
+                found.append(
+                    Metric(
+                        feature, name, "counter", entry["harm"], entry["role"], entry["weight"], entry["counter"], rest
+                    )
+                )
     return found
 
 
@@ -104,7 +126,13 @@ def _checked(number: int, entry: t.Any) -> Json:
     for key in entry:
         if key not in KEYS:
             raise GateError(f"{where}.{key}: no such key; write one of {', '.join(KEYS)}")
-    result = {"counter": None, "harm": "more", "role": "guardrail", "weight": 1.0, **{key: value for key, value in entry.items() if value is not None}}
+    result = {
+        "counter": None,
+        "harm": "more",
+        "role": "guardrail",
+        "weight": 1.0,
+        **{key: value for key, value in entry.items() if value is not None},
+    }
     result["labels"] = {str(label): str(value) for label, value in (entry.get("labels") or {}).items()}
     if result["harm"] not in ("more", "fewer"):
         raise GateError(f"{where}.harm is {result['harm']!r}; write more or fewer")

@@ -2,12 +2,12 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """What a look did not see, each kind in a sentence of its own: none of it is a pass. Pure.
 
-  Prometheus does not answer       PrometheusError says so, and the look has no counts
-  Prometheus takes no samples      no attempt to scrape anything for a while: it was stopped, restarted or is overloaded
-  a host is not scraped            its newest sample is old, or it has none
-  a series is missing              on one host, or everywhere: a counter that is not there is not a counter at 0
-  a series is no number            its newest sample is NaN
-  the A/A stage was not seen       what the arms differed by before is not known
+Prometheus does not answer       PrometheusError says so, and the look has no counts
+Prometheus takes no samples      no attempt to scrape anything for a while: it was stopped, restarted or is overloaded
+a host is not scraped            its newest sample is old, or it has none
+a series is missing              on one host, or everywhere: a counter that is not there is not a counter at 0
+a series is no number            its newest sample is NaN
+the A/A stage was not seen       what the arms differed by before is not known
 """
 
 from __future__ import annotations
@@ -47,14 +47,26 @@ def hosts(targets: t.Sequence[Target], up: t.Sequence[Series], named: t.Sequence
     return sorted({target.host for target in targets} | alive | set(named))
 
 
-def of_hosts(targets: t.Sequence[Target], up: t.Sequence[Series], named: t.Sequence[str], since: float, until: float, patient: float) -> t.List[str]:
+def of_hosts(
+    targets: t.Sequence[Target],
+    up: t.Sequence[Series],
+    named: t.Sequence[str],
+    since: float,
+    until: float,
+    patient: float,
+) -> t.List[str]:
     """One sentence for each host whose figures are missing or old, or a single one where Prometheus itself takes none.
 
     A single scrape that failed is neither.
     """
     attempts = [series.times[-1] for series in up if series.times]
     if attempts and until - max(attempts) > patient:
-        return [f"Prometheus has taken no samples for {until - max(attempts):.0f} s: it was stopped or restarted, or cannot keep up"]
+        return [
+            (
+                f"Prometheus has taken no samples for {until - max(attempts):.0f} s: it was stopped or restarted, or cannot"
+                " keep up"
+            )
+        ]
     latest = dict.fromkeys(named, 0.0)
     for target in targets:
         if target.times:
@@ -62,7 +74,9 @@ def of_hosts(targets: t.Sequence[Target], up: t.Sequence[Series], named: t.Seque
     told = {}
     for host, at in latest.items():
         if until - max(at, since) > patient:
-            told[host] = f"{host} has not been scraped for {until - at:.0f} s" if at else f"there are no figures from {host}"
+            told[host] = (
+                f"{host} has not been scraped for {until - at:.0f} s" if at else f"there are no figures from {host}"
+            )
     for series in up:
         host = host_of(series)
         if series.values and series.values[-1] != 1 and not latest.get(host):
@@ -70,7 +84,9 @@ def of_hosts(targets: t.Sequence[Target], up: t.Sequence[Series], named: t.Seque
     return [told[host] for host in sorted(told)]
 
 
-def of_series(metric: Metric, targets: t.Sequence[Target], wanted: t.Sequence[str], arms: Arms, stage: Stage, patient: float) -> t.Optional[str]:
+def of_series(
+    metric: Metric, targets: t.Sequence[Target], wanted: t.Sequence[str], arms: Arms, stage: Stage, patient: float
+) -> t.Optional[str]:
     """What is missing for a metric on these hosts, or is no number; None when all is there."""
     for part in _needed(metric, stage):
         for value in arms:
@@ -88,7 +104,10 @@ def of_series(metric: Metric, targets: t.Sequence[Target], wanted: t.Sequence[st
             if missing or not wanted:
                 return f"no series {_shown(metric, part, value, stage)}{_on(missing)}"
             if broken:
-                return f"{_shown(metric, part, value, stage)} is no number{_on(sorted(broken))} at {clock(max(broken.values()))}"
+                return (
+                    f"{_shown(metric, part, value, stage)} is no number{_on(sorted(broken))} at"
+                    f" {clock(max(broken.values()))}"
+                )
     return None
 
 
@@ -98,14 +117,22 @@ def of_aa(metric: Metric, before: t.Sequence[Target], stage: Stage, counted: boo
     told = of_series(metric, before, sorted({target.host for target in before}), stage.aa_arms, stage, until - since)
     if told is None and not counted:
         told = "nothing was seen"
-    return told and f"{told} in the A/A stage from {clock(since)} to {clock(until)}, so what the arms differed by before is not known"
+    return (
+        told
+        and f"{told} in the A/A stage from {clock(since)} to {clock(until)}, so what the arms differed by before is not known"
+    )
 
 
 def notes(growth: Growth, seen: t.Set[int], up: t.Sequence[Series], since: float) -> t.List[str]:
-    """What was missing and is over, or does no harm: restarts that were counted across, and intervals without any sample."""
+    """What was missing and is over, or does no harm: restarts that were counted across, and intervals without any
+    sample."""
     told = []
     for target in growth.targets:
-        told += [f"the counters of {target.host} began anew at {clock(at)} and count from 0" for at in target.anew if at >= since]
+        told += [
+            f"the counters of {target.host} began anew at {clock(at)} and count from 0"
+            for at in target.anew
+            if at >= since
+        ]
     for first, last in _runs(sorted(set(range(growth.grid.length)) - seen)):
         begin, end = (growth.grid.since + index * growth.grid.seconds for index in (first, last + 1))
         tried = any(begin <= at < end for series in up for at in series.times)
@@ -135,7 +162,9 @@ def _needed(metric: Metric, stage: Stage) -> t.Sequence[str]:
 def _shown(metric: Metric, part: str, value: str, stage: Stage) -> str:
     """A series as one would ask Prometheus for it."""
     requests, duration = metrics.sources(stage.by_host)
-    name = {OK: requests, ERROR: requests, ANSWERS: f"{duration}_count", FAST: f"{duration}_bucket"}.get(part, metric.counter)
+    name = {OK: requests, ERROR: requests, ANSWERS: f"{duration}_count", FAST: f"{duration}_bucket"}.get(
+        part, metric.counter
+    )
     labels = {} if stage.by_host else {"feature": metric.feature, "variant": value}
     if name == requests and not stage.by_host:
         labels["outcome"] = part

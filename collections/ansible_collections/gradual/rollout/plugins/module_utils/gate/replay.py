@@ -2,8 +2,10 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """The gate over recorded counts, as if live: for those who want to see what it would have said before they trust it.
 
-The document: {"interval_seconds": s, "traces": [{"name": ..., "stages": [{"percent": p, "aa": [look...], "looks": [look...]}]}]}; a look is
-{"treatment": {"events": n, "bad": b}, "control": {"events": n, "bad": b}}, or null where there were no data; one metric a trace. The looks
+The document: {"interval_seconds": s, "traces": [{"name": ..., "stages": [{"percent": p, "aa": [look...], "looks":
+[look...]}]}]}; a look is
+{"treatment": {"events": n, "bad": b}, "control": {"events": n, "bad": b}}, or null where there were no data; one metric
+a trace. The looks
 of a stage are its bake: it ends when they run out, whatever bake.max says.
 
     python -m ansible_collections.gradual.rollout.plugins.module_utils.gate.replay COUNTS.json [GATE.yml or GATE.json]
@@ -16,8 +18,19 @@ import json
 import sys
 import typing as t
 
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import MetricGate, Row, capped, is_number, sensible
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import GateError, Settings, settings_from, spent_in
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import (
+    MetricGate,
+    Row,
+    capped,
+    is_number,
+    sensible,
+)
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import (
+    GateError,
+    Settings,
+    settings_from,
+    spent_in,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.verdict import compared
 
 Json = t.Dict[str, t.Any]
@@ -55,7 +68,13 @@ def judge_trace(trace: t.Mapping[str, t.Any], interval: float, settings: Setting
             verdict = "hold"
         spent.append(look)
         reason = gate.judge(full=False)["reason"]
-        last = {"verdict": verdict, "stage": percent, "look": look, "e_value": capped(gate.log_e_value()), "reason": reason}
+        last = {
+            "verdict": verdict,
+            "stage": percent,
+            "look": look,
+            "e_value": capped(gate.log_e_value()),
+            "reason": reason,
+        }
         if verdict != "promote":
             break
         total = gate.tally.between(0, len(gate.tally))
@@ -87,24 +106,32 @@ def _row(look: t.Any, where: str) -> t.Optional[Row]:
         if isinstance(arms[1], dict):
             found = sensible([0, *(arm.get(key) for arm in arms for key in ("events", "bad"))])
     if found is None:
-        raise GateError(f'{where} is {json.dumps(look):.90}; write null or {{"treatment": {{"events": n, "bad": b}}, "control": {{…}}}}, 0 <= b <= n')
+        raise GateError(
+            f'{where} is {json.dumps(look):.90}; write null or {{"treatment": {{"events": n, "bad": b}}, "control":'
+            " {…}}, 0 <= b <= n"
+        )
     return found
 
 
 def settings_of(document: t.Any) -> Settings:
-    """Settings from what a gate file holds: a manifest, or the keys of its `gate` and `bake` by themselves. No shortest bake unless it says so."""
+    """Settings from what a gate file holds: a manifest, or the keys of its `gate` and `bake` by themselves. No shortest
+    bake unless it says so."""
     if not isinstance(document, dict):
         raise GateError(f"the gate file holds {document!r:.60}; write a mapping of settings, as gate in a manifest")
     if any(isinstance(document.get(key), dict) for key in ("gate", "bake")):
         gate, bake = document.get("gate") or {}, document.get("bake") or {}
         if not (isinstance(gate, dict) and isinstance(bake, dict)):
-            raise GateError(f"the gate file has {gate!r:.60} as gate and {bake!r:.60} as bake; write a mapping of settings in each")
+            raise GateError(
+                f"the gate file has {gate!r:.60} as gate and {bake!r:.60} as bake; write a mapping of settings in each"
+            )
     else:
         gate, bake = document, {}
     known = {*Settings.__dataclass_fields__, "aa", "expiry", "metrics", "holdback"}
     for key in [*gate, *bake]:
         if key not in known:
-            raise GateError(f"gate: {key}: no such setting; write one of {', '.join(sorted(Settings.__dataclass_fields__))}")
+            raise GateError(
+                f"gate: {key}: no such setting; write one of {', '.join(sorted(Settings.__dataclass_fields__))}"
+            )
     smallest = {"min": 1e-9, "max": 1e9} if not {"min", "max"} & {*gate, *bake} else {}
     return settings_from(gate, {**smallest, **bake})
 
@@ -114,7 +141,9 @@ def lines(document: t.Any, settings: Settings) -> t.Iterator[str]:
     traces = document.get("traces") if isinstance(document, dict) else None
     interval = document.get("interval_seconds") if isinstance(document, dict) else None
     if not isinstance(traces, list) or not all(isinstance(trace, dict) for trace in traces):
-        raise GateError(f"the counts hold {document!r:.60}; write {{\"interval_seconds\": s, \"traces\": [{{\"name\", \"stages\"}}]}}")
+        raise GateError(
+            f'the counts hold {document!r:.60}; write {{"interval_seconds": s, "traces": [{{"name", "stages"}}]}}'
+        )
     if not isinstance(interval, (int, float)) or not is_number(interval) or interval <= 0:
         raise GateError(f"interval_seconds is {interval!r}; write the seconds between two looks")
     for trace in traces:

@@ -58,7 +58,8 @@ def spent_in(stage: int, stages: int) -> float:
 
 
 def settings_from(gate: t.Optional[t.Mapping[str, t.Any]], bake: t.Optional[t.Mapping[str, t.Any]]) -> Settings:
-    """Settings of a manifest's `gate` and `bake`; raises GateError naming key, value and what to write. A key that is None counts as left out."""
+    """Settings of a manifest's `gate` and `bake`; raises GateError naming key, value and what to write. A key that is
+    None counts as left out."""
     known = {field.name for field in dataclasses.fields(Settings)}
     given = {}
     for part in (gate or {}, bake or {}):
@@ -72,13 +73,17 @@ def settings_from(gate: t.Optional[t.Mapping[str, t.Any]], bake: t.Optional[t.Ma
         if not 0 < getattr(settings, key) < 1:
             raise GateError(f"gate: {key} is {getattr(settings, key)}; write a number between 0 and 1")
     if not 0 <= settings.harmless_share < 1:
-        raise GateError(f"gate: harmless_share is {settings.harmless_share}; write a number between 0 and 1, or leave it out")
+        raise GateError(
+            f"gate: harmless_share is {settings.harmless_share}; write a number between 0 and 1, or leave it out"
+        )
     if policy not in ("rollback", "manual"):
         raise GateError(f"gate: on_no_data is {policy!r}; write rollback or manual")
     if settings.tolerated_ratio < 1:
         raise GateError(f"gate: tolerated_ratio is {settings.tolerated_ratio}; write 1 or more")
     if settings.margin <= settings.tolerated_ratio:
-        raise GateError(f"gate: margin is {settings.margin}; write more than tolerated_ratio, which is {settings.tolerated_ratio}")
+        raise GateError(
+            f"gate: margin is {settings.margin}; write more than tolerated_ratio, which is {settings.tolerated_ratio}"
+        )
     if not 0 < settings.min <= settings.max:
         raise GateError(f"bake: min is {settings.min} and max {settings.max}; write 0 < min <= max")
     if not settings.deadline:

@@ -18,9 +18,11 @@ Arms = t.Mapping[str, int]
 
 @dataclasses.dataclass
 class Stage:
-    """What to look at: the application's job and hosts in Prometheus, the cohorts, when the stage began and when this look is.
+    """What to look at: the application's job and hosts in Prometheus, the cohorts, when the stage began and when this
+    look is.
 
-    Times are seconds since the epoch; `aa` is when the A/A stage began and ended. `lookback` is how many seconds before a stage without a
+    Times are seconds since the epoch; `aa` is when the A/A stage began and ended. `lookback` is how many seconds before
+    a stage without a
     control are counted as well, to compare it with. `metrics` and `holdback` are those of the manifest's gate.
     """
 
@@ -66,21 +68,39 @@ class Stage:
 
     @property
     def aa_arms(self) -> Arms:
-        """The same arms in the A/A stage, where users carry the share at which they shall be shown the feature; empty without an A/A stage."""
+        """The same arms in the A/A stage, where users carry the share at which they shall be shown the feature; empty
+        without an A/A stage."""
         if self.aa is None or self.alone:
             return {}
         if self.by_host:
             return self.arms
         shown = shown_at(self.percent, self.holdback)
-        return {**{label(share): TREATMENT if share <= shown else CONTROL for share in labels_of(self.stages, self.holdback)}, "off": CONTROL}
+        return {
+            **{
+                label(share): TREATMENT if share <= shown else CONTROL
+                for share in labels_of(self.stages, self.holdback)
+            },
+            "off": CONTROL,
+        }
 
     def settled(self, before: t.Sequence[Target], interval: t.Optional[float]) -> Stage:
-        """With hosts as arms, the same with the part of the A/A stage for which all of them are known and none of them began anew, since it
-        may have run other code before; without an A/A stage where that is less than two intervals. Users have an A/A stage of their own."""
+        """With hosts as arms, the same with the part of the A/A stage for which all of them are known and none of them
+        began anew, since it
+        may have run other code before; without an A/A stage where that is less than two intervals. Users have an A/A
+        stage of their own.
+        """
         if not self.by_host or self.aa is None:
             return self
-        times = {host: [at for target in before if target.host == host for at in target.times[:1]] for host in named(self)}
-        since = max([self.aa[0], *(min(found) for found in times.values() if found), *(at for target in before for at in target.anew if at <= self.aa[1])])
+        times = {
+            host: [at for target in before if target.host == host for at in target.times[:1]] for host in named(self)
+        }
+        since = max(
+            [
+                self.aa[0],
+                *(min(found) for found in times.values() if found),
+                *(at for target in before for at in target.anew if at <= self.aa[1]),
+            ]
+        )
         enough = interval is not None and all(times.values()) and self.aa[1] - since >= 2 * interval
         return dataclasses.replace(self, aa=(since, self.aa[1]) if enough else None)
 

@@ -2,7 +2,8 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """The gate: counts of a stage in, verdict out. A pure function, so that a verdict can be recomputed from the record.
 
-The counts of one look are as counts.py makes and describes them. What one metric says is in metric_verdict.py; here all of them come together.
+The counts of one look are as counts.py makes and describes them. What one metric says is in metric_verdict.py; here all
+of them come together.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common import text
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import NO_DATA, MetricGate, is_number
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import GateError, Settings, settings_from, spent_in
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import (
+    GateError,
+    Settings,
+    settings_from,
+    spent_in,
+)
 
 __all__ = ["VERDICTS", "GateError", "Settings", "alphas", "judge", "judge_again", "settings_from"]
 
@@ -25,16 +31,21 @@ Json = t.Dict[str, t.Any]
 
 
 def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
-    """The verdict on one look with a sentence, each metric with its own, and since when the treatment has had a bad event.
+    """The verdict on one look with a sentence, each metric with its own, and since when the treatment has had a bad
+    event.
 
-    Whatever the counts hold, no data is "hold": "promote" needs intervals that were seen, enough requests and a test that excludes harm, for
+    Whatever the counts hold, no data is "hold": "promote" needs intervals that were seen, enough requests and a test
+    that excludes harm, for
     every metric. `deadline_passed` says that a hold has lasted until the policy `on_no_data` applies.
     """
     since = _number(counts.get("since"))
     elapsed = max(0.0, _number(counts.get("until")) - since)
     heads = [metric for metric in _list(counts.get("metrics")) if isinstance(metric, dict)]
     young = elapsed < max(GRACE * _number(counts.get("interval")), settings.look)
-    judged = [_judge_metric(head, alpha, counts, settings, young) for head, alpha in zip(heads, alphas(heads, counts, settings))]
+    judged = [
+        _judge_metric(head, alpha, counts, settings, young)
+        for head, alpha in zip(heads, alphas(heads, counts, settings))
+    ]
     problems = [str(problem) for problem in _list(counts.get("problems"))]
     if not heads:
         problems.append("there is no metric to judge")
@@ -51,13 +62,16 @@ def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
         "reason": reason,
         "elapsed": round(elapsed, 3),
         "deadline_passed": verdict == "hold" and elapsed >= settings.deadline,
-        "first_bad_at": min((each["first_bad_at"] for each in judged if each["first_bad_at"] is not None), default=None),
+        "first_bad_at": min(
+            (each["first_bad_at"] for each in judged if each["first_bad_at"] is not None), default=None
+        ),
         "metrics": judged,
     }
 
 
 def _traffic(serving: t.Any) -> t.Tuple[t.List[str], t.List[str]]:
-    """What the balancers say of the host that is looked at: where its checks fail, and where it gets no users for another reason.
+    """What the balancers say of the host that is looked at: where its checks fail, and where it gets no users for
+    another reason.
 
     `serving` is {host, seen: [{balancer, state, status, check, up}]}, or nothing where the look is not at a host."""
     if not isinstance(serving, dict):
@@ -68,12 +82,15 @@ def _traffic(serving: t.Any) -> t.Tuple[t.List[str], t.List[str]]:
     for each in seen:
         if each.get("up") is not True:
             check = f", its check says {each['check']}" if each.get("check") not in (None, "", "none") else ""
-            (down if each.get("state") == "down" else away).append(f"{host} gets no users from {each.get('balancer')}: it is {each.get('status')}{check}")
+            (down if each.get("state") == "down" else away).append(
+                f"{host} gets no users from {each.get('balancer')}: it is {each.get('status')}{check}"
+            )
     return down, away
 
 
 def judge_again(look: t.Mapping[str, t.Any]) -> Json:
-    """The verdict that a recorded look must have, from its counts and settings; raises GateError when it holds neither."""
+    """The verdict that a recorded look must have, from its counts and settings; raises GateError when it holds
+    neither."""
     try:
         settings = Settings(**look["settings"])
         return judge(look["counts"], settings)
@@ -87,12 +104,20 @@ def compared(stages: t.Sequence[float], holdback: float = 0) -> int:
 
 
 def alphas(heads: t.Sequence[Json], counts: t.Mapping[str, t.Any], settings: Settings) -> t.List[float]:
-    """Each metric's chance of a false stop in this stage: its weight's part of alpha among metrics of its role, and the stage's part of that."""
+    """Each metric's chance of a false stop in this stage: its weight's part of alpha among metrics of its role, and the
+    stage's part of that."""
     stages = [percent for percent in _list(counts.get("stages")) if is_number(percent)]
-    stage = settings.alpha * spent_in(int(_number(counts.get("stage"))), compared(stages, _number(counts.get("holdback"))))
-    weights = [max(weight, LEAST_WEIGHT) if weight > 0 else 1.0 for weight in (_number(head.get("weight")) for head in heads)]
+    stage = settings.alpha * spent_in(
+        int(_number(counts.get("stage"))), compared(stages, _number(counts.get("holdback")))
+    )
+    weights = [
+        max(weight, LEAST_WEIGHT) if weight > 0 else 1.0 for weight in (_number(head.get("weight")) for head in heads)
+    ]
     roles = [head.get("role") == "signal" for head in heads]
-    return [stage * weight / sum(other for other, same in zip(weights, roles) if same == role) for weight, role in zip(weights, roles)]
+    return [
+        stage * weight / sum(other for other, same in zip(weights, roles) if same == role)
+        for weight, role in zip(weights, roles)
+    ]
 
 
 def _judge_metric(head: Json, alpha: float, counts: t.Mapping[str, t.Any], settings: Settings, young: bool) -> Json:
@@ -104,8 +129,11 @@ def _judge_metric(head: Json, alpha: float, counts: t.Mapping[str, t.Any], setti
     return gate.judge(young)
 
 
-def _together(judged: t.Sequence[Json], problems: t.Sequence[str], settings: Settings, elapsed: float) -> t.Tuple[str, str]:
-    """Verdict and sentence of the whole look: the worst metric decides, and the one that has farthest to go explains."""
+def _together(
+    judged: t.Sequence[Json], problems: t.Sequence[str], settings: Settings, elapsed: float
+) -> t.Tuple[str, str]:
+    """Verdict and sentence of the whole look: the worst metric decides, and the one that has farthest to go
+    explains."""
     by_verdict = {name: [each for each in judged if each["verdict"] == name] for name in VERDICTS}
     if by_verdict["abort"]:
         return "abort", "; ".join(each["reason"] for each in by_verdict["abort"])
@@ -121,7 +149,10 @@ def _together(judged: t.Sequence[Json], problems: t.Sequence[str], settings: Set
     if elapsed >= settings.max:
         return "hold", f"no decision after {settings.max:g} s; {seen}: {named}"
     if not waiting:
-        return "continue", f"{seen}: nothing speaks against it, {settings.min - elapsed:.0f} s of the shortest bake are left"
+        return (
+            "continue",
+            f"{seen}: nothing speaks against it, {settings.min - elapsed:.0f} s of the shortest bake are left",
+        )
     return "continue", f"{seen}: {named}"
 
 

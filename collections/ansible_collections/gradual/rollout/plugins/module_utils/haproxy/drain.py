@@ -20,7 +20,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_ap
 STEP = 0.1
 # A server may get a request that was dispatched just before it was drained: no sessions must be seen twice.
 QUIET = 2
-# A server between two states ("UP 1/2": one check has failed, or one has passed) is given so many seconds to show where it goes.
+# A server between two states ("UP 1/2": one check has failed, or one has passed) is given so many seconds to show where
+# it goes.
 SETTLE = 5.0
 
 
@@ -71,7 +72,8 @@ class NotEnough(HaproxyError):
 class Rule:
     """Which other servers must be up before one is taken out of traffic.
 
-    least: how many, 0 permits the last one. None: least_of the servers in `up_before`, or of those that are up now where that is None too.
+    least: how many, 0 permits the last one. None: least_of the servers in `up_before`, or of those that are up now
+    where that is None too.
     must_be_up: servers without which none is taken out, however many others are up. balancer: its name, for messages.
     """
 
@@ -83,7 +85,8 @@ class Rule:
 
 @dataclass
 class Wish:
-    """backend, state (drained, maintenance or ready), the seconds that each server may take, what must hold before one leaves, and the claim
+    """backend, state (drained, maintenance or ready), the seconds that each server may take, what must hold before one
+    leaves, and the claim
     on a server by its name."""
 
     backend: str
@@ -95,21 +98,27 @@ class Wish:
 
 
 def least_of(up: int) -> int:
-    """How many servers must stay in traffic of `up` that were in traffic: two thirds, rounded down, and one at least."""
+    """How many servers must stay in traffic of `up` that were in traffic: two thirds, rounded down, and one at
+    least."""
     return max(1, 2 * up // 3)
 
 
 def refusal(servers: Sequence[Server], name: str, rule: Rule, leaving: Collection[str] = ()) -> str:
-    """Why the server `name` must not be taken out of traffic now, or "". `leaving`: servers that are to be taken out before it.
+    """Why the server `name` must not be taken out of traffic now, or "". `leaving`: servers that are to be taken out
+    before it.
 
-    A server that gets no requests anyway (its checks fail, it is drained or in maintenance) may always go: users lose nothing by it.
+    A server that gets no requests anyway (its checks fail, it is drained or in maintenance) may always go: users lose
+    nothing by it.
     """
     by_name = {server.name: server for server in servers}
-    missing = [other for other in rule.must_be_up if other != name and not (other in by_name and by_name[other].settled)]
+    missing = [
+        other for other in rule.must_be_up if other != name and not (other in by_name and by_name[other].settled)
+    ]
     if missing:
         return (
-            f"{rule.balancer}: {name} stays where it is, because {_and(missing)} must be up before and {'is' if len(missing) == 1 else 'are'} not. "
-            f"Seen: {_seen(servers, missing)}. Look at what the application logs there."
+            f"{rule.balancer}: {name} stays where it is, because {_and(missing)} must be up before and"
+            f" {'is' if len(missing) == 1 else 'are'} not. Seen: {_seen(servers, missing)}. Look at what the"
+            " application logs there."
         )
     if by_name[name].state != "ready" and not by_name[name].between:
         return ""
@@ -119,9 +128,9 @@ def refusal(servers: Sequence[Server], name: str, rule: Rule, leaving: Collectio
     if up >= least:
         return ""
     return (
-        f"{rule.balancer}: {name} must stay in traffic: {_count(up)} up, at least {least} must be ({why}). "
-        f"Seen: {_seen(others) or 'no other server'}. Bring another server into traffic first. "
-        f"Where {'the users may feel that none is left' if up == 0 else 'fewer can carry all users'}: -e min_in_traffic={up}"
+        f"{rule.balancer}: {name} must stay in traffic: {_count(up)} up, at least {least} must be ({why}). Seen:"
+        f" {_seen(others) or 'no other server'}. Bring another server into traffic first. Where"
+        f" {'the users may feel that none is left' if up == 0 else 'fewer can carry all users'}: -e min_in_traffic={up}"
     )
 
 
@@ -129,7 +138,10 @@ def _least(servers: Sequence[Server], rule: Rule) -> tuple[int, str]:
     if rule.least is not None:
         return rule.least, "min_in_traffic"
     if rule.up_before is not None:
-        return least_of(len(rule.up_before)), f"two thirds of the {len(rule.up_before)} that were up when the rollout began, and one at least"
+        return (
+            least_of(len(rule.up_before)),
+            f"two thirds of the {len(rule.up_before)} that were up when the rollout began, and one at least",
+        )
     up = sum(server.settled for server in servers)
     return least_of(up), f"two thirds of the {up} that are up now, and one at least"
 
@@ -151,7 +163,8 @@ def _and(names: Sequence[str]) -> str:
 
 
 def plan(server: Server, state: str) -> list[str]:
-    """What must be done with one server: words out of drain, idle, maint, ready, up, enable; empty when nothing must."""
+    """What must be done with one server: words out of drain, idle, maint, ready, up, enable; empty when nothing
+    must."""
     if state == "drained":
         if server.state == "maintenance":
             return ["idle"] if server.sessions else []
@@ -166,13 +179,20 @@ def plan(server: Server, state: str) -> list[str]:
 
 
 def move(
-    balancer: Balancer, names: list[str], wish: Wish, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    balancer: Balancer,
+    names: list[str],
+    wish: Wish,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[dict[str, Any]]:
     """Bring each server to the state wished, one after the other; results as the module returns them."""
     known = {server.name: server for server in balancer.servers(wish.backend)}
     missing = [name for name in names if name not in known]
     if missing:
-        raise HaproxyError(f"servers: backend {wish.backend} has no {', '.join(missing)}; write some of {', '.join(sorted(known)) or 'none, it is empty'}")
+        raise HaproxyError(
+            f"servers: backend {wish.backend} has no {', '.join(missing)}; write some of"
+            f" {', '.join(sorted(known)) or 'none, it is empty'}"
+        )
     results: list[dict[str, Any]] = []
     for place, name in enumerate(names):
         before, began = known[name], clock()
@@ -184,7 +204,11 @@ def move(
             _insist(balancer, name, wish, results, clock, sleep, leaving=names[:place] if wish.check_mode else ())
         if steps and not wish.check_mode:
             after = _walk(balancer, before, steps, wish, claim, results, clock, sleep)
-        foreseen = {"drained": "maintenance", "enabled": "down"}.get(wish.state, wish.state) if wish.check_mode and steps else after.state
+        foreseen = (
+            {"drained": "maintenance", "enabled": "down"}.get(wish.state, wish.state)
+            if wish.check_mode and steps
+            else after.state
+        )
         results.append(
             {
                 "server": name,
@@ -247,7 +271,8 @@ def _insist(
     balancer: Balancer, name: str, wish: Wish, results: list[dict[str, Any]], clock: Callable[[], float], sleep: Callable[[float], None],
     leaving: Collection[str] = (),
 ) -> int:  # fmt: skip
-    """Go on only if the server may be taken out of traffic, and return how many others must stay; what is between two states is waited for."""
+    """Go on only if the server may be taken out of traffic, and return how many others must stay; what is between two
+    states is waited for."""
     until = clock() + SETTLE
     while True:
         servers = balancer.servers(wish.backend)
@@ -260,9 +285,16 @@ def _insist(
 
 
 def _keep_enough(
-    balancer: Balancer, claim: Claims, before: Server, servers: Sequence[Server], least: int, wish: Wish, results: list[dict[str, Any]]
+    balancer: Balancer,
+    claim: Claims,
+    before: Server,
+    servers: Sequence[Server],
+    least: int,
+    wish: Wish,
+    results: list[dict[str, Any]],
 ) -> None:
-    """A drain is taken back when others are lost while it lasts: this server can still answer. One failed check of another is no loss yet."""
+    """A drain is taken back when others are lost while it lasts: this server can still answer. One failed check of
+    another is no loss yet."""
     others = [server for server in servers if server.name != before.name]
     up, seen = sum(server.state == "ready" for server in others), _of(servers, wish.backend, before.name)
     if before.state != "ready" or seen.state != "drained" or up >= least:
@@ -270,14 +302,27 @@ def _keep_enough(
     with claim.step():
         balancer.set_state(wish.backend, before.name, "ready")
     raise NotEnough(
-        f"{wish.rule.balancer}: {before.name} was let in again while it was drained, because {_count(up)} up now and at least {least} must be. "
-        f"Seen: {_seen(others)}. Look at what the application logs there.",
-        [*results, {"server": before.name, "before": before.state, "after": "ready", "sessions": seen.sessions, "seconds": 0.0}],
+        f"{wish.rule.balancer}: {before.name} was let in again while it was drained, because {_count(up)} up now and at"
+        f" least {least} must be. Seen: {_seen(others)}. Look at what the application logs there.",
+        [
+            *results,
+            {
+                "server": before.name,
+                "before": before.state,
+                "after": "ready",
+                "sessions": seen.sessions,
+                "seconds": 0.0,
+            },
+        ],
     )
 
 
 def settled(
-    balancer: Balancer, backend: str, seconds: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    balancer: Balancer,
+    backend: str,
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[Server]:
     """The servers of a backend, once none is between two states any more; as they are when the seconds are over."""
     until = clock() + seconds
@@ -299,17 +344,28 @@ def _of(servers: Sequence[Server], backend: str, name: str) -> Server:
     raise HaproxyError(f"server {backend}/{name} has gone from the balancer meanwhile")
 
 
-def _give_up(balancer: Balancer, before: Server, seen: Server, step: str, wish: Wish, results: list[dict[str, Any]]) -> None:
+def _give_up(
+    balancer: Balancer, before: Server, seen: Server, step: str, wish: Wish, results: list[dict[str, Any]]
+) -> None:
     """A drain that does not end is taken back; a server that does not come up is told as it is."""
-    name, result = before.name, {"server": before.name, "before": before.state, "after": seen.state, "sessions": seen.sessions, "seconds": wish.timeout}
+    name, result = (
+        before.name,
+        {
+            "server": before.name,
+            "before": before.state,
+            "after": seen.state,
+            "sessions": seen.sessions,
+            "seconds": wish.timeout,
+        },
+    )
     if step == "idle":
         if before.state in ("ready", "down"):
             balancer.set_state(wish.backend, name, "ready")
             result["after"] = "ready"
         raise NotInTime(
-            f"Server {wish.backend}/{name} still has {seen.sessions} requests under way after {wish.timeout:g} s of draining"
-            f"{', and was let in again' if result['after'] == 'ready' else ''}. "
-            "Look for requests that never end, or write a larger timeout.",
+            f"Server {wish.backend}/{name} still has {seen.sessions} requests under way after {wish.timeout:g} s of"
+            f" draining{', and was let in again' if result['after'] == 'ready' else ''}. Look for requests that never"
+            " end, or write a larger timeout.",
             [*results, result],
         )
     raise NotInTime(

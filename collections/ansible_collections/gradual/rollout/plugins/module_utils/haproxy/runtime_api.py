@@ -35,7 +35,9 @@ class Server:
     """state: ready (may get requests), down (its checks fail), drained (only old sessions) or maintenance.
 
     status is HAProxy's own word; sessions are requests under way or queued for this server, connections what is open
-    to it, idle ones included. Both count those of servers in other backends that track this one: the process is the same."""
+    to it, idle ones included. Both count those of servers in other backends that track this one: the process is the
+    same.
+    """
 
     name: str
     state: str
@@ -65,7 +67,10 @@ def _table(text: str) -> list[dict[str, Any]]:
     """The rows of `show stat`; HaproxyError when it is no such table."""
     body = text.lstrip("\n")
     if not body.startswith("# pxname,"):
-        raise HaproxyError(f"the balancer answered `show stat` with {_excerpt(text)}; is this the socket of HAProxy 2.2 or newer, with level admin?")
+        raise HaproxyError(
+            f"the balancer answered `show stat` with {_excerpt(text)}; is this the socket of HAProxy 2.2 or newer, with"
+            " level admin?"
+        )
     try:
         return list(csv.DictReader(io.StringIO(body[2:])))
     except csv.Error as error:
@@ -77,15 +82,25 @@ def parse_stat(text: str, backend: str) -> dict[str, dict[str, str]]:
     rows = _table(text)
     known = {str(row.get("pxname")) for row in rows if row.get("svname") == "BACKEND"}
     if backend not in known:
-        raise HaproxyError(f"backend: the balancer has no {backend!r}; write one of {', '.join(sorted(known)) or 'none, it has no backends'}")
-    return {str(row["svname"]): row for row in rows if row.get("pxname") == backend and row.get("svname") not in ("BACKEND", "FRONTEND", None)}
+        raise HaproxyError(
+            f"backend: the balancer has no {backend!r}; write one of"
+            f" {', '.join(sorted(known)) or 'none, it has no backends'}"
+        )
+    return {
+        str(row["svname"]): row
+        for row in rows
+        if row.get("pxname") == backend and row.get("svname") not in ("BACKEND", "FRONTEND", None)
+    }
 
 
 def parse_state(text: str, backend: str) -> dict[str, dict[str, str]]:
     """The servers of a backend out of `show servers state`: name → field → value."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not STATE_HEADER.match(text.lstrip("\n")) or len(lines) < 2:
-        raise HaproxyError(f"the balancer answered `show servers state` with {_excerpt(text)}; is this the socket of HAProxy 2.2 or newer, with level admin?")
+        raise HaproxyError(
+            f"the balancer answered `show servers state` with {_excerpt(text)}; is this the socket of HAProxy 2.2 or"
+            " newer, with level admin?"
+        )
     fields = lines[1][2:].split()
     rows = [dict(zip(fields, line.split())) for line in lines[2:]]
     return {row["srv_name"]: row for row in rows if row.get("be_name") == backend and "srv_name" in row}
@@ -115,7 +130,9 @@ def _server(name: str, figures: dict[str, str], state: dict[str, str], tracking:
     check = (figures.get("check_status") or "none").strip()
     if check == "L7STS" and figures.get("check_code"):
         check += f"/{figures['check_code']}"  # the status that was not 2xx or 3xx
-    return Server(name, condition, status, check, sessions, connections, figures.get("addr") or state.get("srv_addr", ""))
+    return Server(
+        name, condition, status, check, sessions, connections, figures.get("addr") or state.get("srv_addr", "")
+    )
 
 
 def _excerpt(text: str) -> str:
@@ -146,22 +163,31 @@ class Socket:
                         break
                     received.append(block)
         except FileNotFoundError:
-            raise HaproxyError(f"socket: {self.path} is not there; start haproxy, or write the path of `stats socket` in its configuration") from None
+            raise HaproxyError(
+                f"socket: {self.path} is not there; start haproxy, or write the path of `stats socket` in its"
+                " configuration"
+            ) from None
         except PermissionError:
             raise HaproxyError(f"socket: this user may not open {self.path}; run the task with become") from None
         except OSError as error:
-            raise HaproxyError(f"socket: nobody answers at {self.path}: {error}; look at: systemctl status haproxy") from error
+            raise HaproxyError(
+                f"socket: nobody answers at {self.path}: {error}; look at: systemctl status haproxy"
+            ) from error
         return b"".join(received).decode("utf-8", errors="replace")
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """While it lasts nobody else of us takes a server of this balancer out of traffic: whoever looks first acts first.
+        """While it lasts nobody else of us takes a server of this balancer out of traffic: whoever looks first acts
+        first.
 
         The lock is on the socket's directory, so that nothing is left behind; it ends with the process."""
         try:
             descriptor = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise HaproxyError(f"socket: the directory of {self.path} cannot be opened: {error.strerror}; write the path of `stats socket`") from error
+            raise HaproxyError(
+                f"socket: the directory of {self.path} cannot be opened: {error.strerror}; write the path of `stats"
+                " socket`"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -177,7 +203,8 @@ class Socket:
         self._set(backend, name, f"state {state}")
 
     def enable(self, backend: str, name: str) -> None:
-        """Out of drain and maintenance, and down until its checks pass. HAProxy takes it for up until the first check otherwise."""
+        """Out of drain and maintenance, and down until its checks pass. HAProxy takes it for up until the first check
+        otherwise."""
         self._set(backend, name, "state ready", "health down")
 
     def _set(self, backend: str, name: str, *wishes: str) -> None:
@@ -187,18 +214,24 @@ class Socket:
         said = self.ask(*(f"set server {backend}/{name} {wish}" for wish in wishes)).strip()
         if said:
             wanted = " and ".join(wish.partition(" ")[2] for wish in wishes)
-            raise HaproxyError(f"the balancer refuses to set {backend}/{name} to {wanted}: {said}; the socket needs level admin")
+            raise HaproxyError(
+                f"the balancer refuses to set {backend}/{name} to {wanted}: {said}; the socket needs level admin"
+            )
 
     def save(self, path: str) -> None:
         """Keep the state of all servers for the next reload, which forgets it otherwise."""
         state = self.ask("show servers state")
         if not STATE_HEADER.match(state.lstrip("\n")):
-            raise HaproxyError(f"the balancer answered `show servers state` with {_excerpt(state)}; the state file is left as it was")
+            raise HaproxyError(
+                f"the balancer answered `show servers state` with {_excerpt(state)}; the state file is left as it was"
+            )
         directory = os.path.dirname(path)
         try:
             descriptor, fresh = tempfile.mkstemp(prefix=".server-state-", dir=directory)
         except OSError as error:
-            raise HaproxyError(f"state_file: {path} cannot be written: {error.strerror}; make {directory}, or write another path") from error
+            raise HaproxyError(
+                f"state_file: {path} cannot be written: {error.strerror}; make {directory}, or write another path"
+            ) from error
         try:
             with open(descriptor, "w", encoding="utf-8") as stream:
                 stream.write(state.lstrip("\n").rstrip("\n") + "\n")

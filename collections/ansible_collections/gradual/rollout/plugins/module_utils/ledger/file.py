@@ -67,7 +67,9 @@ def read(directory: str) -> Reading:
     except FileNotFoundError:
         return Reading()
     except OSError as error:
-        raise LedgerError(f"The ledger {path} cannot be read: {error.strerror}. Give the user that runs this module access to it.") from error
+        raise LedgerError(
+            f"The ledger {path} cannot be read: {error.strerror}. Give the user that runs this module access to it."
+        ) from error
 
 
 class Ledger:
@@ -82,8 +84,9 @@ class Ledger:
         self._end = len(content) - self.reading.torn
         if self.reading.broken is not None:
             raise LedgerError(
-                f"The ledger {self.path} was changed by something other than Gradual: {self.reading.broken}. "
-                f"Nothing is added to it. Compare it with your copy; to begin a new record, move it aside: mv {self.path} {self.path}.broken"
+                f"The ledger {self.path} was changed by something other than Gradual: {self.reading.broken}. Nothing is"
+                f" added to it. Compare it with your copy; to begin a new record, move it aside: mv {self.path}"
+                f" {self.path}.broken"
             )
 
     def append(self, rollout: str, events: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -94,7 +97,10 @@ class Ledger:
             try:
                 line = hash_chain.link(len(self.reading.lines) + len(added) + 1, stamp(), rollout, name, data, previous)
             except (ValueError, TypeError, RecursionError) as error:
-                raise LedgerError(f"{name}: its data cannot be written as JSON: {error}. Record text, numbers, lists and mappings only.") from error
+                raise LedgerError(
+                    f"{name}: its data cannot be written as JSON: {error}. Record text, numbers, lists and mappings"
+                    " only."
+                ) from error
             previous = line["hash"]
             added.append(line)
         block = b"".join(hash_chain.canonical(line) + b"\n" for line in added)
@@ -110,7 +116,10 @@ class Ledger:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._end)
-            raise LedgerError(f"The ledger {self.path} cannot be written: {error.strerror}. Make room or mend the disk, then run the same again.") from error
+            raise LedgerError(
+                f"The ledger {self.path} cannot be written: {error.strerror}. Make room or mend the disk, then run the"
+                " same again."
+            ) from error
         self._end += len(block)
         self.reading.lines.extend(added)
         return added
@@ -125,7 +134,10 @@ def locked(directory: str, patience: float = 10.0) -> Iterator[Ledger]:
         new = not os.path.exists(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        raise LedgerError(f"The ledger {path} cannot be opened: {error.strerror}. Give the user that runs this module write access to {directory}.") from error
+        raise LedgerError(
+            f"The ledger {path} cannot be opened: {error.strerror}. Give the user that runs this module write access to"
+            f" {directory}."
+        ) from error
     try:
         if new:
             _keep_entry(directory)
@@ -152,5 +164,8 @@ def _lock(descriptor: int, path: str, patience: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > until:
-                raise LedgerError(f"The ledger {path} has been locked by another process for {patience:.0f} s. See who: fuser -v {path}") from None
+                raise LedgerError(
+                    f"The ledger {path} has been locked by another process for {patience:.0f} s. See who: fuser -v"
+                    f" {path}"
+                ) from None
             time.sleep(0.05)

@@ -40,13 +40,15 @@ OWN = frozenset({"rollout.started", "rollout.finished", "lease.taken", "lease.re
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
 
 
-# A lease lasts so many seconds at the most: who drives a rollout renews it while a step runs (plugin_utils/keeper.py), so a longer
+# A lease lasts so many seconds at the most: who drives a rollout renews it while a step runs (plugin_utils/keeper.py),
+# so a longer
 # one would only keep others out after that run was killed.
 LONGEST = 90
 
 
 class LeaseHeld(LedgerError):
-    """Another run holds the lease of this application, or has taken it from this run. lease: as in the rollout, with `left` in seconds."""
+    """Another run holds the lease of this application, or has taken it from this run. lease: as in the rollout, with
+    `left` in seconds."""
 
     def __init__(self, message: str, lease: dict[str, Any]) -> None:
         super().__init__(message)
@@ -57,7 +59,8 @@ class LeaseHeld(LedgerError):
 class Request:
     """Who writes, at what time of the ledger's own clock, and for how long the lease is wanted.
 
-    dead_holder: a holder that is known to be dead; take_over: whoever holds the lease loses it; owned: this run has held the lease
+    dead_holder: a holder that is known to be dead; take_over: whoever holds the lease loses it; owned: this run has
+    held the lease
     and has not released it, so it must not take it a second time from whoever took it meanwhile."""
 
     holder: str
@@ -69,7 +72,9 @@ class Request:
 
     def __post_init__(self) -> None:
         if not 1 <= self.seconds <= LONGEST:
-            raise LedgerError(f"lease_seconds: got {self.seconds}, expected 1 to {LONGEST}; it is renewed while a step runs")
+            raise LedgerError(
+                f"lease_seconds: got {self.seconds}, expected 1 to {LONGEST}; it is renewed while a step runs"
+            )
 
 
 @dataclass
@@ -90,7 +95,10 @@ def checked(events: list[dict[str, Any]]) -> list[Event]:
             raise LedgerError(f"{where}.event: {name} is written by state: opened and state: closed, not by hand")
         if name not in EVENTS:
             near = difflib.get_close_matches(str(name), EVENTS, 1)
-            raise LedgerError(f"{where}.event: no such event, seen {name!r}; write {near[0] if near else 'one of ' + ', '.join(EVENTS)}")
+            raise LedgerError(
+                f"{where}.event: no such event, seen {name!r}; write"
+                f" {near[0] if near else 'one of ' + ', '.join(EVENTS)}"
+            )
         data = {} if data is None else data
         missing = [key for key in EVENTS[name] if key not in data]
         if missing:
@@ -111,7 +119,9 @@ def _percent(value: Any, where: str) -> int:
     return percent
 
 
-def opened(lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[str, Any], request: Request, force: bool = False) -> Decision:
+def opened(
+    lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[str, Any], request: Request, force: bool = False
+) -> Decision:
     """Start a rollout of the manifest, resume the open one of the same manifest, or find its release completed already.
 
     facts: {plan, hosts, servers, smoke, revision} for rollout.started."""
@@ -126,13 +136,17 @@ def opened(lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[st
         return Decision(newest["id"], lease + [("rollout.resumed", {"holder": request.holder})] if lease else [])
     for key in ("application", "version"):
         if not VERSION.match(str(manifest.get(key, ""))):
-            raise LedgerError(f"release.{key}: not usable in a name, seen {manifest.get(key)!r}; write letters, digits and . _ + - only")
+            raise LedgerError(
+                f"release.{key}: not usable in a name, seen {manifest.get(key)!r}; write letters, digits and . _ + -"
+                " only"
+            )
     start = {"manifest": manifest, "digest": wanted, **facts}
     return Decision(_identifier(lines, manifest, request.now), [("rollout.started", start), _taken(request)])
 
 
 def begins(rollout: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> bool:
-    """Whether a deploy of the manifest now is a new rollout: none is open, and its release is not with all users already."""
+    """Whether a deploy of the manifest now is a new rollout: none is open, and its release is not with all users
+    already."""
     if not rollout:
         return True
     return not rollout["open"] and not (rollout["completed"] and same_release(rollout["manifest"], manifest))
@@ -142,14 +156,23 @@ def same_release(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two manifests bring the same to hosts, database and users, however slowly and however closely watched.
 
     Were a completed release rolled out once more, its way back would lead to itself, not to the release before it."""
+
     def brings(manifest: Mapping[str, Any]) -> list[Any]:
         features = [feature["flag"] for feature in manifest.get("features") or []]
-        return [manifest.get("application"), manifest.get("version"), (manifest.get("artifact") or {}).get("sha256"), features, manifest.get("migrations")]
+        return [
+            manifest.get("application"),
+            manifest.get("version"),
+            (manifest.get("artifact") or {}).get("sha256"),
+            features,
+            manifest.get("migrations"),
+        ]
 
     return brings(one) == brings(other)
 
 
-def recorded(lines: list[dict[str, Any]], events: list[Event], request: Request, identifier: str | None = None) -> Decision:
+def recorded(
+    lines: list[dict[str, Any]], events: list[Event], request: Request, identifier: str | None = None
+) -> Decision:
     """Add events to the newest rollout; no events: the lease is renewed and nothing else."""
     newest = _newest(lines, request, identifier)
     if events and all(name in FREE for name, _data in events):
@@ -160,7 +183,13 @@ def recorded(lines: list[dict[str, Any]], events: list[Event], request: Request,
     return Decision(newest["id"], lease + events)
 
 
-def closed(lines: list[dict[str, Any]], outcome: str, request: Request, identifier: str | None = None, events: list[Event] | None = None) -> Decision:
+def closed(
+    lines: list[dict[str, Any]],
+    outcome: str,
+    request: Request,
+    identifier: str | None = None,
+    events: list[Event] | None = None,
+) -> Decision:
     """Finish the newest rollout and give the lease back; nothing to add when that was done already."""
     newest = _newest(lines, request, identifier)
     last = events or []
@@ -180,7 +209,8 @@ def released(lines: list[dict[str, Any]], request: Request, identifier: str | No
 
 
 def renewed(lines: list[dict[str, Any]], request: Request, identifier: str | None = None) -> Decision:
-    """Renew the lease that this run has. It is never taken by this: LeaseHeld when another run has it, or has had it meanwhile."""
+    """Renew the lease that this run has. It is never taken by this: LeaseHeld when another run has it, or has had it
+    meanwhile."""
     newest = _newest(lines, request, identifier)
     if newest["lease"]["holder"] != request.holder:
         raise _lost(newest, request)
@@ -188,7 +218,8 @@ def renewed(lines: list[dict[str, Any]], request: Request, identifier: str | Non
 
 
 def take(newest: dict[str, Any] | None, request: Request) -> list[Event]:
-    """The event that takes the lease; none when this holder has it. LeaseHeld when somebody else has, or took it from this run."""
+    """The event that takes the lease; none when this holder has it. LeaseHeld when somebody else has, or took it from
+    this run."""
     lease = newest["lease"] if newest else None
     if lease and lease["holder"] == request.holder and lease["held"]:
         return []
@@ -198,9 +229,9 @@ def take(newest: dict[str, Any] | None, request: Request) -> list[Event]:
     forced = bool(newest and lease and lease["held"] and holder != request.dead_holder)
     if newest and lease and forced and not request.take_over:
         raise LeaseHeld(
-            f"Rollout {newest['id']} is locked by {holder} since {lease['since']}; the lock expires at {lease['until']} unless that run renews it "
-            f"(it is {stamp(request.now)} now). Wait until that run ends. If it is dead or must not go on, take over at once: "
-            "the same command with -e gradual_take_over=true",
+            f"Rollout {newest['id']} is locked by {holder} since {lease['since']}; the lock expires at {lease['until']}"
+            f" unless that run renews it (it is {stamp(request.now)} now). Wait until that run ends. If it is dead or"
+            " must not go on, take over at once: the same command with -e gradual_take_over=true",
             _told(lease, request),
         )
     return [_taken(request, holder, forced)]
@@ -208,8 +239,15 @@ def take(newest: dict[str, Any] | None, request: Request) -> list[Event]:
 
 def _lost(newest: dict[str, Any], request: Request) -> LeaseHeld:
     lease = newest["lease"]
-    who = f"{lease['holder']} has taken it at {lease['since']}" if lease["holder"] else "another run has taken and released it meanwhile"
-    return LeaseHeld(f"This run has lost the lock of rollout {newest['id']}: {who}. Nothing more is done by this run.", _told(lease, request))
+    who = (
+        f"{lease['holder']} has taken it at {lease['since']}"
+        if lease["holder"]
+        else "another run has taken and released it meanwhile"
+    )
+    return LeaseHeld(
+        f"This run has lost the lock of rollout {newest['id']}: {who}. Nothing more is done by this run.",
+        _told(lease, request),
+    )
 
 
 def _told(lease: dict[str, Any], request: Request) -> dict[str, Any]:
@@ -228,9 +266,15 @@ def _taken(request: Request, after: str | None = None, forced: bool = False) -> 
 def _newest(lines: list[dict[str, Any]], request: Request, identifier: str | None) -> dict[str, Any]:
     newest = replay.state(lines, now=request.now)
     if newest is None:
-        raise LedgerError("The ledger is empty: there is no rollout to record in. Begin one with state: opened and release: the manifest.")
+        raise LedgerError(
+            "The ledger is empty: there is no rollout to record in. Begin one with state: opened and release: the"
+            " manifest."
+        )
     if identifier and identifier != newest["id"]:
-        raise LedgerError(f"rollout: {identifier} is not the newest rollout, which is {newest['id']}. Somebody went on meanwhile: look before you write.")
+        raise LedgerError(
+            f"rollout: {identifier} is not the newest rollout, which is {newest['id']}. Somebody went on meanwhile:"
+            " look before you write."
+        )
     return newest
 
 
@@ -253,5 +297,5 @@ def _another(newest: dict[str, Any], manifest: dict[str, Any]) -> str:
     return (
         f"Rollout {newest['id']} of {name} is not finished{hint}, at {newest['certified']} % certified{failed}. "
         f"Two ways out: finish it, ansible-playbook deploy.yml with the manifest of {name} as it was; "
-        f"or go back, ansible-playbook rollback.yml, and deploy this release after that."
+        "or go back, ansible-playbook rollback.yml, and deploy this release after that."
     )

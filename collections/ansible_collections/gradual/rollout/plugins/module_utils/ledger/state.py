@@ -18,7 +18,17 @@ Line = dict[str, Any]
 OUTCOMES = ("completed", "returned", "incomplete")
 # Events that change what users get: after one of them a finished rollout is under way again.
 REOPENING = frozenset(
-    {"rollout.resumed", "host.drained", "host.released", "host.admitted", "host.returned", "host.lost", "stage.set", "flags.off", "step.failed"}
+    {
+        "rollout.resumed",
+        "host.drained",
+        "host.released",
+        "host.admitted",
+        "host.returned",
+        "host.lost",
+        "stage.set",
+        "flags.off",
+        "step.failed",
+    }
 )
 # What anybody may record without the lease: a person's word, and work that goes on beside rollouts.
 FREE = frozenset({"stage.approved", "backfill.finished"})
@@ -51,9 +61,11 @@ def state(lines: list[Line], identifier: str | None = None, now: float | None = 
 
 
 def owed(lines: Iterable[Line]) -> list[dict[str, Any]]:
-    """The backfills that have to be complete before the schema is contracted, as the manifests have them; of several with one name the newest.
+    """The backfills that have to be complete before the schema is contracted, as the manifests have them; of several
+    with one name the newest.
 
-    They are owed from the rollout that expanded the schema for them on, whatever is rolled out after it or taken back. Contract proves
+    They are owed from the rollout that expanded the schema for them on, whatever is rolled out after it or taken back.
+    Contract proves
     all of them before it begins, so what was owed until then is not owed any more.
     """
     states: dict[str, dict[str, Any]] = {}
@@ -79,7 +91,10 @@ def outcome_of(rollout: Mapping[str, Any]) -> str:
     if rollout["returned"]:
         return "incomplete" if rollout["returned"]["left"] else "returned"
     steps = rollout["steps"]
-    whole = all((steps.get(step) or {}).get("state") == "finished" for step in ("backup", "migrate", "release", "ramp", "verify"))
+    whole = all(
+        (steps.get(step) or {}).get("state") == "finished"
+        for step in ("backup", "migrate", "release", "ramp", "verify")
+    )
     return "completed" if whole and not rollout["failed"] and "rollback" not in steps else "incomplete"
 
 
@@ -115,8 +130,17 @@ def _blank(identifier: str) -> dict[str, Any]:
 
 
 def _untouched(before: Any, since: str | None) -> dict[str, Any]:
-    """A host to which nothing has happened. left: when it was drained last; switched: since when no old code can have run on it."""
-    return {"before": before, "to": None, "now": "untouched", "drained": False, "since": since, "left": None, "switched": None}
+    """A host to which nothing has happened. left: when it was drained last; switched: since when no old code can have
+    run on it."""
+    return {
+        "before": before,
+        "to": None,
+        "now": "untouched",
+        "drained": False,
+        "since": since,
+        "left": None,
+        "switched": None,
+    }
 
 
 def _moment(line: Line) -> float:
@@ -177,7 +201,13 @@ def _rollout(state_: dict[str, Any], event: str, data: dict[str, Any], line: Lin
         if state_["returned"]:
             state_.update(failed=None, returned=None)
         elif state_["steps"].get("rollback") and not state_["failed"]:
-            state_["failed"] = {"step": "rollback", "at": line["time"], "host": None, "task": None, "error": "it was interrupted"}
+            state_["failed"] = {
+                "step": "rollback",
+                "at": line["time"],
+                "host": None,
+                "task": None,
+                "error": "it was interrupted",
+            }
         state_.update(outcome=None, finished=None)
     elif event == "rollout.finished":
         # An incomplete one has given its lease back, but something of it is left to do.
@@ -190,9 +220,18 @@ def _step(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) 
     if name is None:
         return
     if event == "step.started":
-        state_["steps"][name] = {"state": "started", "started": line["time"], "finished": None, "error": None, "task": None, "host": None}
+        state_["steps"][name] = {
+            "state": "started",
+            "started": line["time"],
+            "finished": None,
+            "error": None,
+            "task": None,
+            "host": None,
+        }
         return
-    step = state_["steps"].setdefault(name, {"state": None, "started": None, "finished": None, "error": None, "task": None, "host": None})
+    step = state_["steps"].setdefault(
+        name, {"state": None, "started": None, "finished": None, "error": None, "task": None, "host": None}
+    )
     if event == "step.finished":
         step.update(state="finished", finished=line["time"])
         if state_["failed"] and state_["failed"]["step"] == name:
@@ -205,20 +244,32 @@ def _step(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) 
 
 
 def _contract(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
-    """From its beginning on it counts as done: who dies on the way cannot say how far it came. Only a run that touched nothing takes that back."""
+    """From its beginning on it counts as done: who dies on the way cannot say how far it came. Only a run that touched
+    nothing takes that back."""
     if event == "contract.began":
-        state_["contract"] = {"began": line["time"], "applied": None, "from": data.get("from"), "to": None, "before": state_["contracted"]}
+        state_["contract"] = {
+            "began": line["time"],
+            "applied": None,
+            "from": data.get("from"),
+            "to": None,
+            "before": state_["contracted"],
+        }
         state_["contracted"] = True
     elif event == "contract.applied":
-        state_["contract"] = {**(state_["contract"] or {"began": line["time"], "before": False}), "applied": line["time"],
-                              "from": data.get("from"), "to": data.get("to")}
+        state_["contract"] = {
+            **(state_["contract"] or {"began": line["time"], "before": False}),
+            "applied": line["time"],
+            "from": data.get("from"),
+            "to": data.get("to"),
+        }
         state_["contracted"] = True
     elif event == "contract.ended" and state_["contract"]:
         state_["contracted"] = state_["contract"]["before"]
 
 
 def _returned(state_: dict[str, Any], data: dict[str, Any]) -> None:
-    """Users are back: what a later run would have to do again is not done any more. Nor is what was measured on the hosts as they were."""
+    """Users are back: what a later run would have to do again is not done any more. Nor is what was measured on the
+    hosts as they were."""
     state_["aa"] = None
     left = data.get("left")
     kept = data.get("hosts_kept") is True

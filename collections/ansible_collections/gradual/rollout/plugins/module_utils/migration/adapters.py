@@ -13,7 +13,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.sqitch i
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.sql_files import SqlFiles
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
-ADAPTERS: Mapping[str, Callable[[str, str], Adapter]] = {"alembic": Alembic, "django": Django, "sql": SqlFiles, "sqitch": Sqitch}
+ADAPTERS: Mapping[str, Callable[[str, str], Adapter]] = {
+    "alembic": Alembic,
+    "django": Django,
+    "sql": SqlFiles,
+    "sqitch": Sqitch,
+}
 
 
 def of(name: str, directory: str, path: str) -> Adapter:

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Adapter for Alembic: revision files are read as text, never imported, and Alembic itself runs in the release's own environment."""
+"""Adapter for Alembic: revision files are read as text, never imported, and Alembic itself runs in the release's own
+environment."""
 
 from __future__ import annotations
 
@@ -10,17 +11,26 @@ import re
 from typing import Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import PHASES, UNKNOWN, Command, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import (
+    PHASES,
+    UNKNOWN,
+    Command,
+    Revision,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-_ERROR_LINE = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception|Violation|Failure|Interrupt)|[A-Z]\w+): (?P<said>.+)$")
+_ERROR_LINE = re.compile(
+    r"^(?:[A-Za-z_][\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception|Violation|Failure|Interrupt)|[A-Z]\w+): (?P<said>.+)$"
+)
 _CONCURRENT_SQL = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
 _CLASS = re.compile(r"^\((?:[\w.]+\.)?\w+\) ")
 
-# Every session that the release's own environment opens takes our name and our limits, whatever its env.py asks for; else nobody could tell
-# who waits for whom, nor find a session whose driver has died. Run with the release's folder first on the path, as `-m alembic` is.
+# Every session that the release's own environment opens takes our name and our limits, whatever its env.py asks for;
+# else nobody could tell
+# who waits for whom, nor find a session whose driver has died. Run with the release's folder first on the path, as `-m
+# alembic` is.
 HOOK = """
 import json, os, runpy, sys
 from sqlalchemy import event
@@ -77,25 +87,38 @@ def parse(source: str, file: str) -> Revision | None:
         return None
     # An expression that is only a string is a docstring.
     talk = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in talk]
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in talk
+    ]
     document = ast.get_docstring(tree) or ""
     phase = str(found.get("phase", UNKNOWN)).strip().lower()
     if "phase" in found and phase not in PHASES:
         raise DatabaseError(f"{file} has phase = {found['phase']!r}; write one of {', '.join(PHASES)}")
     concurrent = _concurrent(tree, texts)
     return Revision(
-        revision=str(found["revision"]), parents=_strings(found.get("down_revision")) + _strings(found.get("depends_on")), phase=phase,
-        description=document.splitlines()[0] if document else "", file=file, words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
-        concurrent=concurrent, transactional=not concurrent and "autocommit_block" not in source, sha256=sha256(source.encode()),
+        revision=str(found["revision"]),
+        parents=_strings(found.get("down_revision")) + _strings(found.get("depends_on")),
+        phase=phase,
+        description=document.splitlines()[0] if document else "",
+        file=file,
+        words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
+        concurrent=concurrent,
+        transactional=not concurrent and "autocommit_block" not in source,
+        sha256=sha256(source.encode()),
     )
 
 
 def _concurrent(tree: ast.Module, texts: Sequence[str]) -> bool:
-    """Whether it uses CONCURRENTLY, as SQL or as Alembic's postgresql_concurrently=True. What only talks about it does not count."""
+    """Whether it uses CONCURRENTLY, as SQL or as Alembic's postgresql_concurrently=True. What only talks about it does
+    not count."""
     if any(_CONCURRENT_SQL.search(text) for text in texts):
         return True
     return any(
-        isinstance(node, ast.keyword) and node.arg == "postgresql_concurrently" and not (isinstance(node.value, ast.Constant) and not node.value.value)
+        isinstance(node, ast.keyword)
+        and node.arg == "postgresql_concurrently"
+        and not (isinstance(node.value, ast.Constant) and not node.value.value)
         for node in ast.walk(tree)
     )
 
@@ -126,7 +149,10 @@ class Alembic(Graph):
     def resolve(self, target: str) -> list[str]:
         heads = self.heads()
         if target == "head" and len(heads) > 1:
-            raise DatabaseError(f"there are several heads ({', '.join(heads)}); merge them with `alembic merge heads`, or name one as target")
+            raise DatabaseError(
+                f"there are several heads ({', '.join(heads)}); merge them with `alembic merge heads`, or name one as"
+                " target"
+            )
         return super().resolve(target)
 
     def apply(self, revision: Revision) -> Command:
@@ -147,7 +173,10 @@ class Alembic(Graph):
 
 def _read(folder: str, directory: str) -> dict[str, Revision]:
     if not os.path.isdir(folder):
-        raise DatabaseError(f"there is no folder {folder}; `path` is where migrations lie in the release, and their files are in its folder versions")
+        raise DatabaseError(
+            f"there is no folder {folder}; `path` is where migrations lie in the release, and their files are in its"
+            " folder versions"
+        )
     found: dict[str, Revision] = {}
     for name in sorted(os.listdir(folder)):
         if not name.endswith(".py") or name == "__init__.py":
@@ -168,10 +197,10 @@ def sentence(output: str) -> str:
     lines = [line.rstrip() for line in output.splitlines() if line.strip()]
     for number in range(len(lines) - 1, -1, -1):
         if lines[number].startswith("FAILED: "):
-            return lines[number][len("FAILED: "):].strip()
+            return lines[number][len("FAILED: ") :].strip()
         match = _ERROR_LINE.match(lines[number])
         if match and not lines[number].startswith(("INFO", "DETAIL", "HINT", "CONTEXT", "LINE")):
             said = [_CLASS.sub("", match["said"]).strip()]
-            said += [line.strip() for line in lines[number + 1:number + 6] if line.startswith(("DETAIL:", "HINT:"))]
+            said += [line.strip() for line in lines[number + 1 : number + 6] if line.startswith(("DETAIL:", "HINT:"))]
             return " ".join(said)
     return lines[-1].strip() if lines else "it said nothing"

@@ -15,7 +15,11 @@ from typing import Any, Callable, Mapping, Sequence
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, clean_environment, die_with_parent
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    account,
+    clean_environment,
+    die_with_parent,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 APPLICATION_NAME = "gradual-migration"
@@ -58,17 +62,34 @@ class Attempt:
     ended: str = ""
 
 
-def environment(given: Mapping[str, str], settings: Mapping[str, int], command: Command | None = None) -> dict[str, str]:
-    """What the tool gets: the file's variables, our name for its sessions, and settings that nothing else may loosen."""
+def environment(
+    given: Mapping[str, str], settings: Mapping[str, int], command: Command | None = None
+) -> dict[str, str]:
+    """What the tool gets: the file's variables, our name for its sessions, and settings that nothing else may
+    loosen."""
     if command is not None:
         address = guards.libpq_variables(given["DATABASE_URL"]) if command.libpq else {}
         given = {**given, **address, **command.variables}
     own = " ".join(part for part in (given.get("PGOPTIONS", ""), guards.options(settings)) if part)
-    return {**clean_environment(), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", **given,
-            "PGOPTIONS": own, "PGAPPNAME": APPLICATION_NAME, "GRADUAL_SETTINGS": json.dumps({"application_name": APPLICATION_NAME, **settings})}
+    return {
+        **clean_environment(),
+        "LC_ALL": "C.UTF-8",
+        "HOME": "/nonexistent",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **given,
+        "PGOPTIONS": own,
+        "PGAPPNAME": APPLICATION_NAME,
+        "GRADUAL_SETTINGS": json.dumps({"application_name": APPLICATION_NAME, **settings}),
+    }
 
 
-def attempt(command: Command, variables: Mapping[str, str], user: str | None, limits: Limits, watcher: Callable[[], Session | None]) -> Attempt:
+def attempt(
+    command: Command,
+    variables: Mapping[str, str],
+    user: str | None,
+    limits: Limits,
+    watcher: Callable[[], Session | None],
+) -> Attempt:
     """Run it to its end or to a limit. `watcher` gives our session, or None while the server is away."""
     identity: dict[str, Any] = {}
     if user is not None:
@@ -79,12 +100,21 @@ def attempt(command: Command, variables: Mapping[str, str], user: str | None, li
         sent.seek(0)
         try:
             process = subprocess.Popen(
-                command.argv, cwd=command.folder, env=dict(variables), stdin=sent, stdout=printed,
-                stderr=subprocess.STDOUT, preexec_fn=die_with_parent, **identity)  # noqa: PLW1509 (a module has no threads)
+                command.argv,
+                cwd=command.folder,
+                env=dict(variables),
+                stdin=sent,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
+                **identity,
+            )
         except OSError as error:
             as_whom = f" as user {user!r}" if user else ""
-            raise DatabaseError(f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; is the release staged, and may "
-                                "that user read it? Else name another one as migrate_as") from None
+            raise DatabaseError(
+                f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; is the release"
+                " staged, and may that user read it? Else name another one as migrate_as"
+            ) from None
         try:
             result = _watch(process, limits, watcher)
         finally:
@@ -130,12 +160,20 @@ def _look(session: Session, seen: Attempt, limits: Limits, since: dict[str, floa
         seen.blockers = merged(seen.blockers, [row[0] for row in who])
     if limits.lock_timeout_ms is not None:
         return
-    # CONCURRENTLY waits for transactions without being in anybody's way; a wait for the whole table stalls everyone behind it.
-    for name, is_so, allowed in (("lock", waits, limits.waiting), ("exclusive", exclusive, limits.watched_lock_ms / 1000)):
+    # CONCURRENTLY waits for transactions without being in anybody's way; a wait for the whole table stalls everyone
+    # behind it.
+    for name, is_so, allowed in (
+        ("lock", waits, limits.waiting),
+        ("exclusive", exclusive, limits.watched_lock_ms / 1000),
+    ):
         if not is_so:
             since.pop(name, None)
         elif now - since.setdefault(name, now) > allowed:
-            seen.ended = "lock timeout" if name == "exclusive" else f"it waited longer than {limits.waiting:.0f} s for older transactions to end"
+            seen.ended = (
+                "lock timeout"
+                if name == "exclusive"
+                else f"it waited longer than {limits.waiting:.0f} s for older transactions to end"
+            )
 
 
 def merged(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
@@ -158,9 +196,14 @@ def _end(process: subprocess.Popen[bytes], session: Session | None) -> None:
 
 def running_sessions(session: Session) -> list[int]:
     """Server processes that work for a migration of this database, ours or one left by a run that died."""
-    return [row[0] for row in session.rows(
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s AND pid <> pg_backend_pid() ORDER BY pid",
-        (APPLICATION_NAME,))]
+    return [
+        row[0]
+        for row in session.rows(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s AND pid <>"
+            " pg_backend_pid() ORDER BY pid",
+            (APPLICATION_NAME,),
+        )
+    ]
 
 
 def terminate_sessions(session: Session) -> None:

@@ -2,8 +2,10 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """What a backfill is, how far it has come, and its statements; backfill_runner.py carries it out.
 
-A batch is a window of the table in the order of its key, whatever rows are in it: so each one reads about as much as the next, also where
-few rows are left to do. Rows that somebody holds are left out and come in a later pass; it has ended when a whole look finds no row to do.
+A batch is a window of the table in the order of its key, whatever rows are in it: so each one reads about as much as
+the next, also where
+few rows are left to do. Rows that somebody holds are left out and come in a later pass; it has ended when a whole look
+finds no row to do.
 """
 
 from __future__ import annotations
@@ -22,7 +24,13 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 COUNTED_BYTES = 64 * 1024 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}\Z")
 # Text that a position makes and takes must not depend on what the role has set.
-_SETTINGS = {"datestyle": "ISO", "timezone": "UTC", "intervalstyle": "iso_8601", "extra_float_digits": "1", "bytea_output": "hex"}
+_SETTINGS = {
+    "datestyle": "ISO",
+    "timezone": "UTC",
+    "intervalstyle": "iso_8601",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+}
 
 
 @dataclass(frozen=True)
@@ -77,22 +85,34 @@ def backfills(given: Sequence[Mapping[str, Any]]) -> list[Backfill]:
     found = [Backfill(**{key: value for key, value in one.items() if value is not None}) for one in given]
     for one in found:
         if not all(_NAME.match(part) for part in (*one.table.split("."), one.key)) or one.table.count(".") > 1:
-            raise DatabaseError(f"backfill {one.name}: table and key have to be plain names, seen {one.table!r} and {one.key!r}; "
-                                "write table: orders or public.orders, and key: id")
+            raise DatabaseError(
+                f"backfill {one.name}: table and key have to be plain names, seen {one.table!r} and {one.key!r}; "
+                "write table: orders or public.orders, and key: id"
+            )
         for what, text in (("set", one.set), ("where", one.where)):
             if not text.strip() or ";" in text or "--" in text:
-                raise DatabaseError(f"backfill {one.name}: {what} has to be part of one statement, without ';' and comments, seen {text!r}")
+                raise DatabaseError(
+                    f"backfill {one.name}: {what} has to be part of one statement, without ';' and comments, seen"
+                    f" {text!r}"
+                )
     names = [one.name for one in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DatabaseError(f"several backfills are called {', '.join(twice)}; each needs a name of its own, by which its progress is kept")
+        raise DatabaseError(
+            f"several backfills are called {', '.join(twice)}; each needs a name of its own, by which its progress is"
+            " kept"
+        )
     return found
 
 
 def settings(server_version: int, lock_timeout_ms: int, statement_timeout_ms: int) -> str:
     """PGOPTIONS of the session that writes."""
-    own: dict[str, Any] = {**_SETTINGS, "lock_timeout": lock_timeout_ms, "statement_timeout": statement_timeout_ms,
-                           "idle_in_transaction_session_timeout": 60000}
+    own: dict[str, Any] = {
+        **_SETTINGS,
+        "lock_timeout": lock_timeout_ms,
+        "statement_timeout": statement_timeout_ms,
+        "idle_in_transaction_session_timeout": 60000,
+    }
     if server_version >= 140000:
         own["client_connection_check_interval"] = 1000
     return " ".join(f"-c {name}={value}" for name, value in own.items())
@@ -102,15 +122,22 @@ def key_type(session: Session, one: Backfill) -> str:
     """The SQL type of the key. An error when there is no such table, or no key to go by."""
     oid = session.value("SELECT to_regclass(%s)::oid", (one.relation,))
     if oid is None:
-        raise DatabaseError(f"backfill {one.name}: there is no table {one.table}; has the schema been expanded? Run playbooks/migrate.yml first")
+        raise DatabaseError(
+            f"backfill {one.name}: there is no table {one.table}; has the schema been expanded? Run"
+            " playbooks/migrate.yml first"
+        )
     found = session.rows(
-        "SELECT format_type(a.atttypid, a.atttypmod), a.attnotnull,"
-        " EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam"
-        "  WHERE i.indrelid = a.attrelid AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree' AND i.indkey[0] = a.attnum)"
-        " FROM pg_attribute a WHERE a.attrelid = %s AND a.attname = %s AND a.attnum > 0 AND NOT a.attisdropped", (oid, one.key))
+        "SELECT format_type(a.atttypid, a.atttypmod), a.attnotnull, EXISTS (SELECT FROM pg_index i JOIN pg_class c ON"
+        " c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam  WHERE i.indrelid = a.attrelid AND i.indisvalid AND"
+        " i.indpred IS NULL AND m.amname = 'btree' AND i.indkey[0] = a.attnum) FROM pg_attribute a WHERE a.attrelid ="
+        " %s AND a.attname = %s AND a.attnum > 0 AND NOT a.attisdropped",
+        (oid, one.key),
+    )
     if not found or not found[0][1] or not found[0][2]:
-        raise DatabaseError(f"backfill {one.name}: {one.table}.{one.key} cannot give the order of the batches; write as `key` a column that is NOT NULL "
-                            "and the first of an index, such as the primary key")
+        raise DatabaseError(
+            f"backfill {one.name}: {one.table}.{one.key} cannot give the order of the batches; write as `key` a column"
+            " that is NOT NULL and the first of an index, such as the primary key"
+        )
     return str(found[0][0])
 
 
@@ -118,18 +145,26 @@ def progress(session: Session, one: Backfill) -> Progress | None:
     """What is recorded of it; None before it has begun. An error when it was begun as something else."""
     if session.value("SELECT to_regclass(%s)::text", (f"{SCHEMA}.backfill",)) is None:
         return None
-    found = session.rows(f"SELECT sha256, position, rows, batches, finished_at IS NOT NULL FROM {SCHEMA}.backfill WHERE name = %s", (one.name,))
+    found = session.rows(
+        f"SELECT sha256, position, rows, batches, finished_at IS NOT NULL FROM {SCHEMA}.backfill WHERE name = %s",
+        (one.name,),
+    )
     if not found:
         return None
     if found[0][0] != one.sha256:
-        raise DatabaseError(f"backfill {one.name} has begun with another table, key, set or where than the manifest has now, so some rows have the old values; "
-                            "write it as it was, or give what you want now another name")
+        raise DatabaseError(
+            f"backfill {one.name} has begun with another table, key, set or where than the manifest has now, so some"
+            " rows have the old values; write it as it was, or give what you want now another name"
+        )
     return Progress(*found[0])
 
 
 def begin(session: Session, one: Backfill) -> None:
     """Make its record."""
-    session.run(f"INSERT INTO {SCHEMA}.backfill (name, sha256) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING", (one.name, one.sha256))
+    session.run(
+        f"INSERT INTO {SCHEMA}.backfill (name, sha256) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
+        (one.name, one.sha256),
+    )
 
 
 def batch(session: Session, one: Backfill, position: str | None, rows: int, kind: str) -> Batch:
@@ -140,24 +175,41 @@ def batch(session: Session, one: Backfill, position: str | None, rows: int, kind
     key, relation = quote(one.key), one.relation
     after = f"{key} > %s::{kind}" if position is not None else "true"
     start: tuple[Any, ...] = (position,) if position is not None else ()
-    # The window's end, by the index alone. Rows with the same key are on the same side of it. The text has a name of its own: ORDER BY takes names
+    # The window's end, by the index alone. Rows with the same key are on the same side of it. The text has a name of
+    # its own: ORDER BY takes names
     # of the result first, and text has another order.
-    window = session.rows(f"SELECT count(*) OVER (), {key}::text AS gradual_text FROM (SELECT {key} FROM {relation} WHERE {after} ORDER BY {key} LIMIT %s) w"
-                          f" ORDER BY {key} DESC LIMIT 1", (*start, rows))
+    window = session.rows(
+        f"SELECT count(*) OVER (), {key}::text AS gradual_text FROM (SELECT {key} FROM {relation} WHERE {after} ORDER"
+        f" BY {key} LIMIT %s) w ORDER BY {key} DESC LIMIT 1",
+        (*start, rows),
+    )
     if not window:
         session.run(f"UPDATE {SCHEMA}.backfill SET position = NULL, moved_at = now() WHERE name = %s", (one.name,))
         return Batch(None, 0, 0)
     seen, last = window[0]
     span = f"{after} AND {key} <= %s::{kind}"
-    # The span stands in both places, so that whatever the planner believes of it, the table is read by the index and no further than the window.
-    changed = session.rows(_literally(
-        f"WITH todo AS MATERIALIZED (SELECT {key} AS gradual_key FROM {relation} WHERE {span} AND (", one.where,
-        f") ORDER BY {key} FOR NO KEY UPDATE SKIP LOCKED) UPDATE {relation} SET ", one.set,
-        f" WHERE {span} AND {key} IN (SELECT gradual_key FROM todo) AND (", one.where, f") RETURNING {key}::text, coalesce((", one.where, "), false)"),
-        (*start, last, *start, last))
+    # The span stands in both places, so that whatever the planner believes of it, the table is read by the index and no
+    # further than the window.
+    changed = session.rows(
+        _literally(
+            f"WITH todo AS MATERIALIZED (SELECT {key} AS gradual_key FROM {relation} WHERE {span} AND (",
+            one.where,
+            f") ORDER BY {key} FOR NO KEY UPDATE SKIP LOCKED) UPDATE {relation} SET ",
+            one.set,
+            f" WHERE {span} AND {key} IN (SELECT gradual_key FROM todo) AND (",
+            one.where,
+            f") RETURNING {key}::text, coalesce((",
+            one.where,
+            "), false)",
+        ),
+        (*start, last, *start, last),
+    )
     _insist_on_an_end(one, changed)
-    session.run(f"UPDATE {SCHEMA}.backfill SET position = %s, rows = rows + %s, batches = batches + 1, moved_at = now() WHERE name = %s",
-                (last, len(changed), one.name))
+    session.run(
+        f"UPDATE {SCHEMA}.backfill SET position = %s, rows = rows + %s, batches = batches + 1, moved_at = now() WHERE"
+        " name = %s",
+        (last, len(changed), one.name),
+    )
     return Batch(str(last), int(seen), len(changed))
 
 
@@ -173,7 +225,8 @@ def rows_to_do(session: Session, one: Backfill) -> bool:
 
 
 def left(session: Session, one: Backfill) -> dict[str, Any]:
-    """{"rows": int, "how": "counted" or "estimated by the planner"}: how many rows are left to do, without reading a large table."""
+    """{"rows": int, "how": "counted" or "estimated by the planner"}: how many rows are left to do, without reading a
+    large table."""
     size = int(session.value("SELECT pg_table_size(to_regclass(%s))", (one.relation,)) or 0)
     if size <= COUNTED_BYTES:
         return {"rows": int(session.value(f"SELECT count(*) FROM {one.relation} WHERE {one.where}")), "how": "counted"}
@@ -186,7 +239,9 @@ def sentence(found: Sequence[Mapping[str, Any]]) -> str:
     """How far they are, for people."""
     open_ones = [one for one in found if not one["finished"]]
     if not open_ones:
-        return f"all of {', '.join(one['name'] for one in found)} is complete" if found else "there is nothing to fill in"
+        return (
+            f"all of {', '.join(one['name'] for one in found)} is complete" if found else "there is nothing to fill in"
+        )
     parts = []
     for one in open_ones:
         part = f"{one['name']}: {one['left']['rows']} rows of {one['table']} are left ({one['left']['how']})"
@@ -204,5 +259,8 @@ def _literally(*parts: str) -> str:
 def _insist_on_an_end(one: Backfill, changed: Sequence[Sequence[Any]]) -> None:
     still = [row[0] for row in changed if row[1]]
     if still:
-        raise Endless(f"backfill {one.name} would never end: {len(still)} rows, {one.key} = {still[0]} among them, still meet `where` ({one.where}) after "
-                      f"`set` ({one.set}); write a `where` that is false for rows that are done. This batch was taken back")
+        raise Endless(
+            f"backfill {one.name} would never end: {len(still)} rows, {one.key} = {still[0]} among them, still meet"
+            f" `where` ({one.where}) after `set` ({one.set}); write a `where` that is false for rows that are done."
+            " This batch was taken back"
+        )

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Carry out backfills: one batch after the other as the owner of the schema, watched by a session of the cluster's superuser."""
+"""Carry out backfills: one batch after the other as the owner of the schema, watched by a session of the cluster's
+superuser."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.pacing i
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
-# What may be otherwise in a moment: a lock or a statement that took too long, a deadlock, a server that restarts or is read-only, no free connection.
+# What may be otherwise in a moment: a lock or a statement that took too long, a deadlock, a server that restarts or is
+# read-only, no free connection.
 _PASSING = ("55P03", "57014", "40P01", "40001", "57P01", "57P02", "57P03", "57P05", "25P03", "25006", "53300")
 _LOOK_AGAIN = 0.5
 REASONS = ("between", "lag", "load", "migration", "held rows", "retries")
@@ -28,7 +30,9 @@ class OutOfTime(Exception):
 class Runner:
     """One run over the manifest's backfills, in their order. Use as a context manager."""
 
-    def __init__(self, request: Request, backfills: Sequence[Backfill], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, request: Request, backfills: Sequence[Backfill], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.request = request
         self.backfills = backfills
         self.clock = clock
@@ -43,11 +47,13 @@ class Runner:
         self.sessions.close()
 
     def info(self, prove: bool = False) -> list[dict[str, Any]]:
-        """Where each one stands; reads only. prove: look for rows that are left, which may read a whole table, and do not trust the record alone."""
+        """Where each one stands; reads only. prove: look for rows that are left, which may read a whole table, and do
+        not trust the record alone."""
         return [self._told(one, prove) for one in self.backfills]
 
     def run(self) -> list[dict[str, Any]]:
-        """Go on with each until all are complete or the deadline has passed. Raises DatabaseError where nothing can be done by waiting."""
+        """Go on with each until all are complete or the deadline has passed. Raises DatabaseError where nothing can be
+        done by waiting."""
         self.sessions.prepare()
         results = []
         for one in self.backfills:
@@ -66,8 +72,15 @@ class Runner:
             finished = known is not None and known.finished
             if prove and finished:
                 finished = not work.rows_to_do(session, one)
-        return {"name": one.name, "table": one.table, "begun": known is not None, "finished": finished, "position": known.position if known else None,
-                "total_rows": known.rows if known else 0, "left": left}
+        return {
+            "name": one.name,
+            "table": one.table,
+            "begun": known is not None,
+            "finished": finished,
+            "position": known.position if known else None,
+            "total_rows": known.rows if known else 0,
+            "left": left,
+        }
 
 
 class Run:
@@ -110,7 +123,10 @@ class Run:
                 self._try(lambda: work.finish(self.sessions.writer, self.one, finished=True))
                 return
             if changed:
-                self.waits["held rows"] = "rows were held, or keep appearing behind it: does code still write them, and should a trigger fill them in?"
+                self.waits["held rows"] = (
+                    "rows were held, or keep appearing behind it: does code still write them, and should a trigger fill"
+                    " them in?"
+                )
             else:
                 self._wait_for_holders()
 
@@ -134,7 +150,8 @@ class Run:
             self._sleep("between", pause(took, done.changed, self.one.pause_ms))
 
     def _batch(self) -> Batch:
-        """One transaction: rows and position together. It goes with no migration: both hold Gradual's lock, this one shared, for a moment."""
+        """One transaction: rows and position together. It goes with no migration: both hold Gradual's lock, this one
+        shared, for a moment."""
         writer = self.sessions.writer
         while True:
             writer.run("BEGIN")
@@ -146,13 +163,17 @@ class Run:
             self._sleep("migration", _LOOK_AGAIN)
         known = work.progress(writer, self.one)
         if known is None:
-            raise DatabaseError(f"the record of backfill {self.one.name} is gone from gradual.backfill; was the database restored meanwhile? Run again")
+            raise DatabaseError(
+                f"the record of backfill {self.one.name} is gone from gradual.backfill; was the database restored"
+                " meanwhile? Run again"
+            )
         done = work.batch(writer, self.one, known.position, self.pace.rows, self.kind)
         writer.run("COMMIT")
         return done
 
     def _try(self, do: Callable[[], Any]) -> Any:
-        """Do it, again where that may help. What a lost connection has left undone is seen by the record, which is read anew."""
+        """Do it, again where that may help. What a lost connection has left undone is seen by the record, which is read
+        anew."""
         while True:
             try:
                 return do()
@@ -199,7 +220,10 @@ class Run:
             if late:
                 reason, self.waits["lag"] = "lag", "; ".join(late)
             elif active > self.runner.request.active_sessions:
-                reason, self.waits["load"] = "load", f"{active} sessions are at work, more than {self.runner.request.active_sessions}"
+                reason, self.waits["load"] = (
+                    "load",
+                    f"{active} sessions are at work, more than {self.runner.request.active_sessions}",
+                )
             else:
                 return
             self._sleep(reason, _LOOK_AGAIN)
@@ -220,7 +244,9 @@ class Run:
     def _wait_for_holders(self) -> None:
         with contextlib.suppress(DatabaseError):
             holders = self.sessions.holders(self.one)
-            self.waits["held rows"] = f"the rows that are left are held by others ({'; '.join(holders) or 'who have just gone'})"
+            self.waits["held rows"] = (
+                f"the rows that are left are held by others ({'; '.join(holders) or 'who have just gone'})"
+            )
         self._insist_on_time()
         self._sleep("held rows", _LOOK_AGAIN)
 
@@ -235,10 +261,20 @@ class Run:
     def _result(self, finished: bool) -> dict[str, Any]:
         seconds = self.clock() - self.begun
         told: dict[str, Any] = {
-            "name": self.one.name, "table": self.one.table, "finished": finished, "recorded": self.recorded, "rows": self.rows,
-            "batches": self.batches, "passes": self.passes,
-            "retries": self.retries, "seconds": round(seconds, 3), "paused": {reason: round(value, 3) for reason, value in self.paused.items() if value},
-            "left": {"rows": 0, "how": "proven"}, "remaining_seconds": 0.0, "waits_for": ""}
+            "name": self.one.name,
+            "table": self.one.table,
+            "finished": finished,
+            "recorded": self.recorded,
+            "rows": self.rows,
+            "batches": self.batches,
+            "passes": self.passes,
+            "retries": self.retries,
+            "seconds": round(seconds, 3),
+            "paused": {reason: round(value, 3) for reason, value in self.paused.items() if value},
+            "left": {"rows": 0, "how": "proven"},
+            "remaining_seconds": 0.0,
+            "waits_for": "",
+        }
         if finished:
             return told
         with contextlib.suppress(DatabaseError), self.sessions.reading() as session:

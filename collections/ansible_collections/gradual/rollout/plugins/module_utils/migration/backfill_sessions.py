@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The two sessions of a backfill: the owner's, which writes and holds the lock of all backfills, and the superuser's, which watches."""
+"""The two sessions of a backfill: the owner's, which writes and holds the lock of all backfills, and the superuser's,
+which watches."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
 APPLICATION_NAME = "gradual-backfill"
-# One runner at a time in a database: "grad", "bf". Not Gradual's lock: migrations and backups need that one while a backfill goes on for days.
+# One runner at a time in a database: "grad", "bf". Not Gradual's lock: migrations and backups need that one while a
+# backfill goes on for days.
 LOCK = (0x67726164, 0x6266)
 _PATIENCE = 10.0
 _HOLDERS = """
@@ -60,7 +62,9 @@ def variables_of(file: str | None, url: str | None) -> dict[str, str]:
     if url:
         found["DATABASE_URL"] = url
     if not found.get("DATABASE_URL"):
-        raise DatabaseError("there is no DATABASE_URL of the owner of the schema; name a file that has it as environment_file")
+        raise DatabaseError(
+            "there is no DATABASE_URL of the owner of the schema; name a file that has it as environment_file"
+        )
     return found
 
 
@@ -81,13 +85,17 @@ class Sessions:
     def prepare(self) -> None:
         """Gradual's table is there, the owner may write in it, and no other runner is at work."""
         if server.identity(self.watcher)["standby"]:
-            raise DatabaseError("this server is a standby (in recovery), so nothing can be filled in here; run on the primary")
+            raise DatabaseError(
+                "this server is a standby (in recovery), so nothing can be filled in here; run on the primary"
+            )
         records.ensure(self.watcher)
         owner = str(self.writer.value("SELECT current_user::text"))
         table = f"{records.SCHEMA}.backfill"
-        may = self.watcher.value("SELECT has_schema_privilege(%s, %s, 'USAGE') AND has_table_privilege(%s, %s, 'SELECT')"
-                                 " AND has_table_privilege(%s, %s, 'INSERT') AND has_table_privilege(%s, %s, 'UPDATE')",
-                                 (owner, records.SCHEMA, owner, table, owner, table, owner, table))
+        may = self.watcher.value(
+            "SELECT has_schema_privilege(%s, %s, 'USAGE') AND has_table_privilege(%s, %s, 'SELECT')"
+            " AND has_table_privilege(%s, %s, 'INSERT') AND has_table_privilege(%s, %s, 'UPDATE')",
+            (owner, records.SCHEMA, owner, table, owner, table, owner, table),
+        )
         if not may:
             self.watcher.run(f"GRANT USAGE ON SCHEMA {records.SCHEMA} TO {quote(owner)}")
             self.watcher.run(f"GRANT SELECT, INSERT, UPDATE ON {table} TO {quote(owner)}")
@@ -95,7 +103,8 @@ class Sessions:
         self._take_lock()
 
     def reconnect(self) -> None:
-        """After the server was away. The lock went with the old session, so it is taken anew before anything is written."""
+        """After the server was away. The lock went with the old session, so it is taken anew before anything is
+        written."""
         for session in (self.writer, self.watcher):
             session.close()
         self.watcher = self._watch()
@@ -105,7 +114,8 @@ class Sessions:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Session]:
-        """The owner's session for a look that may take long: the conditions of the manifest are never run with more rights than the owner's."""
+        """The owner's session for a look that may take long: the conditions of the manifest are never run with more
+        rights than the owner's."""
         self.writer.run("BEGIN READ ONLY")
         try:
             self.writer.run("SET LOCAL statement_timeout = 0")
@@ -120,24 +130,38 @@ class Sessions:
 
     def running(self) -> list[str]:
         """The runners at work in this database: "gradual-backfill, pid 4711, since …"."""
-        return [row[0] for row in self.watcher.rows(
-            "SELECT format('%%s, pid %%s, since %%s', a.application_name, a.pid, date_trunc('second', a.backend_start))"
-            " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-            " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s::oid AND l.objid = %s::oid AND a.datname = current_database()", LOCK)]
+        return [
+            row[0]
+            for row in self.watcher.rows(
+                "SELECT format('%%s, pid %%s, since %%s', a.application_name, a.pid, date_trunc('second',"
+                " a.backend_start)) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'"
+                " AND l.granted AND l.classid = %s::oid AND l.objid = %s::oid AND a.datname = current_database()",
+                LOCK,
+            )
+        ]
 
     def _take_lock(self) -> None:
         until = time.monotonic() + min(_PATIENCE, self.request.deadline)
         while not self.writer.value("SELECT pg_try_advisory_lock(%s::int, %s::int)", LOCK):
             if time.monotonic() >= until:
-                raise DatabaseError(f"another backfill of this database runs ({'; '.join(self.running()) or 'it has just gone'}); one goes at a time, "
-                                    "and this one has nothing to do until then")
+                raise DatabaseError(
+                    f"another backfill of this database runs ({'; '.join(self.running()) or 'it has just gone'}); one"
+                    " goes at a time, and this one has nothing to do until then"
+                )
             time.sleep(0.2)
 
     def _watch(self) -> Session:
         given = self.request
         with effective_user(given.run_as):
-            return Session({"dbname": given.database, "host": given.socket_directory, "port": str(given.port),
-                            "options": "-c statement_timeout=0 -c lock_timeout=0"}, f"{APPLICATION_NAME}-watcher")
+            return Session(
+                {
+                    "dbname": given.database,
+                    "host": given.socket_directory,
+                    "port": str(given.port),
+                    "options": "-c statement_timeout=0 -c lock_timeout=0",
+                },
+                f"{APPLICATION_NAME}-watcher",
+            )
 
     def _write(self) -> Session:
         """Straight to this very database: a pooler would drop the timeouts and share the lock."""
@@ -152,11 +176,16 @@ class Sessions:
         except DatabaseError as error:
             raise DatabaseError(f"{way} leads nowhere: {error}", error.sqlstate) from None
         timeout, pid = session.rows("SELECT setting, pg_backend_pid() FROM pg_settings WHERE name = 'lock_timeout'")[0]
-        there = self.watcher.value("SELECT datname = current_database() FROM pg_stat_activity WHERE pid = %s AND application_name = %s",
-                                   (pid, APPLICATION_NAME))
+        there = self.watcher.value(
+            "SELECT datname = current_database() FROM pg_stat_activity WHERE pid = %s AND application_name = %s",
+            (pid, APPLICATION_NAME),
+        )
         told = session.told_pid
         if not there or told != pid or timeout != str(given.lock_timeout_ms):
             session.close()
-            raise DatabaseError(f"{way} leads to another database than {given.database} at {given.socket_directory}, or through a pooler (it calls "
-                                f"itself process {told}, the server's is {pid}; lock_timeout is {timeout}); name the server itself. Nothing was changed")
+            raise DatabaseError(
+                f"{way} leads to another database than {given.database} at {given.socket_directory}, or through a"
+                f" pooler (it calls itself process {told}, the server's is {pid}; lock_timeout is {timeout}); name the"
+                " server itself. Nothing was changed"
+            )
         return session

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Adapter for Django: migration files are read as text, never imported, and Django itself runs in the release's own environment."""
+"""Adapter for Django: migration files are read as text, never imported, and Django itself runs in the release's own
+environment."""
 
 from __future__ import annotations
 
@@ -11,9 +12,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Collection, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import alembic, sql_text
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import App, Project, Unreadable, read, value
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import (
+    App,
+    Project,
+    Unreadable,
+    read,
+    value,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import PHASES, UNKNOWN, Command, Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import (
+    PHASES,
+    UNKNOWN,
+    Command,
+    Revision,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -66,7 +78,8 @@ class Django(Graph):
         return revisions.django(session)
 
     def current(self, recorded: Sequence[str]) -> frozenset[str]:
-        """What is applied of the apps that are installed; a squashed migration counts when all that it replaces does."""
+        """What is applied of the apps that are installed; a squashed migration counts when all that it replaces
+        does."""
         labels = {app.label for app in self.apps if app.folder}
         replaced = {one for old in self.replaces.values() for one in old}
         self._known([one for one in recorded if one.partition(".")[0] in labels and one not in replaced])
@@ -105,8 +118,11 @@ class _Effective(Graph):
         self.revisions = found
 
 
-def _effective(found: Mapping[str, Revision], replaces: Mapping[str, Sequence[str]], done: Collection[str]) -> dict[str, Revision]:
-    """Either a squashed migration or those that it replaces, as Django decides: the old ones where only some of them are applied."""
+def _effective(
+    found: Mapping[str, Revision], replaces: Mapping[str, Sequence[str]], done: Collection[str]
+) -> dict[str, Revision]:
+    """Either a squashed migration or those that it replaces, as Django decides: the old ones where only some of them
+    are applied."""
     now = dict(found)
     for name, old in replaces.items():
         some = [one for one in old if one in done]
@@ -114,9 +130,20 @@ def _effective(found: Mapping[str, Revision], replaces: Mapping[str, Sequence[st
             gone, heir = set(old), name
         else:
             gone, heir = {name}, old[-1]
-        now = {key: replace(one, parents=tuple(dict.fromkeys(heir if parent in gone else parent for parent in one.parents
-                                                             if (heir if parent in gone else parent) != key)))
-               for key, one in now.items() if key not in gone}
+        now = {
+            key: replace(
+                one,
+                parents=tuple(
+                    dict.fromkeys(
+                        heir if parent in gone else parent
+                        for parent in one.parents
+                        if (heir if parent in gone else parent) != key
+                    )
+                ),
+            )
+            for key, one in now.items()
+            if key not in gone
+        }
     return now
 
 
@@ -136,22 +163,44 @@ def parse(label: str, name: str, path: str, file: str, project: Project) -> Migr
     body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"), None)
     if body is None:
         return None
-    given = {node.targets[0].id: node.value for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+    given = {
+        node.targets[0].id: node.value
+        for node in body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
     with open(path, "rb") as opened:
         content = opened.read()
     talk = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in talk]
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in talk
+    ]
     called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     document = ast.get_docstring(tree) or ""
     revision = Revision(
-        revision=f"{label}.{name}", parents=(), phase=_phase(given.get("gradual_phase"), f"{label}.{name}", file, project), file=file,
-        description=document.splitlines()[0] if document else "", words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
+        revision=f"{label}.{name}",
+        parents=(),
+        phase=_phase(given.get("gradual_phase"), f"{label}.{name}", file, project),
+        file=file,
+        description=document.splitlines()[0] if document else "",
+        words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
         concurrent=any(one.endswith("Concurrently") for one in called) or sql_text.concurrent(texts),
         transactional=_constant(given.get("atomic")) is not False,
-        # Django records a migration with foreign keys or indexes only after the transaction that made them; made again, they fail.
-        recorded_apart=True, sha256=sha256(content))
+        # Django records a migration with foreign keys or indexes only after the transaction that made them; made again,
+        # they fail.
+        recorded_apart=True,
+        sha256=sha256(content),
+    )
     pairs = {key: _pairs(given.get(key), file, project) for key in ("dependencies", "run_before", "replaces")}
-    return Migration(label, name, pairs["dependencies"], pairs["run_before"], tuple(".".join(one) for one in pairs["replaces"]), revision)
+    return Migration(
+        label,
+        name,
+        pairs["dependencies"],
+        pairs["run_before"],
+        tuple(".".join(one) for one in pairs["replaces"]),
+        revision,
+    )
 
 
 def _constant(node: ast.expr | None) -> object:
@@ -178,15 +227,24 @@ def _pairs(node: ast.expr | None, file: str, project: Project) -> tuple[tuple[st
     if node is None:
         return ()
     if not isinstance(node, (ast.List, ast.Tuple)):
-        raise DatabaseError(f"{file}, line {node.lineno}: this list is made by code, which Gradual does not run; write it out")
+        raise DatabaseError(
+            f"{file}, line {node.lineno}: this list is made by code, which Gradual does not run; write it out"
+        )
     for one in node.elts:
-        if isinstance(one, ast.Call) and ast.unparse(one.func).endswith("swappable_dependency") and ast.unparse(one.args[0]) == _USER:
+        if (
+            isinstance(one, ast.Call)
+            and ast.unparse(one.func).endswith("swappable_dependency")
+            and ast.unparse(one.args[0]) == _USER
+        ):
             found.append((project.user_app(), "__first__"))
             continue
         try:
             app, name = value(one, {})
         except (Unreadable, ValueError, TypeError):
-            raise DatabaseError(f"{file}, line {one.lineno}: {ast.unparse(one)} is made by code, which Gradual does not run; write (app, name)") from None
+            raise DatabaseError(
+                f"{file}, line {one.lineno}: {ast.unparse(one)} is made by code, which Gradual does not run; write"
+                " (app, name)"
+            ) from None
         found.append((str(app), str(name)))
     return tuple(found)
 
@@ -194,18 +252,26 @@ def _pairs(node: ast.expr | None, file: str, project: Project) -> tuple[tuple[st
 def _linked(found: Mapping[str, Migration]) -> dict[str, Revision]:
     """Revisions with their parents: dependencies, and what says that it runs before them."""
     replaced = {one for migration in found.values() for one in migration.replaces}
-    parents = {name: [target for pair in one.dependencies for target in _targets(pair, found)] for name, one in found.items()}
+    parents = {
+        name: [target for pair in one.dependencies for target in _targets(pair, found)] for name, one in found.items()
+    }
     for name, one in found.items():
         for pair in one.before:
             for target in _targets(pair, found):
                 parents.setdefault(target, []).append(name)
     linked = {name: replace(one.revision, parents=tuple(dict.fromkeys(parents[name]))) for name, one in found.items()}
-    missing_parents({name: replace(one, parents=tuple(parent for parent in one.parents if parent not in replaced)) for name, one in linked.items()})
+    missing_parents(
+        {
+            name: replace(one, parents=tuple(parent for parent in one.parents if parent not in replaced))
+            for name, one in linked.items()
+        }
+    )
     return linked
 
 
 def _targets(pair: tuple[str, str], found: Mapping[str, Migration]) -> list[str]:
-    """A dependency as revisions; __first__ and __latest__ are the ends of an app, and none of one without migrations."""
+    """A dependency as revisions; __first__ and __latest__ are the ends of an app, and none of one without
+    migrations."""
     app, name = pair
     if name not in ("__first__", "__latest__"):
         return [f"{app}.{name}"]

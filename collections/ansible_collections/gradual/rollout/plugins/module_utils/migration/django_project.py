@@ -14,7 +14,8 @@ from typing import Any, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["'](?P<module>[\w.]+)["']""")
-# Names in Django's settings that decide about migrations; the last is ours: the phases of apps whose files are not the project's own.
+# Names in Django's settings that decide about migrations; the last is ours: the phases of apps whose files are not the
+# project's own.
 _NEEDED = ("INSTALLED_APPS", "AUTH_USER_MODEL", "MIGRATION_MODULES", "GRADUAL_PHASES")
 
 
@@ -66,15 +67,22 @@ class Project:
         self.roots = [folder, *sorted(glob.glob(os.path.join(directory, ".venv", "lib", "python*", "site-packages")))]
         manage = os.path.join(folder, "manage.py")
         if not os.path.isfile(manage):
-            raise DatabaseError(f"there is no {manage}; `path` is the folder of manage.py in the release (. for its top)")
+            raise DatabaseError(
+                f"there is no {manage}; `path` is the folder of manage.py in the release (. for its top)"
+            )
         with open(manage, encoding="utf-8") as file:
             match = _SETTINGS.search(file.read())
         if match is None:
-            raise DatabaseError(f"{manage} names no settings; it has to say os.environ.setdefault('DJANGO_SETTINGS_MODULE', '…')")
+            raise DatabaseError(
+                f"{manage} names no settings; it has to say os.environ.setdefault('DJANGO_SETTINGS_MODULE', '…')"
+            )
         self.module = match["module"]
         self.settings = self._settings(self.module)
         if not isinstance(self.settings.get("INSTALLED_APPS"), list):
-            raise DatabaseError(f"INSTALLED_APPS of {self.module} cannot be read as text; write it as a list of strings, or as a sum of such lists")
+            raise DatabaseError(
+                f"INSTALLED_APPS of {self.module} cannot be read as text; write it as a list of strings, or as a sum of"
+                " such lists"
+            )
 
     def apps(self) -> list[App]:
         return [self._app(name) for name in self.settings["INSTALLED_APPS"]]
@@ -103,7 +111,7 @@ class Project:
         known: dict[str, Any] = {}
         for node in read(file).body:
             if isinstance(node, ast.ImportFrom) and any(one.name == "*" for one in node.names):
-                package = module.split(".")[:-node.level] if node.level else []
+                package = module.split(".")[: -node.level] if node.level else []
                 inherited = ".".join([*package, *([node.module] if node.module else [])])
                 if self.file(inherited):
                     known.update(self._settings(inherited))
@@ -121,8 +129,10 @@ class Project:
             known[name] = value(node, known)
         except (Unreadable, TypeError):
             if name in _NEEDED:
-                raise DatabaseError(f"{name} in {file}, line {getattr(node, 'lineno', '?')}, is more than constants, and Gradual does not run it; "
-                                    "write it as plain strings") from None
+                raise DatabaseError(
+                    f"{name} in {file}, line {getattr(node, 'lineno', '?')}, is more than constants, and Gradual does"
+                    " not run it; write it as plain strings"
+                ) from None
 
     def _app(self, entry: str) -> App:
         """An entry of INSTALLED_APPS: a package, or the dotted name of its AppConfig."""
@@ -137,7 +147,10 @@ class Project:
             chosen = [one for one in found if one.get("default") is True] or (found if len(found) == 1 else [])
             config = chosen[0] if chosen else {}
         if self.file(name) is None:
-            raise DatabaseError(f"the app {entry!r} of INSTALLED_APPS in {self.module} is neither below {self.folder} nor in the release's .venv")
+            raise DatabaseError(
+                f"the app {entry!r} of INSTALLED_APPS in {self.module} is neither below {self.folder} nor in the"
+                " release's .venv"
+            )
         label = str(config.get("label") or name.rpartition(".")[2])
         module = (self.settings.get("MIGRATION_MODULES") or {}).get(label, f"{name}.migrations")
         there = self.file(module) if module else None
@@ -148,6 +161,11 @@ class Project:
         found = {}
         for node in read(self.file(module) or "").body:
             if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Config") for base in node.bases):
-                found[node.name] = {one.targets[0].id: one.value.value for one in node.body if isinstance(one, ast.Assign)
-                                    and isinstance(one.targets[0], ast.Name) and isinstance(one.value, ast.Constant)}
+                found[node.name] = {
+                    one.targets[0].id: one.value.value
+                    for one in node.body
+                    if isinstance(one, ast.Assign)
+                    and isinstance(one.targets[0], ast.Name)
+                    and isinstance(one.value, ast.Constant)
+                }
         return found

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What the adapters have in common: revisions that come after one another, and how far a database has come along them."""
+"""What the adapters have in common: revisions that come after one another, and how far a database has come along
+them."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ def sha256(content: bytes) -> str:
 
 
 class Graph:
-    """Revisions, each with its parents. For tools whose table has everything that was applied; one that has only heads overrides."""
+    """Revisions, each with its parents. For tools whose table has everything that was applied; one that has only heads
+    overrides."""
 
     directory: str
     revisions: Mapping[str, Revision]
@@ -55,14 +57,18 @@ class Graph:
         close = [one for one in self.revisions if len(target) >= 4 and one.startswith(target)]
         if len(close) == 1:
             return close
-        raise DatabaseError(f"the target {target!r} is no revision in {self.directory}; write head or one of {', '.join(sorted(self.revisions)[-5:])}")
+        raise DatabaseError(
+            f"the target {target!r} is no revision in {self.directory}; write head or one of"
+            f" {', '.join(sorted(self.revisions)[-5:])}"
+        )
 
     def _known(self, recorded: Sequence[str]) -> None:
         unknown = [one for one in recorded if one not in self.revisions]
         if unknown:
             raise DatabaseError(
-                f"the database is at revision {', '.join(unknown)}, which is none of the {len(self.revisions)} in {self.directory}; "
-                "an older release cannot migrate a newer database: release a version that has this revision"
+                f"the database is at revision {', '.join(unknown)}, which is none of the {len(self.revisions)} in"
+                f" {self.directory}; an older release cannot migrate a newer database: release a version that has this"
+                " revision"
             )
 
     def _behind(self, names: Sequence[str]) -> frozenset[str]:
@@ -81,9 +87,15 @@ def ordered(revisions: Mapping[str, Revision]) -> Iterator[Revision]:
     """Parents before children; among equals by name, so that two runs agree."""
     done: set[str] = set()
     while len(done) < len(revisions):
-        ready = sorted(name for name, one in revisions.items() if name not in done and all(parent in done for parent in one.parents))
+        ready = sorted(
+            name
+            for name, one in revisions.items()
+            if name not in done and all(parent in done for parent in one.parents)
+        )
         if not ready:
-            raise DatabaseError(f"the revisions {', '.join(sorted(set(revisions) - done))} come after one another in a circle")
+            raise DatabaseError(
+                f"the revisions {', '.join(sorted(set(revisions) - done))} come after one another in a circle"
+            )
         for name in ready:
             done.add(name)
             yield revisions[name]
@@ -94,4 +106,6 @@ def missing_parents(revisions: Mapping[str, Revision]) -> None:
     for one in revisions.values():
         for parent in one.parents:
             if parent not in revisions:
-                raise DatabaseError(f"{one.file} comes after revision {parent!r}, which is in none of the files beside it")
+                raise DatabaseError(
+                    f"{one.file} comes after revision {parent!r}, which is in none of the files beside it"
+                )

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Indexes that CREATE INDEX CONCURRENTLY left invalid: they cost on every write, serve no read, and IF NOT EXISTS believes in them."""
+"""Indexes that CREATE INDEX CONCURRENTLY left invalid: they cost on every write, serve no read, and IF NOT EXISTS
+believes in them."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def invalid(session: Session) -> list[tuple[str, str, str]]:
 
 
 def of_revision(found: list[tuple[str, str, str]], revision: Revision) -> list[tuple[str, str, str]]:
-    """Those that this revision makes: their name, or the name that REINDEX CONCURRENTLY derives from it, is written in its file."""
+    """Those that this revision makes: their name, or the name that REINDEX CONCURRENTLY derives from it, is written in
+    its file."""
     return [one for one in found if one[1] in revision.words or one[1].partition("_ccnew")[0] in revision.words]
 
 

@@ -15,10 +15,13 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Revision:
-    """One migration, as its file tells. `phase` is unknown when the file does not say it; unknown is treated as contract.
+    """One migration, as its file tells. `phase` is unknown when the file does not say it; unknown is treated as
+    contract.
 
-    concurrent: uses CONCURRENTLY, which wants no lock timeout. transactional: done as a whole or not at all. recorded_apart: the tool
-    records it in a transaction after the one that does it, so a crash can leave it done and not recorded. repeatable: run again then, it
+    concurrent: uses CONCURRENTLY, which wants no lock timeout. transactional: done as a whole or not at all.
+    recorded_apart: the tool
+    records it in a transaction after the one that does it, so a crash can leave it done and not recorded. repeatable:
+    run again then, it
     fails or does no harm. sha256: of the file's bytes.
     """
 
@@ -37,15 +40,23 @@ class Revision:
 
     def told(self) -> dict[str, Any]:
         """As a module returns it."""
-        return {"revision": self.revision, "phase": self.phase, "description": self.description, "concurrent": self.concurrent, "file": self.file}
+        return {
+            "revision": self.revision,
+            "phase": self.phase,
+            "description": self.description,
+            "concurrent": self.concurrent,
+            "file": self.file,
+        }
 
 
 @dataclass(frozen=True)
 class Command:
     """A program that performs one step: argv without any secret, the folder to run it in.
 
-    It gets the settings of its sessions by PGOPTIONS, and as JSON in GRADUAL_SETTINGS for tools that set their own; the address as
-    DATABASE_URL and, if libpq is set, in libpq's own variables (PGHOST, PGPASSWORD, …). variables: more of them. send: what it reads.
+    It gets the settings of its sessions by PGOPTIONS, and as JSON in GRADUAL_SETTINGS for tools that set their own; the
+    address as
+    DATABASE_URL and, if libpq is set, in libpq's own variables (PGHOST, PGPASSWORD, …). variables: more of them. send:
+    what it reads.
     """
 
     argv: tuple[str, ...]

@@ -13,7 +13,8 @@ MOST = 10
 
 @dataclass
 class Pace:
-    """rows: how many the next window has. wanted: seconds that a batch should take. first: the rows that the manifest names."""
+    """rows: how many the next window has. wanted: seconds that a batch should take. first: the rows that the manifest
+    names."""
 
     first: int
     wanted: float
@@ -34,5 +35,6 @@ class Pace:
 
 
 def pause(seconds: float, changed: int, least_ms: int) -> float:
-    """Seconds to leave the server to others after a batch that took `seconds`: as long as it took, `least_ms` at the least; none after mere reading."""
+    """Seconds to leave the server to others after a batch that took `seconds`: as long as it took, `least_ms` at the
+    least; none after mere reading."""
     return max(seconds, least_ms / 1000) if changed else 0.0

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""One step back: the last expand revision that Gradual applied, named by its name, behind the same guards as a step forward."""
+"""One step back: the last expand revision that Gradual applied, named by its name, behind the same guards as a step
+forward."""
 
 from __future__ import annotations
 
@@ -21,23 +22,40 @@ class Reverter(Migrator):
         name = self.request.target
         revision = self.adapter.revisions.get(name)
         if revision is None:
-            raise DatabaseError(f"the target {name!r} is no revision of this release; to revert, name exactly the one to go back from, "
-                                f"one of {', '.join(sorted(self.adapter.revisions)[-5:])}")
+            raise DatabaseError(
+                f"the target {name!r} is no revision of this release; to revert, name exactly the one to go back from, "
+                f"one of {', '.join(sorted(self.adapter.revisions)[-5:])}"
+            )
         applied = self.adapter.current(self._recorded())
         if name not in applied:
             return []
-        later = sorted(other for other in applied if other in self.adapter.revisions and name in self.adapter.revisions[other].parents)
+        later = sorted(
+            other
+            for other in applied
+            if other in self.adapter.revisions and name in self.adapter.revisions[other].parents
+        )
         if later:
             raise DatabaseError(f"{', '.join(later)} came after {name} and rests on it; revert that first")
-        beside = sorted(other for other in applied - {name} if set(revision.parents) & set(getattr(self.adapter.revisions.get(other), "parents", ())))
+        beside = sorted(
+            other
+            for other in applied - {name}
+            if set(revision.parents) & set(getattr(self.adapter.revisions.get(other), "parents", ()))
+        )
         if beside and self.adapter.name == "alembic":
-            raise DatabaseError(f"{', '.join(beside)} branches off where {name} does, and Alembic's downgrade would take it back too; "
-                                "do it with the tool itself")
+            raise DatabaseError(
+                f"{', '.join(beside)} branches off where {name} does, and Alembic's downgrade would take it back too; "
+                "do it with the tool itself"
+            )
         if revision.phase != "expand":
-            raise DatabaseError(f"{name} ({revision.file}) is of the phase {revision.phase}: what it took away does not come back by reverting it. "
-                                "Restore a backup beside the live cluster instead")
+            raise DatabaseError(
+                f"{name} ({revision.file}) is of the phase {revision.phase}: what it took away does not come back by"
+                " reverting it. Restore a backup beside the live cluster instead"
+            )
         if not steps.was_applied(self.session, self.adapter, name):
-            raise DatabaseError(f"{name} was not applied by Gradual, so it is none of a rollout's and is not reverted; do it with the tool itself")
+            raise DatabaseError(
+                f"{name} was not applied by Gradual, so it is none of a rollout's and is not reverted; do it with the"
+                " tool itself"
+            )
         steps.refuse_edited(self.session, self.adapter, [name])
         return [revision]
 

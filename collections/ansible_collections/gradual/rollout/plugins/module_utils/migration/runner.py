@@ -8,7 +8,14 @@ import os
 import time
 from typing import Any, Callable
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import connection_check, failure_message, guards, indexes, preconditions, steps
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
+    connection_check,
+    failure_message,
+    guards,
+    indexes,
+    preconditions,
+    steps,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import (
     Attempt,
     Limits,
@@ -59,8 +66,13 @@ class Migrator:
         recorded = self._recorded()
         pending = self.adapter.pending(recorded, self.request.target)
         return {
-            "current": self._name(self.before), "pending": [one.told() for one in pending], "applied": self.applied, "from": self._name(self.before),
-            "to": self._name(recorded), "left": [one.told() for one in self.left], "invalid_indexes": indexes.names(indexes.invalid(self.session)),
+            "current": self._name(self.before),
+            "pending": [one.told() for one in pending],
+            "applied": self.applied,
+            "from": self._name(self.before),
+            "to": self._name(recorded),
+            "left": [one.told() for one in self.left],
+            "invalid_indexes": indexes.names(indexes.invalid(self.session)),
             "identity": self.identity,
         }
 
@@ -79,9 +91,18 @@ class Migrator:
             return self.info()
         try:
             if self.identity["standby"]:
-                raise DatabaseError("this server is a standby (in recovery), so nothing can be migrated here; run on the primary. Nothing was changed.")
+                raise DatabaseError(
+                    "this server is a standby (in recovery), so nothing can be migrated here; run on the primary."
+                    " Nothing was changed."
+                )
             if not self.request.rehearsal:
-                preconditions.allowed(self.request.receipt, self.identity, self.adapter.ancestors(self._recorded()), self.request.max_age, self.session)
+                preconditions.allowed(
+                    self.request.receipt,
+                    self.identity,
+                    self.adapter.ancestors(self._recorded()),
+                    self.request.max_age,
+                    self.session,
+                )
             self._check_way()
             wait_for_lock(self.session, shared=False, deadline=self.request.deadline)
             preconditions.no_orphan(self.session)
@@ -92,14 +113,24 @@ class Migrator:
             return self.info()
         except DatabaseError as error:
             told = str(error) + failure_message.notes((self.failed or {}).get("notes", []))
-            raise MigrationFailed(guards.scrubbed(told, guards.secrets(self.request.variables)), self._last_known()) from None
+            raise MigrationFailed(
+                guards.scrubbed(told, guards.secrets(self.request.variables)), self._last_known()
+            ) from None
 
     def _step(self, revision: Revision) -> None:
         """One revision, with as many attempts as the deadline allows."""
         begun = self.clock()
         before = self._recorded()
-        told: dict[str, Any] = {"revision": revision.revision, "from": self._name(before), "phase": revision.phase, "seconds": 0.0, "attempts": 0,
-                                "lock_waits": 0, "blockers": [], "notes": []}
+        told: dict[str, Any] = {
+            "revision": revision.revision,
+            "from": self._name(before),
+            "phase": revision.phase,
+            "seconds": 0.0,
+            "attempts": 0,
+            "lock_waits": 0,
+            "blockers": [],
+            "notes": [],
+        }
         self.failed = told
         try:
             limits = lag.Limits(self.request.max_lag_bytes, self.request.max_lag_seconds)
@@ -117,8 +148,10 @@ class Migrator:
         self._finish(revision)
         broken = indexes.names(indexes.of_revision(indexes.invalid(self.session), revision))
         if broken:
-            raise DatabaseError(f"revision {revision.revision} is applied, but its index {', '.join(broken)} is invalid and could not be rebuilt; "
-                                f"type: REINDEX INDEX CONCURRENTLY {broken[0]}")
+            raise DatabaseError(
+                f"revision {revision.revision} is applied, but its index {', '.join(broken)} is invalid and could not"
+                f" be rebuilt; type: REINDEX INDEX CONCURRENTLY {broken[0]}"
+            )
 
     def _begin(self, revision: Revision, told: dict[str, Any]) -> None:
         since = steps.unfinished(self._alive(), self.adapter, revision)
@@ -153,7 +186,10 @@ class Migrator:
             self._judge(revision, ended, before, recorded, told, self.clock() - begun)
             time.sleep(self.request.pause_ms / 1000)
         if ended.status != 0:
-            told["notes"].append(f"ended with status {ended.status} ({self._sentence(ended)}), but the database says that it is {self.aim}")
+            told["notes"].append(
+                f"ended with status {ended.status} ({self._sentence(ended)}), but the database says that it is"
+                f" {self.aim}"
+            )
         if revision.concurrent:
             told["notes"] += indexes.rebuild(self.session, revision)
 
@@ -172,7 +208,15 @@ class Migrator:
             except DatabaseError as error:
                 told["notes"].append(f"an invalid index of this attempt could not be dropped: {error}")
 
-    def _judge(self, revision: Revision, ended: Attempt, before: list[str], recorded: list[str], told: dict[str, Any], spent: float) -> None:
+    def _judge(
+        self,
+        revision: Revision,
+        ended: Attempt,
+        before: list[str],
+        recorded: list[str],
+        told: dict[str, Any],
+        spent: float,
+    ) -> None:
         """Return when the step may be tried again, raise when not."""
         waited = ended.ended == "lock timeout" or guards.lock_timeout(ended.output)
         told["lock_waits"] += int(waited)
@@ -180,16 +224,33 @@ class Migrator:
         self.unsure = self.unsure or (lost and revision.recorded_apart)
         # What is not one transaction may have done a part of its work before it had to wait.
         passing = not ended.ended and guards.passing(ended.output)
-        again = (revision.transactional or revision.repeatable) if waited else passing and (revision.repeatable or not lost)
-        # A session that was killed gets one more attempt even after a long one: only waits for others are what the deadline is for.
+        again = (
+            (revision.transactional or revision.repeatable) if waited else passing and (revision.repeatable or not lost)
+        )
+        # A session that was killed gets one more attempt even after a long one: only waits for others are what the
+        # deadline is for.
         if again and recorded == before and (spent < self.request.deadline or (not waited and told["attempts"] == 1)):
             if not waited:
                 told["notes"].append(f"attempt {told['attempts']} ended by: {self._sentence(ended)}")
             return
         stands = self._stands() + (", as before" if recorded == before else "")
-        raise DatabaseError(failure_message.sentence(failure_message.Ending(
-            revision, told, stands, self._sentence(ended), ended.ended, ended.status, waited, again, self.unsure, self.request.deadline,
-            self._command(revision).folder)))
+        raise DatabaseError(
+            failure_message.sentence(
+                failure_message.Ending(
+                    revision,
+                    told,
+                    stands,
+                    self._sentence(ended),
+                    ended.ended,
+                    ended.status,
+                    waited,
+                    again,
+                    self.unsure,
+                    self.request.deadline,
+                    self._command(revision).folder,
+                )
+            )
+        )
 
     def _attempt(self, revision: Revision) -> Attempt:
         lock_timeout = None if revision.concurrent else self.request.lock_timeout_ms
@@ -212,8 +273,13 @@ class Migrator:
         return guards.scrubbed(self.adapter.sentence(ended.output), guards.secrets(self.request.variables)).rstrip(".")
 
     def _check_way(self) -> None:
-        connection_check.check(self._alive(), self.request.variables, self._unprivileged() or self.request.run_as, self._settings(self.request.lock_timeout_ms),
-                  self.request.database)
+        connection_check.check(
+            self._alive(),
+            self.request.variables,
+            self._unprivileged() or self.request.run_as,
+            self._settings(self.request.lock_timeout_ms),
+            self.request.database,
+        )
 
     def _remember(self) -> None:
         steps.remember(self.session, self.adapter, list(self.adapter.current(self._recorded())))
@@ -225,8 +291,15 @@ class Migrator:
 
     def _connect(self) -> Session:
         with effective_user(self.request.run_as):
-            return Session({"dbname": self.request.database, "host": self.request.socket_directory, "port": str(self.request.port),
-                            "options": "-c statement_timeout=0 -c lock_timeout=0"}, _WATCHER)
+            return Session(
+                {
+                    "dbname": self.request.database,
+                    "host": self.request.socket_directory,
+                    "port": str(self.request.port),
+                    "options": "-c statement_timeout=0 -c lock_timeout=0",
+                },
+                _WATCHER,
+            )
 
     def _alive(self) -> Session:
         """Our session; a new one, with the lock taken again, when the server was restarted meanwhile."""
@@ -238,9 +311,11 @@ class Migrator:
             except DatabaseError as error:
                 if self.clock() > until:
                     raise DatabaseError(
-                        f"the server at {self.request.socket_directory}, port {self.request.port}, has been away for {self.request.deadline:.0f} s: {error}. "
-                        "What this step did before is there or not as a whole if it runs in a transaction; look when the server is back. If another server "
-                        "has become the primary, take a new backup there and run again there") from None
+                        f"the server at {self.request.socket_directory}, port {self.request.port}, has been away for"
+                        f" {self.request.deadline:.0f} s: {error}. What this step did before is there or not as a whole"
+                        " if it runs in a transaction; look when the server is back. If another server has become the"
+                        " primary, take a new backup there and run again there"
+                    ) from None
             time.sleep(0.5)
             self._reconnect()
 
@@ -252,7 +327,9 @@ class Migrator:
             return
         try:
             # Before it becomes ours: nothing may be written to another one.
-            failure_message.same_server(self.identity, server.identity(fresh), self.adapter.position(self.adapter.recorded(fresh)))
+            failure_message.same_server(
+                self.identity, server.identity(fresh), self.adapter.position(self.adapter.recorded(fresh))
+            )
         except DatabaseError:
             fresh.close()
             raise
@@ -276,4 +353,9 @@ class Migrator:
         try:
             return {**self.info(), "failed_step": self.failed}
         except DatabaseError:
-            return {"failed_step": self.failed, "current": self._name(self.before), "applied": self.applied, "from": self._name(self.before)}
+            return {
+                "failed_step": self.failed,
+                "current": self._name(self.before),
+                "applied": self.applied,
+                "from": self._name(self.before),
+            }

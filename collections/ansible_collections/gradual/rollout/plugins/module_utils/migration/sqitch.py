@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Adapter for sqitch (1.x): the plan is read by us, as are the changes that the database has; sqitch deploys one change at a time."""
+"""Adapter for sqitch (1.x): the plan is read by us, as are the changes that the database has; sqitch deploys one change
+at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ _TARGET = "db:pg:"
 
 @dataclass
 class Change:
-    """A line of the plan. name: as in the database. unique: with the tag that tells a reworked change from its later self."""
+    """A line of the plan. name: as in the database. unique: with the tag that tells a reworked change from its later
+    self."""
 
     name: str
     line: int
@@ -49,7 +51,8 @@ class Sqitch(Graph):
         return self.named(revisions.sqitch(session, self.project))
 
     def named(self, names: Sequence[str]) -> list[str]:
-        """A reworked change is in the registry once more each time: the first one there is the first one of the plan."""
+        """A reworked change is in the registry once more each time: the first one there is the first one of the
+        plan."""
         found: list[str] = []
         for name in names:
             same = [one.unique for one in self.changes if one.name == name]
@@ -59,8 +62,16 @@ class Sqitch(Graph):
 
     def apply(self, revision: Revision) -> Command:
         verified = os.path.isfile(os.path.join(self.folder, "verify", f"{revision.revision}.sql"))
-        return self._command("deploy", "--to-change", revision.revision, "--mode", "change", "--verify" if verified else "--no-verify",
-                             "--set", "VERBOSITY=verbose")
+        return self._command(
+            "deploy",
+            "--to-change",
+            revision.revision,
+            "--mode",
+            "change",
+            "--verify" if verified else "--no-verify",
+            "--set",
+            "VERBOSITY=verbose",
+        )
 
     def revert(self, revision: Revision) -> Command:
         to = ("--to-change", revision.parents[0]) if revision.parents else ()
@@ -81,13 +92,29 @@ class Sqitch(Graph):
                 with open(os.path.join(self.directory, file), "rb") as opened:
                     content = opened.read()
             except OSError as error:
-                raise DatabaseError(f"{file}, the deploy script of {change.unique} in the plan, cannot be read: {error.strerror}") from None
+                raise DatabaseError(
+                    f"{file}, the deploy script of {change.unique} in the plan, cannot be read: {error.strerror}"
+                ) from None
             text = content.decode("utf-8", "replace")
             statements = sql_text.statements(text, file, plain=False)
-            whole = bool(statements) and re.match(r"BEGIN\b", statements[0], re.I) and re.match(r"COMMIT\b", statements[-1], re.I)
+            whole = (
+                bool(statements)
+                and re.match(r"BEGIN\b", statements[0], re.I)
+                and re.match(r"COMMIT\b", statements[-1], re.I)
+            )
             found[change.unique] = Revision(
-                change.unique, before, sql_text.told(text, file)["phase"], change.note, sql_text.concurrent(statements), file, sql_text.words(statements),
-                bool(whole), recorded_apart=True, repeatable=bool(sql_text.concurrent(statements)), sha256=sha256(content))
+                change.unique,
+                before,
+                sql_text.told(text, file)["phase"],
+                change.note,
+                sql_text.concurrent(statements),
+                file,
+                sql_text.words(statements),
+                bool(whole),
+                recorded_apart=True,
+                repeatable=bool(sql_text.concurrent(statements)),
+                sha256=sha256(content),
+            )
             before = (change.unique,)
         return found
 
@@ -99,7 +126,9 @@ def _plan(folder: str) -> tuple[str, list[Change]]:
         with open(file, encoding="utf-8") as opened:
             lines = opened.read().splitlines()
     except OSError as error:
-        raise DatabaseError(f"there is no plan to read at {file}: {error.strerror}; `path` is the folder of sqitch.plan in the release") from None
+        raise DatabaseError(
+            f"there is no plan to read at {file}: {error.strerror}; `path` is the folder of sqitch.plan in the release"
+        ) from None
     project = ""
     changes: list[Change] = []
     for number, line in enumerate(lines, 1):
@@ -119,7 +148,8 @@ def _plan(folder: str) -> tuple[str, list[Change]]:
 
 
 def _unique(file: str, changes: list[Change]) -> list[Change]:
-    """Give each change a name of its own. One that is reworked later goes by the first tag behind it, as its scripts do."""
+    """Give each change a name of its own. One that is reworked later goes by the first tag behind it, as its scripts
+    do."""
     for place, change in enumerate(changes):
         later = next((number for number in range(place + 1, len(changes)) if changes[number].name == change.name), None)
         tags = [tag for one in changes[place:later] for tag in one.tags] if later else [""]

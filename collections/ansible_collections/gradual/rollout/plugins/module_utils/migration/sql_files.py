@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Adapter for plain SQL files, `0001_orders.sql` with an optional `0001_orders.down.sql`: the tool is psql, and the record is ours.
+"""Adapter for plain SQL files, `0001_orders.sql` with an optional `0001_orders.down.sql`: the tool is psql, and the
+record is ours.
 
 What a file does and the row that says so are one transaction, unless the file asks for none.
 """
@@ -52,7 +53,10 @@ class SqlFiles(Graph):
         late = [one for one in found if any(_number(one.revision) < _number(other) for other in done)]
         if late:
             newest = max(done, key=_number)
-            raise DatabaseError(f"{late[0].file} has not been applied, but {newest}, which comes after it, has; give it a number behind {newest}")
+            raise DatabaseError(
+                f"{late[0].file} has not been applied, but {newest}, which comes after it, has; give it a number behind"
+                f" {newest}"
+            )
         return found
 
     def apply(self, revision: Revision) -> Command:
@@ -62,7 +66,10 @@ class SqlFiles(Graph):
     def revert(self, revision: Revision) -> Command:
         down = os.path.join(self.path, f"{revision.revision}.down.sql")
         if not os.path.isfile(os.path.join(self.directory, down)):
-            raise DatabaseError(f"there is no {down} in {self.directory}, so {revision.revision} cannot be reverted; write it, or migrate forward")
+            raise DatabaseError(
+                f"there is no {down} in {self.directory}, so {revision.revision} cannot be reverted; write it, or"
+                " migrate forward"
+            )
         found = _file(self.directory, down)
         row = f"DELETE FROM {_TABLE} WHERE revision = '{revision.revision}';\n"
         return self._command(f"{_OPEN}\\i {_quoted(down)}\n{row}", found.transactional)
@@ -88,15 +95,22 @@ def _read(directory: str, path: str) -> dict[str, Revision]:
     folder = os.path.join(directory, path)
     if not os.path.isdir(folder):
         raise DatabaseError(f"there is no folder {folder}; `path` is where the SQL files lie in the release")
-    names = sorted((name[:-4] for name in os.listdir(folder) if name.endswith(".sql") and not name.endswith(".down.sql")),
-                   key=lambda name: (_number(name) if _NAME.fullmatch(name) else -1, name))
+    names = sorted(
+        (name[:-4] for name in os.listdir(folder) if name.endswith(".sql") and not name.endswith(".down.sql")),
+        key=lambda name: (_number(name) if _NAME.fullmatch(name) else -1, name),
+    )
     found: dict[str, Revision] = {}
     before: tuple[str, ...] = ()
     for name in names:
         if not _NAME.fullmatch(name):
-            raise DatabaseError(f"{name}.sql in {folder} has no number; name it like 0001_{name or 'orders'}.sql, with letters, digits, - and _")
+            raise DatabaseError(
+                f"{name}.sql in {folder} has no number; name it like 0001_{name or 'orders'}.sql, with letters, digits,"
+                " - and _"
+            )
         if before and _number(before[0]) == _number(name):
-            raise DatabaseError(f"{before[0]}.sql and {name}.sql in {folder} have the same number; give one of them another")
+            raise DatabaseError(
+                f"{before[0]}.sql and {name}.sql in {folder} have the same number; give one of them another"
+            )
         found[name] = _file(directory, os.path.join(path, f"{name}.sql"), before)
         before = (name,)
     return found
@@ -111,11 +125,25 @@ def _file(directory: str, file: str, parents: tuple[str, ...] = ()) -> Revision:
     transactional = told["transaction"] == "one"
     concurrent = sql_text.concurrent(found)
     if transactional and concurrent:
-        raise DatabaseError(f"{file} uses CONCURRENTLY, which cannot run in a transaction; write `-- gradual: transaction=none` at its top")
+        raise DatabaseError(
+            f"{file} uses CONCURRENTLY, which cannot run in a transaction; write `-- gradual: transaction=none` at"
+            " its top"
+        )
     if transactional and sql_text.controls_transactions(found):
         seen = " ".join(sql_text.controls_transactions(found)[0].split())[:40]
-        raise DatabaseError(f"{file} has {seen!r}, but Gradual wraps each file and its record in one transaction; leave that out, or write "
-                            "`-- gradual: transaction=none` at its top")
+        raise DatabaseError(
+            f"{file} has {seen!r}, but Gradual wraps each file and its record in one transaction; leave that out, or"
+            " write `-- gradual: transaction=none` at its top"
+        )
     return Revision(
-        revision=os.path.basename(file)[:-4], parents=parents, phase=told["phase"], description=sql_text.description(text), concurrent=concurrent, file=file,
-        words=sql_text.words(found), transactional=transactional, recorded_apart=not transactional, sha256=sha256(content))
+        revision=os.path.basename(file)[:-4],
+        parents=parents,
+        phase=told["phase"],
+        description=sql_text.description(text),
+        concurrent=concurrent,
+        file=file,
+        words=sql_text.words(found),
+        transactional=transactional,
+        recorded_apart=not transactional,
+        sha256=sha256(content),
+    )

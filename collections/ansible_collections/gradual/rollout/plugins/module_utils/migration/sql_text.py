@@ -11,28 +11,35 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.interfac
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 _CONCURRENT = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
-_TRANSACTION = re.compile(r"(BEGIN(?!\s+ATOMIC)|START\s+TRANSACTION|COMMIT|END|ROLLBACK(?!\s+TO)|ABORT|PREPARE\s+TRANSACTION)\b", re.IGNORECASE)
+_TRANSACTION = re.compile(
+    r"(BEGIN(?!\s+ATOMIC)|START\s+TRANSACTION|COMMIT|END|ROLLBACK(?!\s+TO)|ABORT|PREPARE\s+TRANSACTION)\b",
+    re.IGNORECASE,
+)
 _TOLD = re.compile(r"--\s*gradual:\s*(?P<words>.*)$")
 # What has to be read as a whole, because a semicolon or a dash in it means nothing.
-_WHOLE = re.compile(r"""
+_WHOLE = re.compile(
+    r"""
     (?P<comment>--[^\n]*)
   | (?P<block>/\*)
   | (?P<text>[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag))
   | (?P<open>['"] | \$(?:[A-Za-z_]\w*)?\$)
   | (?P<end>;)
   | (?P<meta>\\)
-""", re.VERBOSE | re.DOTALL)
+""",
+    re.VERBOSE | re.DOTALL,
+)
 ALLOWED: Mapping[str, tuple[str, ...]] = {"phase": PHASES, "transaction": ("one", "none")}
 
 
 def statements(text: str, file: str, plain: bool = True) -> list[str]:
-    """The statements without comments. Refused: what does not end and, if plain, psql's own commands (they may turn off what protects)."""
+    """The statements without comments. Refused: what does not end and, if plain, psql's own commands (they may turn off
+    what protects)."""
     found: list[str] = []
     now: list[str] = []
     place = 0
     while True:
         match = _WHOLE.search(text, place)
-        now.append(text[place:match.start() if match else len(text)])
+        now.append(text[place : match.start() if match else len(text)])
         if match is None:
             break
         place = match.end()
@@ -69,7 +76,7 @@ def _after_comment(text: str, begin: int, file: str) -> int:
 def _in_function(statement: str) -> bool:
     """Whether this is the beginning of a function whose body is SQL (BEGIN ATOMIC … END)."""
     body = re.search(r"\bBEGIN\s+ATOMIC\b", statement, re.IGNORECASE)
-    return bool(body and not re.search(r"\bEND\s*$", statement[body.end():], re.IGNORECASE))
+    return bool(body and not re.search(r"\bEND\s*$", statement[body.end() :], re.IGNORECASE))
 
 
 def told(text: str, file: str) -> dict[str, str]:
@@ -121,6 +128,6 @@ def server_sentence(output: str) -> str:
         match = re.search(r"\b(?:ERROR|FATAL|error|fatal):\s+(?:[0-9A-Z]{5}:\s+)?(?P<said>.+)$", lines[number])
         if match:
             said = [match["said"]]
-            said += [line.strip() for line in lines[number + 1:number + 8] if line.startswith(("DETAIL:", "HINT:"))]
+            said += [line.strip() for line in lines[number + 1 : number + 8] if line.startswith(("DETAIL:", "HINT:"))]
             return " ".join(said)
     return lines[-1].strip() if lines else "it said nothing"

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Gradual's own record of each step: which text of a revision was begun and applied, so that an edit afterwards is found."""
+"""Gradual's own record of each step: which text of a revision was begun and applied, so that an edit afterwards is
+found."""
 
 from __future__ import annotations
 
@@ -18,28 +19,43 @@ def _known(session: Session, adapter: Adapter) -> dict[str, tuple[str, bool]]:
     """{revision: (sha256, whether it was seen applied)}; reads only."""
     if session.value("SELECT to_regclass(%s)::text", (_TABLE,)) is None:
         return {}
-    return {name: (sha256, bool(applied)) for name, sha256, applied in session.rows(
-        f"SELECT revision, sha256, applied_at IS NOT NULL FROM {_TABLE} WHERE adapter = %s", (adapter.name,))}
+    return {
+        name: (sha256, bool(applied))
+        for name, sha256, applied in session.rows(
+            f"SELECT revision, sha256, applied_at IS NOT NULL FROM {_TABLE} WHERE adapter = %s", (adapter.name,)
+        )
+    }
 
 
 def was_applied(session: Session, adapter: Adapter, name: str) -> bool:
     """Whether Gradual itself applied that revision, and not only found it there: then it knows how long it took."""
     if session.value("SELECT to_regclass(%s)::text", (_TABLE,)) is None:
         return False
-    return bool(session.value(f"SELECT EXISTS (SELECT FROM {_TABLE} WHERE adapter = %s AND revision = %s AND seconds IS NOT NULL)", (adapter.name, name)))
+    return bool(
+        session.value(
+            f"SELECT EXISTS (SELECT FROM {_TABLE} WHERE adapter = %s AND revision = %s AND seconds IS NOT NULL)",
+            (adapter.name, name),
+        )
+    )
 
 
 def refuse_edited(session: Session, adapter: Adapter, applied: Sequence[str]) -> None:
-    """Every database was migrated by the text that it saw: another one under the same name would leave them different for good."""
+    """Every database was migrated by the text that it saw: another one under the same name would leave them different
+    for good."""
     known = _known(session, adapter)
-    edited = sorted(name for name in applied if name in known and name in adapter.revisions and known[name][0] != adapter.revisions[name].sha256)
+    edited = sorted(
+        name
+        for name in applied
+        if name in known and name in adapter.revisions and known[name][0] != adapter.revisions[name].sha256
+    )
     if edited:
         one = adapter.revisions[edited[0]]
         more = f" (and {', '.join(edited[1:])})" if edited[1:] else ""
         raise DatabaseError(
-            f"{one.file}{more} was edited after it was applied: SHA-256 {known[one.revision][0][:12]} was applied, the file has {one.sha256[:12]}. "
-            "Nothing was changed. Put the file back as it was and write the change as a new revision. If you know that both do the same to a database, "
-            f"say so with: DELETE FROM {_TABLE} WHERE adapter = '{adapter.name}' AND revision = '{one.revision}'"
+            f"{one.file}{more} was edited after it was applied: SHA-256 {known[one.revision][0][:12]} was applied, the"
+            f" file has {one.sha256[:12]}. Nothing was changed. Put the file back as it was and write the change as a"
+            f" new revision. If you know that both do the same to a database, say so with: DELETE FROM {_TABLE} WHERE"
+            f" adapter = '{adapter.name}' AND revision = '{one.revision}'"
         )
 
 
@@ -51,8 +67,11 @@ def remember(session: Session, adapter: Adapter, applied: Sequence[str]) -> list
         records.ensure(session)
     for name in new:
         one = adapter.revisions[name]
-        session.run(f"INSERT INTO {_TABLE} (adapter, revision, sha256, phase, applied_at) VALUES (%s, %s, %s, %s, now())"
-                    " ON CONFLICT (adapter, revision) DO UPDATE SET applied_at = now()", (adapter.name, name, one.sha256, one.phase))
+        session.run(
+            f"INSERT INTO {_TABLE} (adapter, revision, sha256, phase, applied_at) VALUES (%s, %s, %s, %s, now())"
+            " ON CONFLICT (adapter, revision) DO UPDATE SET applied_at = now()",
+            (adapter.name, name, one.sha256, one.phase),
+        )
     return new
 
 
@@ -60,21 +79,30 @@ def unfinished(session: Session, adapter: Adapter, revision: Revision) -> str | 
     """When an earlier attempt at a step began that nobody saw end, or None."""
     if session.value("SELECT to_regclass(%s)::text", (_TABLE,)) is None:
         return None
-    before = session.value(f"SELECT date_trunc('second', begun_at)::text FROM {_TABLE} WHERE adapter = %s AND revision = %s AND applied_at IS NULL",
-                           (adapter.name, revision.revision))
+    before = session.value(
+        f"SELECT date_trunc('second', begun_at)::text FROM {_TABLE} WHERE adapter = %s AND revision = %s AND applied_at"
+        " IS NULL",
+        (adapter.name, revision.revision),
+    )
     return None if before is None else str(before)
 
 
 def begin(session: Session, adapter: Adapter, revision: Revision) -> None:
     """Record that a step begins."""
     records.ensure(session)
-    session.run(f"INSERT INTO {_TABLE} (adapter, revision, sha256, phase) VALUES (%s, %s, %s, %s) ON CONFLICT (adapter, revision) DO UPDATE"
-                " SET sha256 = excluded.sha256, phase = excluded.phase, begun_at = now(), applied_at = NULL, seconds = NULL",
-                (adapter.name, revision.revision, revision.sha256, revision.phase))
+    session.run(
+        f"INSERT INTO {_TABLE} (adapter, revision, sha256, phase) VALUES (%s, %s, %s, %s) ON CONFLICT (adapter,"
+        " revision) DO UPDATE SET sha256 = excluded.sha256, phase = excluded.phase, begun_at = now(), applied_at ="
+        " NULL, seconds = NULL",
+        (adapter.name, revision.revision, revision.sha256, revision.phase),
+    )
 
 
 def finish(session: Session, adapter: Adapter, revision: Revision, seconds: float) -> None:
-    session.run(f"UPDATE {_TABLE} SET applied_at = now(), seconds = %s WHERE adapter = %s AND revision = %s", (seconds, adapter.name, revision.revision))
+    session.run(
+        f"UPDATE {_TABLE} SET applied_at = now(), seconds = %s WHERE adapter = %s AND revision = %s",
+        (seconds, adapter.name, revision.revision),
+    )
 
 
 def forget(session: Session, adapter: Adapter, revision: Revision) -> None:

@@ -18,12 +18,19 @@ FIRING = 'ALERTS{alertstate="firing"}'
 # Seconds between two questions while alerts are waited for; Prometheus evaluates its rules every few seconds.
 CALM_POLL = 2.0
 HEALTH_CHECK = "gradual_health_check_last_run_timestamp_seconds"
-HEADERS = ("content-security-policy", "strict-transport-security", "x-content-type-options", "x-frame-options", "referrer-policy")
+HEADERS = (
+    "content-security-policy",
+    "strict-transport-security",
+    "x-content-type-options",
+    "x-frame-options",
+    "referrer-policy",
+)
 INTERNAL = ("/healthz", "/readyz", "/version", "/metrics")
 
 
 def queries(dashboard: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(title of the panel, expression) of every query of a dashboard in Grafana's classic form, panels of closed rows included."""
+    """(title of the panel, expression) of every query of a dashboard in Grafana's classic form, panels of closed rows
+    included."""
     found: list[tuple[str, str]] = []
     for panel in dashboard.get("panels") or []:
         found += queries(panel)
@@ -33,7 +40,8 @@ def queries(dashboard: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def answered(prometheus: Prometheus, dashboard: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """Run every query: {"panels", "queries", "answered", "silent": ["title: expression" …]}; a query answers with at least one series."""
+    """Run every query: {"panels", "queries", "answered", "silent": ["title: expression" …]}; a query answers with at
+    least one series."""
     wanted = queries(dashboard)
     silent = []
     for title, expression in wanted:
@@ -44,7 +52,12 @@ def answered(prometheus: Prometheus, dashboard: Mapping[str, Any], now: float) -
             continue
         if not seen:
             silent.append(f"{title}: {expression}")
-    return {"panels": len({title for title, _expression in wanted}), "queries": len(wanted), "answered": len(wanted) - len(silent), "silent": silent}
+    return {
+        "panels": len({title for title, _expression in wanted}),
+        "queries": len(wanted),
+        "answered": len(wanted) - len(silent),
+        "silent": silent,
+    }
 
 
 def watch(prometheus: Prometheus, dashboard: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
@@ -62,11 +75,15 @@ def watch(prometheus: Prometheus, dashboard: Mapping[str, Any] | None, now: floa
         "not_measured": missing,
     }
     try:
-        alerts = [(labels.get("alertname", "?"), labels.get("severity")) for labels, _value in prometheus.values(FIRING, now)]
+        alerts = [
+            (labels.get("alertname", "?"), labels.get("severity")) for labels, _value in prometheus.values(FIRING, now)
+        ]
         firing = sorted({name for name, _severity in alerts})
         result.update(watchdog=WATCHDOG in firing, firing=[name for name in firing if name != WATCHDOG])
         result["critical"] = sorted({name for name, severity in alerts if severity == "critical"})
-        result["delivered"] = _number(prometheus, "sum(alertmanager_notifications_total) - sum(alertmanager_notifications_failed_total)", now)
+        result["delivered"] = _number(
+            prometheus, "sum(alertmanager_notifications_total) - sum(alertmanager_notifications_failed_total)", now
+        )
         result["health_check_age_seconds"] = _number(prometheus, f"{now:.3f} - min({HEALTH_CHECK})", now)
     except PrometheusError as error:
         missing.append(str(error))
@@ -89,7 +106,8 @@ def calm(
 ) -> float:
     """Wait until no critical alert fires that nobody has accepted, at most `within` seconds; return the seconds.
 
-    An alert fires on for as long as its expression looks back, so one whose cause is gone ends by itself. Pending alerts
+    An alert fires on for as long as its expression looks back, so one whose cause is gone ends by itself. Pending
+    alerts
     do not count. A Prometheus that does not answer is asked again.
     """
     began = clock()
@@ -120,12 +138,15 @@ def alarm(monitoring: Mapping[str, Any], accepted: Sequence[str] = (), waited: f
         return ""
     names = ", ".join(f'"{name}"' for name in loud)
     fires = ("fires" if len(loud) == 1 else "fire") + (f", still after {waited:.0f} s" if waited else "")
-    return (f"A rollout does not begin while something is wrong: {', '.join(loud)} {fires}. See docs/runbooks/{loud[0]}.md. "
-            f"Where this release is the cure: -e '{{\"preflight_accepted_alerts\": [{names}]}}'")
+    return (
+        f"A rollout does not begin while something is wrong: {', '.join(loud)} {fires}. See docs/runbooks/{loud[0]}.md."
+        f" Where this release is the cure: -e '{{\"preflight_accepted_alerts\": [{names}]}}'"
+    )
 
 
 def front_door(url: str, ca_path: str | None, internal: Sequence[str] = INTERNAL) -> dict[str, Any]:
-    """What a stranger sees: {"headers": [names], "headers_missing": [names], "internal_closed": [paths], "internal_open": [paths]}; HttpError when shut."""
+    """What a stranger sees: {"headers": [names], "headers_missing": [names], "internal_closed": [paths],
+    "internal_open": [paths]}; HttpError when shut."""
     with Session(url, ca_path=ca_path, as_user=True) as session:
         seen = session.request("GET", "/").headers
         statuses = {path: session.request("GET", path).status for path in internal}

@@ -1,9 +1,12 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What users got during a rollout: requests and failures as the balancer counts them, times and features as the application does.
+"""What users got during a rollout: requests and failures as the balancer counts them, times and features as the
+application does.
 
-Gradual's own requests (measuring, probes, checks) are in none of these figures. The balancer answers them by a backend of their own, the
-application counts them by a route of their own; where one of them does not, `own_requests` or `own_answered` is None and the figures hold them.
+Gradual's own requests (measuring, probes, checks) are in none of these figures. The balancer answers them by a backend
+of their own, the
+application counts them by a route of their own; where one of them does not, `own_requests` or `own_answered` is None
+and the figures hold them.
 A figure that nothing was measured for is None and has a sentence in `not_measured`; it is never 0.
 """
 
@@ -14,7 +17,15 @@ import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import lint as flag_lint
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, PrometheusError, Series, binned, matching, resets, steps
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import (
+    Prometheus,
+    PrometheusError,
+    Series,
+    binned,
+    matching,
+    resets,
+    steps,
+)
 
 POINTS = 120
 DURATION = "http_request_duration_seconds"
@@ -25,7 +36,8 @@ Bins = t.Dict[int, float]
 
 @dataclasses.dataclass
 class Window:
-    """Which time to look at, and where: jobs and frontends as Prometheus names them, times in seconds since the epoch."""
+    """Which time to look at, and where: jobs and frontends as Prometheus names them, times in seconds since the
+    epoch."""
 
     since: float
     until: float
@@ -45,7 +57,8 @@ class Window:
 
 
 def observe(prometheus: Prometheus, window: Window) -> Json:
-    """The data of the event traffic.observed; when Prometheus does not answer, nothing was measured, and the data say so.
+    """The data of the event traffic.observed; when Prometheus does not answer, nothing was measured, and the data say
+    so.
 
     Raises PrometheusError for a time that ends before it begins.
     """
@@ -54,7 +67,9 @@ def observe(prometheus: Prometheus, window: Window) -> Json:
     try:
         return _measured(prometheus, window)
     except PrometheusError as error:
-        unknown = dict.fromkeys(("requests", "failed", "own_requests", "answered", "own_answered", "slow", "mean_seconds"))
+        unknown = dict.fromkeys(
+            ("requests", "failed", "own_requests", "answered", "own_answered", "slow", "mean_seconds")
+        )
         return {**_document(window), **unknown, "series": [], "by_variant": [], "not_measured": [str(error)]}
 
 
@@ -99,7 +114,8 @@ def _measured(prometheus: Prometheus, window: Window) -> Json:
 
 
 def _front(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.Dict[str, t.Any]:
-    """Requests and failures of users per bin, from the balancer, and how many requests were Gradual's own (None: not known).
+    """Requests and failures of users per bin, from the balancer, and how many requests were Gradual's own (None: not
+    known).
 
     A connection to a host that was tried again with success is no failure.
     """
@@ -114,15 +130,24 @@ def _front(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.Di
         )
     )
     if not any(len(each.samples) > 1 for each in requests) or not failed:
-        missing.append(f"requests and failures: Prometheus has no haproxy_frontend_http_requests_total of the frontend {' or '.join(window.frontends)}")
+        missing.append(
+            "requests and failures: Prometheus has no haproxy_frontend_http_requests_total of the frontend"
+            f" {' or '.join(window.frontends)}"
+        )
     elif not any(len(each.samples) > 1 for each in own_requests):
         missing.append(
-            "Gradual's own requests are counted among those of users: Prometheus has no haproxy_backend_http_requests_total of the backend "
-            f"{' or '.join(window.probe_backends)}"
+            "Gradual's own requests are counted among those of users: Prometheus has no"
+            f" haproxy_backend_http_requests_total of the backend {' or '.join(window.probe_backends)}"
         )
     everything = [*requests, *own_requests, *failed, *own_failed]
-    asked, ours, bad, our_bad = (_grown(found, window, everything) for found in (requests, own_requests, failed, own_failed))
-    return {"requests": _less(asked, ours), "failed": _less(bad, our_bad), "own": _whole(sum(ours.values())) if own_requests else None}
+    asked, ours, bad, our_bad = (
+        _grown(found, window, everything) for found in (requests, own_requests, failed, own_failed)
+    )
+    return {
+        "requests": _less(asked, ours),
+        "failed": _less(bad, our_bad),
+        "own": _whole(sum(ours.values())) if own_requests else None,
+    }
 
 
 def _less(bins: Bins, own: Bins) -> Bins:
@@ -131,18 +156,35 @@ def _less(bins: Bins, own: Bins) -> Bins:
 
 
 def _times(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.Dict[str, t.Any]:
-    scope, own = matching({"job": [window.job]}, {"route": metrics.NOT_USERS}), matching({"job": [window.job], "route": [metrics.PROBES]})
-    sums = {part: prometheus.range(f"sum by (host, instance) ({DURATION}_{part}{scope})", window.since, window.until, window.step) for part in ("count", "sum")}
-    buckets = prometheus.range(f"sum by (host, instance, le) ({DURATION}_bucket{scope})", window.since, window.until, window.step)
-    probes = prometheus.range(f"sum by (host, instance) ({DURATION}_count{own})", window.since, window.until, window.step)
+    scope, own = (
+        matching({"job": [window.job]}, {"route": metrics.NOT_USERS}),
+        matching({"job": [window.job], "route": [metrics.PROBES]}),
+    )
+    sums = {
+        part: prometheus.range(
+            f"sum by (host, instance) ({DURATION}_{part}{scope})", window.since, window.until, window.step
+        )
+        for part in ("count", "sum")
+    }
+    buckets = prometheus.range(
+        f"sum by (host, instance, le) ({DURATION}_bucket{scope})", window.since, window.until, window.step
+    )
+    probes = prometheus.range(
+        f"sum by (host, instance) ({DURATION}_count{own})", window.since, window.until, window.step
+    )
     bounds = sorted({bound for bound in (_bound(each) for each in buckets) if bound is not None})
     by_bound = {bound: _grown([each for each in buckets if _bound(each) == bound], window) for bound in bounds}
     if not sums["count"]:
         missing.append(f"times of answers: Prometheus has no {DURATION}_count of the job {window.job}")
     elif window.slow_seconds not in by_bound:
-        missing.append(f"slow answers: {DURATION} has no bucket le={window.slow_seconds:g}, only {', '.join(f'{bound:g}' for bound in bounds)}")
+        missing.append(
+            f"slow answers: {DURATION} has no bucket le={window.slow_seconds:g}, only"
+            f" {', '.join(f'{bound:g}' for bound in bounds)}"
+        )
     if sums["count"] and not probes:
-        missing.append(f"Gradual's own requests are counted among the answers to users: {DURATION} has no route {metrics.PROBES}")
+        missing.append(
+            f"Gradual's own requests are counted among the answers to users: {DURATION} has no route {metrics.PROBES}"
+        )
     fast = by_bound.get(window.slow_seconds, {})
     return {
         "count": _grown(sums["count"], window),
@@ -156,8 +198,14 @@ def _times(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.Di
 def _shares(prometheus: Prometheus, window: Window) -> t.Dict[int, float]:
     """{bin: share of users, averaged over processes and features}, as the processes report what they evaluate."""
     scope = matching({"job": [window.job], "flag": window.features})
-    found = prometheus.range(f"avg(feature_flag_share{scope})", window.since, window.until, window.step) if window.features else []
-    return {int((at - window.since) // window.step) - 1: round(value, 4) for each in found for at, value in each.samples}
+    found = (
+        prometheus.range(f"avg(feature_flag_share{scope})", window.since, window.until, window.step)
+        if window.features
+        else []
+    )
+    return {
+        int((at - window.since) // window.step) - 1: round(value, 4) for each in found for at, value in each.samples
+    }
 
 
 def _by_variant(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.List[Json]:
@@ -174,7 +222,10 @@ def _by_variant(prometheus: Prometheus, window: Window, missing: t.List[str]) ->
         "feedback": f"sum by (host, instance, feature, variant, opinion) (feature_feedback_total{matching(scope)})",
         "orders": f"sum by (host, instance, feature, variant) (feature_orders_total{matching(scope)})",
     }
-    found = {name: prometheus.range(expression, window.since, window.until, window.step) for name, expression in wanted.items()}
+    found = {
+        name: prometheus.range(expression, window.since, window.until, window.step)
+        for name, expression in wanted.items()
+    }
     rows = []
     for feature in window.features:
         for variant in ("on", "off"):
@@ -210,13 +261,16 @@ def _arm(variant: str) -> str:
 
 
 def _grown(found: t.Sequence[Series], window: Window, witnesses: t.Sequence[Series] = ()) -> Bins:
-    """{bin: increase} over all series; what began anew on a host did so for all of its series, the `witnesses` included."""
+    """{bin: increase} over all series; what began anew on a host did so for all of its series, the `witnesses`
+    included."""
     sums: Bins = {}
     known = witnesses or found
     hosts = {each.labels.get("instance", "") for each in known}
     anew = {host: resets(each for each in known if each.labels.get("instance", "") == host) for host in hosts}
     for each in found:
-        for index, increase in binned(steps(each.samples, anew[each.labels.get("instance", "")]), window.since, window.step).items():
+        for index, increase in binned(
+            steps(each.samples, anew[each.labels.get("instance", "")]), window.since, window.step
+        ).items():
             last = min(index, int((window.until - window.since) // window.step))
             sums[last] = sums.get(last, 0.0) + increase
     return sums
@@ -230,7 +284,8 @@ def _bound(series: Series) -> t.Optional[float]:
 
 
 def quantile(buckets: t.Mapping[float, float], share: float) -> t.Optional[float]:
-    """A quantile in seconds from {upper bound: requests at or under it}, straight within its bucket; for charts, never for a decision.
+    """A quantile in seconds from {upper bound: requests at or under it}, straight within its bucket; for charts, never
+    for a decision.
 
     None without requests, and the highest finite bound when it lies beyond it.
     """

@@ -54,7 +54,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """logins: name -> {"least": bool, "replication": bool, "verifier": str or None, "member_of": [names]}; owner None: no such database.
+    """logins: name -> {"least": bool, "replication": bool, "verifier": str or None, "member_of": [names]}; owner None:
+    no such database.
 
     granted: (grantee, privilege) on the database, "" for PUBLIC. privileges: kind -> what `user` has by default.
     """
@@ -80,7 +81,9 @@ class Statement:
 def verifier(password: str, salt: bytes, rounds: int = ROUNDS) -> str:
     """What PostgreSQL keeps of a password (RFC 5803, SCRAM-SHA-256). ASCII only: the rest would need SASLprep."""
     if not password or not password.isascii() or not password.isprintable():
-        raise DatabaseError("a database password must be of printable ASCII characters, and not empty; make another one")
+        raise DatabaseError(
+            "a database password must be of printable ASCII characters, and not empty; make another one"
+        )
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
@@ -109,7 +112,9 @@ def plan(found: Found, wanted: Wanted, salt: Callable[[], bytes] = lambda: os.ur
         if have is None or not have["least"] or have.get("replication", False) != login.replication:
             step(f"{'CREATE' if have is None else 'ALTER'} ROLE {role} {STREAMS if login.replication else LEAST}")
         if have is None or not matches(have["verifier"], login.password):
-            step(f"ALTER ROLE {role} PASSWORD '{verifier(login.password, salt())}'", told=f"ALTER ROLE {role} PASSWORD …")
+            step(
+                f"ALTER ROLE {role} PASSWORD '{verifier(login.password, salt())}'", told=f"ALTER ROLE {role} PASSWORD …"
+            )
         for group in login.member_of:
             if have is None or group not in have["member_of"]:
                 step(f"GRANT {quote(group)} TO {role}")
@@ -143,28 +148,44 @@ def plan(found: Found, wanted: Wanted, salt: Callable[[], bytes] = lambda: os.ur
 
 
 def observe(cluster: Session, inside: Callable[[], Session], wanted: Wanted) -> Found:
-    """What is there now. cluster: a session of a superuser in any database; inside: opens one in the wanted database."""
+    """What is there now. cluster: a session of a superuser in any database; inside: opens one in the wanted
+    database."""
     logins = {
         name: {"least": least, "replication": replication, "verifier": kept, "member_of": groups}
         for name, least, replication, kept, groups in cluster.rows(
-            "SELECT a.rolname, a.rolcanlogin AND NOT (a.rolsuper OR a.rolcreatedb OR a.rolcreaterole OR a.rolbypassrls), a.rolreplication,"
-            " a.rolpassword, ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = a.oid)"
-            " FROM pg_authid a WHERE a.rolname = ANY(%s)", ([login.name for login in wanted.logins],))
+            "SELECT a.rolname, a.rolcanlogin AND NOT (a.rolsuper OR a.rolcreatedb OR a.rolcreaterole OR"
+            " a.rolbypassrls), a.rolreplication, a.rolpassword, ARRAY(SELECT g.rolname::text FROM pg_auth_members m"
+            " JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = a.oid) FROM pg_authid a WHERE a.rolname = ANY(%s)",
+            ([login.name for login in wanted.logins],),
+        )
     }
     waiting = tuple(row[0] for row in cluster.rows("SELECT name FROM pg_settings WHERE pending_restart ORDER BY name"))
-    slots = frozenset(row[0] for row in cluster.rows("SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'physical'"))
-    owner = cluster.value("SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = %s", (wanted.database,))
+    slots = frozenset(
+        row[0] for row in cluster.rows("SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'physical'")
+    )
+    owner = cluster.value(
+        "SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = %s", (wanted.database,)
+    )
     if owner is None:
         return Found(logins, None, waiting=waiting, slots=slots)
-    granted = frozenset(cluster.rows(
-        "SELECT coalesce(r.rolname::text, ''), a.privilege_type FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a"
-        " LEFT JOIN pg_roles r ON r.oid = a.grantee WHERE d.datname = %s", (wanted.database,)))
+    granted = frozenset(
+        cluster.rows(
+            "SELECT coalesce(r.rolname::text, ''), a.privilege_type FROM pg_database d, aclexplode(coalesce(d.datacl,"
+            " acldefault('d', d.datdba))) a LEFT JOIN pg_roles r ON r.oid = a.grantee WHERE d.datname = %s",
+            (wanted.database,),
+        )
+    )
     with inside() as session:
         privileges = {
-            kind: frozenset(row[0] for row in session.rows(
-                "SELECT a.privilege_type FROM pg_default_acl d, aclexplode(d.defaclacl) a WHERE d.defaclobjtype = %s"
-                " AND d.defaclnamespace = 'public'::regnamespace AND pg_get_userbyid(d.defaclrole) = %s AND pg_get_userbyid(a.grantee) = %s",
-                (letter, wanted.owner, wanted.user)))
+            kind: frozenset(
+                row[0]
+                for row in session.rows(
+                    "SELECT a.privilege_type FROM pg_default_acl d, aclexplode(d.defaclacl) a WHERE d.defaclobjtype ="
+                    " %s AND d.defaclnamespace = 'public'::regnamespace AND pg_get_userbyid(d.defaclrole) = %s AND"
+                    " pg_get_userbyid(a.grantee) = %s",
+                    (letter, wanted.owner, wanted.user),
+                )
+            )
             for kind, letter in KINDS.items()
         }
         extensions = frozenset(row[0] for row in session.rows("SELECT extname::text FROM pg_extension"))
@@ -172,14 +193,18 @@ def observe(cluster: Session, inside: Callable[[], Session], wanted: Wanted) -> 
 
 
 def bring(parameters: Mapping[str, str], wanted: Wanted, check: bool) -> dict[str, Any]:
-    """Observe, plan and, unless check, carry out. Result: {"statements": [told], "existed": bool, "waiting": [settings]}."""
+    """Observe, plan and, unless check, carry out. Result: {"statements": [told], "existed": bool, "waiting":
+    [settings]}."""
+
     def inside() -> Session:
         return Session({**parameters, "dbname": wanted.database})
 
     with Session({**parameters, "dbname": "postgres"}) as cluster:
         if cluster.value("SELECT pg_is_in_recovery()"):
-            raise DatabaseError("this server is a standby (in recovery), so nothing can be changed here; write the primary into the "
-                                "inventory's group database_primary, or promote this one with SELECT pg_promote()")
+            raise DatabaseError(
+                "this server is a standby (in recovery), so nothing can be changed here; write the primary into the "
+                "inventory's group database_primary, or promote this one with SELECT pg_promote()"
+            )
         found = observe(cluster, inside, wanted)
         steps = plan(found, wanted)
         if not check:
@@ -191,4 +216,8 @@ def bring(parameters: Mapping[str, str], wanted: Wanted, check: bool) -> dict[st
                     for step in steps:
                         if step.inside:
                             session.run(step.sql)
-    return {"statements": [step.told for step in steps], "existed": found.owner is not None, "waiting": list(found.waiting)}
+    return {
+        "statements": [step.told for step in steps],
+        "existed": found.owner is not None,
+        "waiting": list(found.waiting),
+    }

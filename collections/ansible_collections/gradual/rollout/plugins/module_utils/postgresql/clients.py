@@ -24,16 +24,20 @@ _KEYS = ("pid", "role", "application_name", "address", "begun", "state")
 
 
 def sessions(session: Session, roles: Sequence[str], hosts: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Sessions of the roles: [{pid, role, application_name, address: str or None for a local socket, begun: epoch s, state, host: str or None}].
+    """Sessions of the roles: [{pid, role, application_name, address: str or None for a local socket, begun: epoch s,
+    state, host: str or None}].
 
-    hosts: name -> address, as numbers or as a name that this host can resolve. An error for a role that does not exist: an answer about nobody
+    hosts: name -> address, as numbers or as a name that this host can resolve. An error for a role that does not exist:
+    an answer about nobody
     would look like a good one. The session has to be of a superuser or a member of pg_monitor.
     """
     known = {row[0] for row in session.rows("SELECT rolname::text FROM pg_roles")}
     missing = [role for role in roles if role not in known]
     if missing or not roles:
-        raise DatabaseError(f"there is no role {', '.join(missing) or 'given'} in this cluster, so nobody knows whose sessions to look at; "
-                            "write the roles that the application connects as")
+        raise DatabaseError(
+            f"there is no role {', '.join(missing) or 'given'} in this cluster, so nobody knows whose sessions to look"
+            " at; write the roles that the application connects as"
+        )
     of = {address: name for name, where in hosts.items() for address in addresses(where)}
     found = [dict(zip(_KEYS, row)) for row in session.rows(_SESSIONS, (list(roles), list(roles)))]
     return [{**one, "host": of.get(plain(one["address"])) if one["address"] else None} for one in found]

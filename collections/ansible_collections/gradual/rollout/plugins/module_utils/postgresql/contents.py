@@ -14,11 +14,21 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 
 # A digest is made from the rows' text, so the settings that shape this text are fixed.
 _TEXT_SETTINGS = {
-    "datestyle": "ISO, YMD", "timezone": "UTC", "intervalstyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex",
-    "lc_monetary": "C", "xmlbinary": "base64", "search_path": "pg_catalog", "row_security": "off", "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0",
+    "datestyle": "ISO, YMD",
+    "timezone": "UTC",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "xmlbinary": "base64",
+    "search_path": "pg_catalog",
+    "row_security": "off",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
 }
-# Tables whose rows pg_dump writes: ordinary ones (partitions too), none that belong to an extension. With false, those whose rows survive a crash:
+# Tables whose rows pg_dump writes: ordinary ones (partitions too), none that belong to an extension. With false, those
+# whose rows survive a crash:
 # a copy of the files has no rows of unlogged tables.
 _TABLES = """
 SELECT n.nspname::text, c.relname::text
@@ -45,7 +55,8 @@ def names(session: Session, unlogged: bool = True) -> list[str]:
 
 
 def hold(session: Session, held: Sequence[str] | None = None, settings: Mapping[str, int] | None = None) -> None:
-    """Begin a transaction that keeps every table from being rewritten or dropped until it ends; its snapshot is still to be taken.
+    """Begin a transaction that keeps every table from being rewritten or dropped until it ends; its snapshot is still
+    to be taken.
 
     A snapshot alone does not protect from that: a table that is truncated or rewritten meanwhile looks empty in it.
     held: quoted names, every table without it. settings: those of this transaction only.
@@ -62,25 +73,41 @@ def tables(session: Session, unlogged: bool = True) -> dict[str, dict[str, Any]]
     """{"public.orders": {"rows": 3, "digest": "-123"}}, one pass over every table; call `fix_text` first."""
     found: dict[str, dict[str, Any]] = {}
     for schema, name in session.rows(_TABLES, (unlogged,)):
-        statement = f'SELECT {digests.of_rows(session, schema, name)} FROM ONLY {quote(schema, name)} AS "{digests.ALIAS}"'
+        statement = (
+            f'SELECT {digests.of_rows(session, schema, name)} FROM ONLY {quote(schema, name)} AS "{digests.ALIAS}"'
+        )
         rows, digest = session.rows(statement)[0]
         found[f"{schema}.{name}"] = {"rows": rows, "digest": digest}
     if session.value("SELECT EXISTS (SELECT FROM pg_largeobject_metadata)"):
-        rows, digest = session.rows(f"SELECT {digests.of_text('oid::text || md5(lo_get(oid))')} FROM pg_largeobject_metadata")[0]
+        rows, digest = session.rows(
+            f"SELECT {digests.of_text('oid::text || md5(lo_get(oid))')} FROM pg_largeobject_metadata"
+        )[0]
         found[LARGE_OBJECTS] = {"rows": rows, "digest": digest}
     return found
 
 
 def sequences(session: Session) -> dict[str, int | None]:
-    """Last value of every sequence. Sequences are in no snapshot: take them before and after a dump and compare as a range."""
-    return {f"{row[0]}.{row[1]}": row[2] for row in session.rows(
-        "SELECT schemaname::text, sequencename::text, last_value FROM pg_sequences WHERE schemaname !~ '^pg_' ORDER BY 1, 2")}
+    """Last value of every sequence. Sequences are in no snapshot: take them before and after a dump and compare as a
+    range."""
+    return {
+        f"{row[0]}.{row[1]}": row[2]
+        for row in session.rows(
+            "SELECT schemaname::text, sequencename::text, last_value FROM pg_sequences WHERE schemaname !~ '^pg_' ORDER"
+            " BY 1, 2"
+        )
+    }
 
 
 def ahead(session: Session) -> dict[str, int]:
-    """How far the write-ahead log runs ahead of each sequence: 32 values and its cache (SEQ_LOG_VALS in sequence.c); less than 0 for those that descend."""
-    return {f"{row[0]}.{row[1]}": int(row[2]) for row in session.rows(
-        "SELECT schemaname::text, sequencename::text, increment_by * (32 + cache_size) FROM pg_sequences WHERE schemaname !~ '^pg_'")}
+    """How far the write-ahead log runs ahead of each sequence: 32 values and its cache (SEQ_LOG_VALS in sequence.c);
+    less than 0 for those that descend."""
+    return {
+        f"{row[0]}.{row[1]}": int(row[2])
+        for row in session.rows(
+            "SELECT schemaname::text, sequencename::text, increment_by * (32 + cache_size) FROM pg_sequences WHERE"
+            " schemaname !~ '^pg_'"
+        )
+    }
 
 
 def plain_schema(text: str) -> str:
@@ -95,8 +122,10 @@ def fingerprint(text: str) -> str:
 
 def schema_differences(wanted: str, seen: str, limit: int = 6) -> str:
     """The first lines that differ, for a message."""
-    lines = difflib.unified_diff(plain_schema(wanted).splitlines(), plain_schema(seen).splitlines(), "live", "restored", lineterm="", n=0)
-    return "; ".join(line for line in list(lines)[2:2 + limit] if not line.startswith("@@"))
+    lines = difflib.unified_diff(
+        plain_schema(wanted).splitlines(), plain_schema(seen).splitlines(), "live", "restored", lineterm="", n=0
+    )
+    return "; ".join(line for line in list(lines)[2 : 2 + limit] if not line.startswith("@@"))
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -114,7 +143,9 @@ def differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapp
     return found
 
 
-def sequence_differences(before: Mapping[str, int | None], after: Mapping[str, int | None], seen: Mapping[str, int | None]) -> list[str]:
+def sequence_differences(
+    before: Mapping[str, int | None], after: Mapping[str, int | None], seen: Mapping[str, int | None]
+) -> list[str]:
     """Sequences whose restored value is outside what was seen before and after the dump."""
     found = []
     for name in sorted(set(before) & set(after)):
@@ -125,7 +156,11 @@ def sequence_differences(before: Mapping[str, int | None], after: Mapping[str, i
         value = seen[name]
         if value is None:
             if before[name] is not None and after[name] is not None:
-                found.append(f"sequence {name} was never used in the restored copy, the live one stands at {after[name]}")
+                found.append(
+                    f"sequence {name} was never used in the restored copy, the live one stands at {after[name]}"
+                )
         elif not ends or (before[name] is not None and value < min(ends)) or value > max(ends):
-            found.append(f"sequence {name} stands at {value} in the restored copy, outside {before[name]} to {after[name]}")
+            found.append(
+                f"sequence {name} stands at {value} in the restored copy, outside {before[name]} to {after[name]}"
+            )
     return found

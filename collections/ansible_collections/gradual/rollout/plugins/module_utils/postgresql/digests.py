@@ -10,10 +10,28 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 ALIAS = "gradual whole row"
 # Anything but 0, the hash of NULL: some values, as NaN, hash to the seed.
 _SEED = 21
-# Types of which equal values have equal text, so that hashing the value sees all that its text would show. Not among them: numeric without a scale
-# (1.0 = 1.00), float (0 = -0), interval (1 day = 24 hours), char (blanks at the end), enums and reg… (they hash their OID, which is another one after
-# a restore). numeric(p, s) and varchar count. jsonb is here although it takes 1.0 for 1.00 too, as its text would cost more than all else together.
-_BY_VALUE = ("bool", "bytea", "int2", "int4", "int8", "text", "varchar", "date", "time", "timestamp", "timestamptz", "uuid", "numeric", "jsonb")
+# Types of which equal values have equal text, so that hashing the value sees all that its text would show. Not among
+# them: numeric without a scale
+# (1.0 = 1.00), float (0 = -0), interval (1 day = 24 hours), char (blanks at the end), enums and reg… (they hash their
+# OID, which is another one after
+# a restore). numeric(p, s) and varchar count. jsonb is here although it takes 1.0 for 1.00 too, as its text would cost
+# more than all else together.
+_BY_VALUE = (
+    "bool",
+    "bytea",
+    "int2",
+    "int4",
+    "int8",
+    "text",
+    "varchar",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "numeric",
+    "jsonb",
+)
 _COLUMNS = """
 SELECT a.attname::text, t.typname::text,
        t.typnamespace = 'pg_catalog'::regnamespace AND t.typname = ANY(%s) AND (t.typname <> 'numeric' OR a.atttypmod >= 4)
@@ -24,15 +42,18 @@ SELECT a.attname::text, t.typname::text,
 
 
 def of_text(expression: str) -> str:
-    """count(*) and the sum of the first 64 bits of each row's MD5: the order of the rows does not matter, a row that is there twice counts twice."""
+    """count(*) and the sum of the first 64 bits of each row's MD5: the order of the rows does not matter, a row that is
+    there twice counts twice."""
     return f"count(*), coalesce(sum(('x' || left(md5({expression}), 16))::bit(64)::bigint), 0)::text"
 
 
 def of_rows(session: Session, schema: str, name: str) -> str:
     """What to select from that table, under the alias ALIAS, for (rows, digest).
 
-    The digest is the sum of 64-bit hashes of the rows. Most types are hashed by value, which is much less work than an MD5 of the text; the others are
-    hashed by what their output functions write. The hashes are the same on every server of one major version and byte order. Servers before 14 cannot
+    The digest is the sum of 64-bit hashes of the rows. Most types are hashed by value, which is much less work than an
+    MD5 of the text; the others are
+    hashed by what their output functions write. The hashes are the same on every server of one major version and byte
+    order. Servers before 14 cannot
     hash rows so, and get the MD5.
     """
     if not session.value("SELECT to_regprocedure('pg_catalog.hash_record_extended(record, bigint)') IS NOT NULL"):

@@ -10,8 +10,10 @@ from typing import Any, Callable, Iterable, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-# Bytes are known at once. replay_lag is null where all has been replayed, and is as old as the replica's last message otherwise
-# (https://www.postgresql.org/docs/current/monitoring-stats.html, pg_stat_replication). pg_receivewal replays nothing: what it has flushed counts.
+# Bytes are known at once. replay_lag is null where all has been replayed, and is as old as the replica's last message
+# otherwise
+# (https://www.postgresql.org/docs/current/monitoring-stats.html, pg_stat_replication). pg_receivewal replays nothing:
+# what it has flushed counts.
 _BEHIND = """
 SELECT coalesce(nullif(application_name, ''), host(client_addr), 'pid ' || pid)::text, state::text,
        greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END,
@@ -28,7 +30,8 @@ _PAUSE = 0.2
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a replica may be behind; None: as far as it likes. `ignored`: names of replicas that are meant to be late."""
+    """How far a replica may be behind; None: as far as it likes. `ignored`: names of replicas that are meant to be
+    late."""
 
     bytes: int | None = 64 * 1024 * 1024
     seconds: float | None = 10.0
@@ -37,7 +40,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Waited:
-    """How long was waited, and which replicas were still too far behind at the end: none, unless the deadline passed."""
+    """How long was waited, and which replicas were still too far behind at the end: none, unless the deadline
+    passed."""
 
     seconds: float
     late: tuple[str, ...] = ()
@@ -52,12 +56,20 @@ def behind(session: Session) -> list[dict[str, Any]]:
 
 
 def late(found: Iterable[Mapping[str, Any]], limits: Limits) -> tuple[str, ...]:
-    """Who is over the limits, in words: "standby1 is 120 MiB and 14.2 s behind". One that has replayed all is never late."""
+    """Who is over the limits, in words: "standby1 is 120 MiB and 14.2 s behind". One that has replayed all is never
+    late."""
     return tuple(_words(one) for one in found if one["application_name"] not in limits.ignored and _over(one, limits))
 
 
-def wait(session: Session, limits: Limits, deadline: float, pause: float = _PAUSE, clock: Callable[[], float] = time.monotonic) -> Waited:
-    """Return when no replica is late, at once as a rule, or after `deadline` seconds. Raises DatabaseError when the server is gone."""
+def wait(
+    session: Session,
+    limits: Limits,
+    deadline: float,
+    pause: float = _PAUSE,
+    clock: Callable[[], float] = time.monotonic,
+) -> Waited:
+    """Return when no replica is late, at once as a rule, or after `deadline` seconds. Raises DatabaseError when the
+    server is gone."""
     begun = clock()
     while True:
         found = late(behind(session), limits)
@@ -80,4 +92,8 @@ def _over(one: Mapping[str, Any], limits: Limits) -> bool:
 
 def _words(one: Mapping[str, Any]) -> str:
     size = f"{one['bytes'] / 1048576:.0f} MiB" if one["bytes"] >= 10485760 else f"{one['bytes'] / 1024:.0f} KiB"
-    return f"{one['application_name']} is {size}" + (f" and {one['seconds']:.1f} s" if one["seconds"] is not None else "") + " behind"
+    return (
+        f"{one['application_name']} is {size}"
+        + (f" and {one['seconds']:.1f} s" if one["seconds"] is not None else "")
+        + " behind"
+    )

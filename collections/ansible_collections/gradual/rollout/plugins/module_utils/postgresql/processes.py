@@ -41,8 +41,12 @@ class Finished:
         return os.path.basename(self.argv[0])
 
 
-def run(argv: Sequence[str], environment: Mapping[str, str] | None = None, timeout: float | None = None,
-        send: bytes | None = None) -> Finished:
+def run(
+    argv: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    send: bytes | None = None,
+) -> Finished:
     """Run to the end. Messages in English, no terminal, nothing left behind after the timeout."""
     with beside(argv, environment) as process:
         return finished(process, argv, timeout, send)
@@ -53,8 +57,14 @@ def beside(argv: Sequence[str], environment: Mapping[str, str] | None = None) ->
     """Start it, to be waited for by `finished`; killed if the block is left before."""
     try:
         process = subprocess.Popen(
-            list(argv), env={**clean_environment(), **(environment or {})}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=die_with_parent, cwd="/")  # noqa: PLW1509 (a module has no threads)
+            list(argv),
+            env={**clean_environment(), **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
+            cwd="/",
+        )
     except OSError as error:
         raise DatabaseError(f"{argv[0]} cannot be run: {error.strerror}") from None
     try:
@@ -65,12 +75,17 @@ def beside(argv: Sequence[str], environment: Mapping[str, str] | None = None) ->
         process.communicate()
 
 
-def finished(process: subprocess.Popen[bytes], argv: Sequence[str], timeout: float | None = None, send: bytes | None = None) -> Finished:
+def finished(
+    process: subprocess.Popen[bytes], argv: Sequence[str], timeout: float | None = None, send: bytes | None = None
+) -> Finished:
     """Wait for its end. timeout in seconds."""
     try:
         output, errors = process.communicate(send, timeout)
     except subprocess.TimeoutExpired:
-        raise DatabaseError(f"{os.path.basename(argv[0])} was ended after {timeout:.0f} s; raise `timeout` if this database needs longer") from None
+        raise DatabaseError(
+            f"{os.path.basename(argv[0])} was ended after {timeout:.0f} s; raise `timeout` if this database needs"
+            " longer"
+        ) from None
     return Finished(tuple(argv), process.returncode, output.decode(errors="replace"), errors.decode(errors="replace"))
 
 
@@ -80,7 +95,8 @@ def clean_environment() -> dict[str, str]:
 
 
 def strictly(finished: Finished, harmless: Sequence[str] = ()) -> list[str]:
-    """Judge what it said as well as its status: an error for a status other than 0 or any line that is not known as harmless.
+    """Judge what it said as well as its status: an error for a status other than 0 or any line that is not known as
+    harmless.
 
     harmless: beginnings of lines. Returns those lines, for the record.
     """
@@ -88,7 +104,11 @@ def strictly(finished: Finished, harmless: Sequence[str] = ()) -> list[str]:
     known = [line for line in lines if any(line.startswith(start) for start in harmless)]
     strange = [line for line in lines if line not in known]
     if finished.status != 0 or strange:
-        how = f"ended with status {finished.status}" if finished.status >= 0 else f"was killed by signal {-finished.status}"
+        how = (
+            f"ended with status {finished.status}"
+            if finished.status >= 0
+            else f"was killed by signal {-finished.status}"
+        )
         said = "; ".join(strange[:8]) or "nothing"
         raise DatabaseError(f"{finished.name} {how} and said: {said}")
     return known
@@ -99,7 +119,9 @@ def account(name: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(name)
     except KeyError:
-        raise DatabaseError(f"there is no user {name!r} on this host; is this the database host? Else name another user") from None
+        raise DatabaseError(
+            f"there is no user {name!r} on this host; is this the database host? Else name another user"
+        ) from None
 
 
 def as_user(name: str, work: Callable[[], Any]) -> Any:
@@ -111,7 +133,9 @@ def as_user(name: str, work: Callable[[], Any]) -> Any:
     if os.geteuid() == who.pw_uid:
         return work()
     if os.geteuid() != 0:
-        raise DatabaseError(f"this has to be done as user {name!r}, but the module runs as uid {os.geteuid()}; set become: true")
+        raise DatabaseError(
+            f"this has to be done as user {name!r}, but the module runs as uid {os.geteuid()}; set become: true"
+        )
     reading, writing = os.pipe()
     parent = os.getpid()
     child = os.fork()
@@ -153,7 +177,10 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
         except DatabaseError as error:
             told = {"error": str(error), "sqlstate": error.sqlstate}
         except Exception:
-            told = {"error": "this is a mistake in Gradual, please report it: " + traceback.format_exc(), "sqlstate": ""}
+            told = {
+                "error": "this is a mistake in Gradual, please report it: " + traceback.format_exc(),
+                "sqlstate": "",
+            }
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(json.dumps(told).encode())
         os._exit(0)

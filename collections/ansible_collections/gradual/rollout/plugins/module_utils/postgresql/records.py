@@ -15,17 +15,25 @@ SCHEMA = "gradual"
 # migration_step: which text of a revision was begun, and applied unless applied_at is null.
 # backfill: how far one has come; position is its key's last value as text.
 TABLES = {
-    "canary": "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL, written_at timestamptz NOT NULL DEFAULT now()",
-    "migration_step": "adapter text, revision text, sha256 text NOT NULL, phase text NOT NULL, seconds numeric,"
-                      " begun_at timestamptz NOT NULL DEFAULT now(), applied_at timestamptz, PRIMARY KEY (adapter, revision)",
-    "backfill": "name text PRIMARY KEY, sha256 text NOT NULL, position text, rows bigint NOT NULL DEFAULT 0, batches bigint NOT NULL DEFAULT 0,"
-                " begun_at timestamptz NOT NULL DEFAULT now(), moved_at timestamptz, finished_at timestamptz",
+    "canary": (
+        "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL, written_at timestamptz NOT NULL DEFAULT"
+        " now()"
+    ),
+    "migration_step": (
+        "adapter text, revision text, sha256 text NOT NULL, phase text NOT NULL, seconds numeric,"
+        " begun_at timestamptz NOT NULL DEFAULT now(), applied_at timestamptz, PRIMARY KEY (adapter, revision)"
+    ),
+    "backfill": (
+        "name text PRIMARY KEY, sha256 text NOT NULL, position text, rows bigint NOT NULL DEFAULT 0, batches bigint NOT"
+        " NULL DEFAULT 0, begun_at timestamptz NOT NULL DEFAULT now(), moved_at timestamptz, finished_at timestamptz"
+    ),
 }
 KEPT_CANARIES = 100
 
 
 def ensure(session: Session) -> None:
-    """Make what is missing of it. Takes no lock of any table that users know; needs a superuser or CREATE on the database."""
+    """Make what is missing of it. Takes no lock of any table that users know; needs a superuser or CREATE on the
+    database."""
     there = {row[0] for row in session.rows("SELECT tablename::text FROM pg_tables WHERE schemaname = %s", (SCHEMA,))}
     if not there:
         session.run(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
@@ -45,4 +53,8 @@ def has_canary(session: Session, canary: Mapping[str, Any]) -> bool:
     """Whether a restored copy holds the row that was written for the run."""
     if session.value("SELECT to_regclass(%s)::text", (f"{SCHEMA}.canary",)) is None:
         return False
-    return bool(session.value(f"SELECT EXISTS (SELECT FROM {SCHEMA}.canary WHERE id = %s AND run = %s)", (canary["id"], canary["run"])))
+    return bool(
+        session.value(
+            f"SELECT EXISTS (SELECT FROM {SCHEMA}.canary WHERE id = %s AND run = %s)", (canary["id"], canary["run"])
+        )
+    )

@@ -14,17 +14,29 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch, running
 
-# What the copy brought of the live cluster's settings would reach out to the live cluster's archive, sockets and primary.
-_OWN_FILES = {"postgresql.conf": "", "postgresql.auto.conf": "", "pg_hba.conf": "local all all trust\n", "pg_ident.conf": "", "recovery.signal": ""}
+# What the copy brought of the live cluster's settings would reach out to the live cluster's archive, sockets and
+# primary.
+_OWN_FILES = {
+    "postgresql.conf": "",
+    "postgresql.auto.conf": "",
+    "pg_hba.conf": "local all all trust\n",
+    "pg_ident.conf": "",
+    "recovery.signal": "",
+}
 _FOREIGN_FILES = ("standby.signal", "postmaster.pid", "recovery.conf", "recovery.done")
 # Recovery needs at least what the source had (manual, 27.4.3); the names are pg_controldata's.
-_FROM_CONTROL = {"max_connections": "max_connections", "max_worker_processes": "max_worker_processes", "max_prepared_xacts": "max_prepared_transactions",
-                 "max_locks_per_xact": "max_locks_per_transaction"}
+_FROM_CONTROL = {
+    "max_connections": "max_connections",
+    "max_worker_processes": "max_worker_processes",
+    "max_prepared_xacts": "max_prepared_transactions",
+    "max_locks_per_xact": "max_locks_per_transaction",
+}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where recovery ends, and the command that brings it a segment (%f) of the write-ahead log to a path (%p) below the data folder."""
+    """Where recovery ends, and the command that brings it a segment (%f) of the write-ahead log to a path (%p) below
+    the data folder."""
 
     name: str
     restore_command: str
@@ -36,11 +48,16 @@ def recovered(folder: str, programs: str, superuser: str, target: Target, timeou
     data = os.path.join(folder, "data")
     _cut_loose(folder, data)
     settings = {
-        "recovery_target_name": target.name, "recovery_target_action": "promote", "recovery_target_timeline": "current",
+        "recovery_target_name": target.name,
+        "recovery_target_action": "promote",
+        "recovery_target_timeline": "current",
         # Nobody looks before the target is reached.
-        "hot_standby": "off", "restore_command": target.restore_command,
-        "config_file": os.path.join(data, "postgresql.conf"), "hba_file": os.path.join(data, "pg_hba.conf"),
-        "ident_file": os.path.join(data, "pg_ident.conf"), **_as_the_source(programs, data),
+        "hot_standby": "off",
+        "restore_command": target.restore_command,
+        "config_file": os.path.join(data, "postgresql.conf"),
+        "hba_file": os.path.join(data, "pg_hba.conf"),
+        "ident_file": os.path.join(data, "pg_ident.conf"),
+        **_as_the_source(programs, data),
     }
     with running(folder, programs, superuser, timeout, settings) as scratch:
         yield scratch
@@ -55,9 +72,15 @@ def _cut_loose(folder: str, data: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(data, name))
     links = os.path.join(data, "pg_tblspc")
-    outside = [name for name in os.listdir(links) if not os.path.realpath(os.path.join(links, name)).startswith(os.path.realpath(folder) + os.sep)]
+    outside = [
+        name
+        for name in os.listdir(links)
+        if not os.path.realpath(os.path.join(links, name)).startswith(os.path.realpath(folder) + os.sep)
+    ]
     if outside or os.path.islink(os.path.join(data, "pg_wal")):
-        raise DatabaseError(f"the copy would share {', '.join(outside) or 'pg_wal'} with the live cluster; it was not started")
+        raise DatabaseError(
+            f"the copy would share {', '.join(outside) or 'pg_wal'} with the live cluster; it was not started"
+        )
 
 
 def _as_the_source(programs: str, data: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Where each migration tool keeps what it has applied, read over our own session: never what the tool says of itself."""
+"""Where each migration tool keeps what it has applied, read over our own session: never what the tool says of
+itself."""
 
 from __future__ import annotations
 
@@ -14,11 +15,17 @@ SQL_TABLE = "gradual_sql_migration"
 def table(session: Session, name: str, schema: str | None = None) -> str | None:
     """The quoted name of the one table of that name in this database; None when there is none."""
     found = session.rows(
-        "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relname = %s AND c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname = coalesce(%s::text, n.nspname) ORDER BY 1", (name, schema))
+        "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE"
+        " c.relname = %s AND c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname = coalesce(%s::text, n.nspname)"
+        " ORDER BY 1",
+        (name, schema),
+    )
     if len(found) > 1:
         schemas = ", ".join(row[0] for row in found)
-        raise DatabaseError(f"the table {name} is there in several schemas ({schemas}); Gradual migrates one line of revisions a database")
+        raise DatabaseError(
+            f"the table {name} is there in several schemas ({schemas}); Gradual migrates one line of revisions a"
+            " database"
+        )
     return quote(*found[0]) if found else None
 
 
@@ -41,14 +48,25 @@ def sql_files(session: Session) -> list[str]:
 
 
 def sqitch(session: Session, project: str | None = None, schema: str = "sqitch") -> list[str]:
-    """["orders", …]: the names of all changes applied, in the order in which they were; a reworked one is there again."""
+    """["orders", …]: the names of all changes applied, in the order in which they were; a reworked one is there
+    again."""
     name = table(session, "changes", schema)
-    return [row[0] for row in session.rows(
-        f"SELECT change FROM {name} WHERE project = coalesce(%s::text, project) ORDER BY committed_at", (project,))] if name else []
+    return (
+        [
+            row[0]
+            for row in session.rows(
+                f"SELECT change FROM {name} WHERE project = coalesce(%s::text, project) ORDER BY committed_at",
+                (project,),
+            )
+        ]
+        if name
+        else []
+    )
 
 
 def standing(session: Session) -> list[str]:
-    """Where this database stands, whichever tool brought it there: what a receipt names. A log of everything counts by its last entry."""
+    """Where this database stands, whichever tool brought it there: what a receipt names. A log of everything counts by
+    its last entry."""
     found = alembic(session)
     for read in (django, sql_files, sqitch):
         found += read(session)[-1:]

@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from typing import Iterator, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import clean_environment, die_with_parent, run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    clean_environment,
+    die_with_parent,
+    run,
+    strictly,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 PREFIX = "gradual-drill-"
@@ -24,12 +29,30 @@ _OWNER = "owner.pid"
 PORT = 5432
 # Bytes of an empty cluster, its write-ahead log and what a restore's sorts need for a moment.
 OVERHEAD = 400 * 1024 * 1024
-# Speed over safety, since nothing here is to last; and nothing that would reach out: no archive, no replication, no jobs.
+# Speed over safety, since nothing here is to last; and nothing that would reach out: no archive, no replication, no
+# jobs.
 SETTINGS = {
-    "listen_addresses": "", "port": str(PORT), "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal",
-    "max_wal_senders": "0", "archive_mode": "off", "autovacuum": "off", "max_wal_size": "256MB", "shared_buffers": "64MB",
-    "maintenance_work_mem": "64MB", "max_connections": "20", "max_logical_replication_workers": "0", "logging_collector": "off", "jit": "off",
-    "log_destination": "stderr", "lc_messages": "C", "huge_pages": "off", "shared_preload_libraries": "", "client_min_messages": "warning",
+    "listen_addresses": "",
+    "port": str(PORT),
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "archive_mode": "off",
+    "autovacuum": "off",
+    "max_wal_size": "256MB",
+    "shared_buffers": "64MB",
+    "maintenance_work_mem": "64MB",
+    "max_connections": "20",
+    "max_logical_replication_workers": "0",
+    "logging_collector": "off",
+    "jit": "off",
+    "log_destination": "stderr",
+    "lc_messages": "C",
+    "huge_pages": "off",
+    "shared_preload_libraries": "",
+    "client_min_messages": "warning",
 }
 
 
@@ -74,12 +97,15 @@ def sweep(parent: str) -> None:
 
 @contextlib.contextmanager
 def scratch_folder(parent: str) -> Iterator[str]:
-    """A new folder below `parent` that goes away whatever happens, with those whose process died before it could do that."""
+    """A new folder below `parent` that goes away whatever happens, with those whose process died before it could do
+    that."""
     sweep(parent)
     try:
         folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
     except OSError as error:
-        raise DatabaseError(f"no throwaway cluster can be made below {parent}: {error.strerror}; name another folder as `scratch`") from None
+        raise DatabaseError(
+            f"no throwaway cluster can be made below {parent}: {error.strerror}; name another folder as `scratch`"
+        ) from None
     try:
         with open(os.path.join(folder, _OWNER), "w", encoding="utf-8") as file:
             file.write(str(os.getpid()))
@@ -92,24 +118,58 @@ def scratch_folder(parent: str) -> Iterator[str]:
 def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float = 60) -> Iterator[Scratch]:
     """Make an empty cluster in a new folder below `parent`, run it, and take it away whatever happens."""
     with scratch_folder(parent) as folder:
-        strictly(run([os.path.join(programs, "initdb"), "--pgdata", os.path.join(folder, "data"), "--username", superuser, "--auth", "trust",
-                      "--encoding", "UTF8", "--no-locale", "--no-sync"], timeout=timeout))
+        strictly(
+            run(
+                [
+                    os.path.join(programs, "initdb"),
+                    "--pgdata",
+                    os.path.join(folder, "data"),
+                    "--username",
+                    superuser,
+                    "--auth",
+                    "trust",
+                    "--encoding",
+                    "UTF8",
+                    "--no-locale",
+                    "--no-sync",
+                ],
+                timeout=timeout,
+            )
+        )
         with running(folder, programs, superuser, timeout) as scratch:
             yield scratch
 
 
 @contextlib.contextmanager
-def running(folder: str, programs: str, superuser: str, timeout: float, settings: Mapping[str, str] | None = None) -> Iterator[Scratch]:
-    """Run the cluster in `folder`/data; it ends with the block, and with this process. settings: those that it needs besides ours."""
+def running(
+    folder: str, programs: str, superuser: str, timeout: float, settings: Mapping[str, str] | None = None
+) -> Iterator[Scratch]:
+    """Run the cluster in `folder`/data; it ends with the block, and with this process. settings: those that it needs
+    besides ours."""
     data = os.path.join(folder, "data")
     server: subprocess.Popen[bytes] | None = None
     try:
         with open(os.path.join(folder, "log"), "wb") as log:
             server = subprocess.Popen(
-                [os.path.join(programs, "postgres"), "-D", data, "-c", f"unix_socket_directories={folder}",
-                 *(part for name, value in {**SETTINGS, **(settings or {})}.items() for part in ("-c", f"{name}={value}"))],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment(), cwd=data,
-                preexec_fn=_end_with_parent)  # noqa: PLW1509 (a module has no threads)
+                [
+                    os.path.join(programs, "postgres"),
+                    "-D",
+                    data,
+                    "-c",
+                    f"unix_socket_directories={folder}",
+                    *(
+                        part
+                        for name, value in {**SETTINGS, **(settings or {})}.items()
+                        for part in ("-c", f"{name}={value}")
+                    ),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=clean_environment(),
+                cwd=data,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 (a module has no threads)
+            )
         scratch = Scratch(folder, programs, superuser)
         _wait(server, scratch, timeout)
         yield scratch
@@ -130,7 +190,9 @@ def _wait(server: subprocess.Popen[bytes], scratch: Scratch, timeout: float) -> 
                 return
         except DatabaseError as error:
             if server.poll() is not None or time.monotonic() > until:
-                raise DatabaseError(f"the throwaway cluster did not start; its log says: {_said(scratch.folder) or error}") from None
+                raise DatabaseError(
+                    f"the throwaway cluster did not start; its log says: {_said(scratch.folder) or error}"
+                ) from None
         time.sleep(0.05)
 
 

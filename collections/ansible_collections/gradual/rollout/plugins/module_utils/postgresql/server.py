@@ -28,11 +28,22 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()),
        pg_is_in_recovery()
   FROM pg_database WHERE datname = current_database()
 """
-_KEYS = ("system_identifier", "timeline", "lsn", "database", "server_version", "encoding", "bytes", "bootstrap_role", "standby")
+_KEYS = (
+    "system_identifier",
+    "timeline",
+    "lsn",
+    "database",
+    "server_version",
+    "encoding",
+    "bytes",
+    "bootstrap_role",
+    "standby",
+)
 
 
 def identity(session: Session) -> dict[str, Any]:
-    """{system_identifier: str, timeline: int, lsn, database, server_version: 150018, encoding, bytes: int, bootstrap_role, standby}."""
+    """{system_identifier: str, timeline: int, lsn, database, server_version: 150018, encoding, bytes: int,
+    bootstrap_role, standby}."""
     found: dict[str, Any] = dict(zip(_KEYS, session.rows(_IDENTITY)[0]))
     found["bytes"] = int(found["bytes"])
     return found
@@ -41,18 +52,23 @@ def identity(session: Session) -> dict[str, Any]:
 def binaries(session: Session) -> str:
     """The folder of the programs of the running server's own version; needs pg_read_all_settings or a superuser."""
     folder = str(session.value("SELECT setting FROM pg_config() WHERE name = 'BINDIR'") or "")
-    missing = [name for name in ("pg_dump", "pg_dumpall", "pg_restore", "psql", "initdb", "postgres")
-               if not os.access(os.path.join(folder, name), os.X_OK)]
+    missing = [
+        name
+        for name in ("pg_dump", "pg_dumpall", "pg_restore", "psql", "initdb", "postgres")
+        if not os.access(os.path.join(folder, name), os.X_OK)
+    ]
     if missing:
         raise DatabaseError(
-            f"the running server's programs should be in {folder or 'an unknown folder'}, but {', '.join(missing)} cannot be run "
-            "there; run this on the database host, with the server's own package (postgresql-<major>) installed"
+            f"the running server's programs should be in {folder or 'an unknown folder'}, but {', '.join(missing)}"
+            " cannot be run there; run this on the database host, with the server's own package (postgresql-<major>)"
+            " installed"
         )
     return folder
 
 
 def revisions(session: Session) -> list[str]:
-    """Where the database says that it stands, whichever migration tool it has; none for a new database, several for branches."""
+    """Where the database says that it stands, whichever migration tool it has; none for a new database, several for
+    branches."""
     return kept.standing(session)
 
 
@@ -65,16 +81,24 @@ def kept_program(receipt: Mapping[str, Any], name: str) -> str:
     """A program of the version that a backup was taken with."""
     path = os.path.join(receipt["tools"]["folder"], name)
     if not os.access(path, os.X_OK):
-        raise DatabaseError(f"{path} is not there any more; the backup needs the programs of PostgreSQL {receipt['server_version'] // 10000}")
+        raise DatabaseError(
+            f"{path} is not there any more; the backup needs the programs of PostgreSQL"
+            f" {receipt['server_version'] // 10000}"
+        )
     return path
 
 
 def dumps_running(session: Session) -> list[str]:
     """Who dumps this database just now: "pg_dump, pid 4711, user backup, since 2026-11-23 12:00:00+00"."""
-    return [row[0] for row in session.rows(
-        "SELECT format('%s, pid %s, user %s, since %s', application_name, pid, usename, date_trunc('second', backend_start))"
-        " FROM pg_stat_activity WHERE datname = current_database() AND application_name IN ('pg_dump', 'pg_dumpall')"
-        " AND pid <> pg_backend_pid() ORDER BY pid", None)]
+    return [
+        row[0]
+        for row in session.rows(
+            "SELECT format('%s, pid %s, user %s, since %s', application_name, pid, usename, date_trunc('second',"
+            " backend_start)) FROM pg_stat_activity WHERE datname = current_database() AND application_name IN"
+            " ('pg_dump', 'pg_dumpall') AND pid <> pg_backend_pid() ORDER BY pid",
+            None,
+        )
+    ]
 
 
 def try_lock(session: Session, shared: bool) -> bool:
@@ -85,11 +109,15 @@ def try_lock(session: Session, shared: bool) -> bool:
 
 def lock_holders(session: Session) -> list[str]:
     """Who holds Gradual's lock of this database: "gradual-backup, pid 4711, since …"."""
-    return [row[0] for row in session.rows(
-        "SELECT format('%%s, pid %%s, since %%s', a.application_name, a.pid, date_trunc('second', a.backend_start))"
-        " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-        " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s::oid AND l.objid = %s::oid AND a.datname = current_database()",
-        LOCK)]
+    return [
+        row[0]
+        for row in session.rows(
+            "SELECT format('%%s, pid %%s, since %%s', a.application_name, a.pid, date_trunc('second', a.backend_start))"
+            " FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND"
+            " l.classid = %s::oid AND l.objid = %s::oid AND a.datname = current_database()",
+            LOCK,
+        )
+    ]
 
 
 def wait_for_lock(session: Session, shared: bool, deadline: float, pause: float = 0.5) -> None:
@@ -99,5 +127,8 @@ def wait_for_lock(session: Session, shared: bool, deadline: float, pause: float 
         if time.monotonic() >= until:
             holders = "; ".join(lock_holders(session)) or "somebody who has just gone"
             what = "A backup" if shared else "A migration"
-            raise DatabaseError(f"{what} and what runs now exclude each other, and {holders} did not end within {deadline:.0f} s; run again later")
+            raise DatabaseError(
+                f"{what} and what runs now exclude each other, and {holders} did not end within {deadline:.0f} s; run"
+                " again later"
+            )
         time.sleep(pause)

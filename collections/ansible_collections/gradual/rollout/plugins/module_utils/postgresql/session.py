@@ -44,7 +44,10 @@ def keywords(address: str) -> dict[str, str]:
     if driver is None:
         return {}
     try:
-        found = driver.conninfo.conninfo_to_dict(address) if hasattr(driver, "conninfo") else driver.extensions.parse_dsn(address)  # type: ignore[attr-defined]
+        if hasattr(driver, "conninfo"):
+            found = driver.conninfo.conninfo_to_dict(address)
+        else:
+            found = driver.extensions.parse_dsn(address)  # type: ignore[attr-defined]
         return {key: str(value) for key, value in found.items()}
     except driver.Error as error:
         raise explained(error) from None
@@ -62,7 +65,12 @@ class Session:
                 "neither psycopg nor psycopg2 is there for the Python that runs this module; "
                 "install it on the database host: apt-get install python3-psycopg"
             )
-        keywords: dict[str, Any] = {"connect_timeout": 10, "client_encoding": "UTF8", **parameters, "application_name": application_name}
+        keywords: dict[str, Any] = {
+            "connect_timeout": 10,
+            "client_encoding": "UTF8",
+            **parameters,
+            "application_name": application_name,
+        }
         dsn = keywords.pop("dsn", "")
         try:
             self._connection = driver.connect(dsn, **keywords)
@@ -103,5 +111,7 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -23,7 +23,7 @@ def is_segment(name: str) -> bool:
 
 def moved(name: str, steps: int, segment_bytes: int) -> str:
     """The segment that many further on the same timeline; less than 0 is back."""
-    per_file = 2 ** 32 // segment_bytes
+    per_file = 2**32 // segment_bytes
     number = int(name[8:16], 16) * per_file + int(name[16:], 16) + steps
     return f"{name[:8]}{number // per_file:08X}{number % per_file:08X}"
 
@@ -31,7 +31,10 @@ def moved(name: str, steps: int, segment_bytes: int) -> str:
 def segments(first: str, last: str, segment_bytes: int) -> list[str]:
     """Every segment from the first to the last of one timeline; empty when the last is before the first."""
     if first[:8] != last[:8]:
-        raise DatabaseError(f"the segments {first} and {last} are of two timelines: there was a failover during the backup; take a new one")
+        raise DatabaseError(
+            f"the segments {first} and {last} are of two timelines: there was a failover during the backup; take a"
+            " new one"
+        )
     found = []
     while first <= last:
         found.append(first)
@@ -40,17 +43,23 @@ def segments(first: str, last: str, segment_bytes: int) -> list[str]:
 
 
 def receive(program: str, address: Sequence[str], folder: str, first: str, end: str, segment_bytes: int) -> None:
-    """Get every segment from `first` to the one that ends after the position `end` (which must be complete by now) by pg_receivewal."""
-    # It goes on after the last whole segment that it finds, so one that is as long as a whole one tells it where to begin.
+    """Get every segment from `first` to the one that ends after the position `end` (which must be complete by now) by
+    pg_receivewal."""
+    # It goes on after the last whole segment that it finds, so one that is as long as a whole one tells it where to
+    # begin.
     marker = os.path.join(folder, moved(first, -1, segment_bytes))
     with open(marker, "wb") as file:
         os.truncate(file.fileno(), segment_bytes)
-    strictly(run([program, *address, "--directory", folder, "--endpos", end, "--no-loop", "--no-sync"], timeout=600), _ENDED_INSIDE)
+    strictly(
+        run([program, *address, "--directory", folder, "--endpos", end, "--no-loop", "--no-sync"], timeout=600),
+        _ENDED_INSIDE,
+    )
     os.remove(marker)
     for name in os.listdir(folder):
-        # It stops as soon as it is past the end, which may be inside a segment; the rest of that one is of no use to us.
+        # It stops as soon as it is past the end, which may be inside a segment; the rest of that one is of no use to
+        # us.
         if name.endswith(".partial"):
-            os.rename(os.path.join(folder, name), os.path.join(folder, name[:-len(".partial")]))
+            os.rename(os.path.join(folder, name), os.path.join(folder, name[: -len(".partial")]))
 
 
 def decode(program: str, folder: str, restore: Mapping[str, Any], timeout: float) -> None:
@@ -58,5 +67,8 @@ def decode(program: str, folder: str, restore: Mapping[str, Any], timeout: float
     names = sorted(name for name in os.listdir(folder) if is_segment(name))
     if not names:
         raise DatabaseError(f"{folder} holds no segment of the write-ahead log")
-    done = run([program, "--path", folder, "--quiet", "--end", restore["lsn"], names[0], restore["last_segment"]], timeout=timeout)
+    done = run(
+        [program, "--path", folder, "--quiet", "--end", restore["lsn"], names[0], restore["last_segment"]],
+        timeout=timeout,
+    )
     strictly(done, _STATEMENTS)

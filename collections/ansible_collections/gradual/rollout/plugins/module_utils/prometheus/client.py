@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Ask Prometheus for raw samples, and turn counters into increases per interval. That there is no data is always visible, never 0."""
+"""Ask Prometheus for raw samples, and turn counters into increases per interval. That there is no data is always
+visible, never 0."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class PrometheusError(Exception):
 class Series:
     """One series: its labels, and the times and values of its raw samples in order, in two lists of the same length.
 
-    Times are seconds since the epoch. Those of samples that are no numbers to count with (NaN, infinity, or so large that adding 1
+    Times are seconds since the epoch. Those of samples that are no numbers to count with (NaN, infinity, or so large
+    that adding 1
     changes nothing) are in `unusable` instead.
     """
 
@@ -50,7 +52,12 @@ class Series:
             pass
         read = [(at, _finite(value)) for at, value in zip(times, texts)]
         usable = [(at, value) for at, value in read if value is not None and abs(value) < COUNTABLE]
-        return cls(labels, [at for at, _value in usable], [value for _at, value in usable], sorted(set(times) - {at for at, _value in usable}))
+        return cls(
+            labels,
+            [at for at, _value in usable],
+            [value for _at, value in usable],
+            sorted(set(times) - {at for at, _value in usable}),
+        )
 
     @property
     def samples(self) -> Samples:
@@ -100,9 +107,13 @@ class Prometheus:
             with urllib.request.urlopen(f"{self.url}/api/v1/{path}", data=form, timeout=self.timeout) as answer:
                 body = answer.read()
         except urllib.error.HTTPError as error:
-            raise PrometheusError(f"Prometheus at {self.url} answers {error.code} to {expression}: {_reason(error.read())}") from error
+            raise PrometheusError(
+                f"Prometheus at {self.url} answers {error.code} to {expression}: {_reason(error.read())}"
+            ) from error
         except (OSError, ValueError) as error:
-            raise PrometheusError(f"Prometheus at {self.url} does not answer: {getattr(error, 'reason', None) or error}") from error
+            raise PrometheusError(
+                f"Prometheus at {self.url} does not answer: {getattr(error, 'reason', None) or error}"
+            ) from error
         try:
             document = json.loads(body)
             result = document["data"]["result"]
@@ -114,7 +125,11 @@ class Prometheus:
 
     def values(self, expression: str, time: float) -> t.List[t.Tuple[Labels, t.Optional[float]]]:
         """(labels, value) of each series of an instant query; a value that is no number (NaN, infinity) is None."""
-        return [(each.get("metric", {}), _finite(each["value"][1])) for each in self.query(expression, time) if "value" in each]
+        return [
+            (each.get("metric", {}), _finite(each["value"][1]))
+            for each in self.query(expression, time)
+            if "value" in each
+        ]
 
     def series(self, selector: str, since: float, until: float) -> t.List[Series]:
         """The raw samples of each series that matches a selector, from `since` to `until`."""
@@ -123,7 +138,8 @@ class Prometheus:
         return [Series.of(each.get("metric", {}), each.get("values", ())).between(since, until) for each in found]
 
     def range(self, expression: str, since: float, until: float, step: float) -> t.List[Series]:
-        """The value of an expression every `step` seconds, for pictures and totals; points without a number are left out."""
+        """The value of an expression every `step` seconds, for pictures and totals; points without a number are left
+        out."""
         limits = {"start": f"{since:.3f}", "end": f"{until:.3f}", "step": f"{step:.3f}"}
         found = self._ask("query_range", {"query": expression, **limits})
         return [Series.of(each.get("metric", {}), each.get("values", ())) for each in found]
@@ -145,7 +161,8 @@ def _finite(text: t.Any) -> t.Optional[float]:
 
 
 def resets(series: t.Iterable[Series]) -> t.Set[float]:
-    """Times of samples that are lower than the one before, in any of the counters of one process: all of them began anew then."""
+    """Times of samples that are lower than the one before, in any of the counters of one process: all of them began
+    anew then."""
     anew: t.Set[float] = set()
     for each in series:
         if each.values != sorted(each.values):
@@ -182,9 +199,14 @@ def binned(found: t.Iterable[Step], since: float, interval: float) -> t.Dict[int
     return sums
 
 
-def matching(labels: t.Mapping[str, t.Sequence[str]], without: t.Optional[t.Mapping[str, t.Sequence[str]]] = None) -> str:
-    """A selector that matches any of the values of each label, and none of those in `without`: {feature=~"a|b",job=~"application",route!~"/x"}."""
-    pairs = [(name, "=~", values) for name, values in sorted(labels.items())] + [(name, "!~", values) for name, values in sorted((without or {}).items())]
+def matching(
+    labels: t.Mapping[str, t.Sequence[str]], without: t.Optional[t.Mapping[str, t.Sequence[str]]] = None
+) -> str:
+    """A selector that matches any of the values of each label, and none of those in `without`:
+    {feature=~"a|b",job=~"application",route!~"/x"}."""
+    pairs = [(name, "=~", values) for name, values in sorted(labels.items())] + [
+        (name, "!~", values) for name, values in sorted((without or {}).items())
+    ]
     parts = [f'{name}{how}"{"|".join(_literal(value) for value in values)}"' for name, how, values in pairs]
     return "{" + ",".join(parts) + "}"
 

@@ -1,15 +1,21 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What counters grew by in each interval, over all processes that are scraped. Pure and fast: 120,000 samples in a few hundredths of a second.
+"""What counters grew by in each interval, over all processes that are scraped. Pure and fast: 120,000 samples in a few
+hundredths of a second.
 
-All samples of one scrape have the same time, so a process is a list of times and its counters are lists of values beside it: the work
-for each time is done once for a process, and what is left for each counter is done on whole lists. What a counter grew by in an interval
-is its value at the last scrape of this interval less that at the last scrape of the one before: a step belongs where it ends.
+All samples of one scrape have the same time, so a process is a list of times and its counters are lists of values
+beside it: the work
+for each time is done once for a process, and what is left for each counter is done on whole lists. What a counter grew
+by in an interval
+is its value at the last scrape of this interval less that at the last scrape of the one before: a step belongs where it
+ends.
 
 The rules where samples are missing:
   a scrape failed    the step from the one before it to the one after counts where it ends
-  more of them       the step mixes too many intervals and is left out, for all counters of that process at once, so for both arms alike
-  a process restarts its counters begin anew at 0 and have grown by their whole new value; what it counted between the last scrape and
+  more of them       the step mixes too many intervals and is left out, for all counters of that process at once, so for
+                     both arms alike
+  a process restarts its counters begin anew at 0 and have grown by their whole new value; what it counted between the
+  last scrape and
                      its end is lost
   a series is born   in the middle of the time: it was at 0 before
 """
@@ -24,7 +30,8 @@ import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Series, resets
 
-# A step from one sample to the next may last so many intervals: one failed scrape, and scrapes that are not quite on time.
+# A step from one sample to the next may last so many intervals: one failed scrape, and scrapes that are not quite on
+# time.
 LONGEST_STEP = 2.5
 
 Key = t.Tuple[str, ...]
@@ -62,14 +69,18 @@ class Target:
         return [each for key in keys for each in self.table.get(key, ())]
 
     def readable(self, keys: t.Sequence[Key]) -> Target:
-        """The same without scrapes in which one of these counters was no number, and with these counters only; itself if all were numbers."""
+        """The same without scrapes in which one of these counters was no number, and with these counters only; itself
+        if all were numbers."""
         broken = {at for each in self.select(keys) for at in each.unusable}
         if not broken.intersection(self.times if broken else ()):
             return self
-        return Target(self.host, {key: [each.without(broken) for each in self.table.get(key, ())] for key in keys}, self.anew)
+        return Target(
+            self.host, {key: [each.without(broken) for each in self.table.get(key, ())] for key in keys}, self.anew
+        )
 
     def risen(self, keys: t.Iterable[Key], breaks: t.Sequence[int]) -> t.Optional[t.List[float]]:
-        """The sum of these counters at each time, as if they had never begun anew, nor grown in the steps `breaks`; None if there is none."""
+        """The sum of these counters at each time, as if they had never begun anew, nor grown in the steps `breaks`;
+        None if there is none."""
         found = self.select(keys)
         if not found or not self.times:
             return None
@@ -86,7 +97,8 @@ class Target:
         return list(itertools.accumulate(grown, initial=0.0))
 
     def _values(self, series: Series) -> t.List[float]:
-        """The counter at each time of this process: as before where it was not sampled, 0 before its birth and after a restart."""
+        """The counter at each time of this process: as before where it was not sampled, 0 before its birth and after a
+        restart."""
         if id(series) not in self._odd:
             return series.values
         known, restarts, last, result = dict(zip(series.times, series.values)), set(self._places), 0.0, []
@@ -102,7 +114,10 @@ class Target:
         """
         since, seconds, times = grid.since, grid.seconds, self.times
         first = bisect.bisect_left(times, since)
-        last = [max(first, bisect.bisect_left(times, since + index * seconds, first) - 1) for index in range(grid.length + 1)]
+        last = [
+            max(first, bisect.bisect_left(times, since + index * seconds, first) - 1)
+            for index in range(grid.length + 1)
+        ]
         begin = max(0, first - 1)
         around = times[begin : last[-1] + 2]
         indexes = [int((at - since) // seconds) for at in around]
@@ -118,8 +133,10 @@ class Target:
 
 @dataclasses.dataclass
 class Placed:
-    """How the scrapes of a process lie in a grid: the last scrape before each bound between two intervals, by its place in the process's
-    times, the first bound first ([] without any scrape); the steps that are too long to count, by the place where they begin; and the
+    """How the scrapes of a process lie in a grid: the last scrape before each bound between two intervals, by its place
+    in the process's
+    times, the first bound first ([] without any scrape); the steps that are too long to count, by the place where they
+    begin; and the
     intervals that were seen."""
 
     last: t.List[int]
@@ -150,7 +167,11 @@ class Growth:
     def seen(self, keys: t.Optional[t.Iterable[Key]] = None) -> t.Set[int]:
         """Intervals in which a process that has one of these counters was seen; any process without keys."""
         wanted = None if keys is None else list(keys)
-        having = [placed.covered for target, placed in zip(self.targets, self._placed) if wanted is None or target.select(wanted)]
+        having = [
+            placed.covered
+            for target, placed in zip(self.targets, self._placed)
+            if wanted is None or target.select(wanted)
+        ]
         return set().union(*having)
 
     def unseen_by_host(self) -> t.Dict[str, int]:
@@ -158,4 +179,6 @@ class Growth:
         covered: t.Dict[str, t.Set[int]] = {}
         for target, placed in zip(self.targets, self._placed):
             covered.setdefault(target.host, set()).update(placed.covered)
-        return {host: self.grid.length - len(seen) for host, seen in sorted(covered.items()) if len(seen) < self.grid.length}
+        return {
+            host: self.grid.length - len(seen) for host, seen in sorted(covered.items()) if len(seen) < self.grid.length
+        }

@@ -51,7 +51,8 @@ def runs(release: dict[str, Any], aim: Aim, run: systemd.Run) -> bool:
 def switch(release: dict[str, Any], aim: Aim, run: systemd.Run, back: bool = False) -> None:
     """Switch, restart, wait. SwitchError when it does not become what it should; nothing is taken back then.
 
-    ROOT/previous is set to what users had until now. With `back` it stays as it is: what is switched away from is no release to go back to.
+    ROOT/previous is set to what users had until now. With `back` it stays as it is: what is switched away from is no
+    release to go back to.
     """
     now = release_store.linked(aim.root, "current")
     if now is None or now["directory"] != release["directory"]:
@@ -79,17 +80,24 @@ def is_stopped(aim: Aim, run: systemd.Run) -> bool:
 
 
 def stop(aim: Aim, run: systemd.Run) -> None:
-    """Stop the unit, then remove ROOT/current, and ROOT/previous unless users had what it leads to. SwitchError when the unit does not stop."""
+    """Stop the unit, then remove ROOT/current, and ROOT/previous unless users had what it leads to. SwitchError when
+    the unit does not stop."""
     kind, now = release_store.link_kind(aim.root, "current"), release_store.linked(aim.root, "current")
     if kind in ("directory", "file"):
-        raise SwitchError(f"{aim.root}/current is a {kind} and no link, so it was not made by Gradual and is left alone; stop the unit and move it away", [])
+        raise SwitchError(
+            f"{aim.root}/current is a {kind} and no link, so it was not made by Gradual and is left alone; stop the"
+            " unit and move it away",
+            [],
+        )
     if aim.unit:
         began = time.time()
         systemd.stop(run, aim.unit)
         state = systemd.active_state(run, aim.unit)
         if state not in (None, "inactive"):
-            raise SwitchError(f"{aim.unit} is {state} still after it was told to stop; look at: systemctl status {aim.unit}",
-                              systemd.journal(run, aim.unit, began))
+            raise SwitchError(
+                f"{aim.unit} is {state} still after it was told to stop; look at: systemctl status {aim.unit}",
+                systemd.journal(run, aim.unit, began),
+            )
     try:
         if now is not None:
             release_store.withdraw(now)
@@ -110,8 +118,14 @@ def _unswitchable(root: str, error: OSError) -> str:
     for link in ("current", "previous"):
         kind = release_store.link_kind(root, link)
         if kind in ("directory", "file"):
-            return f"{root}/{link} is a {kind}, and must be a link to a release below {root}/releases; move it away: mv {root}/{link} {root}/{link}.old"
-    return f"the links in {root} cannot be written: {error.strerror or error}; look at: findmnt --target {root}, df {root}, df -i {root}"
+            return (
+                f"{root}/{link} is a {kind}, and must be a link to a release below {root}/releases; move it away: mv"
+                f" {root}/{link} {root}/{link}.old"
+            )
+    return (
+        f"the links in {root} cannot be written: {error.strerror or error}; look at: findmnt --target {root}, df"
+        f" {root}, df -i {root}"
+    )
 
 
 def _wait(release: dict[str, Any], aim: Aim, run: systemd.Run, began: float) -> None:

@@ -22,7 +22,8 @@ class UnpackError(Exception):
 
 
 def target_of(name: str) -> str:
-    """The member's path below the directory, normalised; UnpackError when it leads out of it. Empty for the directory itself."""
+    """The member's path below the directory, normalised; UnpackError when it leads out of it. Empty for the directory
+    itself."""
     if "\0" in name or "\\" in name or name.startswith("/"):
         raise UnpackError(f"{name!r} is not a path below the archive's top")
     parts = [part for part in name.split("/") if part not in ("", ".")]
@@ -79,7 +80,11 @@ def _member(archive: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> Non
         os.symlink(member.linkname, path)
     elif member.islnk():
         source = os.path.join(root, target_of(member.linkname))
-        if os.path.islink(source) or not os.path.isfile(source) or os.path.realpath(source) != os.path.join(os.path.realpath(root), target_of(member.linkname)):
+        if (
+            os.path.islink(source)
+            or not os.path.isfile(source)
+            or os.path.realpath(source) != os.path.join(os.path.realpath(root), target_of(member.linkname))
+        ):
             raise UnpackError(f"link {member.name!r} leads to {member.linkname!r}, which is no file of the archive")
         os.link(source, path)
     elif member.isreg():

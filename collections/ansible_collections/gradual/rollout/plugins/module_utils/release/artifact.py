@@ -43,7 +43,9 @@ def _opener(ca_path: str | None) -> urllib.request.OpenerDirector:
     try:
         context = ssl.create_default_context(cafile=ca_path)
     except (OSError, ssl.SSLError) as error:
-        raise ArtifactError(f"ca_path: {ca_path} cannot be read as certificates: {error}. Write the path of a PEM file.") from error
+        raise ArtifactError(
+            f"ca_path: {ca_path} cannot be read as certificates: {error}. Write the path of a PEM file."
+        ) from error
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -66,14 +68,24 @@ def _open(url: str, timeout: float, ca_path: str | None) -> Any:
         return _opener(ca_path).open(url, timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
-        raise ArtifactError(f"artifact.url: {url} answered {error.code} {error.reason}; put the artifact there, or write the address that it has") from error
+        raise ArtifactError(
+            f"artifact.url: {url} answered {error.code} {error.reason}; put the artifact there, or write the address"
+            " that it has"
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise ArtifactError(f"artifact.url: {url} cannot be reached from this host: {reason}; try: curl -I {url}") from error
+        raise ArtifactError(
+            f"artifact.url: {url} cannot be reached from this host: {reason}; try: curl -I {url}"
+        ) from error
 
 
 def fetch(
-    url: str, sha256: str, target: IO[bytes] | None = None, timeout: float = 30, ca_path: str | None = None, check: Callable[[int], None] | None = None
+    url: str,
+    sha256: str,
+    target: IO[bytes] | None = None,
+    timeout: float = 30,
+    ca_path: str | None = None,
+    check: Callable[[int], None] | None = None,
 ) -> int:
     """Read all of the artifact, into `target` if given, and return its size in bytes.
 
@@ -82,7 +94,9 @@ def fetch(
     """
     wanted = sha256.lower()
     if not SHA256.match(wanted):
-        raise ArtifactError(f"artifact.sha256: not a SHA-256, seen {sha256!r}; write the 64 hex digits of: sha256sum FILE")
+        raise ArtifactError(
+            f"artifact.sha256: not a SHA-256, seen {sha256!r}; write the 64 hex digits of: sha256sum FILE"
+        )
     seen, size = hashlib.sha256(), 0
     with _open(url, timeout, ca_path) as answer:
         length = answer.headers.get("Content-Length")
@@ -103,7 +117,7 @@ def fetch(
         raise ArtifactError(f"artifact.url: {url} broke off after {size} of {length} bytes; try again")
     if seen.hexdigest() != wanted:
         raise ArtifactError(
-            f"artifact.sha256: {url} is another file than the manifest means: its SHA-256 is {seen.hexdigest()}, the manifest has {wanted}; "
-            "put the right file there, or, if this one is meant, write its digest"
+            f"artifact.sha256: {url} is another file than the manifest means: its SHA-256 is {seen.hexdigest()}, the"
+            f" manifest has {wanted}; put the right file there, or, if this one is meant, write its digest"
         )
     return size

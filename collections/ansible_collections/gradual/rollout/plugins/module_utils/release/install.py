@@ -41,14 +41,16 @@ class Artifact:
     prepare: bool = True
 
 
-# How long a module waits for one that a killed run has left on the host: longer than a unit takes to stop and a release to become ready.
+# How long a module waits for one that a killed run has left on the host: longer than a unit takes to stop and a release
+# to become ready.
 PATIENCE = 180.0
 _held: set[str] = set()
 
 
 @contextlib.contextmanager
 def alone(root: str, what: str = "release", patience: float = PATIENCE, create: bool = True) -> Iterator[None]:
-    """Nobody else stages, switches or removes releases of this application meanwhile; within one module it may be asked for again.
+    """Nobody else stages, switches or removes releases of this application meanwhile; within one module it may be asked
+    for again.
 
     Without `create`, as in check mode, it only waits for who is at work, and makes nothing."""
     base = os.path.join(root, "releases")
@@ -63,7 +65,9 @@ def alone(root: str, what: str = "release", patience: float = PATIENCE, create: 
         except host_lock.Busy as error:
             raise StagingError(f"{base}: {error}; when it has ended, run the same again") from error
         except OSError as error:
-            raise StagingError(f"root: {base} cannot be written: {error.strerror}; run the task with become, or write another root") from error
+            raise StagingError(
+                f"root: {base} cannot be written: {error.strerror}; run the task with become, or write another root"
+            ) from error
         _held.add(base)
         stack.callback(_held.discard, base)
         yield
@@ -77,9 +81,15 @@ def stage(root: str, artifact: Artifact, run: Run) -> tuple[dict[str, Any], bool
         if there and there["digest"] == artifact.sha256:
             return there, False
         if artifact.url is None:
-            raise StagingError(f"release {artifact.version} ({artifact.sha256[:12]}) is not on this host, and there is no url to fetch it from")
+            raise StagingError(
+                f"release {artifact.version} ({artifact.sha256[:12]}) is not on this host, and there is no url to fetch"
+                " it from"
+            )
         if os.path.realpath(os.path.join(root, "current")) == os.path.realpath(directory):
-            raise StagingError(f"{directory} is what this host runs, but it has no {release_store.NOTE} of this release; switch to another release first")
+            raise StagingError(
+                f"{directory} is what this host runs, but it has no {release_store.NOTE} of this release; switch to"
+                " another release first"
+            )
         for remains in [*release_store.half_made(root), directory]:
             shutil.rmtree(remains, ignore_errors=True)
         try:
@@ -109,13 +119,20 @@ def _fetch_and_unpack(root: str, directory: str, artifact: Artifact) -> None:
             try:
                 unpack(packed, unpacked)
             except UnpackError as error:
-                raise StagingError(f"artifact.url: {artifact.url} is not a usable artifact: {error}; build it again") from error
+                raise StagingError(
+                    f"artifact.url: {artifact.url} is not a usable artifact: {error}; build it again"
+                ) from error
         if not os.access(os.path.join(unpacked, "run"), os.X_OK):
-            raise StagingError(f"artifact.url: {artifact.url} holds no executable file `run` at its top, which the unit starts; build it again")
+            raise StagingError(
+                f"artifact.url: {artifact.url} holds no executable file `run` at its top, which the unit starts; build"
+                " it again"
+            )
         # Moved before it is prepared, since what `prepare` makes may name its own path.
         os.rename(unpacked, directory)
     except OSError as error:
-        raise StagingError(f"release {artifact.version} cannot be stored in {base}: {error.strerror}; make room, or look at: df {base}") from error
+        raise StagingError(
+            f"release {artifact.version} cannot be stored in {base}: {error.strerror}; make room, or look at: df {base}"
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

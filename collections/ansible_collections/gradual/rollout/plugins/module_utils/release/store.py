@@ -2,7 +2,8 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """Where releases lie on a host: ROOT/releases/VERSION-DIGEST12, ROOT/current and ROOT/previous.
 
-A release that users do not have on this host yet, or that was taken back from them, holds the file .unadmitted. It is written when the
+A release that users do not have on this host yet, or that was taken back from them, holds the file .unadmitted. It is
+written when the
 release is staged and removed when a balancer sends users to it. ROOT/previous never leads to a release that holds it.
 """
 
@@ -74,7 +75,8 @@ def withdraw(release: Release) -> None:
 
 
 def link_kind(root: str, link: str) -> str:
-    """What ROOT/current or ROOT/previous is: missing, release, broken (leads nowhere), foreign (leads to no release), directory or file."""
+    """What ROOT/current or ROOT/previous is: missing, release, broken (leads nowhere), foreign (leads to no release),
+    directory or file."""
     path = os.path.join(root, link)
     if os.path.islink(path):
         if linked(root, link):

@@ -14,7 +14,17 @@ from typing import Callable
 from urllib.parse import unquote, urlsplit
 
 Run = Callable[..., tuple[int, str, str]]
-SHOWN = ("ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus", "ConditionResult", "Job", "LoadState")
+SHOWN = (
+    "ActiveState",
+    "SubState",
+    "Result",
+    "NRestarts",
+    "MainPID",
+    "ExecMainStatus",
+    "ConditionResult",
+    "Job",
+    "LoadState",
+)
 
 
 def properties(run: Run, unit: str) -> dict[str, str]:
@@ -34,14 +44,18 @@ def active_state(run: Run, unit: str) -> str | None:
 
 
 def settled(run: Run, unit: str) -> bool:
-    """Whether the unit is active, and systemd is not about to stop or start it: a job that a killed run left may still wait."""
+    """Whether the unit is active, and systemd is not about to stop or start it: a job that a killed run left may still
+    wait."""
     shown = properties(run, unit)
     return shown.get("ActiveState") == "active" and not _number(shown, "Job")
 
 
 def trouble(shown: dict[str, str]) -> str | None:
     """Why a unit that was just restarted is not going to be active by waiting longer; None while it may be."""
-    state, ended = shown.get("ActiveState", ""), f"{shown.get('Result', '?')}, exit status {shown.get('ExecMainStatus', '?')}"
+    state, ended = (
+        shown.get("ActiveState", ""),
+        f"{shown.get('Result', '?')}, exit status {shown.get('ExecMainStatus', '?')}",
+    )
     if shown.get("LoadState") == "not-found":
         return "there is no such unit on this host"
     if _number(shown, "NRestarts") > 0 or shown.get("SubState") == "auto-restart":
@@ -79,7 +93,19 @@ def journal(run: Run, unit: str, since: float, lines: int = 15) -> list[str]:
     """The unit's last lines since a time (seconds since 1970); empty where there is no journal."""
     try:
         code, output, _errors = run(
-            ["journalctl", "--unit", unit, "--since", f"@{since:.0f}", "--lines", str(lines), "--output", "cat", "--no-pager", "--quiet"]
+            [
+                "journalctl",
+                "--unit",
+                unit,
+                "--since",
+                f"@{since:.0f}",
+                "--lines",
+                str(lines),
+                "--output",
+                "cat",
+                "--no-pager",
+                "--quiet",
+            ]
         )
     except OSError:
         return []

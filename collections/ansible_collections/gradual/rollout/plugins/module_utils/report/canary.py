@@ -1,11 +1,22 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The claim about the first host on the new code: what its users got, compared with users of the others, before these followed."""
+"""The claim about the first host on the new code: what its users got, compared with users of the others, before these
+followed."""
 
 from __future__ import annotations
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.text import span
-from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Claim, Events, Line, claim, count, items, mapping, number, plural
+from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
+    Claim,
+    Events,
+    Line,
+    claim,
+    count,
+    items,
+    mapping,
+    number,
+    plural,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.report.stages import recomputed
 
 GONE_ON = ("promote", "continue")
@@ -38,7 +49,10 @@ def _watched(events: Events, began: Line | None) -> Claim:
     data = mapping(began["data"]) if began else {}
     control = [str(host) for host in items(data.get("control"))]
     last = mapping(looks[-1]["data"]) if looks else {}
-    text = f"{data.get('host')} had the new code first; for {span(number(last.get('elapsed')))} its users were compared with those of {', '.join(control)}; "
+    text = (
+        f"{data.get('host')} had the new code first; for {span(number(last.get('elapsed')))} its users were compared"
+        f" with those of {', '.join(control)}; "
+    )
     text += f"the gate looked {plural(len(looks), 'time')} and said {said[-1] if said else 'nothing'}"
     text += f": {last['reason']}" if last.get("reason") else ""
     text += "; the other hosts followed" if passed is not None else "; no other host followed"
@@ -47,11 +61,21 @@ def _watched(events: Events, began: Line | None) -> Claim:
     return claim(
         "canary",
         text,
-        {"host": data.get("host"), "control": control, "looks": len(looks), "verdict": said[-1], "recomputed": again[-1], "passed": passed is not None}
-        if looks
-        else None,
+        (
+            {
+                "host": data.get("host"),
+                "control": control,
+                "looks": len(looks),
+                "verdict": said[-1],
+                "recomputed": again[-1],
+                "passed": passed is not None,
+            }
+            if looks
+            else None
+        ),
         [began, *looks, passed],
-        "canary.looked since the last canary.began: counts and settings judged again give each verdict; canary.passed only after promote or continue",
+        "canary.looked since the last canary.began: counts and settings judged again give each verdict; canary.passed"
+        " only after promote or continue",
         good=not differ and (passed is None or (bool(said) and said[-1] in GONE_ON)),
         criteria=(7,),
         qualities=("reliability",),

@@ -11,7 +11,13 @@ INK, FAINT, GOOD, BAD, FIRST, SECOND = "#1f2933", "#c3ccd5", "#2f9e6e", "#c92a2a
 SIZE = (9.6, 2.7)
 SLOW = 0.5
 # Legends stand above the axes, where no line runs through them.
-ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.06), "ncols": 4, "fontsize": 8, "borderaxespad": 0.0}
+ABOVE: dict[str, Any] = {
+    "loc": "lower right",
+    "bbox_to_anchor": (1.0, 1.06),
+    "ncols": 4,
+    "fontsize": 8,
+    "borderaxespad": 0.0,
+}
 
 
 def draw(report: dict[str, Any]) -> dict[str, str]:
@@ -38,7 +44,13 @@ def draw(report: dict[str, Any]) -> dict[str, str]:
     }
     drawn = {}
     with matplotlib.rc_context(settings):
-        for name, chart in (("share", _share), ("traffic", _traffic), ("latency", _latency), ("variants", _variants), ("timeline", _timeline)):
+        for name, chart in (
+            ("share", _share),
+            ("traffic", _traffic),
+            ("latency", _latency),
+            ("variants", _variants),
+            ("timeline", _timeline),
+        ):
             figure = chart(report)
             if figure is not None:
                 drawn[name] = _svg(figure, f"{report['rollout']}-{name}")
@@ -69,7 +81,11 @@ def _axes(report: dict[str, Any], height: float = SIZE[1]) -> tuple[Any, Any]:
 
     figure, axes = plt.subplots(figsize=(SIZE[0], height), layout="constrained")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 1.5, 3, 6, 10], integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{'-' if value < 0 else ''}{int(abs(value)) // 60}:{int(abs(value)) % 60:02d}"))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(
+            lambda value, _position: f"{'-' if value < 0 else ''}{int(abs(value)) // 60}:{int(abs(value)) % 60:02d}"
+        )
+    )
     axes.set_xlabel("minutes since the rollout began")
     axes.set_xlim(0, max(_span(report), 1.0))
     return figure, axes
@@ -100,11 +116,20 @@ def _turns(axes: Any, report: dict[str, Any]) -> None:
     for row in report["stages"]:
         if row["set"] is not None:
             axes.axvline(row["set"] - start, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-            axes.annotate(f"{row['percent']} %", (row["set"] - start, 1.01), xycoords=("data", "axes fraction"), ha="center", fontsize=8, color="#667788")
+            axes.annotate(
+                f"{row['percent']} %",
+                (row["set"] - start, 1.01),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                fontsize=8,
+                color="#667788",
+            )
     off = report["times"]["flags_off_at"]
     if off is not None:
         axes.axvline(off - start, color=BAD, linewidth=1.2)
-        axes.annotate("flags off", (off - start, 1.01), xycoords=("data", "axes fraction"), ha="center", fontsize=8, color=BAD)
+        axes.annotate(
+            "flags off", (off - start, 1.01), xycoords=("data", "axes fraction"), ha="center", fontsize=8, color=BAD
+        )
 
 
 def _share(report: dict[str, Any]) -> Any:
@@ -122,10 +147,18 @@ def _share(report: dict[str, Any]) -> Any:
     flags = sorted({flag for row in reached for flag in row["shares"]})
     for position, flag in enumerate(flags):
         points = [(row["set"] - start, row["shares"][flag]) for row in reached if flag in row["shares"]]
-        axes.plot(*zip(*points), "os^Dv"[position % 5], color=(FIRST, SECOND, GOOD)[position % 3], markersize=6, label=f"{flag}, measured")
+        axes.plot(
+            *zip(*points),
+            "os^Dv"[position % 5],
+            color=(FIRST, SECOND, GOOD)[position % 3],
+            markersize=6,
+            label=f"{flag}, measured",
+        )
     for row in reached:
         if row["certified"] is not None:
-            axes.plot(row["certified"] - start, row["percent"], marker="|", color=GOOD, markersize=14, markeredgewidth=2.5)
+            axes.plot(
+                row["certified"] - start, row["percent"], marker="|", color=GOOD, markersize=14, markeredgewidth=2.5
+            )
             _note(axes, "certified", row["certified"] - start, row["percent"], (-4, 6), ha="right", color=GOOD)
     axes.set_ylim(0, 112)
     axes.set_ylabel("% of the users")
@@ -140,10 +173,19 @@ def _traffic(report: dict[str, Any]) -> Any:
     figure, axes = _axes(report)
     start = _start(report)
     times = [row["time"] - start for row in rows]
-    axes.plot(times, [row["requests"] / row["seconds"] for row in rows], color=FIRST, linewidth=1.4, label="requests a second")
+    axes.plot(
+        times, [row["requests"] / row["seconds"] for row in rows], color=FIRST, linewidth=1.4, label="requests a second"
+    )
     failed = [(time, row["failed"] / row["seconds"]) for time, row in zip(times, rows) if row["failed"]]
     if failed:
-        axes.vlines([time for time, _value in failed], 0, [value for _time, value in failed], color=BAD, linewidth=2.5, label="failed a second")
+        axes.vlines(
+            [time for time, _value in failed],
+            0,
+            [value for _time, value in failed],
+            color=BAD,
+            linewidth=2.5,
+            label="failed a second",
+        )
     else:
         axes.plot([], [], color=BAD, linewidth=2.5, label="failed: none")
     axes.set_ylim(bottom=0)
@@ -180,7 +222,10 @@ def _variants(report: dict[str, Any]) -> Any:
         return None
     figure, both = plt.subplots(1, 2, figsize=(SIZE[0], 0.9 + 0.55 * len(features)), layout="constrained", sharey=True)
     for axes, key, title in ((both[0], "errors", "failed requests, %"), (both[1], "slow", "slow requests, %")):
-        for offset, variant, colour, label in ((-0.19, "on", SECOND, "with the feature"), (0.19, "off", FIRST, "without it")):
+        for offset, variant, colour, label in (
+            (-0.19, "on", SECOND, "with the feature"),
+            (0.19, "off", FIRST, "without it"),
+        ):
             shares = [_percent(report["features"][feature][variant], key) for feature in features]
             positions = [position + offset for position in range(len(features))]
             axes.barh(positions, [share or 0 for share in shares], height=0.34, color=colour, label=label)
@@ -211,12 +256,24 @@ def _timeline(report: dict[str, Any]) -> Any:
     for row in steps:
         until = row["finished"] if row["finished"] is not None else end
         colour = {"finished": FIRST, "failed": BAD}.get(row["state"], SECOND)
-        axes.barh(names.index(row["step"]), max(until - row["started"], 0.005 * (end - start)), left=row["started"] - start, height=0.55, color=colour)
+        axes.barh(
+            names.index(row["step"]),
+            max(until - row["started"], 0.005 * (end - start)),
+            left=row["started"] - start,
+            height=0.55,
+            color=colour,
+        )
     for row in report["spans"]:
         until = row["until"] if row["until"] is not None else end
         colour = {"released": GOOD, "returned": SECOND, "lost": BAD}.get(row["why"], FAINT)
         position = len(names) + hosts.index(row["host"])
-        axes.barh(position, max(until - row["since"], 0.005 * (end - start)), left=row["since"] - start, height=0.55, color=colour)
+        axes.barh(
+            position,
+            max(until - row["since"], 0.005 * (end - start)),
+            left=row["since"] - start,
+            height=0.55,
+            color=colour,
+        )
         _note(axes, f"out of traffic, {row['why']}", until - start, position, (4, 0), va="center")
     axes.set_yticks(range(len(names) + len(hosts)), [*names, *hosts])
     axes.invert_yaxis()

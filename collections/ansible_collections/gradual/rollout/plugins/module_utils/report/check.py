@@ -39,10 +39,16 @@ def check(ledger: bytes, files: dict[str, bytes]) -> list[str]:
     except ReportError as error:
         return [*problems, str(error)]
     if stored.get("made_by") != again["made_by"]:
-        problems.append(f"it was made by {stored.get('made_by')!r}, and this is {again['made_by']}: check it with the version that made it")
+        problems.append(
+            f"it was made by {stored.get('made_by')!r}, and this is {again['made_by']}: check it with the version that"
+            " made it"
+        )
     problems += _claims(stored, again)
     if not problems and document.render(again).encode("utf-8") != files["report.json"]:
-        problems.append(f"report.json differs from what its ledger gives in: {', '.join(_different(stored, again)) or 'its spelling'}")
+        problems.append(
+            "report.json differs from what its ledger gives in:"
+            f" {', '.join(_different(stored, again)) or 'its spelling'}"
+        )
     return problems
 
 
@@ -92,14 +98,18 @@ def _digests(written: Line, files: dict[str, bytes]) -> list[str]:
 
 def _claims(stored: dict[str, Any], again: dict[str, Any]) -> list[str]:
     claims = stored.get("claims")
-    old = {str(claim.get("id")): claim for claim in claims if isinstance(claim, dict)} if isinstance(claims, list) else {}
+    old = (
+        {str(claim.get("id")): claim for claim in claims if isinstance(claim, dict)} if isinstance(claims, list) else {}
+    )
     new = {claim["id"]: claim for claim in again["claims"]}
     problems = [f"claim {name}: the report does not make it, though the record does" for name in new if name not in old]
     problems += [f"claim {name}: nothing in the record makes it" for name in old if name not in new]
     for name, claim in new.items():
         for key in ("status", "value", "statement", "evidence", "recompute", "criteria", "qualities"):
             if name in old and old[name].get(key) != claim[key]:
-                problems.append(f"claim {name}: {key} is {old[name].get(key)!r} in the report, the record gives {claim[key]!r}")
+                problems.append(
+                    f"claim {name}: {key} is {old[name].get(key)!r} in the report, the record gives {claim[key]!r}"
+                )
     return problems
 
 
@@ -131,7 +141,9 @@ def read_ledger(path: str) -> bytes:
         with open(path, "rb") as stream:
             return stream.read()
     except OSError as error:
-        raise ReportError(f"The ledger {path} cannot be read: {error.strerror}. Give the path of a ledger.jsonl.") from error
+        raise ReportError(
+            f"The ledger {path} cannot be read: {error.strerror}. Give the path of a ledger.jsonl."
+        ) from error
 
 
 def main(arguments: list[str]) -> int:
@@ -152,7 +164,10 @@ def main(arguments: list[str]) -> int:
     report = json.loads(files["report.json"])
     shown = [claim for claim in report["claims"] if claim["evidence"]]
     print(f"{report['rollout']}: {report['headline']}; gate {report['gate']['status']}")
-    print(f"{len(report['claims'])} claims recomputed from {report['ledger']['through']} lines, {len(shown)} of them with evidence; nothing differs.")
+    print(
+        f"{len(report['claims'])} claims recomputed from {report['ledger']['through']} lines, {len(shown)} of them with"
+        " evidence; nothing differs."
+    )
     return 0
 
 

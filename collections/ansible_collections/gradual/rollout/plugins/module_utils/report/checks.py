@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Claims about what was tried and looked at: smoke tests, alerts, dashboard, health check, and what strangers can see."""
+"""Claims about what was tried and looked at: smoke tests, alerts, dashboard, health check, and what strangers can
+see."""
 
 from __future__ import annotations
 
@@ -55,24 +56,44 @@ def smoke_places(events: Events) -> list[dict[str, Any]]:
 def features_smoked(events: Events) -> Claim:
     """Was each feature tried through the front door, with its flag on and off?"""
     wanted = {
-        (flag, state): {str(mapping(probe).get("name")) for probe in items(mapping(feature).get("smoke")) if mapping(probe).get("flag", state) == state}
+        (flag, state): {
+            str(mapping(probe).get("name"))
+            for probe in items(mapping(feature).get("smoke"))
+            if mapping(probe).get("flag", state) == state
+        }
         for feature in items(events.manifest.get("features"))
         for flag in [str(mapping(feature).get("flag"))]
         for state in ("on", "off")
     }
     if not wanted:
-        return claim("features-smoked", "this release has no features to try", None, [], "manifest.features is empty", good=None, criteria=(6,))
+        return claim(
+            "features-smoked",
+            "this release has no features to try",
+            None,
+            [],
+            "manifest.features is empty",
+            good=None,
+            criteria=(6,),
+        )
     places = [place for place in smoke_places(events) if place["where"] == FRONT_DOOR]
     passed = {(place["phase"], name) for place in places for name in place["passed"]}
     failed = {(place["phase"], name) for place in places for name in place["failed"]}
-    done = sorted(f"{flag} {state}" for (flag, state), names in wanted.items() if names and all((state, name) in passed for name in names))
+    done = sorted(
+        f"{flag} {state}"
+        for (flag, state), names in wanted.items()
+        if names and all((state, name) in passed for name in names)
+    )
     missing = sorted(f"{flag} {state}" for flag, state in wanted if f"{flag} {state}" not in done)
     text = f"tried through the front door and right: {', '.join(done) or 'none'}"
     text += f"; not tried or wrong: {', '.join(missing)}" if missing else ""
     return claim(
         "features-smoked",
         text,
-        {"right": done, "missing": missing, "failed": sorted(name for _phase, name in failed)} if failed or not missing else None,
+        (
+            {"right": done, "missing": missing, "failed": sorted(name for _phase, name in failed)}
+            if failed or not missing
+            else None
+        ),
         [place["line"] for place in places],
         "smoke.finished at the front door: each smoke test of each feature passed in the phase of its flag",
         good=not missing,
@@ -120,12 +141,18 @@ def alerts(events: Events) -> Claim:
     live, delivered = data.get("watchdog") is True, count(data.get("delivered"))
     firing = [str(name) for name in items(data.get("firing"))]
     text = f"{rules} alert rules are evaluated, {plural(managers or 0, 'Alertmanager')} connected, the watchdog alert "
-    text += ("fires" if live else "does NOT fire") + f", {'no' if delivered is None else delivered} notifications delivered"
-    text += (f"; firing at the end: {', '.join(firing)}" if firing else "; no other alert fires")
+    text += (
+        "fires" if live else "does NOT fire"
+    ) + f", {'no' if delivered is None else delivered} notifications delivered"
+    text += f"; firing at the end: {', '.join(firing)}" if firing else "; no other alert fires"
     return claim(
         "alerts",
         text,
-        {"rules": rules, "alertmanagers": managers, "watchdog": live, "delivered": delivered, "firing": firing} if rules is not None else None,
+        (
+            {"rules": rules, "alertmanagers": managers, "watchdog": live, "delivered": delivered, "firing": firing}
+            if rules is not None
+            else None
+        ),
         [line],
         "monitoring.observed: rules, alertmanagers and delivered above 0, watchdog is true",
         good=bool(rules) and bool(managers) and bool(delivered) and live,
@@ -143,7 +170,8 @@ def dashboard(events: Events) -> Claim:
     silent = [str(title) for title in items(seen.get("silent"))]
     return claim(
         "dashboard",
-        f"{answered} of {queries} queries of the dashboard return data" + (f"; silent: {', '.join(silent)}" if silent else ""),
+        f"{answered} of {queries} queries of the dashboard return data"
+        + (f"; silent: {', '.join(silent)}" if silent else ""),
         {"queries": queries, "answered": answered, "silent": silent} if queries and answered is not None else None,
         [line],
         "monitoring.observed: dashboard.answered equals dashboard.queries",
@@ -178,7 +206,8 @@ def headers(events: Events) -> Claim:
     there, missing = ([str(name) for name in items(seen.get(key))] for key in ("headers", "headers_missing"))
     return claim(
         "headers",
-        f"answers at the front door carry {', '.join(there) or 'no security header'}" + (f"; missing: {', '.join(missing)}" if missing else ""),
+        f"answers at the front door carry {', '.join(there) or 'no security header'}"
+        + (f"; missing: {', '.join(missing)}" if missing else ""),
         {"there": there, "missing": missing} if there or missing else None,
         [line],
         "monitoring.observed: front_door.headers_missing is empty",
@@ -207,13 +236,22 @@ def closed(events: Events) -> Claim:
 
 def strangers(events: Events) -> Claim:
     """Are users who have not signed in refused where they should be, by the manifest's own smoke tests?"""
-    wanted = {str(probe.get("name")) for probe in map(mapping, items(events.manifest.get("smoke"))) if count(probe.get("status")) in REFUSALS}
-    places = [place for place in smoke_places(events) if place["where"] == FRONT_DOOR and wanted & {*place["passed"], *place["failed"]}]
+    wanted = {
+        str(probe.get("name"))
+        for probe in map(mapping, items(events.manifest.get("smoke")))
+        if count(probe.get("status")) in REFUSALS
+    }
+    places = [
+        place
+        for place in smoke_places(events)
+        if place["where"] == FRONT_DOOR and wanted & {*place["passed"], *place["failed"]}
+    ]
     passed = {name for place in places for name in place["passed"]} & wanted
     failed = {name for place in places for name in place["failed"]} & wanted
     return claim(
         "strangers",
-        f"who has not signed in is refused: {', '.join(sorted(passed)) or 'nowhere'}" + (f"; NOT at: {', '.join(sorted(failed))}" if failed else ""),
+        f"who has not signed in is refused: {', '.join(sorted(passed)) or 'nowhere'}"
+        + (f"; NOT at: {', '.join(sorted(failed))}" if failed else ""),
         {"passed": sorted(passed), "failed": sorted(failed)} if places else None,
         [place["line"] for place in places],
         "smoke.finished at the front door: the tests of the manifest that want 401 or 403 passed",

@@ -4,7 +4,16 @@
 
 from __future__ import annotations
 
-from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Claim, Events, claim, count, items, mapping, number, plural
+from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
+    Claim,
+    Events,
+    claim,
+    count,
+    items,
+    mapping,
+    number,
+    plural,
+)
 
 
 def claims(events: Events) -> list[Claim]:
@@ -20,24 +29,31 @@ def backup(events: Events) -> Claim:
     rows = sum(count(mapping(table).get("rows")) or 0 for table in tables.values())
     level = receipt.get("level")
     wanted = mapping(events.manifest.get("backup")).get("level") or "restored"
-    compared = f", {plural(len(tables), 'table')} with {rows:,} rows compared" if tables and level in ("restored", "sound") else ""
+    compared = (
+        f", {plural(len(tables), 'table')} with {rows:,} rows compared"
+        if tables and level in ("restored", "sound")
+        else ""
+    )
     size = count(receipt.get("size"))
     return claim(
         "backup",
-        f"backup {receipt.get('id')} of database {receipt.get('database')} was proven: {level}{compared}" + (f"; {size:,} bytes" if size else ""),
-        {
-            "id": receipt.get("id"),
-            "level": level,
-            "database": receipt.get("database"),
-            "tables": len(tables),
-            "rows": rows,
-            "size": size,
-            "revision": receipt.get("revision"),
-            "schema_fingerprint": receipt.get("schema_fingerprint"),
-            "taken_at": receipt.get("taken_at"),
-        }
-        if receipt and level
-        else None,
+        f"backup {receipt.get('id')} of database {receipt.get('database')} was proven: {level}{compared}"
+        + (f"; {size:,} bytes" if size else ""),
+        (
+            {
+                "id": receipt.get("id"),
+                "level": level,
+                "database": receipt.get("database"),
+                "tables": len(tables),
+                "rows": rows,
+                "size": size,
+                "revision": receipt.get("revision"),
+                "schema_fingerprint": receipt.get("schema_fingerprint"),
+                "taken_at": receipt.get("taken_at"),
+            }
+            if receipt and level
+            else None
+        ),
         [line],
         f"backup.proven: receipt.level is {wanted}",
         good=level in (wanted, "restored", "sound"),
@@ -48,36 +64,62 @@ def backup(events: Events) -> Claim:
 
 
 def old_code(events: Events) -> list[Claim]:
-    """Did the release before work on a restored copy, before the migrations were rehearsed there and after it? No claim where nobody tried it."""
+    """Did the release before work on a restored copy, before the migrations were rehearsed there and after it? No claim
+    where nobody tried it."""
     line = events.last("backup.proven")
     receipt = mapping(line["data"].get("receipt") if line else None)
     if receipt.get("level") != "sound":
         return []
-    smoke, rehearsal = [mapping(one) for one in items(receipt.get("smoke"))], [mapping(one) for one in items(receipt.get("rehearsal"))]
+    smoke, rehearsal = (
+        [mapping(one) for one in items(receipt.get("smoke"))],
+        [mapping(one) for one in items(receipt.get("rehearsal"))],
+    )
     tried, revisions = [one.get("when") for one in smoke], [str(one.get("revision")) for one in rehearsal]
-    then = f"before {', '.join(revisions)} were rehearsed on it and after" if revisions else "on which no migration was pending"
-    return [claim(
-        "old-code",
-        f"{smoke[-1].get('version')} worked on a restored copy of the database, {then}" if smoke else "there was no release before that could be tried",
-        {"tried": tried, "revisions": revisions} if smoke else None,
-        [line] if smoke else [],
-        "backup.proven: receipt.smoke has an entry `restored`, and `migrated` where receipt.rehearsal has any",
-        good=tried == (["restored", "migrated"] if revisions else ["restored"]) if smoke else None,
-        criteria=(8,),
-        qualities=("reliability",),
-    )]
+    then = (
+        f"before {', '.join(revisions)} were rehearsed on it and after"
+        if revisions
+        else "on which no migration was pending"
+    )
+    return [
+        claim(
+            "old-code",
+            (
+                f"{smoke[-1].get('version')} worked on a restored copy of the database, {then}"
+                if smoke
+                else "there was no release before that could be tried"
+            ),
+            {"tried": tried, "revisions": revisions} if smoke else None,
+            [line] if smoke else [],
+            "backup.proven: receipt.smoke has an entry `restored`, and `migrated` where receipt.rehearsal has any",
+            good=tried == (["restored", "migrated"] if revisions else ["restored"]) if smoke else None,
+            criteria=(8,),
+            qualities=("reliability",),
+        )
+    ]
 
 
 def migrations(events: Events) -> Claim:
     """From which revision to which was the schema brought?"""
     if not events.manifest.get("migrations"):
-        return claim("migrations", "this release has no migrations", None, [], "manifest.migrations is empty", good=None, criteria=(5,))
+        return claim(
+            "migrations",
+            "this release has no migrations",
+            None,
+            [],
+            "manifest.migrations is empty",
+            good=None,
+            criteria=(5,),
+        )
     lines = events.of("migration.applied")
     last = lines[-1]["data"] if lines else {}
     target = mapping(events.manifest.get("migrations")).get("target")
     before, after = (lines[0]["data"].get("from"), last.get("to")) if lines else (None, None)
     applied = [mapping(revision).get("revision") for line in lines for revision in items(line["data"].get("revisions"))]
-    text = f"the schema went from revision {before} to {after} by {', '.join(map(str, applied))}" if applied else f"the schema was at revision {after} already"
+    text = (
+        f"the schema went from revision {before} to {after} by {', '.join(map(str, applied))}"
+        if applied
+        else f"the schema was at revision {after} already"
+    )
     return claim(
         "migrations",
         text,
@@ -95,11 +137,23 @@ def order(events: Events) -> Claim:
     """Did every migration come after a proven backup?"""
     proven, applied = events.first("backup.proven"), events.of("migration.applied")
     if not applied:
-        return claim("backup-first", "nothing changed the schema in this rollout", None, [], "there is no migration.applied", good=None, criteria=(5,))
+        return claim(
+            "backup-first",
+            "nothing changed the schema in this rollout",
+            None,
+            [],
+            "there is no migration.applied",
+            good=None,
+            criteria=(5,),
+        )
     good = proven is not None and all(line["seq"] > proven["seq"] for line in applied)
     return claim(
         "backup-first",
-        "the backup was proven before the schema was changed" if good else "the schema was changed before a backup had been proven",
+        (
+            "the backup was proven before the schema was changed"
+            if good
+            else "the schema was changed before a backup had been proven"
+        ),
         good,
         [proven, *applied],
         "backup.proven stands before every migration.applied",
@@ -114,15 +168,33 @@ def lock_waits(events: Events) -> Claim:
     applied = events.of("migration.applied")
     rows = [mapping(revision) for line in applied for revision in items(line["data"].get("revisions"))]
     if applied and not rows:
-        return claim("lock-waits", "no revision had to be applied", None, [], "migration.applied: revisions is empty", good=None, criteria=(5,))
+        return claim(
+            "lock-waits",
+            "no revision had to be applied",
+            None,
+            [],
+            "migration.applied: revisions is empty",
+            good=None,
+            criteria=(5,),
+        )
     waits = [_waits(row.get("lock_waits")) for row in rows]
     known = bool(rows) and all(wait is not None for wait in waits)
     attempts = sum(count(row.get("attempts")) or 0 for row in rows)
     seconds = sum(number(row.get("seconds")) or 0 for row in rows)
     return claim(
         "lock-waits",
-        f"{plural(len(rows), 'revision')} in {attempts} attempts and {seconds:.1f} s; gave way to others {plural(sum(wait or 0 for wait in waits), 'time')}",
-        {"revisions": len(rows), "attempts": attempts, "seconds": round(seconds, 3), "lock_waits": sum(wait or 0 for wait in waits)} if known else None,
+        f"{plural(len(rows), 'revision')} in {attempts} attempts and {seconds:.1f} s; gave way to others"
+        f" {plural(sum(wait or 0 for wait in waits), 'time')}",
+        (
+            {
+                "revisions": len(rows),
+                "attempts": attempts,
+                "seconds": round(seconds, 3),
+                "lock_waits": sum(wait or 0 for wait in waits),
+            }
+            if known
+            else None
+        ),
         applied,
         "sums over migration.applied: revisions",
         criteria=(5,),

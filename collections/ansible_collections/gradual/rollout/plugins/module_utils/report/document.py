@@ -9,7 +9,16 @@ from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.text import span
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
-from ansible_collections.gradual.rollout.plugins.module_utils.report import canary, checks, database, next_steps, rollback, stages, timeline, traffic
+from ansible_collections.gradual.rollout.plugins.module_utils.report import (
+    canary,
+    checks,
+    database,
+    next_steps,
+    rollback,
+    stages,
+    timeline,
+    traffic,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
     FAILED,
     NOT_MEASURED,
@@ -26,7 +35,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
 )
 
 SCHEMA = 1
-# Of galaxy.yml: other versions may say the same things in other words, so a report is checked with the version that made it.
+# Of galaxy.yml: other versions may say the same things in other words, so a report is checked with the version that
+# made it.
 VERSION = "0.1.0"
 CRITERIA = {
     1: "a deployment plan, with a timeline and a rollback procedure for every step",
@@ -47,7 +57,9 @@ def newest(lines: list[Line]) -> str:
     """The rollout that the ledger speaks of last; ReportError when it knows none."""
     known = replay.identifiers(lines)
     if not known:
-        raise ReportError("The ledger holds no rollout yet. Begin one: ansible-playbook deploy.yml -e @releases/YOUR_RELEASE.yml")
+        raise ReportError(
+            "The ledger holds no rollout yet. Begin one: ansible-playbook deploy.yml -e @releases/YOUR_RELEASE.yml"
+        )
     return known[-1]
 
 
@@ -124,20 +136,32 @@ def _why(events: Events, failed: Line) -> str:
     return f": the gate stopped it on the first host, {failed['data'].get('host')}"
 
 
-def gate_status(outcome: str, claims: list[Claim], criteria: list[dict[str, Any]], asked: bool = False) -> dict[str, Any]:
-    """PASS only when the rollout has finished and every criterion that was needed was shown; FAIL when something was shown to be wrong.
+def gate_status(
+    outcome: str, claims: list[Claim], criteria: list[dict[str, Any]], asked: bool = False
+) -> dict[str, Any]:
+    """PASS only when the rollout has finished and every criterion that was needed was shown; FAIL when something was
+    shown to be wrong.
 
-    RETURNED when a person asked for a rollback and nothing was shown to be wrong: there is no rollout to pass or to fail any more.
+    RETURNED when a person asked for a rollback and nothing was shown to be wrong: there is no rollout to pass or to
+    fail any more.
     """
     on_request = asked and outcome == "returned"
-    wrong = [claim for claim in claims if claim["status"] == FAILED and not (on_request and claim["id"] in next_steps.OF_COURSE)]
+    wrong = [
+        claim
+        for claim in claims
+        if claim["status"] == FAILED and not (on_request and claim["id"] in next_steps.OF_COURSE)
+    ]
     reasons = [f"the rollout is {outcome}, not completed"] if outcome != "completed" and not on_request else []
     reasons += [f"{claim['id']}: {claim['statement']}" for claim in wrong]
     if reasons:
         return {"status": "FAIL", "reasons": reasons}
     if on_request:
         return {"status": "RETURNED", "reasons": [claim["statement"] for claim in claims if claim["id"] == "asked"]}
-    reasons = [f"criterion {row['number']} ({row['criterion']}): {row['status']}" for row in criteria if row["status"] not in (SHOWN, NOT_NEEDED)]
+    reasons = [
+        f"criterion {row['number']} ({row['criterion']}): {row['status']}"
+        for row in criteria
+        if row["status"] not in (SHOWN, NOT_NEEDED)
+    ]
     reasons += [f"{claim['id']}: {claim['statement']}" for claim in claims if claim["status"] == NOT_MEASURED]
     return {"status": "CONCERNS" if reasons else "PASS", "reasons": reasons}
 
@@ -148,7 +172,8 @@ def _criterion(position: int, text: str, claims: list[Claim]) -> dict[str, Any]:
 
 
 def _together(claims: list[Claim]) -> str:
-    """Failed if one failed, not measured if one was not or none was shown, else shown; not needed if none was needed."""
+    """Failed if one failed, not measured if one was not or none was shown, else shown; not needed if none was
+    needed."""
     statuses = {claim["status"] for claim in claims}
     if FAILED in statuses:
         return FAILED
@@ -161,7 +186,11 @@ def _assessment(quality: str, claims: list[Claim]) -> dict[str, Any]:
     mine = [claim for claim in claims if quality in claim["qualities"]]
     measured = [claim for claim in mine if claim["status"] in (SHOWN, FAILED)]
     if not measured:
-        return {"status": NOT_MEASURED, "claims": [claim["id"] for claim in mine], "text": "not measured in this rollout"}
+        return {
+            "status": NOT_MEASURED,
+            "claims": [claim["id"] for claim in mine],
+            "text": "not measured in this rollout",
+        }
     wrong = [claim["statement"] for claim in measured if claim["status"] == FAILED]
     text = "; ".join(wrong) if wrong else "; ".join(claim["statement"] for claim in measured[:4])
     return {"status": _together(mine), "claims": [claim["id"] for claim in mine], "text": text}
@@ -179,21 +208,32 @@ def _hosts(events: Events, state: dict[str, Any]) -> list[dict[str, Any]]:
                 "now": host.get("now"),
                 "in_traffic": not host.get("drained"),
                 "seconds": number(switched["data"].get("seconds")) if switched else None,
-                "evidence": [line["seq"] for line in events.lines if line["data"].get("host") == name and line["event"].startswith("host.")],
+                "evidence": [
+                    line["seq"]
+                    for line in events.lines
+                    if line["data"].get("host") == name and line["event"].startswith("host.")
+                ],
             }
         )
     return rows
 
 
 def _series(events: Events) -> list[dict[str, float | None]]:
-    """The traffic of the rollout over time: {time (epoch s, end of the interval), seconds (its length), requests, failed, p50, p95}."""
+    """The traffic of the rollout over time: {time (epoch s, end of the interval), seconds (its length), requests,
+    failed, p50, p95}."""
     line = events.last("traffic.observed")
     rows = []
     step = number(line["data"].get("step")) if line else None
     for row in items(line["data"].get("series") if line else None):
         time = traffic.moment(mapping(row).get("time"))
         if time is not None:
-            rows.append({"time": time, "seconds": step, **{key: number(mapping(row).get(key)) for key in ("requests", "failed", "p50", "p95")}})
+            rows.append(
+                {
+                    "time": time,
+                    "seconds": step,
+                    **{key: number(mapping(row).get(key)) for key in ("requests", "failed", "p50", "p95")},
+                }
+            )
     return sorted(rows, key=lambda row: row["time"] or 0)
 
 
@@ -202,8 +242,16 @@ def summary(report: dict[str, Any]) -> list[str]:
     claims = {claim["id"]: claim for claim in report["claims"]}
     lines = [report["headline"], f"gate: {report['gate']['status']}"]
     lines += [stages.stage_sentence(row) for row in report["stages"]]
-    lines += [claims[name]["statement"] for name in ("asked", "with-all-users", "requests-failed", "mean-seconds") if name in claims]
-    lines += [claims[name]["statement"] for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe") if claims[name]["status"] == SHOWN]
+    lines += [
+        claims[name]["statement"]
+        for name in ("asked", "with-all-users", "requests-failed", "mean-seconds")
+        if name in claims
+    ]
+    lines += [
+        claims[name]["statement"]
+        for name in ("bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe")
+        if claims[name]["status"] == SHOWN
+    ]
     if claims["duration"]["status"] == SHOWN:
         lines.append(f"time taken: {span(count(claims['duration']['value']))}")
     return lines + [f"next: {step}" for step in report["next_steps"][:3]]

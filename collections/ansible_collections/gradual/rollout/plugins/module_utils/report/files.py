@@ -47,16 +47,25 @@ def write(path: str, rollout: str | None, directory: str | None, check_mode: boo
 def _lines(path: str) -> list[Line]:
     reading = read(path)
     if reading.broken is not None:
-        raise ReportError(f"The ledger in {path} was changed by something other than Gradual: {reading.broken}. No report is made of it.")
+        raise ReportError(
+            f"The ledger in {path} was changed by something other than Gradual: {reading.broken}. No report is made"
+            " of it."
+        )
     return reading.lines
 
 
 def _contents(report: dict[str, Any]) -> dict[str, bytes]:
     try:
         drawn = charts.draw(report)
-        texts = {"report.json": document.render(report), "report.md": text.render(report), "report.html": page.render(report, drawn)}
+        texts = {
+            "report.json": document.render(report),
+            "report.md": text.render(report),
+            "report.html": page.render(report, drawn),
+        }
     except ImportError as error:
-        raise ReportError(f"{error}. Install what draws and writes the report: apt install python3-matplotlib python3-jinja2") from error
+        raise ReportError(
+            f"{error}. Install what draws and writes the report: apt install python3-matplotlib python3-jinja2"
+        ) from error
     return {name: content.encode("utf-8") for name, content in texts.items()}
 
 
@@ -67,7 +76,8 @@ def _recorded(lines: list[Line], rollout: str) -> dict[str, Any] | None:
 
 
 def _record(path: str, rollout: str, digests: dict[str, str]) -> None:
-    """Add report.written. It takes no lease: it says nothing about users, and a report may be written while somebody else rolls out."""
+    """Add report.written. It takes no lease: it says nothing about users, and a report may be written while somebody
+    else rolls out."""
     try:
         with locked(path) as ledger:
             ledger.append(rollout, [("report.written", {"files": digests})])
@@ -96,4 +106,7 @@ def _replace(path: str, content: bytes) -> None:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise ReportError(f"{path} cannot be written: {error.strerror}. Make room or give access, then launch the playbook report.yml again.") from error
+        raise ReportError(
+            f"{path} cannot be written: {error.strerror}. Make room or give access, then launch the playbook report.yml"
+            " again."
+        ) from error

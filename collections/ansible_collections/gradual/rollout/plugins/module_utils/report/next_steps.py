@@ -7,17 +7,25 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.report import rollback, timeline
-from ansible_collections.gradual.rollout.plugins.module_utils.report.events import FAILED, NOT_MEASURED, Claim, Events, mapping
+from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
+    FAILED,
+    NOT_MEASURED,
+    Claim,
+    Events,
+    mapping,
+)
 
 BY_STEP = {
     "preflight": "Nothing has changed. Mend what the message names, then deploy again.",
     "backup": (
-        "Read why the backup could not be proven, mend it, then deploy again: nothing was changed, and nothing migrates without a receipt."
+        "Read why the backup could not be proven, mend it, then deploy again: nothing was changed, and nothing migrates"
+        " without a receipt."
     ),
     "migrate": (
-        "No host has changed. Look at what the migration left: its revision (alembic current) and invalid indexes "
-        "(SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid). Mend it and release it as a new version. "
-        "Where the database host was lost: promote the standby, write it into the group database_primary, provision, and deploy the same release again."
+        "No host has changed. Look at what the migration left: its revision (alembic current) and invalid indexes"
+        " (SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid). Mend it and release it as a new version."
+        " Where the database host was lost: promote the standby, write it into the group database_primary, provision,"
+        " and deploy the same release again."
     ),
     "release": (
         "Read the journal of the host (journalctl -u APPLICATION): the release did not come up as it should. "
@@ -31,10 +39,13 @@ BY_STEP = {
 }
 
 BY_CANARY = (
-    "Users of the first host got worse answers than those of the others though every feature was off: the code itself is at fault, not a flag. "
-    "Read what it logged while users were on it, mend it and release it as a new version; the digest of a version never changes."
+    "Users of the first host got worse answers than those of the others though every feature was off: the code itself"
+    " is at fault, not a flag. Read what it logged while users were on it, mend it and release it as a new version; the"
+    " digest of a version never changes."
 )
-NOTHING_KNOWN = "The gate saw no harm, it saw too little: mend what the message names, then deploy the same release again."
+NOTHING_KNOWN = (
+    "The gate saw no harm, it saw too little: mend what the message names, then deploy the same release again."
+)
 # What is of course not as it should be once a rollout went back: the old release knows no features.
 OF_COURSE = ("certified", "dashboard", "watched")
 
@@ -46,7 +57,10 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
     application = str(events.manifest.get("application", "the application"))
     lost = sorted({str(line["data"].get("host")) for line in events.of("host.lost")})
     if state["open"] and outcome != "incomplete":
-        steps.append("The rollout is open. To go on: ansible-playbook deploy.yml with the same manifest; to go back: ansible-playbook rollback.yml.")
+        steps.append(
+            "The rollout is open. To go on: ansible-playbook deploy.yml with the same manifest; to go back:"
+            " ansible-playbook rollback.yml."
+        )
     if outcome == "incomplete" or timeline.left(events):
         left = ", ".join(timeline.left(events) or lost) or "see the table of hosts"
         steps.append(
@@ -54,30 +68,49 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
             "When they can be reached again: ansible-playbook rollback.yml."
         )
     elif lost and outcome == "completed":
-        steps.append(f"Look why {', '.join(lost)} was lost. To bring it in line when it is back: ansible-playbook deploy.yml with the same manifest.")
+        steps.append(
+            f"Look why {', '.join(lost)} was lost. To bring it in line when it is back: ansible-playbook deploy.yml"
+            " with the same manifest."
+        )
     asked = rollback.asked(events)
     failed = timeline.failure(events) if asked is None else None
     if failed is not None and outcome != "completed":
         step = str(failed["data"].get("step"))
         steps.append(f"{step} failed on {failed['data'].get('host')}: {_short(failed['data'].get('error'))}")
         if step == "ramp" and not events.of("gate.looked", verdict="abort"):
-            steps.append("The gate did not stop it, so the features need not be at fault: mend what the message names, then deploy the same release again.")
-        elif step == "release" and (last := events.last("canary.looked")) and last["seq"] > (events.last("canary.passed") or {"seq": 0})["seq"]:
+            steps.append(
+                "The gate did not stop it, so the features need not be at fault: mend what the message names, then"
+                " deploy the same release again."
+            )
+        elif (
+            step == "release"
+            and (last := events.last("canary.looked"))
+            and last["seq"] > (events.last("canary.passed") or {"seq": 0})["seq"]
+        ):
             steps.append(BY_CANARY if last["data"].get("verdict") == "abort" else NOTHING_KNOWN)
         elif step in BY_STEP:
             steps.append(BY_STEP[step].replace("APPLICATION", application))
     if outcome == "returned" and asked is not None:
         kept = mapping((events.last("return.finished") or {}).get("data")).get("hosts_kept")
-        code = f"every host runs what it ran before{', on the expanded schema' if events.of('migration.applied') else ''}"
+        code = (
+            f"every host runs what it ran before{', on the expanded schema' if events.of('migration.applied') else ''}"
+        )
         steps.append(
-            f"It was taken back because somebody asked for it; {'the features are off, and the code stayed' if kept else code}. "
-            "To roll it out again: ansible-playbook deploy.yml with the same manifest; or mend it and release it as a new version."
+            "It was taken back because somebody asked for it;"
+            f" {'the features are off, and the code stayed' if kept else code}. To roll it out again: ansible-playbook"
+            " deploy.yml with the same manifest; or mend it and release it as a new version."
         )
     if outcome == "completed":
         steps += _after_success(events)
-    failed_claims = [claim for claim in claims if claim["status"] == FAILED and (outcome == "completed" or claim["id"] not in OF_COURSE)]
+    failed_claims = [
+        claim
+        for claim in claims
+        if claim["status"] == FAILED and (outcome == "completed" or claim["id"] not in OF_COURSE)
+    ]
     steps += [f"Mend or explain: {claim['statement']}" for claim in failed_claims]
-    blind = [claim["id"] for claim in claims if claim["status"] == NOT_MEASURED and (claim["criteria"] or claim["qualities"])]
+    blind = [
+        claim["id"] for claim in claims if claim["status"] == NOT_MEASURED and (claim["criteria"] or claim["qualities"])
+    ]
     if blind and outcome == "completed":
         steps.append(f"Measure what was not measured: {', '.join(blind)}.")
     return steps
@@ -86,11 +119,20 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
 def _after_success(events: Events) -> list[str]:
     steps = ["Watch the burn-rate alerts for a day: they are the net after the ramp."]
     if events.features:
-        steps.append("When the code no longer asks for the flags (feature_evaluations_total stands still): ansible-playbook playbooks/retire.yml.")
+        steps.append(
+            "When the code no longer asks for the flags (feature_evaluations_total stands still): ansible-playbook"
+            " playbooks/retire.yml."
+        )
     if mapping(events.manifest.get("migrations")).get("backfills") and not events.of("backfill.finished"):
-        steps.append("Rows that were there before are still to be filled in: ansible-playbook playbooks/backfill.yml, again and again until it is done.")
+        steps.append(
+            "Rows that were there before are still to be filled in: ansible-playbook playbooks/backfill.yml, again and"
+            " again until it is done."
+        )
     if events.manifest.get("migrations") and not events.of("contract.applied"):
-        steps.append("When nobody will want to go back any more: ansible-playbook playbooks/contract.yml. That is the point of no return.")
+        steps.append(
+            "When nobody will want to go back any more: ansible-playbook playbooks/contract.yml. That is the point of"
+            " no return."
+        )
     return steps
 
 

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The report as one self-contained page. The template is a Python text because only Python files travel with a module."""
+"""The report as one self-contained page. The template is a Python text because only Python files travel with a
+module."""
 
 from __future__ import annotations
 
@@ -140,4 +141,8 @@ def render(report: dict[str, Any], charts: dict[str, str]) -> str:
     """report.html; `charts` are svg elements by name, a missing one is called not measured."""
     environment = words.environment(autoescape=True)
     template = environment.from_string(TEMPLATE)
-    return str(template.render(report=report, charts=charts, style=STYLE, claims={claim["id"]: claim for claim in report["claims"]}))
+    return str(
+        template.render(
+            report=report, charts=charts, style=STYLE, claims={claim["id"]: claim for claim in report["claims"]}
+        )
+    )

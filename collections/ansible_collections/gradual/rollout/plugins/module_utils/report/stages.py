@@ -36,8 +36,14 @@ def claims(events: Events) -> list[Claim]:
     """All claims of this file, stage by stage."""
     result: list[Claim] = watched_before(events)
     if not events.features:
-        none = "this release has no features behind flags: there are no stages, and users have it as soon as every host has it"
-        return [claim("stages", none, None, [], "manifest.features is empty", good=None, criteria=(2,)), with_all_users(events)]
+        none = (
+            "this release has no features behind flags: there are no stages, and users have it as soon as every host"
+            " has it"
+        )
+        return [
+            claim("stages", none, None, [], "manifest.features is empty", good=None, criteria=(2,)),
+            with_all_users(events),
+        ]
     for percent in stages(events):
         result += [share(events, percent), verified(events, percent), gated(events, percent)]
     return [*result, *held_back(events), kept(events), reached(events)]
@@ -47,14 +53,20 @@ def with_all_users(events: Events) -> Claim:
     """Of a release without features: how many hosts run it in the end, and so whether all users have it."""
     wanted = mapping(events.manifest.get("artifact")).get("sha256")
     started = events.first("rollout.started")
-    digests = {str(host): mapping(was).get("digest") for host, was in mapping(started["data"].get("hosts") if started else None).items()}
+    digests = {
+        str(host): mapping(was).get("digest")
+        for host, was in mapping(started["data"].get("hosts") if started else None).items()
+    }
     moved = [line for line in events.lines if line["event"] in ("host.released", "host.returned")]
     digests.update({str(line["data"].get("host")): mapping(line["data"].get("to")).get("digest") for line in moved})
     have = sorted(host for host, digest in digests.items() if wanted and digest == wanted)
     lacking = sorted(set(digests) - set(have))
     text = f"no features behind flags: all users have the release, for all {plural(len(have), 'host')} run it"
     if lacking:
-        text = f"no features behind flags: users have the release on {len(have)} of {plural(len(digests), 'host')}, not on {', '.join(lacking)}"
+        text = (
+            f"no features behind flags: users have the release on {len(have)} of {plural(len(digests), 'host')}, not on"
+            f" {', '.join(lacking)}"
+        )
     gone = rollback.asked(events) is not None
     return claim(
         "with-all-users",
@@ -82,17 +94,23 @@ def shown(line: Line | None, percent: int) -> int:
 
 
 def watched_before(events: Events) -> list[Claim]:
-    """When, and for how long, the users of all stages were compared with the features off; no claim where the manifest knows no such stage."""
+    """When, and for how long, the users of all stages were compared with the features off; no claim where the manifest
+    knows no such stage."""
     bake, held = mapping(events.manifest.get("bake")), count(mapping(events.manifest.get("gate")).get("holdback")) or 0
     if not events.features or "aa" not in bake:
         return []
     needed = bool(count(bake["aa"])) and bool(flag_definition.labels_of(stages(events), held))
     ended = events.last("aa.ended")
-    began = next((line for line in reversed(events.of("aa.began")) if ended is not None and line["seq"] < ended["seq"]), None)
+    began = next(
+        (line for line in reversed(events.of("aa.began")) if ended is not None and line["seq"] < ended["seq"]), None
+    )
     since, until = (number(ended["data"].get(key)) if ended else None for key in ("since", "until"))
     seconds = between(since, until)
     variants = [str(variant) for variant in items(began["data"].get("variants") if began else None)]
-    text = f"for {span(seconds)} before the first stage the users of all stages ({', '.join(variants)} and the rest) were watched with the features off"
+    text = (
+        f"for {span(seconds)} before the first stage the users of all stages ({', '.join(variants)} and the rest) were"
+        " watched with the features off"
+    )
     return [
         claim(
             "aa",
@@ -108,7 +126,8 @@ def watched_before(events: Events) -> list[Claim]:
 
 
 def held_back(events: Events) -> list[Claim]:
-    """Which share of the users was kept without the features while the last stage baked; no claim where the manifest holds nobody back."""
+    """Which share of the users was kept without the features while the last stage baked; no claim where the manifest
+    holds nobody back."""
     percent = count(mapping(events.manifest.get("gate")).get("holdback")) or 0
     if not events.features or not percent:
         return []
@@ -138,28 +157,39 @@ def share(events: Events, percent: int) -> Claim:
     """Which share of the users had each feature at this stage, as asked through the front door."""
     line = events.last("stage.measured", percent=percent)
     seen = {flag: mapping(value) for flag, value in mapping(line["data"].get("features") if line else None).items()}
-    shares = {flag: round(100 * found, 2) for flag, value in seen.items() if (found := number(value.get("share"))) is not None}
+    shares = {
+        flag: round(100 * found, 2) for flag, value in seen.items() if (found := number(value.get("share"))) is not None
+    }
     users = min((count(value.get("users")) or 0 for value in seen.values()), default=0)
     complete = bool(shares) and set(events.features) <= set(shares)
     wanted = shown(line, percent)
-    right = complete and users >= ENOUGH_USERS and all(abs(value - wanted) <= tolerance(wanted, users) for value in shares.values())
+    right = (
+        complete
+        and users >= ENOUGH_USERS
+        and all(abs(value - wanted) <= tolerance(wanted, users) for value in shares.values())
+    )
     told = ", ".join(f"{flag} {value:.1f} %" for flag, value in sorted(shares.items()))
     return claim(
         f"share-{percent}",
         f"at {percent} %, {users:,} users asked through the front door had {told}",
         {"percent": percent, "users": users, "shares": shares} if shares else None,
         [line],
-        f"stage.measured at {percent}: share of each feature within {tolerance(wanted, users):.2g} points of {wanted} %, "
-        f"of at least {ENOUGH_USERS} users",
+        f"stage.measured at {percent}: share of each feature within {tolerance(wanted, users):.2g} points of {wanted}"
+        f" %, of at least {ENOUGH_USERS} users",
         good=right,
         criteria=(2,),
         qualities=("reliability",),
-        otherwise="the share was not measured" if _went_that_far(events, percent) else f"the rollout did not go as far as {percent} %",
+        otherwise=(
+            "the share was not measured"
+            if _went_that_far(events, percent)
+            else f"the rollout did not go as far as {percent} %"
+        ),
     )
 
 
 def tolerance(percent: int, users: int) -> float:
-    """Points by which a share measured on so many users may be off: sqrt(p (1 - p) / n) is the standard error of a share."""
+    """Points by which a share measured on so many users may be off: sqrt(p (1 - p) / n) is the standard error of a
+    share."""
     part = percent / 100
     return max(POINTS if 0 < part < 1 else 0.0, 100 * STANDARD_ERRORS * math.sqrt(part * (1 - part) / max(users, 1)))
 
@@ -171,34 +201,54 @@ def verified(events: Events, percent: int) -> Claim:
     revision = line["data"].get("revision") if line else None
     wrong, processes = [], 0
     for name, found in sorted(hosts.items()):
-        rows = [mapping(row) for row in (mapping(found).get("processes") or found if isinstance(found, dict) else items(found))]
+        rows = [
+            mapping(row)
+            for row in (mapping(found).get("processes") or found if isinstance(found, dict) else items(found))
+        ]
         processes += len({row.get("pid") for row in rows})
         fits = bool(rows) and all(_evaluates(number(row.get("share")), shown(line, percent)) for row in rows)
         same = len({row.get("revision") for row in rows}) == 1
         if not fits or not same:
             wrong.append(name)
-    text = f"at {percent} %, {plural(processes, 'process')} on {plural(len(hosts), 'host')} evaluated the share that was written"
+    text = (
+        f"at {percent} %, {plural(processes, 'process')} on {plural(len(hosts), 'host')} evaluated the share that was"
+        " written"
+    )
     return claim(
         f"verified-{percent}",
-        text if not wrong else f"at {percent} %, not every process evaluated the share that was written: {', '.join(wrong)}",
-        {"percent": percent, "hosts": len(hosts), "processes": processes, "revision": revision, "wrong": wrong} if hosts else None,
+        (
+            text
+            if not wrong
+            else f"at {percent} %, not every process evaluated the share that was written: {', '.join(wrong)}"
+        ),
+        (
+            {"percent": percent, "hosts": len(hosts), "processes": processes, "revision": revision, "wrong": wrong}
+            if hosts
+            else None
+        ),
         [line],
         f"stage.verified at {percent}: each process of each host tells a share that fits, one revision a host",
         good=not wrong,
         criteria=(2,),
-        otherwise="no process was asked" if _went_that_far(events, percent) else f"the rollout did not go as far as {percent} %",
+        otherwise=(
+            "no process was asked"
+            if _went_that_far(events, percent)
+            else f"the rollout did not go as far as {percent} %"
+        ),
     )
 
 
 def _evaluates(seen: float | None, percent: int) -> bool:
-    """Whether a share of 100 fixed ids (0..1) fits: exactly at 0 and 100 %, else within 17 points, as feature_flags has it."""
+    """Whether a share of 100 fixed ids (0..1) fits: exactly at 0 and 100 %, else within 17 points, as feature_flags has
+    it."""
     if seen is None:
         return False
     return seen == percent / 100 if percent in (0, 100) else abs(seen - percent / 100) <= 0.17
 
 
 def recomputed(look: Line) -> str | None:
-    """The verdict that the gate gives again on what was recorded with a look; None where counts or settings are not there."""
+    """The verdict that the gate gives again on what was recorded with a look; None where counts or settings are not
+    there."""
     try:
         return str(gate_verdict.judge_again(look["data"])["verdict"])
     except (gate_verdict.GateError, ArithmeticError, TypeError, ValueError, LookupError):
@@ -210,7 +260,11 @@ def _on_the_way(looks: Sequence[Line]) -> str:
 
     Looks without notes are of an older record, whose report said nothing of it.
     """
-    told = [(look["data"], items(mapping(look["data"].get("counts"))["notes"])) for look in looks if "notes" in mapping(look["data"].get("counts"))]
+    told = [
+        (look["data"], items(mapping(look["data"].get("counts"))["notes"]))
+        for look in looks
+        if "notes" in mapping(look["data"].get("counts"))
+    ]
     held = [str(data.get("reason")) for data, _notes in told[:-1] if data.get("verdict") == "hold"]
     text = f". Before that it held {plural(len(held), 'time')}, at last because {held[-1]}" if held else ""
     return text + "".join(f". {note}" for note in (told[-1][1] if told else ()))
@@ -235,13 +289,28 @@ def gated(events: Events, percent: int) -> Claim:
     return claim(
         f"gate-{percent}",
         text,
-        {"percent": percent, "looks": len(looks), "verdict": said[-1], "recomputed": again[-1], "certified": certified is not None} if looks else None,
+        (
+            {
+                "percent": percent,
+                "looks": len(looks),
+                "verdict": said[-1],
+                "recomputed": again[-1],
+                "certified": certified is not None,
+            }
+            if looks
+            else None
+        ),
         [*looks, certified],
-        f"gate.looked at {percent}: counts and settings judged again give the verdict of each look; certified only after promote",
+        f"gate.looked at {percent}: counts and settings judged again give the verdict of each look; certified only"
+        " after promote",
         good=good,
         criteria=(3, 7),
         qualities=("performance", "reliability"),
-        otherwise="the gate did not look" if _went_that_far(events, percent) else f"the rollout did not go as far as {percent} %",
+        otherwise=(
+            "the gate did not look"
+            if _went_that_far(events, percent)
+            else f"the rollout did not go as far as {percent} %"
+        ),
     )
 
 
@@ -253,7 +322,8 @@ def kept(events: Events) -> Claim:
     total = sum(value or 0 for value in lost)
     return claim(
         "kept",
-        f"of the users asked at {plural(len(measured), 'stage')}, {total or 'none'} lost a feature from one stage to the next",
+        f"of the users asked at {plural(len(measured), 'stage')}, {total or 'none'} lost a feature from one stage to"
+        " the next",
         total if known else None,
         measured,
         "sum of lost over stage.measured, at least two of them",
@@ -289,7 +359,8 @@ def reached(events: Events) -> Claim:
 
 
 def stage_rows(events: Events) -> list[dict[str, Any]]:
-    """Each stage as it went: {percent, set, certified, off (epoch seconds or None), seconds, looks, verdict, reason, shares}."""
+    """Each stage as it went: {percent, set, certified, off (epoch seconds or None), seconds, looks, verdict, reason,
+    shares}."""
     rows = []
     for percent in stages(events):
         set_, certified = events.first("stage.set", percent=percent), events.last("stage.certified", percent=percent)
@@ -316,4 +387,6 @@ def stage_sentence(row: dict[str, Any]) -> str:
         return f"{row['percent']} %: not reached"
     shares = ", ".join(f"{flag} {value:.1f} %" for flag, value in sorted(row["shares"].items())) or "share not measured"
     ended = "certified" if row["certified"] is not None else "not certified"
-    return f"{row['percent']} %: {shares}; {ended}" + (f" after {span(row['seconds'])}" if row["seconds"] is not None else "")
+    return f"{row['percent']} %: {shares}; {ended}" + (
+        f" after {span(row['seconds'])}" if row["seconds"] is not None else ""
+    )

@@ -123,4 +123,8 @@ def cell(value: Any) -> str:
 def render(report: dict[str, Any]) -> str:
     """report.md."""
     environment = words.environment(autoescape=False, cell=cell)
-    return str(environment.from_string(TEMPLATE).render(report=report, claims={claim["id"]: claim for claim in report["claims"]}))
+    return str(
+        environment.from_string(TEMPLATE).render(
+            report=report, claims={claim["id"]: claim for claim in report["claims"]}
+        )
+    )

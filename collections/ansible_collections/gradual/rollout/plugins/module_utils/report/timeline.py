@@ -68,7 +68,8 @@ def duration(events: Events) -> Claim:
 
 
 def steps(events: Events) -> list[dict[str, Any]]:
-    """Each step as it went: {step, state, started, finished (epoch seconds), seconds, host, task, error}; a repeated step has a row for each try."""
+    """Each step as it went: {step, state, started, finished (epoch seconds), seconds, host, task, error}; a repeated
+    step has a row for each try."""
     rows: list[dict[str, Any]] = []
     for line in events.lines:
         name = line["data"].get("step")
@@ -113,13 +114,16 @@ def shares_set(events: Events) -> list[dict[str, Any]]:
 
 
 def spans(events: Events) -> list[dict[str, Any]]:
-    """When each host was out of traffic: {host, since, until (epoch seconds; None: still), why}; why is released, returned, lost or drained."""
+    """When each host was out of traffic: {host, since, until (epoch seconds; None: still), why}; why is released,
+    returned, lost or drained."""
     rows: list[dict[str, Any]] = []
     for line in events.lines:
         family, _dot, did = line["event"].partition(".")
         if family != "host":
             continue
-        row = next((row for row in reversed(rows) if row["host"] == line["data"].get("host") and row["until"] is None), None)
+        row = next(
+            (row for row in reversed(rows) if row["host"] == line["data"].get("host") and row["until"] is None), None
+        )
         if did in ("drained", "lost") and row is None:
             rows.append({"host": str(line["data"].get("host")), "since": at(line), "until": None, "why": did})
         elif row is not None and did == "admitted":
@@ -146,7 +150,10 @@ def failure(events: Events) -> Line | None:
 
 def aborts(events: Events) -> list[Line]:
     """The looks that said abort, at a host or at a stage."""
-    return sorted([*events.of("canary.looked", verdict="abort"), *events.of("gate.looked", verdict="abort")], key=lambda line: line["seq"])
+    return sorted(
+        [*events.of("canary.looked", verdict="abort"), *events.of("gate.looked", verdict="abort")],
+        key=lambda line: line["seq"],
+    )
 
 
 def left(events: Events) -> list[str]:
@@ -166,7 +173,10 @@ def hosts(events: Events) -> Claim:
     digests = {name: mapping(line["data"].get("to")).get("digest") for name, line in released.items()}
     right = bool(digests) and all(digest == wanted for digest in digests.values())
     back = [name for name, line in returned.items() if name in released and line["seq"] > released[name]["seq"]]
-    text = f"{plural(len(released), 'host')} switched ({', '.join(sorted(map(str, released)))}), each running the artifact of the manifest"
+    text = (
+        f"{plural(len(released), 'host')} switched ({', '.join(sorted(map(str, released)))}), each running the artifact"
+        " of the manifest"
+    )
     if not right:
         text = f"{plural(len(released), 'host')} switched, but not every one told the digest of the manifest: {digests}"
     if back:

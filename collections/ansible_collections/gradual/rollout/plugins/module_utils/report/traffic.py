@@ -25,12 +25,7 @@ VARIANT_FIGURES = ("requests", "errors", "slow", "mean_seconds", "good", "bad", 
 
 def claims(events: Events) -> list[Claim]:
     """All claims of this file."""
-    return [
-        *traffic(events),
-        by_variant(events),
-        feedback(events),
-        disturbed_hosts(events),
-    ]
+    return [*traffic(events), by_variant(events), feedback(events), disturbed_hosts(events)]
 
 
 def traffic(events: Events) -> list[Claim]:
@@ -41,8 +36,16 @@ def traffic(events: Events) -> list[Claim]:
     mean = number(data.get("mean_seconds"))
     seen = requests if requests else None
     own, own_answered = (count(data.get(key)) for key in ("own_requests", "own_answered"))
-    left_out = f"; Gradual's own {own:,} are not among them" if own is not None else "; Gradual's own are among them: the balancer does not count them apart"
-    among = "" if own_answered is not None else "; Gradual's own requests are among them: the application does not count them apart"
+    left_out = (
+        f"; Gradual's own {own:,} are not among them"
+        if own is not None
+        else "; Gradual's own are among them: the balancer does not count them apart"
+    )
+    among = (
+        ""
+        if own_answered is not None
+        else "; Gradual's own requests are among them: the application does not count them apart"
+    )
     rows = (
         (
             "requests-failed",
@@ -78,18 +81,32 @@ def traffic(events: Events) -> list[Claim]:
         "mean-seconds": "how long users waited for an answer",
     }
     return [
-        claim(name, text, value, [line], rule, good=good, criteria=criteria, qualities=qualities, otherwise=f"{unknown[name]}, for no traffic was observed")
+        claim(
+            name,
+            text,
+            value,
+            [line],
+            rule,
+            good=good,
+            criteria=criteria,
+            qualities=qualities,
+            otherwise=f"{unknown[name]}, for no traffic was observed",
+        )
         for name, value, text, good, criteria, qualities, rule in rows
     ]
 
 
 def variants(events: Events) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Figures by feature and variant: {feature: {"on": {requests, errors, slow, …}, "off": …}}; what was not observed is None."""
+    """Figures by feature and variant: {feature: {"on": {requests, errors, slow, …}, "off": …}}; what was not observed
+    is None."""
     line = events.last("traffic.observed")
     rows = [mapping(row) for row in items(line["data"].get("by_variant") if line else None)]
     found = {(row.get("feature"), row.get("variant")): row for row in rows}
     return {
-        feature: {variant: {key: number(found.get((feature, variant), {}).get(key)) for key in VARIANT_FIGURES} for variant in ("on", "off")}
+        feature: {
+            variant: {key: number(found.get((feature, variant), {}).get(key)) for key in VARIANT_FIGURES}
+            for variant in ("on", "off")
+        }
         for feature in events.features
         if (feature, "on") in found or (feature, "off") in found
     }
@@ -98,11 +115,23 @@ def variants(events: Events) -> dict[str, dict[str, dict[str, float | None]]]:
 def by_variant(events: Events) -> Claim:
     """Was every feature watched, with requests of users with it and without it?"""
     if not events.features:
-        return claim("watched", "this release has no features to watch", None, [], "manifest.features is empty", good=None, criteria=(3,))
+        return claim(
+            "watched",
+            "this release has no features to watch",
+            None,
+            [],
+            "manifest.features is empty",
+            good=None,
+            criteria=(3,),
+        )
     line, seen = events.last("traffic.observed"), variants(events)
     went_on = bool(events.of("stage.set"))
     arms = ("on", "off") if went_on else ("off",)
-    both = [flag for flag in events.features if all((seen.get(flag, {}).get(arm, {}).get("requests") or 0) > 0 for arm in arms)]
+    both = [
+        flag
+        for flag in events.features
+        if all((seen.get(flag, {}).get(arm, {}).get("requests") or 0) > 0 for arm in arms)
+    ]
     told = "; ".join(f"{flag}: {_arms(seen[flag])}" for flag in events.features if flag in seen)
     return claim(
         "watched",
@@ -138,7 +167,9 @@ def feedback(events: Events) -> Claim:
         if any(arm[key] is not None for arm in arms.values() for key in ("good", "bad", "orders"))
     }
     total = sum(value or 0 for arms in counted.values() for arm in arms.values() for value in arm.values())
-    told = "; ".join(f"{flag}: {_opinions(arms['on'])} with it, {_opinions(arms['off'])} without" for flag, arms in counted.items())
+    told = "; ".join(
+        f"{flag}: {_opinions(arms['on'])} with it, {_opinions(arms['off'])} without" for flag, arms in counted.items()
+    )
     return claim(
         "feedback",
         f"feedback and orders by variant: {told}",
@@ -152,7 +183,11 @@ def feedback(events: Events) -> Claim:
 
 def _opinions(arm: dict[str, float | None]) -> str:
     good, bad, orders = (arm[key] for key in ("good", "bad", "orders"))
-    share = f"{100 * good / (good + bad):.0f} % of {good + bad:,.0f} content" if good is not None and bad is not None and good + bad else "no feedback"
+    share = (
+        f"{100 * good / (good + bad):.0f} % of {good + bad:,.0f} content"
+        if good is not None and bad is not None and good + bad
+        else "no feedback"
+    )
     return share + ("" if orders is None else f", {orders:,.0f} orders")
 
 

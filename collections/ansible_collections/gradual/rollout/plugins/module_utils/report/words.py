@@ -47,7 +47,13 @@ def lines(seqs: list[int]) -> str:
 def evidence(names: list[str], report: dict[str, Any]) -> str:
     """The claims of a criterion with the lines that show them; a claim without evidence says its status."""
     claims = {claim["id"]: claim for claim in report["claims"]}
-    return "; ".join(f"{name}: {lines(claims[name]['evidence']) if claims[name]['evidence'] else claims[name]['status']}" for name in names) or "-"
+    return (
+        "; ".join(
+            f"{name}: {lines(claims[name]['evidence']) if claims[name]['evidence'] else claims[name]['status']}"
+            for name in names
+        )
+        or "-"
+    )
 
 
 def environment(autoescape: bool, **more: Callable[..., Any]) -> Any:

@@ -1,9 +1,12 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""How much more counts vary between intervals than independent events would: clusters of errors, users who come and go, waves.
+"""How much more counts vary between intervals than independent events would: clusters of errors, users who come and go,
+waves.
 
-Pearson's chi-squared statistic over its degrees of freedom (McCullagh and Nelder, Generalized Linear Models, 1989, section 4.5), on
-intervals and on blocks of 2, 4, 8, ... of them, since what lasts longer than an interval shows in blocks only. Of each, what chance
+Pearson's chi-squared statistic over its degrees of freedom (McCullagh and Nelder, Generalized Linear Models, 1989,
+section 4.5), on
+intervals and on blocks of 2, 4, 8, ... of them, since what lasts longer than an interval shows in blocks only. Of each,
+what chance
 alone exceeds in one case of ten is divided out, and the largest counts.
 """
 
@@ -25,7 +28,8 @@ ONE_IN_TEN = 1.2816
 
 
 def of_ratio(rows: t.Sequence[Row]) -> float:
-    """The spread of the treatment's part of the bad events, 1.0 or more: 2.0 when it varies as if each bad event came twice."""
+    """The spread of the treatment's part of the bad events, 1.0 or more: 2.0 when it varies as if each bad event came
+    twice."""
 
     def statistic(columns: Columns) -> t.Tuple[float, int]:
         events, bad, control_events, control_bad = map(sum, columns)
@@ -50,7 +54,10 @@ def of_level(rows: t.Sequence[Row]) -> float:
     """The spread of the share of bad events of both arms together, 1.0 or more."""
 
     def statistic(columns: Columns) -> t.Tuple[float, int]:
-        all_events, all_bad = list(map(operator.add, columns[0], columns[2])), list(map(operator.add, columns[1], columns[3]))
+        all_events, all_bad = (
+            list(map(operator.add, columns[0], columns[2])),
+            list(map(operator.add, columns[1], columns[3])),
+        )
         events, bad = sum(all_events), sum(all_bad)
         if not bad or bad >= events:
             return 0.0, 0

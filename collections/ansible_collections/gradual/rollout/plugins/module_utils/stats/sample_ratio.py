@@ -1,11 +1,15 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Whether the treatment has the part of the traffic that it should have: where it has not, its users are not those of the A/A stage, and
+"""Whether the treatment has the part of the traffic that it should have: where it has not, its users are not those of
+the A/A stage, and
 no comparison means what it says.
 
-The events of the treatment among all events are compared with the A/A stage, or with the percentage of the users where there was
-none, by the multinomial e-value of Lindon and Malek (Anytime-Valid Inference for Multinomial Count Data, 2022) for two arms, against
-all odds within TOLERATED of those expected. Users are not alike, so without an A/A stage only a gross mismatch counts, and with one
+The events of the treatment among all events are compared with the A/A stage, or with the percentage of the users where
+there was
+none, by the multinomial e-value of Lindon and Malek (Anytime-Valid Inference for Multinomial Count Data, 2022) for two
+arms, against
+all odds within TOLERATED of those expected. Users are not alike, so without an A/A stage only a gross mismatch counts,
+and with one
 the counts are divided by the spread that the traffic had there.
 """
 
@@ -23,7 +27,8 @@ ALTERNATIVES = (1.3, 2.0, 5.0)
 
 
 class SampleRatio:
-    """What part of the events the treatment should have: its odds, how far they may be off, and the spread of the traffic."""
+    """What part of the events the treatment should have: its odds, how far they may be off, and the spread of the
+    traffic."""
 
     def __init__(self, aa: t.Sequence[Row], percent: float) -> None:
         treatment, control = sum(row[0] for row in aa), sum(row[2] for row in aa)
@@ -36,7 +41,9 @@ class SampleRatio:
         """log of the e-value against "the part is as it should be, within what is tolerated"; 0 without events."""
         if not 0 < self.expected < 1 or not events + control_events:
             return 0.0
-        return max(self._one_sided(events, control_events, +1), self._one_sided(events, control_events, -1)) - math.log(2)
+        return max(self._one_sided(events, control_events, +1), self._one_sided(events, control_events, -1)) - math.log(
+            2
+        )
 
     def _one_sided(self, events: float, control_events: float, sign: int) -> float:
         odds = self.expected / (1 - self.expected) * self.tolerated**sign

@@ -1,19 +1,26 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What the counts of two arms say for or against harm, as e-values: an e-value exceeds 1/alpha with a chance of at most alpha when its
+"""What the counts of two arms say for or against harm, as e-values: an e-value exceeds 1/alpha with a chance of at most
+alpha when its
 null hypothesis holds, over all looks together (Ville's inequality), so one may look whenever one likes.
 
-The model: bad events are Poisson. In the control their rate is p for each event, in the treatment p times an offset (how the two arms
-differ by nature) times the ratio (what the feature does). The nulls are `ratio <= tolerated` for harm and `ratio >= margin` for
+The model: bad events are Poisson. In the control their rate is p for each event, in the treatment p times an offset
+(how the two arms
+differ by nature) times the ratio (what the feature does). The nulls are `ratio <= tolerated` for harm and `ratio >=
+margin` for
 certifying; the e-value is the likelihood averaged over alternatives, divided by the likelihood at the edge of the null.
 
-- p is never assumed. Compared *alone*, the arms of each stratum share it, whatever it is (Turner and Grunwald, Safe Sequential Testing
-  and Effect Estimation in Stratified Count Data, 2023; the Poisson limit of their conditional test: with the total given, the bad
+- p is never assumed. Compared *alone*, the arms of each stratum share it, whatever it is (Turner and Grunwald, Safe
+  Sequential Testing
+  and Effect Estimation in Stratified Count Data, 2023; the Poisson limit of their conditional test: with the total
+  given, the bad
   events of the treatment are binomial). Compared *with history*, what the A/A stage saw of p is a prior for it that is
   given up where it does not fit: a mixture of gamma priors from "as it was" to "anything" (Schmidli and others, Robust
   Meta-Analytic-Predictive Priors in Clinical Trials with Historical Control Information, Biometrics 70, 2014).
-- The offset is what the A/A stage says of it: 1 with a prior chance of nine in ten, else log-normal, weighed by the A/A stage's counts.
-- Events that come in clusters count for less: all counts are divided by the spread that the A/A stage had (quasi-likelihood;
+- The offset is what the A/A stage says of it: 1 with a prior chance of nine in ten, else log-normal, weighed by the A/A
+  stage's counts.
+- Events that come in clusters count for less: all counts are divided by the spread that the A/A stage had
+  (quasi-likelihood;
   McCullagh and Nelder, Generalized Linear Models, 1989, chapter 9).
 
 docs/gates-statistics.md derives it, and says when it is not valid. Only the standard library; Python 3.9.
@@ -29,13 +36,16 @@ import typing as t
 from ansible_collections.gradual.rollout.plugins.module_utils.stats import overdispersion
 from ansible_collections.gradual.rollout.plugins.module_utils.stats.overdispersion import Row
 
-# Alternatives as multiples of the edge, with their prior weights: around 2, 3 and 10 times as bad at a tolerated ratio of 1.25,
+# Alternatives as multiples of the edge, with their prior weights: around 2, 3 and 10 times as bad at a tolerated ratio
+# of 1.25,
 # and around as bad, a quarter worse and half as bad at a margin of 2.
 HARMFUL = ((1.6, 0.37), (2.4, 0.35), (8.0, 0.28))
 HARMLESS = ((0.5, 0.55), (0.65, 0.30), (0.3, 0.15))
-# The base rate may have changed since the A/A stage: (share of the prior, how many bad events the A/A stage counts for at most).
+# The base rate may have changed since the A/A stage: (share of the prior, how many bad events the A/A stage counts for
+# at most).
 BASE_RATES = ((0.86, math.inf), (0.02, 20.0), (0.03, 4.0), (0.04, 1.0), (0.05, 0.05))
-# Arms dealt by a hash are alike but for heavy users: chance that the offset is exactly 1, and the standard deviation of its logarithm else.
+# Arms dealt by a hash are alike but for heavy users: chance that the offset is exactly 1, and the standard deviation of
+# its logarithm else.
 ALIKE, OFFSET_SPREAD = 0.9, 0.6
 NODES, REACH = 9, 4.0
 STRATA = 8
@@ -97,12 +107,14 @@ class Evidence:
 
     @property
     def log_e(self) -> float:
-        """What counts: history may speed a verdict up, it never makes one. Where the stage alone says too little, it is what the stage says."""
+        """What counts: history may speed a verdict up, it never makes one. Where the stage alone says too little, it is
+        what the stage says."""
         return self.with_history if self.alone >= ALONE else min(self.with_history, self.alone)
 
 
 class Calibration:
-    """What the A/A stage says: how the arms differ by nature, what the base rate was, and how much counts vary between intervals.
+    """What the A/A stage says: how the arms differ by nature, what the base rate was, and how much counts vary between
+    intervals.
 
     Without any rows the arms are taken to be alike and there is no history.
     """
@@ -121,7 +133,8 @@ class Calibration:
 
 
 def harm(tally: Tally, calibration: Calibration, tolerated: float) -> float:
-    """log of the e-value against "the feature has made it at most `tolerated` times as bad", from the start or from one of the late starts on.
+    """log of the e-value against "the feature has made it at most `tolerated` times as bad", from the start or from one
+    of the late starts on.
 
     Never above the true one: starts that cannot matter are left out.
     """
@@ -173,7 +186,9 @@ class Comparison:
         edge, seen = multiple * now.events / whole, now.bad / now.all_bad
         if seen >= edge:
             return False
-        llr = (now.bad * math.log(seen / edge) if now.bad else 0.0) + now.control_bad * math.log(now.control_bad / now.all_bad * (whole / now.control_events))
+        llr = (now.bad * math.log(seen / edge) if now.bad else 0.0) + now.control_bad * math.log(
+            now.control_bad / now.all_bad * (whole / now.control_events)
+        )
         return llr >= 0.9 * log_wanted
 
     def _base_rates(self) -> t.List[float]:
@@ -183,33 +198,48 @@ class Comparison:
         return [bad / events for bad, events in arms if events] or [0.0]
 
     def is_harmless(self, margin: float, log_wanted: float) -> bool:
-        """Whether the e-value against harm of `margin` is as large as wanted; asks the history only where the stage alone says enough."""
-        if not self.may_be_harmless(margin, log_wanted) or self._ratio(self._alone, margin, HARMLESS) < min(ALONE, log_wanted):
+        """Whether the e-value against harm of `margin` is as large as wanted; asks the history only where the stage
+        alone says enough."""
+        if not self.may_be_harmless(margin, log_wanted) or self._ratio(self._alone, margin, HARMLESS) < min(
+            ALONE, log_wanted
+        ):
             return False
         return self.harmless(margin).log_e >= log_wanted
 
     def _against(self, edge: float, alternatives: Alternatives) -> Evidence:
-        return Evidence(self._ratio(self._with_history, edge, alternatives), self._ratio(self._alone, edge, alternatives))
+        return Evidence(
+            self._ratio(self._with_history, edge, alternatives), self._ratio(self._alone, edge, alternatives)
+        )
 
     def _ratio(self, likelihood: t.Callable[[float], float], edge: float, alternatives: Alternatives) -> float:
-        return log_sum([math.log(weight) + likelihood(edge * multiple) for multiple, weight in alternatives]) - likelihood(edge)
+        return log_sum(
+            [math.log(weight) + likelihood(edge * multiple) for multiple, weight in alternatives]
+        ) - likelihood(edge)
 
     def _split(self) -> t.List[Totals]:
-        """At most STRATA parts in time, those with bad events; within one the arms' parts of the traffic hardly change."""
+        """At most STRATA parts in time, those with bad events; within one the arms' parts of the traffic hardly
+        change."""
         size, end = 1, len(self._tally)
         while size * STRATA < end - self._start:
             size *= 2
-        parts = (self._tally.between(first, min(first + size, end), self.calibration.spread) for first in range(self._start, end, size))
+        parts = (
+            self._tally.between(first, min(first + size, end), self.calibration.spread)
+            for first in range(self._start, end, size)
+        )
         return [part for part in parts if part.all_bad]
 
     def _alone(self, ratio: float) -> float:
-        """log of the likelihood of the stage at a ratio, given the bad events of each stratum, averaged over the offset."""
+        """log of the likelihood of the stage at a ratio, given the bad events of each stratum, averaged over the
+        offset."""
         if self._strata is None:
             self._strata = self._split()
         found = []
         for weight, log_offset in self.calibration.offsets:
             multiple = ratio * math.exp(log_offset)
-            split = sum(stratum.all_bad * math.log(stratum.control_events + multiple * stratum.events) for stratum in self._strata)
+            split = sum(
+                stratum.all_bad * math.log(stratum.control_events + multiple * stratum.events)
+                for stratum in self._strata
+            )
             found.append(math.log(weight) + self.now.bad * math.log(multiple) - split)
         return log_sum(found)
 
@@ -218,7 +248,10 @@ class Comparison:
         if not self.calibration.history:
             return self._alone(ratio)
         if self._priors is None:
-            self._priors = [(math.log(weight), math.exp(log_offset), self._levels(math.exp(log_offset))) for weight, log_offset in self.calibration.offsets]
+            self._priors = [
+                (math.log(weight), math.exp(log_offset), self._levels(math.exp(log_offset)))
+                for weight, log_offset in self.calibration.offsets
+            ]
         found = []
         for log_weight, offset, levels in self._priors:
             exposure = self.now.control_events + ratio * offset * self.now.events
@@ -227,7 +260,8 @@ class Comparison:
         return log_sum(found)
 
     def _levels(self, offset: float) -> Levels:
-        """The chance of so many bad events in all, averaged over the base rate, in parts (log, power, rate): it is the sum of
+        """The chance of so many bad events in all, averaged over the base rate, in parts (log, power, rate): it is the
+        sum of
         exp(log) / (rate + exposure)**power at an exposure in events of the control."""
         seen, history, before = self.now.all_bad, self.calibration.history, self.calibration.totals
         scale = (before.control_events + offset * before.events) / (before.all_bad + 0.5)
@@ -240,7 +274,8 @@ class Comparison:
 
 
 def _offsets(aa: Totals) -> t.List[t.Tuple[float, float]]:
-    """[(posterior chance, log of the offset)], the chances summing up to 1: exactly alike, and nodes around the mode of the rest."""
+    """[(posterior chance, log of the offset)], the chances summing up to 1: exactly alike, and nodes around the mode of
+    the rest."""
     if not aa.events or not aa.control_events:
         return [(1.0, 0.0)]
 

@@ -1,7 +1,10 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The share of bad events of one arm alone, as a confidence bound that holds at every look: a mixture of Bernoulli likelihood ratios
-below a limit (Robbins, Statistical Methods Related to the Law of the Iterated Logarithm, 1970). Only the standard library."""
+"""The share of bad events of one arm alone, as a confidence bound that holds at every look: a mixture of Bernoulli
+likelihood ratios
+below a limit (Robbins, Statistical Methods Related to the Law of the Iterated Logarithm, 1970). Only the standard
+library.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ BELOW = tuple(math.exp(math.log(NEAREST) + math.log(FARTHEST / NEAREST) * k / (P
 
 
 def log_share_e_value(events: int, bad: int, limit: float) -> float:
-    """log of the e-value against "the share of bad events is `limit` or more", 0 < limit < 1: half the weight on no bad event at all."""
+    """log of the e-value against "the share of bad events is `limit` or more", 0 < limit < 1: half the weight on no bad
+    event at all."""
     below = [limit / times for times in BELOW]
     good = events - bad
     null = bad * math.log(limit) + good * math.log1p(-limit)

@@ -2,8 +2,10 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """A throwaway copy opened to an unprivileged user, and to nobody else.
 
-A throwaway cluster trusts whoever reaches its socket, so its folder is its user's only. Before others may enter, everybody but that user needs a
-password that was made for this drill: who could be a superuser of the copy could run programs as the user of the live cluster.
+A throwaway cluster trusts whoever reaches its socket, so its folder is its user's only. Before others may enter,
+everybody but that user needs a
+password that was made for this drill: who could be a superuser of the copy could run programs as the user of the live
+cluster.
 """
 
 from __future__ import annotations
@@ -56,8 +58,12 @@ def opened(scratch: Scratch, roles: Collection[str]) -> Iterator[dict[str, str]]
     passwords = {role: secrets.token_hex(24) for role in sorted(set(roles))}
     with Session(scratch.parameters("postgres"), "gradual-drill") as session:
         file = str(session.value("SHOW hba_file"))
-        if os.path.commonpath([os.path.realpath(file), os.path.realpath(scratch.folder)]) != os.path.realpath(scratch.folder):
-            raise DatabaseError(f"the copy reads who may connect from {file}, which is not its own; it is not opened to the release")
+        if os.path.commonpath([os.path.realpath(file), os.path.realpath(scratch.folder)]) != os.path.realpath(
+            scratch.folder
+        ):
+            raise DatabaseError(
+                f"the copy reads who may connect from {file}, which is not its own; it is not opened to the release"
+            )
         _give(session, passwords)
         with open(file, encoding="utf-8") as stream:
             before = stream.read()
@@ -101,4 +107,7 @@ def _wait_until_closed(scratch: Scratch, role: str) -> None:
         except DatabaseError:
             return
         time.sleep(0.02)
-    raise DatabaseError(f"the throwaway cluster in {scratch.folder} did not take over who may connect within 20 s; it is not opened to the release")
+    raise DatabaseError(
+        f"the throwaway cluster in {scratch.folder} did not take over who may connect within 20 s; it is not opened to"
+        " the release"
+    )

@@ -2,9 +2,12 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """Which locks a migration takes on a throwaway copy, told by the migration's own transaction.
 
-Looking at pg_locks from outside misses locks that are held for a moment. So on the copy a trigger on the tool's table of revisions, which is
-written last before the commit, and an event trigger after each command of the schema's language write down what their own session holds then:
-nothing that a transaction has locked is let go before it ends. What runs in no transaction of its own (CONCURRENTLY) is looked at from outside.
+Looking at pg_locks from outside misses locks that are held for a moment. So on the copy a trigger on the tool's table
+of revisions, which is
+written last before the commit, and an event trigger after each command of the schema's language write down what their
+own session holds then:
+nothing that a transaction has locked is let go before it ends. What runs in no transaction of its own (CONCURRENTLY) is
+looked at from outside.
 """
 
 from __future__ import annotations
@@ -16,14 +19,26 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, clean_environment, die_with_parent
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    account,
+    clean_environment,
+    die_with_parent,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
 SCHEMA = "gradual_rehearsal"
 NAME = "gradual-rehearsal"
 # Weakest first, as PostgreSQL's manual lists them (13.3.1).
-MODES = ("AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock",
-         "AccessExclusiveLock")
+MODES = (
+    "AccessShareLock",
+    "RowShareLock",
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+)
 # Those that somebody who writes rows waits for.
 AGAINST_WRITES = MODES[4:]
 
@@ -91,22 +106,34 @@ class Witness:
         for names in self.session.rows(_RECORDS, (list(RECORDS),)):
             table = quote(*names)
             self.session.run(f"DROP TRIGGER IF EXISTS zzz_gradual_rehearsal ON {table}")
-            self.session.run(f"CREATE TRIGGER zzz_gradual_rehearsal AFTER INSERT OR UPDATE OR DELETE ON {table}"
-                             f" FOR EACH STATEMENT EXECUTE FUNCTION {SCHEMA}.recorded()")
+            self.session.run(
+                f"CREATE TRIGGER zzz_gradual_rehearsal AFTER INSERT OR UPDATE OR DELETE ON {table}"
+                f" FOR EACH STATEMENT EXECUTE FUNCTION {SCHEMA}.recorded()"
+            )
         self.session.run(f"TRUNCATE {SCHEMA}.seen")
 
     def tell(self, whole: bool) -> dict[str, Any]:
-        """{"locks": [{table, mode}], "exact": bool, "rewrote": [table], "held_seconds": float | None}: the strongest lock on each table.
+        """{"locks": [{table, mode}], "exact": bool, "rewrote": [table], "held_seconds": float | None}: the strongest
+        lock on each table.
 
-        whole: the revision is one transaction. held_seconds: how old that was when it wrote its revision; only the commit came after.
+        whole: the revision is one transaction. held_seconds: how old that was when it wrote its revision; only the
+        commit came after.
         """
-        rows = self.session.rows(f"SELECT k.name, s.mode, s.source, s.transaction, s.seconds::float8 FROM {SCHEMA}.seen s"
-                                 f" LEFT JOIN {SCHEMA}.known k USING (relation)")
-        rewrote = self.session.rows(f"SELECT name FROM {SCHEMA}.known WHERE EXISTS (SELECT FROM pg_class WHERE oid = relation)"
-                                    " AND pg_relation_filenode(relation) IS DISTINCT FROM filenode ORDER BY 1")
+        rows = self.session.rows(
+            f"SELECT k.name, s.mode, s.source, s.transaction, s.seconds::float8 FROM {SCHEMA}.seen s"
+            f" LEFT JOIN {SCHEMA}.known k USING (relation)"
+        )
+        rewrote = self.session.rows(
+            f"SELECT name FROM {SCHEMA}.known WHERE EXISTS (SELECT FROM pg_class WHERE oid = relation)"
+            " AND pg_relation_filenode(relation) IS DISTINCT FROM filenode ORDER BY 1"
+        )
         told = whole and exact(rows)
-        return {"locks": strongest(rows), "exact": told, "rewrote": [row[0] for row in rewrote],
-                "held_seconds": round(max(float(row[4]) for row in rows if row[2] == "record"), 3) if told else None}
+        return {
+            "locks": strongest(rows),
+            "exact": told,
+            "rewrote": [row[0] for row in rewrote],
+            "held_seconds": round(max(float(row[4]) for row in rows if row[2] == "record"), 3) if told else None,
+        }
 
 
 def strongest(rows: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
@@ -115,31 +142,55 @@ def strongest(rows: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
     for name, mode, *_rest in rows:
         if name is not None and mode in MODES and MODES.index(mode) >= MODES.index(found.get(name, MODES[0])):
             found[name] = mode
-    return [{"table": name, "mode": found[name]} for name in sorted(found, key=lambda one: (-MODES.index(found[one]), one))]
+    return [
+        {"table": name, "mode": found[name]} for name in sorted(found, key=lambda one: (-MODES.index(found[one]), one))
+    ]
 
 
 def exact(rows: Sequence[Sequence[Any]]) -> bool:
-    """Whether one transaction did all of it and told its locks at its end: every other sight is of that transaction too.
+    """Whether one transaction did all of it and told its locks at its end: every other sight is of that transaction
+    too.
 
     rows: (name, mode, source, transaction, …); a sight from outside has no transaction, so it must say nothing new.
     """
     told = {row[3] for row in rows if row[2] == "record"}
     held = {(row[0], row[1]) for row in rows if row[2] == "record"}
-    return len(told) == 1 and all(row[3] in told if row[2] == "command" else row[0] is None or (row[0], row[1]) in held for row in rows)
+    return len(told) == 1 and all(
+        row[3] in told if row[2] == "command" else row[0] is None or (row[0], row[1]) in held for row in rows
+    )
 
 
 @contextlib.contextmanager
 def watching(session: Session, psql: str, parameters: Mapping[str, str], run_as: str | None) -> Iterator[None]:
-    """Look at the locks of migrations every 2 ms from a session of its own while the block runs. run_as: only where we are root."""
+    """Look at the locks of migrations every 2 ms from a session of its own while the block runs. run_as: only where we
+    are root."""
     identity: dict[str, Any] = {}
     if run_as is not None:
         who = account(run_as)
         identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
     process = subprocess.Popen(
-        [psql, "--no-psqlrc", "--quiet", "--no-password", "--host", parameters["host"], "--port", parameters["port"], "--dbname", parameters["dbname"],
-         "--command", f"CALL {SCHEMA}.watch('{APPLICATION_NAME}')"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/", preexec_fn=die_with_parent,  # noqa: PLW1509
-        env={**clean_environment(), "PGAPPNAME": NAME}, **identity)
+        [
+            psql,
+            "--no-psqlrc",
+            "--quiet",
+            "--no-password",
+            "--host",
+            parameters["host"],
+            "--port",
+            parameters["port"],
+            "--dbname",
+            parameters["dbname"],
+            "--command",
+            f"CALL {SCHEMA}.watch('{APPLICATION_NAME}')",
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        preexec_fn=die_with_parent,  # noqa: PLW1509
+        env={**clean_environment(), "PGAPPNAME": NAME},
+        **identity,
+    )
     try:
         _wait_until_watched(session, process)
         yield
@@ -152,7 +203,9 @@ def watching(session: Session, psql: str, parameters: Mapping[str, str], run_as:
 
 def _wait_until_watched(session: Session, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + 20
-    while not session.value("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = %s AND query LIKE 'CALL %%')", (NAME,)):
+    while not session.value(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = %s AND query LIKE 'CALL %%')", (NAME,)
+    ):
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
             raise DatabaseError(f"the locks of migrations cannot be watched: {_words(process)}")
@@ -160,4 +213,7 @@ def _wait_until_watched(session: Session, process: subprocess.Popen[bytes]) -> N
 
 
 def _words(process: subprocess.Popen[bytes]) -> str:
-    return " ".join(process.communicate()[1].decode(errors="replace").split()) or f"psql ended with status {process.returncode}"
+    return (
+        " ".join(process.communicate()[1].decode(errors="replace").split())
+        or f"psql ended with status {process.returncode}"
+    )

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The pending migrations, applied to a throwaway copy of the live database by the very code that will apply them later."""
+"""The pending migrations, applied to a throwaway copy of the live database by the very code that will apply them
+later."""
 
 from __future__ import annotations
 
@@ -15,7 +16,11 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import copy_access
-from ansible_collections.gradual.rollout.plugins.module_utils.verify.lock_recorder import AGAINST_WRITES, Witness, watching
+from ansible_collections.gradual.rollout.plugins.module_utils.verify.lock_recorder import (
+    AGAINST_WRITES,
+    Witness,
+    watching,
+)
 
 # From so many rows on, a lock that writers wait for, or a rewrite, is worth a word.
 MANY_ROWS = 100_000
@@ -25,7 +30,8 @@ MANY_ROWS = 100_000
 class Copy:
     """A running copy that was opened to unprivileged users (copy_access.py).
 
-    passwords: {role: password} on the copy; rows: {"public.orders": 4711}; run_as: who owns the cluster and is its superuser.
+    passwords: {role: password} on the copy; rows: {"public.orders": 4711}; run_as: who owns the cluster and is its
+    superuser.
     """
 
     folder: str
@@ -37,7 +43,12 @@ class Copy:
     rows: Mapping[str, int]
 
     def parameters(self) -> dict[str, str]:
-        return {"dbname": self.database, "host": self.folder, "port": str(self.port), "options": "-c statement_timeout=0 -c lock_timeout=0"}
+        return {
+            "dbname": self.database,
+            "host": self.folder,
+            "port": str(self.port),
+            "options": "-c statement_timeout=0 -c lock_timeout=0",
+        }
 
     def user(self) -> str | None:
         """Whom a program that works with the copy's superuser has to run as."""
@@ -62,16 +73,30 @@ class Rehearsal(Migrator):
 
 
 def rehearse(copy: Copy, pending: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Apply what the phase would apply. [{revision, phase, seconds, locks, exact, rewrote, held_seconds, warnings}], in order.
+    """Apply what the phase would apply. [{revision, phase, seconds, locks, exact, rewrote, held_seconds, warnings}], in
+    order.
 
-    pending: {adapter, directory, path, target, phase, environment, migrate_as} and, where they differ from the defaults, `timeout` and
+    pending: {adapter, directory, path, target, phase, environment, migrate_as} and, where they differ from the
+    defaults, `timeout` and
     `deadline` in seconds. A migration that fails raises DatabaseError with the tool's own sentence.
     """
     request = Request(
-        database=copy.database, target=pending.get("target") or "head", phase=pending.get("phase") or "expand", receipt=None, rehearsal=True,
-        variables=copy_access.environment(pending["environment"], copy.folder, copy.port, copy.passwords), max_age=0, run_as=copy.run_as,
-        migrate_as=pending.get("migrate_as") or "nobody", socket_directory=copy.folder, port=copy.port, lock_timeout_ms=50, pause_ms=100,
-        deadline=float(pending.get("deadline") or 60), timeout=float(pending.get("timeout") or 3600))
+        database=copy.database,
+        target=pending.get("target") or "head",
+        phase=pending.get("phase") or "expand",
+        receipt=None,
+        rehearsal=True,
+        variables=copy_access.environment(pending["environment"], copy.folder, copy.port, copy.passwords),
+        max_age=0,
+        run_as=copy.run_as,
+        migrate_as=pending.get("migrate_as") or "nobody",
+        socket_directory=copy.folder,
+        port=copy.port,
+        lock_timeout_ms=50,
+        pause_ms=100,
+        deadline=float(pending.get("deadline") or 60),
+        timeout=float(pending.get("timeout") or 3600),
+    )
     tool = adapters.of(pending["adapter"], os.path.realpath(pending["directory"]), pending["path"])
     with effective_user(copy.run_as):
         session = Session(copy.parameters(), "gradual-witness")
@@ -81,7 +106,9 @@ def rehearse(copy: Copy, pending: Mapping[str, Any]) -> list[dict[str, Any]]:
             try:
                 migrator.apply()
             except DatabaseError as error:
-                raise DatabaseError(f"the pending migrations do not work on a restored copy of this database: {error}") from None
+                raise DatabaseError(
+                    f"the pending migrations do not work on a restored copy of this database: {error}"
+                ) from None
         return migrator.told
 
 
@@ -91,10 +118,17 @@ def warnings(step: Mapping[str, Any], rows: Mapping[str, int], many: int = MANY_
     rows: rows of each table when the backup was taken. Only tables with `many` rows or more are spoken of.
     """
     found = []
-    held = f", for at most {step['held_seconds']:.1f} s" if step.get("held_seconds") is not None else f", within {step['seconds']:.1f} s"
+    held = (
+        f", for at most {step['held_seconds']:.1f} s"
+        if step.get("held_seconds") is not None
+        else f", within {step['seconds']:.1f} s"
+    )
     for name in step["rewrote"]:
         if rows.get(name, 0) >= many:
-            found.append(f"{step['revision']} writes the whole table {name} anew ({rows[name]} rows); nobody can use it meanwhile{held}")
+            found.append(
+                f"{step['revision']} writes the whole table {name} anew ({rows[name]} rows); nobody can use it"
+                f" meanwhile{held}"
+            )
     for lock in step["locks"]:
         name = lock["table"]
         if lock["mode"] not in AGAINST_WRITES or rows.get(name, 0) < many or name in step["rewrote"]:

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Proving a backup, level by level, up to a restore into a throwaway cluster that is compared with the backup's snapshot and tried out."""
+"""Proving a backup, level by level, up to a restore into a throwaway cluster that is compared with the backup's
+snapshot and tried out."""
 
 from __future__ import annotations
 
@@ -44,35 +45,53 @@ def plan(drill: Drill) -> dict[str, Any]:
     if needed:
         store.need_space(drill.scratch, needed, drill.reserve_mib, "the restored copy")
     return {
-        "receipt": receipt, "estimated_bytes": needed,
-        "message": f"would prove {receipt['id']} to the level {drill.level!r}, now at {receipt['level']!r}"
-                   + (f", by a restore below {drill.scratch} of about {needed / store.MIB:.0f} MiB" if needed else ""),
+        "receipt": receipt,
+        "estimated_bytes": needed,
+        "message": (
+            f"would prove {receipt['id']} to the level {drill.level!r}, now at {receipt['level']!r}"
+            + (f", by a restore below {drill.scratch} of about {needed / store.MIB:.0f} MiB" if needed else "")
+        ),
     }
 
 
 def prove(drill: Drill) -> dict[str, Any]:
-    """Prove the backup to the level and write the receipt; the receipt says no more than what was seen when it fails."""
+    """Prove the backup to the level and write the receipt; the receipt says no more than what was seen when it
+    fails."""
     # Before there is room for anything else.
     sweep(drill.scratch)
     receipt = plan(drill)["receipt"]
     begun = time.monotonic()
     # A level counts for what is on the disk now, so it is earned anew each time.
-    state = {**receipt, "level": "taken", "levels": {"taken": receipt["levels"]["taken"]}, "restore_seconds": None, "rehearsal": None, "smoke": None}
+    state = {
+        **receipt,
+        "level": "taken",
+        "levels": {"taken": receipt["levels"]["taken"]},
+        "restore_seconds": None,
+        "rehearsal": None,
+        "smoke": None,
+    }
     state.pop("problem", None)
     try:
         with contextlib.ExitStack() as copies:
             proof = _Proof(drill, receipt, registry.of(receipt["method"]), copies)
-            for level in receipts.LEVELS[1:receipts.LEVELS.index(drill.level) + 1]:
+            for level in receipts.LEVELS[1 : receipts.LEVELS.index(drill.level) + 1]:
                 at = time.monotonic()
                 noted = proof.steps[level]()
                 laps = {**noted.pop("durations", {}), level: round(time.monotonic() - at, 3)}
-                state = {**state, **noted, "durations": {**state["durations"], **laps}, "level": level, "levels": {**state["levels"], level: receipts.now()}}
+                state = {
+                    **state,
+                    **noted,
+                    "durations": {**state["durations"], **laps},
+                    "level": level,
+                    "levels": {**state["levels"], level: receipts.now()},
+                }
     except DatabaseError as error:
         wanted = receipts.LEVELS[receipts.LEVELS.index(str(state["level"])) + 1]
         state["problem"] = f"not {wanted}: {error}"
         receipts.write(drill.path, state)
         raise DatabaseError(
-            f"the backup {drill.path} is not {wanted}: {error}. Nothing may rest on it; older backups are as they were. Take a new one."
+            f"the backup {drill.path} is not {wanted}: {error}. Nothing may rest on it; older backups are as they were."
+            " Take a new one."
         ) from None
     seconds = round(time.monotonic() - begun, 3)
     return {"receipt": receipts.write(drill.path, state), "seconds": seconds, "tables": len(receipt["tables"])}
@@ -85,7 +104,11 @@ class _Proof:
         self.drill, self.receipt, self.method, self.copies = drill, receipt, method, copies
         self.scratch: Scratch | None = None
         self.steps: dict[str, Callable[[], dict[str, Any]]] = {
-            "intact": self.intact, "readable": self.readable, "restored": self.restored, "sound": self.sound}
+            "intact": self.intact,
+            "readable": self.readable,
+            "restored": self.restored,
+            "sound": self.sound,
+        }
 
     def intact(self) -> dict[str, Any]:
         """Every file is there with the bytes that were written."""
@@ -104,9 +127,14 @@ class _Proof:
         """A throwaway cluster holds the same schema, revision, rows and contents as the snapshot of the backup."""
         clock = Clock()
         self.scratch = self.copies.enter_context(
-            self.method.materialise(self.drill.path, self.receipt, self.drill.scratch, self.drill.timeout, self.drill.jobs))
+            self.method.materialise(
+                self.drill.path, self.receipt, self.drill.scratch, self.drill.timeout, self.drill.jobs
+            )
+        )
         clock.lap("drill_restore")
-        compare.none_of(compare.differences(self.drill.path, self.receipt, self.scratch, self.method.unlogged, self.drill.timeout))
+        compare.none_of(
+            compare.differences(self.drill.path, self.receipt, self.scratch, self.method.unlogged, self.drill.timeout)
+        )
         clock.lap("drill_compare")
         return {"durations": clock.laps, "restore_seconds": clock.laps["drill_restore"]}
 

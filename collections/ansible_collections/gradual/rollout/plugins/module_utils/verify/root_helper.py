@@ -2,8 +2,10 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """A process that keeps its rights, for one kind of work, while another one has become an ordinary user for good.
 
-A drill runs as the user of PostgreSQL. What it tries on the copy is the application's own code, which must run as neither that user (who is a
-superuser of the live database) nor root; only root can start it as somebody else. What the assistant does is fixed before the drill begins: the
+A drill runs as the user of PostgreSQL. What it tries on the copy is the application's own code, which must run as
+neither that user (who is a
+superuser of the live database) nor root; only root can start it as somebody else. What the assistant does is fixed
+before the drill begins: the
 drill can ask for it, and cannot ask for anything else.
 """
 
@@ -32,7 +34,8 @@ class _Near:
 
 @contextlib.contextmanager
 def at_hand(work: Work) -> Iterator[None]:
-    """While the block runs, `ask` reaches a process with today's rights. Without root there is nothing to keep, and no process."""
+    """While the block runs, `ask` reaches a process with today's rights. Without root there is nothing to keep, and no
+    process."""
     if os.geteuid() != 0:
         yield
         return

@@ -21,7 +21,11 @@ from ansible_collections.gradual.rollout.plugins.module_utils.common.http import
 from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import probe_all, sentence
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, clean_environment, die_with_parent
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    account,
+    clean_environment,
+    die_with_parent,
+)
 
 READY_SECONDS = 40.0
 _STOP_SECONDS = 10
@@ -30,14 +34,17 @@ _STOP_SECONDS = 10
 def try_release(release: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
     """Start it, wait until it is ready, probe it, stop it. {"ready_seconds", "seconds", "probes": [{name, seconds}]}.
 
-    release: {directory, command: argv, probes, run_as} and, where they differ from the defaults, ready (path) and timeout (s); probes_from
+    release: {directory, command: argv, probes, run_as} and, where they differ from the defaults, ready (path) and
+    timeout (s); probes_from
     tells whose probes these are, such as "of the manifest of 2.0.0";
     variables: its environment, which leads to the copy. DatabaseError when it does not become ready or a probe fails.
     """
     begun = time.monotonic()
     with _started(release, variables) as (process, base, printed):
         try:
-            _wait_until_ready(process, base + str(release.get("ready") or "/readyz"), float(release.get("timeout") or READY_SECONDS))
+            _wait_until_ready(
+                process, base + str(release.get("ready") or "/readyz"), float(release.get("timeout") or READY_SECONDS)
+            )
             ready = round(time.monotonic() - begun, 3)
             with Browser(base, timeout=10) as browser:
                 results = probe_all(browser, list(release["probes"]), {}, attempts=2)
@@ -46,14 +53,23 @@ def try_release(release: Mapping[str, Any], variables: Mapping[str, str]) -> dic
         failed = [sentence(one) for one in results if not one["passed"]]
         if failed:
             whose = release.get("probes_from") or "of those that it was given"
-            raise DatabaseError(f"it failed {len(failed)} of {len(results)} smoke tests {whose}: {'; '.join(failed[:3])}{_last_words(printed, variables)}")
-    return {"ready_seconds": ready, "seconds": round(time.monotonic() - begun, 3),
-            "probes": [{"name": one["name"], "seconds": one["seconds"]} for one in results]}
+            raise DatabaseError(
+                f"it failed {len(failed)} of {len(results)} smoke tests {whose}:"
+                f" {'; '.join(failed[:3])}{_last_words(printed, variables)}"
+            )
+    return {
+        "ready_seconds": ready,
+        "seconds": round(time.monotonic() - begun, 3),
+        "probes": [{"name": one["name"], "seconds": one["seconds"]} for one in results],
+    }
 
 
 @contextlib.contextmanager
-def _started(release: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str, IO[bytes]]]:
-    """The running release, its address and what it prints; it and its children are gone when the block is left, however it is left."""
+def _started(
+    release: Mapping[str, Any], variables: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], str, IO[bytes]]]:
+    """The running release, its address and what it prints; it and its children are gone when the block is left, however
+    it is left."""
     identity: dict[str, Any] = {}
     folder = tempfile.mkdtemp(prefix="gradual-smoke-")
     if os.geteuid() == 0:
@@ -67,8 +83,16 @@ def _started(release: Mapping[str, Any], variables: Mapping[str, str]) -> Iterat
         with tempfile.TemporaryFile() as printed:
             try:
                 process = subprocess.Popen(
-                    command, cwd=str(release["directory"]), env=_environment(variables, folder, port), stdin=subprocess.DEVNULL, stdout=printed,
-                    stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent, **identity)  # noqa: PLW1509
+                    command,
+                    cwd=str(release["directory"]),
+                    env=_environment(variables, folder, port),
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
+                    **identity,
+                )
             except OSError as error:
                 raise DatabaseError(f"{command[0]} cannot be run: {error.strerror}") from None
             try:
@@ -86,8 +110,18 @@ def _environment(variables: Mapping[str, str], folder: str, port: int) -> dict[s
         json.dump({"flags": {}}, file)
     os.chmod(flags, 0o644)
     return {
-        **clean_environment(), "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "SESSION_KEY": secrets.token_hex(32), "FLAGS_FILE": flags, "WORKERS": "1",
-        **variables, "HOME": folder, "TMPDIR": folder, "RUNTIME_DIRECTORY": folder, "HOST": "127.0.0.1", "PORT": str(port),
+        **clean_environment(),
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SESSION_KEY": secrets.token_hex(32),
+        "FLAGS_FILE": flags,
+        "WORKERS": "1",
+        **variables,
+        "HOME": folder,
+        "TMPDIR": folder,
+        "RUNTIME_DIRECTORY": folder,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
         "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}",
     }
 
@@ -120,7 +154,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, timeout: float
 def _last_words(printed: IO[bytes], variables: Mapping[str, str]) -> str:
     printed.seek(0)
     lines = [line.strip() for line in printed.read().decode(errors="replace").splitlines() if line.strip()]
-    return guards.scrubbed(f"; it printed last: {' / '.join(lines[-4:])}"[:600], guards.secrets(variables)) if lines else ""
+    return (
+        guards.scrubbed(f"; it printed last: {' / '.join(lines[-4:])}"[:600], guards.secrets(variables))
+        if lines
+        else ""
+    )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Level `sound`: the previous release works on the restored copy, the pending migrations work on it, and the previous release works after them."""
+"""Level `sound`: the previous release works on the restored copy, the pending migrations work on it, and the previous
+release works after them."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ Options = Mapping[str, Any]
 
 
 class Drill(Protocol):
-    """What this needs to know of a drill: {"pending": {...}, "smoke": {...}}, both optional; as `rehearsal.rehearse` and `smoke.try_release` take them."""
+    """What this needs to know of a drill: {"pending": {...}, "smoke": {...}}, both optional; as `rehearsal.rehearse`
+    and `smoke.try_release` take them."""
 
     @property
     def sound(self) -> Options | None: ...
@@ -27,7 +29,8 @@ class Drill(Protocol):
 
 @contextlib.contextmanager
 def at_hand(options: Options | None) -> Iterator[None]:
-    """Call as root, around the drill that becomes the cluster's user: keeps what can start the release as an unprivileged user."""
+    """Call as root, around the drill that becomes the cluster's user: keeps what can start the release as an
+    unprivileged user."""
     if not options:
         yield
         return
@@ -36,18 +39,28 @@ def at_hand(options: Options | None) -> Iterator[None]:
 
 
 def prove(drill: Drill, receipt: Mapping[str, Any], scratch: Scratch) -> dict[str, Any]:
-    """{"rehearsal": [...] or None, "smoke": [...] or None, "durations": {...}}; None: not measured. DatabaseError when it is not sound.
+    """{"rehearsal": [...] or None, "smoke": [...] or None, "durations": {...}}; None: not measured. DatabaseError when
+    it is not sound.
 
     Runs as the cluster's user, on a copy that was compared already; what it does there is not undone.
     """
     options = drill.sound or {}
-    roles = [copy_access.role_of(part["environment"]["DATABASE_URL"]) for part in (options.get("pending"), options.get("smoke")) if part]
+    roles = [
+        copy_access.role_of(part["environment"]["DATABASE_URL"])
+        for part in (options.get("pending"), options.get("smoke"))
+        if part
+    ]
     if not roles:
         return {"rehearsal": None, "smoke": None, "durations": {}}
     with copy_access.opened(scratch, roles) as passwords:
         told = {
-            "folder": scratch.folder, "port": PORT, "database": receipt["database"], "programs": scratch.programs, "passwords": passwords,
-            "run_as": pwd.getpwuid(os.geteuid()).pw_name, "rows": {name: facts["rows"] for name, facts in receipt["tables"].items()},
+            "folder": scratch.folder,
+            "port": PORT,
+            "database": receipt["database"],
+            "programs": scratch.programs,
+            "passwords": passwords,
+            "run_as": pwd.getpwuid(os.geteuid()).pw_name,
+            "rows": {name: facts["rows"] for name, facts in receipt["tables"].items()},
         }
         found: dict[str, Any] = root_helper.ask(told, _work(options))
     return found
@@ -58,12 +71,19 @@ def _work(options: Options) -> root_helper.Work:
 
 
 def carry_out(options: Options, copy: rehearsal.Copy) -> dict[str, Any]:
-    """Smoke test, rehearsal, smoke test again, on an opened copy; as root where there is root. Returns what `prove` returns."""
+    """Smoke test, rehearsal, smoke test again, on an opened copy; as root where there is root. Returns what `prove`
+    returns."""
     isolated = alone()
     durations: dict[str, float] = {}
     rehearsed, tried = None, None
     if options.get("smoke"):
-        tried = [{"when": "restored", "isolated": isolated, **_try(options["smoke"], copy, "on the restored copy, before any migration")}]
+        tried = [
+            {
+                "when": "restored",
+                "isolated": isolated,
+                **_try(options["smoke"], copy, "on the restored copy, before any migration"),
+            }
+        ]
         durations["smoke"] = tried[0]["seconds"]
     if options.get("pending"):
         begun = time.monotonic()
@@ -71,7 +91,13 @@ def carry_out(options: Options, copy: rehearsal.Copy) -> dict[str, Any]:
         durations["rehearsal"] = round(time.monotonic() - begun, 3)
     if tried and rehearsed:
         revisions = ", ".join(one["revision"] for one in rehearsed)
-        tried.append({"when": "migrated", "isolated": isolated, **_try(options["smoke"], copy, f"after the pending migrations ({revisions})")})
+        tried.append(
+            {
+                "when": "migrated",
+                "isolated": isolated,
+                **_try(options["smoke"], copy, f"after the pending migrations ({revisions})"),
+            }
+        )
         durations["smoke_migrated"] = tried[1]["seconds"]
     return {"rehearsal": rehearsed, "smoke": tried, "durations": durations}
 
@@ -79,8 +105,14 @@ def carry_out(options: Options, copy: rehearsal.Copy) -> dict[str, Any]:
 def _try(release: Mapping[str, Any], copy: rehearsal.Copy, when: str) -> dict[str, Any]:
     version = release.get("version") or os.path.basename(str(release["directory"]).rstrip("/"))
     try:
-        result = smoke.try_release(release, copy_access.environment(release["environment"], copy.folder, copy.port, copy.passwords))
+        result = smoke.try_release(
+            release, copy_access.environment(release["environment"], copy.folder, copy.port, copy.passwords)
+        )
     except DatabaseError as error:
-        hint = "Code could not go back to it then. Make the migration one that it can live with" if "after" in when else "Look at that release first"
+        hint = (
+            "Code could not go back to it then. Make the migration one that it can live with"
+            if "after" in when
+            else "Look at that release first"
+        )
         raise DatabaseError(f"the previous release {version} does not work {when}: {error}. {hint}") from None
     return {"version": version, **result}

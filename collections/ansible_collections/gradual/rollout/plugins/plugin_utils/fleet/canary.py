@@ -9,7 +9,8 @@ import typing as t
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch
 
-# The time before the canary was changed that is counted too: so many times as long as it is watched, and no shorter than this in seconds.
+# The time before the canary was changed that is counted too: so many times as long as it is watched, and no shorter
+# than this in seconds.
 BEFORE, SHORTEST_BEFORE = 3, 300
 # A hold lasts so many times as long as the canary is watched; then the policy for no data applies.
 DEADLINE = 1.5
@@ -17,18 +18,28 @@ DEADLINE = 1.5
 Json = t.Dict[str, t.Any]
 
 
-def canary_watch(rollout: t.Mapping[str, t.Any], host: str, balancers: t.Sequence[t.Sequence[t.Mapping[str, t.Any]]]) -> Json:
+def canary_watch(
+    rollout: t.Mapping[str, t.Any], host: str, balancers: t.Sequence[t.Sequence[t.Mapping[str, t.Any]]]
+) -> Json:
     """What to watch the canary `host` against, as the ledger's events canary.began and canary.skipped have it.
 
-    `rollout` is the rollout as ledger_info returns it, `balancers` the servers of each balancer as haproxy_server_info does. Returns
-      host, control   the canary, and the hosts that serve users on the code before; without any, `reason` says why nothing is watched
+    `rollout` is the rollout as ledger_info returns it, `balancers` the servers of each balancer as haproxy_server_info
+    does. Returns
+      host, control   the canary, and the hosts that serve users on the code before; without any, `reason` says why
+                      nothing is watched
       percent         the canary's part of these hosts
-      aa              {since, until} in epoch seconds: the same hosts before the release touched any of them; None when that is not known
-      bake, metrics   settings of the gate for these looks: harm is looked for, nothing has to be certified, so there is no longest time
+      aa              {since, until} in epoch seconds: the same hosts before the release touched any of them; None when
+                      that is not known
+      bake, metrics   settings of the gate for these looks: harm is looked for, nothing has to be certified, so there is
+                      no longest time
     """
     manifest = rollout["manifest"]
     seconds, look = (int(manifest["bake"][key]) for key in ("canary", "look"))
-    running = [name for name, known in rollout["hosts"].items() if name != host and _runs_old(known, manifest["artifact"]["sha256"])]
+    running = [
+        name
+        for name, known in rollout["hosts"].items()
+        if name != host and _runs_old(known, manifest["artifact"]["sha256"])
+    ]
     control = sorted(name for name in running if balancers and all(_serves(name, servers) for servers in balancers))
     return {
         "host": host,
@@ -36,21 +47,40 @@ def canary_watch(rollout: t.Mapping[str, t.Any], host: str, balancers: t.Sequenc
         "percent": round(100 / (1 + len(control))),
         "reason": None if control else _why(host, running),
         "aa": _before(rollout, seconds),
-        "bake": {"min": seconds, "max": 2 * DEADLINE * seconds, "deadline": DEADLINE * seconds, "look": max(1, min(look, seconds // 2))},
+        "bake": {
+            "min": seconds,
+            "max": 2 * DEADLINE * seconds,
+            "deadline": DEADLINE * seconds,
+            "look": max(1, min(look, seconds // 2)),
+        },
         # The built-in ones alone: what a feature counts has no host to blame.
-        "metrics": [entry for entry in (manifest.get("gate") or {}).get("metrics") or [] if entry.get("name") in ("errors", "slow")],
+        "metrics": [
+            entry
+            for entry in (manifest.get("gate") or {}).get("metrics") or []
+            if entry.get("name") in ("errors", "slow")
+        ],
     }
 
 
-def canary_look(look: t.Mapping[str, t.Any], host: str, balancers: t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]) -> Json:
-    """A look of the gate at the canary, judged again with what each balancer says of it: nobody is hurt by a host that gets no users.
+def canary_look(
+    look: t.Mapping[str, t.Any], host: str, balancers: t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]
+) -> Json:
+    """A look of the gate at the canary, judged again with what each balancer says of it: nobody is hurt by a host that
+    gets no users.
 
-    `look` is RV(look) of gate_look, `balancers` the servers by balancer as haproxy_server_info has them, seen after the look. What they
+    `look` is RV(look) of gate_look, `balancers` the servers by balancer as haproxy_server_info has them, seen after the
+    look. What they
     say is kept in its counts, so that the record gives the same verdict again.
     """
     absent = {"state": "missing", "status": "not in the backend", "check": "", "up": False}
-    found = {name: next((server for server in servers if server["name"] == host), absent) for name, servers in sorted(balancers.items())}
-    seen = [{"balancer": name, **{key: server[key] for key in ("state", "status", "check", "up")}} for name, server in found.items()]
+    found = {
+        name: next((server for server in servers if server["name"] == host), absent)
+        for name, servers in sorted(balancers.items())
+    }
+    seen = [
+        {"balancer": name, **{key: server[key] for key in ("state", "status", "check", "up")}}
+        for name, server in found.items()
+    ]
     told = {**look, "counts": {**look["counts"], "serving": {"host": host, "seen": seen}}}
     return {**told, **gate_verdict.judge_again(told)}
 
@@ -67,7 +97,10 @@ def _serves(host: str, servers: t.Sequence[t.Mapping[str, t.Any]]) -> bool:
 
 def _why(host: str, running: t.Sequence[str]) -> str:
     if running:
-        return f"{', '.join(sorted(running))} would be the control of {host} and get no traffic, so there is nobody to compare its users with"
+        return (
+            f"{', '.join(sorted(running))} would be the control of {host} and get no traffic, so there is nobody to"
+            " compare its users with"
+        )
     return f"no other host runs the code before, so there is nobody to compare the users of {host} with"
 
 

@@ -29,30 +29,46 @@ def contract_objections(
 ) -> list[str]:
     """Say why the old release may still be needed; an empty list when nothing can need it any more.
 
-    rollout: the ledger's newest rollout. hosts: every application host of the inventory with what host_info found on it, None for one that was left
-    out. sessions: of database_sessions_info, backfills: of backfill with prove; None for what could not be read. owed: the backfills that ledger_info
+    rollout: the ledger's newest rollout. hosts: every application host of the inventory with what host_info found on
+    it, None for one that was left
+    out. sessions: of database_sessions_info, backfills: of backfill with prove; None for what could not be read. owed:
+    the backfills that ledger_info
     tells, of earlier rollouts too. now: epoch seconds of the ledger's clock. confirm: the version that a person has
-    typed. known_addresses: from which sessions may come beside the hosts, such as a pooler's. What is not known counts as old.
+    typed. known_addresses: from which sessions may come beside the hosts, such as a pooler's. What is not known counts
+    as old.
     """
     manifest = rollout.get("manifest") or {}
     version = str(manifest.get("version", ""))
     found = []
     if not rollout.get("completed"):
-        found.append(f"the newest rollout, {rollout.get('id') or 'none'}, is not completed (it is {rollout.get('outcome') or 'open'}); finish it with "
-                     "ansible-playbook deploy.yml, or go back with ansible-playbook rollback.yml")
+        found.append(
+            f"the newest rollout, {rollout.get('id') or 'none'}, is not completed (it is"
+            f" {rollout.get('outcome') or 'open'}); finish it with ansible-playbook deploy.yml, or go back with"
+            " ansible-playbook rollback.yml"
+        )
     digest = (manifest.get("artifact") or {}).get("sha256")
-    found += [_old_host(name, host, version) for name, host in sorted(hosts.items()) if not digest or _digest(host) != digest]
+    found += [
+        _old_host(name, host, version) for name, host in sorted(hosts.items()) if not digest or _digest(host) != digest
+    ]
     if not hosts:
-        found.append("the inventory has no application host, so nobody knows what runs; give the inventory of the fleet with -i")
+        found.append(
+            "the inventory has no application host, so nobody knows what runs; give the inventory of the fleet with -i"
+        )
     found += _old_sessions(rollout, sessions, version, known_addresses)
     found += _unfinished(owed, backfills)
     soaked = hours_finished(rollout, now)
     if soaked < soak_hours:
-        found.append(f"all users have had {version or 'the release'} for {max(soaked, 0.0):.1f} h, and {soak_hours:g} h are wanted; come back in "
-                     f"{soak_hours - max(soaked, 0.0):.1f} h, or set contract_soak_hours in the inventory to what you can answer for")
+        found.append(
+            f"all users have had {version or 'the release'} for {max(soaked, 0.0):.1f} h, and {soak_hours:g} h are"
+            f" wanted; come back in {soak_hours - max(soaked, 0.0):.1f} h, or set contract_soak_hours in the inventory"
+            " to what you can answer for"
+        )
     if not version or confirm != version:
         seen = f"contract_confirm is {confirm!r}" if confirm else "nobody has said so"
-        found.append(f"past this point rollback.yml cannot put the old code back, and {seen}; to go on: -e contract_confirm={version or 'VERSION'}")
+        found.append(
+            f"past this point rollback.yml cannot put the old code back, and {seen}; to go on: -e"
+            f" contract_confirm={version or 'VERSION'}"
+        )
     return found
 
 
@@ -65,30 +81,51 @@ def _old_host(name: str, host: Mapping[str, Any] | None, version: str) -> str:
     if host is None:
         return f"{name} was left out of this run, so it counts as old; run without --limit"
     if host.get("lost_host") or host.get("unreachable") or host.get("failed"):
-        return (f"{name} could not be looked at, so it counts as old ({_line(host.get('msg'))}); bring it back, or take it out of the inventory if it is "
-                "gone for good")
+        return (
+            f"{name} could not be looked at, so it counts as old ({_line(host.get('msg'))}); bring it back, or take it"
+            " out of the inventory if it is gone for good"
+        )
     running = host.get("running")
     if not running:
-        return f"{name} does not say what it runs, so it counts as old; look at it with systemctl status on that host, and bring it to {version}"
-    return f"{name} runs {running.get('release') or 'something else'}, not {version} as it was rolled out; deploy that to it: ansible-playbook deploy.yml"
+        return (
+            f"{name} does not say what it runs, so it counts as old; look at it with systemctl status on that host, and"
+            f" bring it to {version}"
+        )
+    return (
+        f"{name} runs {running.get('release') or 'something else'}, not {version} as it was rolled out; deploy that to"
+        " it: ansible-playbook deploy.yml"
+    )
 
 
-def _old_sessions(rollout: Mapping[str, Any], sessions: Sequence[Mapping[str, Any]] | None, version: str, known_addresses: Sequence[str]) -> list[str]:
+def _old_sessions(
+    rollout: Mapping[str, Any],
+    sessions: Sequence[Mapping[str, Any]] | None,
+    version: str,
+    known_addresses: Sequence[str],
+) -> list[str]:
     if sessions is None:
         return ["the sessions of the database could not be read, so old ones may be among them; see the error above"]
     reasons = [(one, _why_old(rollout, one, version, known_addresses)) for one in sessions]
-    old = [f"pid {one['pid']} ({one['role']}, {one['application_name'] or 'nameless'}, from "
-           f"{one.get('host') or one.get('address') or 'the database host'}: {why})" for one, why in reasons if why]
+    old = [
+        f"pid {one['pid']} ({one['role']}, {one['application_name'] or 'nameless'}, from "
+        f"{one.get('host') or one.get('address') or 'the database host'}: {why})"
+        for one, why in reasons
+        if why
+    ]
     if not old:
         return []
     more = f" and {len(old) - SHOWN} more" if len(old) > SHOWN else ""
     named = "; ".join(old[:SHOWN]) + more
-    said = (f"{len(old)} database sessions may be of the old release: {named}. End what runs them, or name in contract_known_addresses the addresses of "
-            "what is known to be new, such as a pooler")
+    said = (
+        f"{len(old)} database sessions may be of the old release: {named}. End what runs them, or name in"
+        " contract_known_addresses the addresses of what is known to be new, such as a pooler"
+    )
     return [said]
 
 
-def _why_old(rollout: Mapping[str, Any], session: Mapping[str, Any], version: str, known_addresses: Sequence[str]) -> str:
+def _why_old(
+    rollout: Mapping[str, Any], session: Mapping[str, Any], version: str, known_addresses: Sequence[str]
+) -> str:
     """Why a session may be of the old release; empty when it cannot be."""
     says = _SAYS.search(session["application_name"] or "")
     if says and says.group(1) != version:
@@ -99,7 +136,14 @@ def _why_old(rollout: Mapping[str, Any], session: Mapping[str, Any], version: st
     # A pooler's session may be of any host: it is new only if the last of them was new before it began.
     times = [_new_since(rollout, name) for name in ([host] if host is not None else rollout.get("hosts") or {})]
     if not times or None in times:
-        return "" if says else f"nobody recorded since when {host or 'every host'} runs {version}, and the session does not say its release"
+        return (
+            ""
+            if says
+            else (
+                f"nobody recorded since when {host or 'every host'} runs {version}, and the session does not say its"
+                " release"
+            )
+        )
     if session["begun"] < max(time for time in times if time is not None):
         return f"it began before {host or 'the last host'} was switched to {version}"
     return ""
@@ -108,7 +152,8 @@ def _why_old(rollout: Mapping[str, Any], session: Mapping[str, Any], version: st
 def _new_since(rollout: Mapping[str, Any], host: str) -> float | None:
     """Epoch seconds from which on a host runs the release for certain; None when nobody knows.
 
-    One that ran it before the rollout began was not switched by it: of that time the beginning of the rollout is all that is known here.
+    One that ran it before the rollout began was not switched by it: of that time the beginning of the rollout is all
+    that is known here.
     """
     known = (rollout.get("hosts") or {}).get(host) or {}
     if known.get("switched"):
@@ -124,8 +169,15 @@ def _unfinished(owed: Sequence[Mapping[str, Any]], backfills: Sequence[Mapping[s
     for name in [one["name"] for one in owed]:
         one = known.get(name)
         if one is None or not one.get("finished"):
-            left = f"{one['left']['rows']} rows of {one['table']} are left, {one['left']['how']}" if one else "its progress could not be read"
-            found.append(f"the backfill {name} is not complete ({left}); run ansible-playbook playbooks/backfill.yml until it says that it is")
+            left = (
+                f"{one['left']['rows']} rows of {one['table']} are left, {one['left']['how']}"
+                if one
+                else "its progress could not be read"
+            )
+            found.append(
+                f"the backfill {name} is not complete ({left}); run ansible-playbook playbooks/backfill.yml until it"
+                " says that it is"
+            )
     return found
 
 

@@ -2,7 +2,8 @@
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a rollout makes of the hosts it finds. Pure functions.
 
-A *host* is the result of the module host_info, a dictionary with clock_off, free_bytes, free_inodes, unwritable, links, root, current,
+A *host* is the result of the module host_info, a dictionary with clock_off, free_bytes, free_inodes, unwritable, links,
+root, current,
 previous, releases, running, flags, unit_load.
 A *manifest* is the normalised release manifest.
 """
@@ -56,8 +57,9 @@ def fleet_problems(
         for path, left in sorted((host.get("free_inodes") or {}).items()):
             if left is not None and left < free_inodes:
                 problems.append(
-                    f"{name}: {left} inodes are free at {path}, {free_inodes} are needed; remove files that nobody needs there "
-                    f"(df -i {path}), or write preflight_free_inodes: {left} if the release has fewer files"
+                    f"{name}: {left} inodes are free at {path}, {free_inodes} are needed; remove files that nobody"
+                    f" needs there (df -i {path}), or write preflight_free_inodes: {left} if the release has fewer"
+                    " files"
                 )
         if name in application:
             problems += _host_problems(name, host, unit)
@@ -78,26 +80,37 @@ def _host_problems(name: str, host: Host, unit: str) -> list[str]:
     problems = []
     for path, why in sorted((host.get("unwritable") or {}).items()):
         problems.append(
-            f"{name}: Gradual must write below {path}, and {why}; run playbooks/provision.yml, or look at: findmnt --target {path}"
+            f"{name}: Gradual must write below {path}, and {why}; run playbooks/provision.yml, or look at: findmnt"
+            f" --target {path}"
         )
     if host.get("unit_load") not in (None, "loaded"):
         problems.append(
-            f"{name}: systemd must be able to start {unit}, and says that it is {host['unit_load']}; run playbooks/provision.yml, "
-            f"or look at: systemctl status {unit}"
+            f"{name}: systemd must be able to start {unit}, and says that it is {host['unit_load']}; run"
+            f" playbooks/provision.yml, or look at: systemctl status {unit}"
         )
     root, kept = host.get("root"), {release["digest"] for release in host.get("releases") or []}
     for link, kind in sorted((host.get("links") or {}).items()):
         path = f"{root}/{link}"
         if kind in ("directory", "file"):
             problems.append(
-                f"{name}: {path} is a {kind}, and must be a link to a release below {root}/releases; move it away: mv {path} {path}.old"
-                + (f", then: ln -s releases/NAME {path}, with the NAME of the release that runs there" if link == "current" and kept else "")
+                f"{name}: {path} is a {kind}, and must be a link to a release below {root}/releases; move it away: mv"
+                f" {path} {path}.old"
+                + (
+                    f", then: ln -s releases/NAME {path}, with the NAME of the release that runs there"
+                    if link == "current" and kept
+                    else ""
+                )
             )
         elif kind in ("foreign", "broken") and link == "current":
-            leads = "to something that is no release of Gradual (it has no .release.json)" if kind == "foreign" else "nowhere"
+            leads = (
+                "to something that is no release of Gradual (it has no .release.json)"
+                if kind == "foreign"
+                else "nowhere"
+            )
             problems.append(
-                f"{name}: {path} leads {leads}, and must lead to a release below {root}/releases, or not be there before the first one; "
-                f"Gradual could not go back to it. Lead it to a release: ln -sfn releases/NAME {path}, or remove it: rm {path}"
+                f"{name}: {path} leads {leads}, and must lead to a release below {root}/releases, or not be there"
+                " before the first one; Gradual could not go back to it. Lead it to a release: ln -sfn releases/NAME"
+                f" {path}, or remove it: rm {path}"
             )
     return problems
 
@@ -111,15 +124,18 @@ def _front_door_problems(front_door: Mapping[str, Mapping[str, Any]]) -> list[st
             errors = [str(result["msg"])]
         if errors:
             problems.append(
-                f"{name}: probes ask for the front door from there and cannot reach it: {errors[0]}; make its name resolve and its port "
-                "reachable there, or write front_door.url and front_door.ca_path in the inventory"
+                f"{name}: probes ask for the front door from there and cannot reach it: {errors[0]}; make its name"
+                " resolve and its port reachable there, or write front_door.url and front_door.ca_path in the"
+                " inventory"
             )
     return problems
 
 
 def in_traffic(balancers: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> bool:
     """Tell whether any balancer sends users to the host."""
-    return any(server["name"] == name and server["state"] == "ready" for servers in balancers.values() for server in servers)
+    return any(
+        server["name"] == name and server["state"] == "ready" for servers in balancers.values() for server in servers
+    )
 
 
 def _serves(host: Host) -> bool:
@@ -132,16 +148,25 @@ def _up(
 ) -> dict[str, list[str]]:
     """The application hosts that serve users on each balancer."""
     return {
-        balancer: sorted(server["name"] for server in servers
-                         if server["name"] in application and server["state"] == "ready" and hosts.get(server["name"], {}).get("running"))
+        balancer: sorted(
+            server["name"]
+            for server in servers
+            if server["name"] in application
+            and server["state"] == "ready"
+            and hosts.get(server["name"], {}).get("running")
+        )
         for balancer, servers in balancers.items()
     }
 
 
 def _traffic_problems(
-    hosts: Mapping[str, Host], balancers: Mapping[str, Sequence[Mapping[str, Any]]], application: Sequence[str], least: int | str | None
+    hosts: Mapping[str, Host],
+    balancers: Mapping[str, Sequence[Mapping[str, Any]]],
+    application: Sequence[str],
+    least: int | str | None,
 ) -> list[str]:
-    """Why a host cannot be taken out of traffic on each balancer; nothing where no host serves users yet, as before a first release."""
+    """Why a host cannot be taken out of traffic on each balancer; nothing where no host serves users yet, as before a
+    first release."""
     up = _up(hosts, balancers, application)
     serving = sorted(name for name in application if _serves(hosts.get(name, {})))
     if not serving and not any(up.values()):
@@ -151,7 +176,9 @@ def _traffic_problems(
         needed = least_of(len(ready)) if least in (None, "") else int(str(least))
         if len(ready) - 1 >= needed or needed == 0:
             continue
-        states = ", ".join(f"{server['name']} {server['state']}" for server in balancers[balancer] if server["name"] in application)
+        states = ", ".join(
+            f"{server['name']} {server['state']}" for server in balancers[balancer] if server["name"] in application
+        )
         if not ready:
             # Only the balancers' own word counts: what runs and gets no users there may be drained on purpose.
             problems.append(
@@ -160,14 +187,16 @@ def _traffic_problems(
             )
         elif len(ready) == 1:
             problems.append(
-                f"{balancer}: {ready[0]} is the only application host that serves users there ({states}). While it is switched nobody serves, "
-                "so users would feel its restart: zero downtime is not possible. Bring another host into traffic first, "
-                "or accept the interruption: write min_in_traffic: 0 in the inventory"
+                f"{balancer}: {ready[0]} is the only application host that serves users there ({states}). While it is"
+                " switched nobody serves, so users would feel its restart: zero downtime is not possible. Bring"
+                " another host into traffic first, or accept the interruption: write min_in_traffic: 0 in the"
+                " inventory"
             )
         else:
             problems.append(
-                f"{balancer}: {len(ready)} application hosts serve users there ({states}) and min_in_traffic is {needed}, so none can be taken "
-                f"out of traffic; bring one more into traffic, or write min_in_traffic: {len(ready) - 1} in the inventory"
+                f"{balancer}: {len(ready)} application hosts serve users there ({states}) and min_in_traffic is"
+                f" {needed}, so none can be taken out of traffic; bring one more into traffic, or write min_in_traffic:"
+                f" {len(ready) - 1} in the inventory"
             )
     return problems
 
@@ -197,12 +226,18 @@ def releases_on_hosts(
 
 def servers_on_balancers(balancers: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, str]]:
     """Return the state of each server on each balancer, as a rollout finds them: {balancer: {server: state}}."""
-    return {balancer: {server["name"]: server["state"] for server in servers} for balancer, servers in balancers.items()}
+    return {
+        balancer: {server["name"]: server["state"] for server in servers} for balancer, servers in balancers.items()
+    }
 
 
 def found_out_of_traffic(rollout: Mapping[str, Any], host: str) -> list[str]:
     """Return the balancers on which the host was drained or in maintenance when the rollout began."""
-    return [name for name, servers in (rollout.get("servers") or {}).items() if servers.get(host) in ("drained", "maintenance")]
+    return [
+        name
+        for name, servers in (rollout.get("servers") or {}).items()
+        if servers.get(host) in ("drained", "maintenance")
+    ]
 
 
 def in_line(hosts: Mapping[str, Host], manifest: Mapping[str, Any]) -> bool:
@@ -250,7 +285,8 @@ def probes_of(smoke: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def smoke_now(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return which smoke tests hold on what runs before a rollout: {"held": [name], "failed": [sentence]}.
 
-    found: the http_probe results by host, of probes_of; a host that was not asked has no results. A test holds when it holds on every host.
+    found: the http_probe results by host, of probes_of; a host that was not asked has no results. A test holds when it
+    holds on every host.
     """
     results = [(host, each) for host, result in sorted(found.items()) for each in result.get("results") or []]
     wrong = {each["name"] for _host, each in results if not each["passed"]}
@@ -263,7 +299,8 @@ def smoke_now(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def smoke_of(rollout: Mapping[str, Any], digest: str | None) -> list[Mapping[str, Any]]:
     """Return the application's smoke tests that the release of a digest must pass in this rollout.
 
-    The release that is rolled out must pass all of them; another one, to which hosts go back, those that it passed when the rollout began.
+    The release that is rolled out must pass all of them; another one, to which hosts go back, those that it passed when
+    the rollout began.
     """
     manifest = rollout["manifest"]
     held = (rollout.get("smoke") or {}).get("held")
@@ -274,7 +311,11 @@ def smoke_of(rollout: Mapping[str, Any], digest: str | None) -> list[Mapping[str
 
 def probe_failures(result: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each probe of an http_probe result that failed."""
-    return [f"{each['name']}: seen {each['seen']}, wanted {each['wanted']}" for each in result["results"] if not each["passed"]]
+    return [
+        f"{each['name']}: seen {each['seen']}, wanted {each['wanted']}"
+        for each in result["results"]
+        if not each["passed"]
+    ]
 
 
 def smoke_events(found: Mapping[str, Mapping[str, Any]], phase: str) -> list[dict[str, Any]]:
@@ -303,7 +344,10 @@ def opening_sentence(rollout: Mapping[str, Any], manifest: Mapping[str, Any], ch
         return f"Check mode ends here: {release} could be rolled out as planned, and nothing has been changed."
     if rollout.get("failed"):
         failed = rollout["failed"]
-        return f"{rollout['id']} failed at {failed['step']} on {failed['host']}: this run goes back; launch it again to go forward."
+        return (
+            f"{rollout['id']} failed at {failed['step']} on {failed['host']}: this run goes back; launch it again to go"
+            " forward."
+        )
     return f"{rollout['id']} is open: going forward. To go back at any moment: ansible-playbook rollback.yml"
 
 

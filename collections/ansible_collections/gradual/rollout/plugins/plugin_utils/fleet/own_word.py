@@ -15,7 +15,8 @@ Host = Mapping[str, Any]
 
 
 def host_differences(host: Host | None, release: Mapping[str, Any]) -> list[str]:
-    """Say where a host differs from one that runs the release and will go on running it; an empty list when it does not."""
+    """Say where a host differs from one that runs the release and will go on running it; an empty list when it does
+    not."""
     if not host or "current" not in host:
         return [f"it could not be looked at: {(host or {}).get('msg') or 'it was not reached'}"]
     wanted = _named(release)
@@ -30,7 +31,9 @@ def host_differences(host: Host | None, release: Mapping[str, Any]) -> list[str]
     if not running:
         found.append(f"nothing that could be {wanted} answers at /version")
     elif running.get("digest") != release["digest"]:
-        found.append(f"what answers at /version is {_named({**running, 'version': running.get('release')})}, not {wanted}")
+        found.append(
+            f"what answers at /version is {_named({**running, 'version': running.get('release')})}, not {wanted}"
+        )
     return found
 
 
@@ -48,7 +51,12 @@ def still_runs(host: Host | None, release: Mapping[str, Any]) -> list[str]:
 
 def fleet_differences(hosts: Mapping[str, Host | None], release: Mapping[str, Any]) -> list[str]:
     """host_differences of every host that differs, a sentence a host."""
-    return [f"{name}: {'; '.join(found)}" for name, host in hosts.items() for found in [host_differences(host, release)] if found]
+    return [
+        f"{name}: {'; '.join(found)}"
+        for name, host in hosts.items()
+        for found in [host_differences(host, release)]
+        if found
+    ]
 
 
 def _named(release: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which release each host goes back to when the ledger that knows it is lost: a pure decision over what lies on the hosts."""
+"""Which release each host goes back to when the ledger that knows it is lost: a pure decision over what lies on the
+hosts."""
 
 from __future__ import annotations
 
@@ -21,8 +22,10 @@ def ways_back(hosts: Mapping[str, Mapping[str, Any]], to: str = "") -> dict[str,
     """{host: {version, digest, directory}} of each host that could be looked at.
 
     hosts: results of host_info; that of a host that is out of reach has no `releases`, and it has no way.
-    to: a version that lies on every host. Without it: where all hosts are switched to one release, each goes to its `previous`; where only
-    some were switched, those go to what the others have never left, and it is what they themselves name as `previous`. A host on which users
+    to: a version that lies on every host. Without it: where all hosts are switched to one release, each goes to its
+    `previous`; where only
+    some were switched, those go to what the others have never left, and it is what they themselves name as `previous`.
+    A host on which users
     never had a release goes to NOTHING.
     """
     seen = {name: host for name, host in hosts.items() if "releases" in host}
@@ -36,7 +39,8 @@ def ways_back(hosts: Mapping[str, Mapping[str, Any]], to: str = "") -> dict[str,
 
 
 def _had_nothing(host: Mapping[str, Any]) -> bool:
-    """Whether users never had a release on this host: what it is switched to was never admitted, and it names no `previous`."""
+    """Whether users never had a release on this host: what it is switched to was never admitted, and it names no
+    `previous`."""
     current = host.get("current")
     return not host.get("previous") and (not current or not current.get("admitted", True))
 
@@ -49,7 +53,11 @@ def _switched_back(seen: Mapping[str, Mapping[str, Any]]) -> dict[str, Release]:
         return _agreed(previous)
     if len(running) == 2:
         one, other = running
-        left = [new for new, old in ((one, other), (other, one)) if all(previous[name]["digest"] == old for name in running[new])]
+        left = [
+            new
+            for new, old in ((one, other), (other, one))
+            if all(previous[name]["digest"] == old for name in running[new])
+        ]
         if len(left) == 1:
             new = left[0]
             return {name: previous[name] if release["digest"] == new else release for name, release in current.items()}
@@ -59,7 +67,9 @@ def _switched_back(seen: Mapping[str, Mapping[str, Any]]) -> dict[str, Release]:
 def _agreed(previous: dict[str, Release]) -> dict[str, Release]:
     missing = sorted(name for name, release in previous.items() if not release["digest"])
     if missing:
-        raise NoWayBack(f"{', '.join(missing)}: no release is known to have run before the one that runs now; {NAME_IT}")
+        raise NoWayBack(
+            f"{', '.join(missing)}: no release is known to have run before the one that runs now; {NAME_IT}"
+        )
     if len(_by_digest(previous)) > 1:
         raise NoWayBack(f"the hosts do not agree on what ran before: {_listed(previous)}; {NAME_IT}")
     return previous
@@ -68,7 +78,10 @@ def _agreed(previous: dict[str, Release]) -> dict[str, Release]:
 def _named(name: str, host: Mapping[str, Any], version: str) -> Release:
     found = [release for release in host["releases"] if release["version"] == version]
     if len({release["digest"] for release in found}) > 1:
-        raise NoWayBack(f"{name}: {len(found)} releases of version {version} lie there; remove those that are not meant, and try again")
+        raise NoWayBack(
+            f"{name}: {len(found)} releases of version {version} lie there; remove those that are not meant, and try"
+            " again"
+        )
     if not found:
         lying = ", ".join(sorted({str(release["version"]) for release in host["releases"]})) or "none"
         raise NoWayBack(f"{name}: rollback_to: got {version!r}, expected a version that lies there: {lying}")
@@ -92,5 +105,7 @@ def _listed(releases: Mapping[str, Release]) -> str:
 
 def _told(current: Mapping[str, Release], previous: Mapping[str, Release]) -> str:
     return ", ".join(
-        f"{name} is switched to {current[name]['version'] or 'nothing'}, before that {previous[name]['version'] or 'nothing'}" for name in sorted(current)
+        f"{name} is switched to {current[name]['version'] or 'nothing'}, before that"
+        f" {previous[name]['version'] or 'nothing'}"
+        for name in sorted(current)
     )

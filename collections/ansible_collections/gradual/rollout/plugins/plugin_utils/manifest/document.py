@@ -22,7 +22,8 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema im
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 # What Ansible, AWX and Gradual hang on a run.
 KNOWN_PREFIXES = ("ansible_", "awx_", "tower_", "gradual_")
-# Variables of the inventory that messages tell people to write, so they may be written with -e where the inventory does not have them yet.
+# Variables of the inventory that messages tell people to write, so they may be written with -e where the inventory does
+# not have them yet.
 SETTINGS = frozenset({"min_in_traffic"})
 
 
@@ -81,7 +82,9 @@ def unknown(names: Iterable[str], known: Iterable[str], foreign: Iterable[str] =
             continue
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
             continue
-        near = difflib.get_close_matches(name, sorted(fields), 1, 0.6) or difflib.get_close_matches(name, sorted(others), 1, 0.8)
+        near = difflib.get_close_matches(name, sorted(fields), 1, 0.6) or difflib.get_close_matches(
+            name, sorted(others), 1, 0.8
+        )
         advice = f"write {near[0]}" if near else f"leave it out, or write one of {', '.join(sorted(fields))}"
         lines.append(
             f"{name}: no such key in a manifest, and no variable of that name; {advice}; "
@@ -105,7 +108,9 @@ def foreign_mistakes(patterns: Any) -> list[str]:
 def message(mistakes: list[str]) -> str:
     """All mistakes as one text."""
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-    return f"The release manifest has {count}; nothing has been changed.\n" + "\n".join(f"  {line}" for line in mistakes)
+    return f"The release manifest has {count}; nothing has been changed.\n" + "\n".join(
+        f"  {line}" for line in mistakes
+    )
 
 
 def blank(value: Any) -> bool:
@@ -136,7 +141,9 @@ def _mapping(path: str, given: dict[str, Any], fields: Mapping[str, Field], mist
         if blank(value) if path else unanswered(value):
             if field.get("required"):
                 example = field.get("example", field["description"])
-                mistakes.append(f"{where}: missing, seen {'nothing' if name not in given else shown(value)}; write {example}")
+                mistakes.append(
+                    f"{where}: missing, seen {'nothing' if name not in given else shown(value)}; write {example}"
+                )
             elif field.get("fill"):
                 result[name] = _mapping(where, {}, field["options"], mistakes)
             elif "default" in field:

@@ -32,7 +32,9 @@ def across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes:
     if "artifact" in manifest:
         wrong = url_mistake(manifest["artifact"].get("url", ""))
         if wrong:
-            mistakes.append(f"artifact.url: {wrong}, seen {shown(manifest['artifact'].get('url'))}; write https://host/path.tar.gz")
+            mistakes.append(
+                f"artifact.url: {wrong}, seen {shown(manifest['artifact'].get('url'))}; write https://host/path.tar.gz"
+            )
         manifest["artifact"]["sha256"] = manifest["artifact"]["sha256"].lower()
     if "stages" in manifest:
         mistakes.extend(_stages(manifest["stages"]))
@@ -49,7 +51,8 @@ def across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes:
         for header in probe.get("headers", {}):
             if header.lower() in SECRET_HEADERS:
                 mistakes.append(
-                    f"{where}.headers.{header}: would be kept in the record, seen {shown(header)}; write user: NAME, or probe a path that needs no secret"
+                    f"{where}.headers.{header}: would be kept in the record, seen {shown(header)}; write user: NAME, or"
+                    " probe a path that needs no secret"
                 )
     if groups is not None:
         mistakes.extend(_hosts(manifest, groups))
@@ -63,7 +66,10 @@ def _hosts(manifest: dict[str, Any], groups: Mapping[str, Any]) -> Iterable[str]
             advice = f"write {near[0]}" if near else f"write the group of the {role} hosts, or add it to the inventory"
             yield f"hosts.{role}: a group that {state}, seen {shown(group)}; {advice}"
         elif set(groups[group]) != set(groups.get(role) or groups[group]):
-            yield f"hosts.{role}: not the hosts that the playbooks run on, seen {shown(group)}; write {role}, and make {group} its only child in the inventory"
+            yield (
+                f"hosts.{role}: not the hosts that the playbooks run on, seen {shown(group)}; write {role}, and make"
+                f" {group} its only child in the inventory"
+            )
     hosts = groups.get(manifest.get("hosts", {}).get("application")) or []
     if manifest.get("canary") and hosts and manifest["canary"] not in hosts:
         yield f"canary: not one of the application hosts, seen {shown(manifest['canary'])}; write {' or '.join(hosts)}"
@@ -78,7 +84,11 @@ def _probes(manifest: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
 
 
 def _stages(stages: list[int]) -> list[str]:
-    mistakes = [f"stages[{number}]: not a percentage of users, seen {stage}; write 1 to 100" for number, stage in enumerate(stages) if not 1 <= stage <= 100]
+    mistakes = [
+        f"stages[{number}]: not a percentage of users, seen {stage}; write 1 to 100"
+        for number, stage in enumerate(stages)
+        if not 1 <= stage <= 100
+    ]
     if mistakes:
         return mistakes
     if any(later <= earlier for earlier, later in zip(stages, stages[1:])):
@@ -92,11 +102,16 @@ def _bake(bake: dict[str, int]) -> list[str]:
     low, high, look, expiry = bake["min"], bake["max"], bake["look"], bake["expiry"]
     mistakes = []
     if low > high:
-        mistakes.append(f"bake.min: longer than bake.max, seen {low} and {high}; write {high} or less, or a larger bake.max")
+        mistakes.append(
+            f"bake.min: longer than bake.max, seen {low} and {high}; write {high} or less, or a larger bake.max"
+        )
     if look > high:
         mistakes.append(f"bake.look: longer than bake.max, seen {look} and {high}; write {high} or less")
     if expiry <= look:
-        mistakes.append(f"bake.expiry: the stage would expire before the next look, seen {expiry} with looks every {look} s; write {3 * look} or more")
+        mistakes.append(
+            f"bake.expiry: the stage would expire before the next look, seen {expiry} with looks every {look} s; write"
+            f" {3 * look} or more"
+        )
     return mistakes
 
 
@@ -105,11 +120,17 @@ def _gate(gate: dict[str, Any], stages: list[int], flags: list[Any]) -> Iterable
         seen, least = gate["margin"], gate["tolerated_ratio"]
         yield f"gate.margin: not above gate.tolerated_ratio, seen {seen:g} and {least:g}; write more than {least:g}"
     if gate["low_traffic"] == "slo" and not gate.get("harmless_share"):
-        yield 'gate.low_traffic: certifies by gate.harmless_share, which is missing, seen "slo"; write gate.harmless_share: 0.01, or low_traffic: refuse'
+        yield (
+            'gate.low_traffic: certifies by gate.harmless_share, which is missing, seen "slo"; write'
+            " gate.harmless_share: 0.01, or low_traffic: refuse"
+        )
     before = max([stage for stage in stages if stage < 100], default=0)
     if gate["holdback"] and gate["holdback"] >= 100 - before:
         seen, most = gate["holdback"], 99 - before
-        yield f"gate.holdback: would take the features from users of the stage of {before} %, seen {seen}; write {most} or less"
+        yield (
+            f"gate.holdback: would take the features from users of the stage of {before} %, seen {seen}; write {most}"
+            " or less"
+        )
     names = [entry["name"] for entry in gate["metrics"] if "name" in entry]
     for number, entry in enumerate(gate["metrics"]):
         where = f"gate.metrics[{number}]"
@@ -124,7 +145,10 @@ def _metric(where: str, entry: dict[str, Any], flags: list[Any]) -> Iterable[str
     if name in BUILT_IN:
         for key in ("counter", "labels"):
             if entry.get(key):
-                yield f"{where}.{key}: {name} is always counted from the features' own requests, seen {shown(entry[key])}; write another name, or no {key}"
+                yield (
+                    f"{where}.{key}: {name} is always counted from the features' own requests, seen"
+                    f" {shown(entry[key])}; write another name, or no {key}"
+                )
         if entry.get("harm") == "fewer":
             yield f'{where}.harm: fewer {name} are no harm, seen "fewer"; write more'
         return
@@ -132,8 +156,14 @@ def _metric(where: str, entry: dict[str, Any], flags: list[Any]) -> Iterable[str
         yield f"{where}.counter: missing, seen nothing; write feature_orders_total, or whatever counts {name}"
     for label, value in entry.get("labels", {}).items():
         if label in OWN_LABELS or not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", label):
-            yield f"{where}.labels: Gradual sets this one itself, or it is no label, seen {shown(label)}; write a label of the counter like opinion"
+            yield (
+                f"{where}.labels: Gradual sets this one itself, or it is no label, seen {shown(label)}; write a label"
+                " of the counter like opinion"
+            )
         elif not isinstance(value, str) or not value:
             yield f"{where}.labels.{label}: not text, seen {shown(value)}; write it in quotes"
         elif label == "feature" and value not in flags:
-            yield f"{where}.labels.feature: no feature of this release, seen {shown(value)}; write {' or '.join(map(str, flags)) or 'no label feature'}"
+            yield (
+                f"{where}.labels.feature: no feature of this release, seen {shown(value)}; write"
+                f" {' or '.join(map(str, flags)) or 'no label feature'}"
+            )

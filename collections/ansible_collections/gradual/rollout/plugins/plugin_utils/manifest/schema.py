@@ -2,7 +2,8 @@
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a release manifest may say: the one table that the check, its defaults and the role's argument_specs come from.
 
-A field is a dictionary: type (str, int, float, bool, list, dict, json), description, and where wanted required, default,
+A field is a dictionary: type (str, int, float, bool, list, dict, json), description, and where wanted required,
+default,
 choices, options (of a dict, or of the elements of a list of dicts), elements (of a list), least and most (numbers),
 pattern and example (strings), and fill (an absent dict is filled with its own defaults).
 """
@@ -19,9 +20,24 @@ FLAG = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 
 PROBE: dict[str, Field] = {
     "name": {"type": "str", "required": True, "description": "What is probed, for people."},
-    "path": {"type": "str", "required": True, "pattern": r"/[^\s]*", "example": "/api/products", "description": "Path to ask for, with its query."},
-    "method": {"type": "str", "default": "GET", "choices": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"], "description": "How to ask."},
-    "headers": {"type": "dict", "default": {}, "description": "Headers to send. They are kept in the record, so they hold no secrets."},
+    "path": {
+        "type": "str",
+        "required": True,
+        "pattern": r"/[^\s]*",
+        "example": "/api/products",
+        "description": "Path to ask for, with its query.",
+    },
+    "method": {
+        "type": "str",
+        "default": "GET",
+        "choices": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+        "description": "How to ask.",
+    },
+    "headers": {
+        "type": "dict",
+        "default": {},
+        "description": "Headers to send. They are kept in the record, so they hold no secrets.",
+    },
     "body": {"type": "json", "description": "What to send: a string as it is, anything else as JSON."},
     "user": {"type": "str", "description": "Who asks, as the cookie visitor; the flags are evaluated for this user."},
     "status": {"type": "int", "default": 200, "least": 100, "most": 599, "description": "The status wanted."},
@@ -30,23 +46,50 @@ PROBE: dict[str, Field] = {
 }
 
 FEATURE: dict[str, Field] = {
-    "flag": {"type": "str", "required": True, "pattern": FLAG, "example": "search", "description": "Key of the feature's flag."},
+    "flag": {
+        "type": "str",
+        "required": True,
+        "pattern": FLAG,
+        "example": "search",
+        "description": "Key of the feature's flag.",
+    },
     "smoke": {
         "type": "list",
         "elements": "dict",
         "default": [],
         "options": {
             **PROBE,
-            "flag": {"type": "str", "choices": ["on", "off"], "description": "Under which variant this is expected; under both without it."},
+            "flag": {
+                "type": "str",
+                "choices": ["on", "off"],
+                "description": "Under which variant this is expected; under both without it.",
+            },
         },
         "description": "Smoke tests of the feature.",
     },
 }
 
 WAIVER: dict[str, Field] = {
-    "revision": {"type": "str", "required": True, "pattern": r"[\w.-]+", "example": '"0003"', "description": "The revision that the finding is about."},
-    "rule": {"type": "str", "required": True, "pattern": r"[a-z][a-z-]*", "example": "create-trigger", "description": "The rule of migration_lint."},
-    "reason": {"type": "str", "required": True, "example": "the table has 60 rows", "description": "Why it does no harm here, as a sentence."},
+    "revision": {
+        "type": "str",
+        "required": True,
+        "pattern": r"[\w.-]+",
+        "example": '"0003"',
+        "description": "The revision that the finding is about.",
+    },
+    "rule": {
+        "type": "str",
+        "required": True,
+        "pattern": r"[a-z][a-z-]*",
+        "example": "create-trigger",
+        "description": "The rule of migration_lint.",
+    },
+    "reason": {
+        "type": "str",
+        "required": True,
+        "example": "the table has 60 rows",
+        "description": "Why it does no harm here, as a sentence.",
+    },
     "until": {
         "type": "str",
         "required": True,
@@ -61,19 +104,41 @@ BAKE: dict[str, Field] = {
         "type": "int",
         "default": 300,
         "least": 0,
-        "description": "Seconds for which users of the first host with the new code are compared with those of the others before these follow; 0 for none.",
+        "description": (
+            "Seconds for which users of the first host with the new code are compared with those of the others before"
+            " these follow; 0 for none."
+        ),
     },
     "aa": {
         "type": "int",
         "default": 300,
         "least": 0,
-        "description": "Seconds before the first stage in which the users of every stage are compared while the features are off; 0 for none.",
+        "description": (
+            "Seconds before the first stage in which the users of every stage are compared while the features are off;"
+            " 0 for none."
+        ),
     },
     "min": {"type": "int", "default": 600, "least": 1, "description": "Seconds that a stage is watched at the least."},
-    "max": {"type": "int", "default": 3600, "least": 1, "description": "Seconds after which a stage that the gate cannot promote is given up."},
+    "max": {
+        "type": "int",
+        "default": 3600,
+        "least": 1,
+        "description": "Seconds after which a stage that the gate cannot promote is given up.",
+    },
     "look": {"type": "int", "default": 30, "least": 1, "description": "Seconds between two looks."},
-    "expiry": {"type": "int", "default": 300, "least": 10, "description": "Seconds after which a stage that nobody looks at any more expires by itself."},
-    "deadline": {"type": "int", "least": 1, "description": "Seconds after which a stage is given up even while the gate holds; half more than max without it."},
+    "expiry": {
+        "type": "int",
+        "default": 300,
+        "least": 10,
+        "description": "Seconds after which a stage that nobody looks at any more expires by itself.",
+    },
+    "deadline": {
+        "type": "int",
+        "least": 1,
+        "description": (
+            "Seconds after which a stage is given up even while the gate holds; half more than max without it."
+        ),
+    },
 }
 
 
@@ -83,25 +148,66 @@ def _share(default: float | None, description: str) -> Field:
 
 
 METRIC: dict[str, Field] = {
-    "name": {"type": "str", "required": True, "pattern": NAME, "example": "orders", "description": "What it is called; errors and slow are always there."},
+    "name": {
+        "type": "str",
+        "required": True,
+        "pattern": NAME,
+        "example": "orders",
+        "description": "What it is called; errors and slow are always there.",
+    },
     "counter": {
         "type": "str",
         "pattern": r"[a-zA-Z_:][a-zA-Z0-9_:]*",
         "example": "feature_orders_total",
         "description": "The counter, with the labels feature and variant; not for errors and slow.",
     },
-    "labels": {"type": "dict", "default": {}, "description": "Further labels that count; a label feature limits the metric to this feature."},
-    "harm": {"type": "str", "default": "more", "choices": ["more", "fewer"], "description": "What is worse a request: more of it, or fewer."},
-    "role": {"type": "str", "default": "guardrail", "choices": ["guardrail", "signal"], "description": "Whether harm aborts the stage, or only holds it."},
-    "weight": {"type": "float", "default": 1.0, "least": 0.01, "most": 100, "description": "Its part of alpha, compared with the others."},
+    "labels": {
+        "type": "dict",
+        "default": {},
+        "description": "Further labels that count; a label feature limits the metric to this feature.",
+    },
+    "harm": {
+        "type": "str",
+        "default": "more",
+        "choices": ["more", "fewer"],
+        "description": "What is worse a request: more of it, or fewer.",
+    },
+    "role": {
+        "type": "str",
+        "default": "guardrail",
+        "choices": ["guardrail", "signal"],
+        "description": "Whether harm aborts the stage, or only holds it.",
+    },
+    "weight": {
+        "type": "float",
+        "default": 1.0,
+        "least": 0.01,
+        "most": 100,
+        "description": "Its part of alpha, compared with the others.",
+    },
 }
 
 GATE: dict[str, Field] = {
     "alpha": _share(0.05, "Chance of stopping a harmless release, however often it is looked at."),
     "certify_alpha": _share(0.10, "Chance of promoting a release whose harm is as large as margin says."),
-    "tolerated_ratio": {"type": "float", "default": 1.25, "least": 1, "description": "How many times worse than control is no harm yet."},
-    "margin": {"type": "float", "default": 2.0, "least": 1, "description": "How many times worse than control must be ruled out before a stage is promoted."},
-    "slow_seconds": {"type": "float", "default": 0.5, "least": 0.001, "description": "A request that takes longer is slow; a bucket of the histogram."},
+    "tolerated_ratio": {
+        "type": "float",
+        "default": 1.25,
+        "least": 1,
+        "description": "How many times worse than control is no harm yet.",
+    },
+    "margin": {
+        "type": "float",
+        "default": 2.0,
+        "least": 1,
+        "description": "How many times worse than control must be ruled out before a stage is promoted.",
+    },
+    "slow_seconds": {
+        "type": "float",
+        "default": 0.5,
+        "least": 0.001,
+        "description": "A request that takes longer is slow; a bucket of the histogram.",
+    },
     "hard_error_share": _share(0.2, "Share of failed requests that aborts a stage whatever control does."),
     "hard_slow_share": _share(0.5, "Share of slow requests that aborts a stage whatever control does."),
     "harmless_share": _share(None, "Share of bad requests that is no harm whatever control does; none without it."),
@@ -109,9 +215,17 @@ GATE: dict[str, Field] = {
         "type": "str",
         "default": "refuse",
         "choices": ["refuse", "slo", "hold"],
-        "description": "What to do when the traffic cannot carry the ramp: refuse it, certify by harmless_share, or begin and hold.",
+        "description": (
+            "What to do when the traffic cannot carry the ramp: refuse it, certify by harmless_share, or begin and"
+            " hold."
+        ),
     },
-    "min_requests": {"type": "int", "default": 50, "least": 1, "description": "Requests on each side before a verdict."},
+    "min_requests": {
+        "type": "int",
+        "default": 50,
+        "least": 1,
+        "description": "Requests on each side before a verdict.",
+    },
     "on_no_data": {
         "type": "str",
         "default": "rollback",
@@ -130,12 +244,20 @@ GATE: dict[str, Field] = {
         "default": 0,
         "least": 0,
         "most": 50,
-        "description": "Percentage of users who are kept without the features while 100 % bakes, to compare with; 0 for none.",
+        "description": (
+            "Percentage of users who are kept without the features while 100 % bakes, to compare with; 0 for none."
+        ),
     },
 }
 
 BACKFILL: dict[str, Field] = {
-    "name": {"type": "str", "required": True, "pattern": NAME, "example": "total-in-cents", "description": "By which its progress is kept."},
+    "name": {
+        "type": "str",
+        "required": True,
+        "pattern": NAME,
+        "example": "total-in-cents",
+        "description": "By which its progress is kept.",
+    },
     "table": {
         "type": "str",
         "required": True,
@@ -163,19 +285,45 @@ BACKFILL: dict[str, Field] = {
         "example": "cents IS NULL",
         "description": "Which rows are still to do; false once a row is done.",
     },
-    "batch": {"type": "int", "least": 1, "most": 100000, "description": "Rows of the first batch, 1000 without it; the later ones follow the time they take."},
-    "pause_ms": {"type": "int", "least": 0, "description": "Milliseconds after each batch at the least, 100 without it."},
+    "batch": {
+        "type": "int",
+        "least": 1,
+        "most": 100000,
+        "description": "Rows of the first batch, 1000 without it; the later ones follow the time they take.",
+    },
+    "pause_ms": {
+        "type": "int",
+        "least": 0,
+        "description": "Milliseconds after each batch at the least, 100 without it.",
+    },
 }
 
 SPEC: dict[str, Field] = {
-    "application": {"type": "str", "required": True, "pattern": NAME, "example": "storefront", "description": "Name of the application."},
-    "version": {"type": "str", "required": True, "pattern": VERSION, "example": "2.0.0", "description": "Version that is released."},
+    "application": {
+        "type": "str",
+        "required": True,
+        "pattern": NAME,
+        "example": "storefront",
+        "description": "Name of the application.",
+    },
+    "version": {
+        "type": "str",
+        "required": True,
+        "pattern": VERSION,
+        "example": "2.0.0",
+        "description": "Version that is released.",
+    },
     "artifact": {
         "type": "dict",
         "required": True,
         "example": "{url: https://host/storefront-2.0.0.tar.gz, sha256: the 64 hex digits of sha256sum}",
         "options": {
-            "url": {"type": "str", "required": True, "example": "https://host/storefront-2.0.0.tar.gz", "description": "Where the tar.gz is, http or https."},
+            "url": {
+                "type": "str",
+                "required": True,
+                "example": "https://host/storefront-2.0.0.tar.gz",
+                "description": "Where the tar.gz is, http or https.",
+            },
             "sha256": {
                 "type": "str",
                 "required": True,
@@ -186,8 +334,20 @@ SPEC: dict[str, Field] = {
         },
         "description": "What is installed.",
     },
-    "features": {"type": "list", "elements": "dict", "default": [], "options": FEATURE, "description": "Features that are shown to users by stages."},
-    "smoke": {"type": "list", "elements": "dict", "default": [], "options": PROBE, "description": "Smoke tests of the application."},
+    "features": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": FEATURE,
+        "description": "Features that are shown to users by stages.",
+    },
+    "smoke": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": PROBE,
+        "description": "Smoke tests of the application.",
+    },
     "stages": {
         "type": "list",
         "elements": "int",
@@ -195,12 +355,21 @@ SPEC: dict[str, Field] = {
         "description": "Percentages of users, rising, the last one 100.",
     },
     "bake": {"type": "dict", "fill": True, "options": BAKE, "description": "How long a stage is watched."},
-    "approval": {"type": "bool", "default": False, "description": "Whether the rollout waits for a person after each stage but the last."},
+    "approval": {
+        "type": "bool",
+        "default": False,
+        "description": "Whether the rollout waits for a person after each stage but the last.",
+    },
     "gate": {"type": "dict", "fill": True, "options": GATE, "description": "What counts as harm."},
     "migrations": {
         "type": "dict",
         "options": {
-            "adapter": {"type": "str", "default": "alembic", "choices": ["alembic", "django", "sql", "sqitch"], "description": "What runs them."},
+            "adapter": {
+                "type": "str",
+                "default": "alembic",
+                "choices": ["alembic", "django", "sql", "sqitch"],
+                "description": "What runs them.",
+            },
             "path": {
                 "type": "str",
                 "default": "migrations",
@@ -208,7 +377,13 @@ SPEC: dict[str, Field] = {
                 "example": "migrations",
                 "description": "Where they are in the artifact.",
             },
-            "target": {"type": "str", "required": True, "pattern": r"[\w.-]+", "example": '"0003"', "description": "Revision to migrate to."},
+            "target": {
+                "type": "str",
+                "required": True,
+                "pattern": r"[\w.-]+",
+                "example": '"0003"',
+                "description": "Revision to migrate to.",
+            },
             "waivers": {
                 "type": "list",
                 "elements": "dict",
@@ -219,7 +394,9 @@ SPEC: dict[str, Field] = {
                 "type": "list",
                 "elements": "dict",
                 "options": BACKFILL,
-                "description": "Rows that playbooks/backfill.yml fills in after the rollout, all of them before contract.",
+                "description": (
+                    "Rows that playbooks/backfill.yml fills in after the rollout, all of them before contract."
+                ),
             },
         },
         "description": "Migrations of the database; none without it.",
@@ -228,7 +405,12 @@ SPEC: dict[str, Field] = {
         "type": "dict",
         "fill": True,
         "options": {
-            "method": {"type": "str", "default": "dump", "choices": ["dump", "basebackup", "pgbackrest"], "description": "How it is taken."},
+            "method": {
+                "type": "str",
+                "default": "dump",
+                "choices": ["dump", "basebackup", "pgbackrest"],
+                "description": "How it is taken.",
+            },
             "level": {
                 "type": "str",
                 "default": "restored",
@@ -244,12 +426,19 @@ SPEC: dict[str, Field] = {
         "choices": ["flags", "release"],
         "description": "What goes back when a stage is aborted: the flags, or the hosts as well.",
     },
-    "canary": {"type": "str", "description": "The application host that goes first; the first one of the inventory without it."},
+    "canary": {
+        "type": "str",
+        "description": "The application host that goes first; the first one of the inventory without it.",
+    },
     "hosts": {
         "type": "dict",
         "fill": True,
         "options": {
-            name: {"type": "str", "default": name, "description": f"Group of the {name} hosts, {name} or one with the same hosts."}
+            name: {
+                "type": "str",
+                "default": name,
+                "description": f"Group of the {name} hosts, {name} or one with the same hosts.",
+            }
             for name in ("application", "database", "balancer", "monitoring")
         },
         "description": "Groups of the inventory; each must have hosts.",
@@ -261,7 +450,10 @@ def argument_spec(fields: dict[str, Field] | None = None) -> dict[str, Any]:
     """The table as the `options` of a role's argument_specs. Blank answers and patterns are the check's alone."""
     options: dict[str, Any] = {}
     for name, field in (fields or SPEC).items():
-        option: dict[str, Any] = {"type": "raw" if field["type"] == "json" else field["type"], "description": field["description"]}
+        option: dict[str, Any] = {
+            "type": "raw" if field["type"] == "json" else field["type"],
+            "description": field["description"],
+        }
         option.update({key: field[key] for key in ("required", "choices", "elements", "default") if key in field})
         if "options" in field:
             option["options"] = argument_spec(field["options"])

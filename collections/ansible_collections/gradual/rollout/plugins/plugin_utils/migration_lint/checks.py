@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which rules a statement breaks: the parser's tree in, names of rules out. What a revision has made itself is nobody's yet."""
+"""Which rules a statement breaks: the parser's tree in, names of rules out. What a revision has made itself is nobody's
+yet."""
 
 from __future__ import annotations
 
@@ -14,17 +15,39 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.sta
 
 # What a revision that is cut off can do again, whatever was done before.
 _REPEATABLE = ("VariableSetStmt", "TransactionStmt", "CommentStmt", "SelectStmt", "UpdateStmt", "GrantStmt")
-_SESSION = frozenset(("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout", "deadlock_timeout"))
+_SESSION = frozenset(
+    (
+        "lock_timeout",
+        "statement_timeout",
+        "idle_in_transaction_session_timeout",
+        "transaction_timeout",
+        "deadlock_timeout",
+    )
+)
 _CLUSTER_WIDE = frozenset((
     "AlterSystemStmt", "CreatedbStmt", "DropdbStmt", "AlterDatabaseStmt", "AlterDatabaseSetStmt", "CreateTableSpaceStmt", "DropTableSpaceStmt",
     "CreateRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt", "DropOwnedStmt", "ReassignOwnedStmt",
 ))  # fmt: skip
 # Functions of PostgreSQL that a migration may call without surprise.
-_HARMLESS_CALLS = frozenset(("setval", "set_config", "nextval", "currval", "to_regclass", "pg_sleep", "now", "count", "format", "current_setting"))
+_HARMLESS_CALLS = frozenset(
+    (
+        "setval",
+        "set_config",
+        "nextval",
+        "currval",
+        "to_regclass",
+        "pg_sleep",
+        "now",
+        "count",
+        "format",
+        "current_setting",
+    )
+)
 
 
 def rules(statement: Statement, state: State, alone: bool) -> set[str]:
-    """Rules that the statement breaks. alone: nothing else in the revision that could not be done again. `state` takes in what it does."""
+    """Rules that the statement breaks. alone: nothing else in the revision that could not be done again. `state` takes
+    in what it does."""
     node = statement.node
     kind = type(node).__name__
     state.harmless = set()
@@ -36,7 +59,9 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
             found.add("concurrently-not-alone")
     touched = [table for _mode, table in locks(node)]
     if touched and all(("table", table) in state.created for table in touched):
-        state.harmless |= found - {"ban-concurrent-index-creation-in-transaction", "concurrently-not-alone"} | tables.ABOUT_TABLES
+        state.harmless |= (
+            found - {"ban-concurrent-index-creation-in-transaction", "concurrently-not-alone"} | tables.ABOUT_TABLES
+        )
     state.created.update(made(statement))
     if state.phase != "expand":
         state.harmless |= EXPAND_ONLY
@@ -47,7 +72,11 @@ def repeatable(node: Any) -> bool:
     """Whether the statement does no harm, and does not fail, when it is run again."""
     if type(node).__name__ == "AlterTableStmt":
         return all(command.missing_ok for command in node.cmds)
-    return type(node).__name__ in _REPEATABLE or bool(getattr(node, "if_not_exists", False) or getattr(node, "missing_ok", False)) or _concurrent(node)
+    return (
+        type(node).__name__ in _REPEATABLE
+        or bool(getattr(node, "if_not_exists", False) or getattr(node, "missing_ok", False))
+        or _concurrent(node)
+    )
 
 
 def _concurrent(node: Any) -> bool:
@@ -69,7 +98,9 @@ def _broken(kind: str, node: Any, statement: Statement, state: State) -> Iterato
     elif kind in _CHECKS:
         yield from _CHECKS[kind](node, state)
     elif kind == "TransactionStmt":
-        if statement.transaction is not None and not any(word in node.kind.name for word in ("SAVEPOINT", "RELEASE", "ROLLBACK_TO")):
+        if statement.transaction is not None and not any(
+            word in node.kind.name for word in ("SAVEPOINT", "RELEASE", "ROLLBACK_TO")
+        ):
             yield "transaction-nesting"
     elif kind not in _HARMLESS:
         # What this table does not know is no pass.
@@ -92,7 +123,14 @@ def _drop(node: Any, state: State) -> Iterator[str]:
         return
     named = {"OBJECT_FUNCTION": "function", "OBJECT_VIEW": "view", "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy", "OBJECT_TABLE": "table",
              "OBJECT_MATVIEW": "table", "OBJECT_TYPE": "type"}.get(kind, "")  # fmt: skip
-    names = [joined(getattr(one, "objname", None) or getattr(one, "names", None) or one) if not hasattr(one, "sval") else str(one.sval) for one in node.objects]
+    names = [
+        (
+            joined(getattr(one, "objname", None) or getattr(one, "names", None) or one)
+            if not hasattr(one, "sval")
+            else str(one.sval)
+        )
+        for one in node.objects
+    ]
     if all((named, one) in state.created for one in names):
         state.harmless.add("drop-in-expand")
     yield "drop-in-expand"
@@ -101,7 +139,14 @@ def _drop(node: Any, state: State) -> Iterator[str]:
 def _rename(node: Any, state: State) -> Iterator[str]:
     kind = node.renameType.name
     # Names of constraints, indexes and triggers are no concern of the application's.
-    quiet = ("OBJECT_INDEX", "OBJECT_TABCONSTRAINT", "OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE", "OBJECT_DOMCONSTRAINT")
+    quiet = (
+        "OBJECT_INDEX",
+        "OBJECT_TABCONSTRAINT",
+        "OBJECT_TRIGGER",
+        "OBJECT_POLICY",
+        "OBJECT_RULE",
+        "OBJECT_DOMCONSTRAINT",
+    )
     new = node.relation is not None and (name(node.relation), str(node.subname)) in state.added
     if kind in quiet or new:
         state.harmless.add("rename-in-expand")

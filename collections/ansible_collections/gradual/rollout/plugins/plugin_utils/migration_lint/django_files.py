@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Django's migrations as text. Their SQL depends on the application's models and settings, which the controller has not: what an operation is known to
+"""Django's migrations as text. Their SQL depends on the application's models and settings, which the controller has
+not: what an operation is known to
 do is told from its name, RunSQL is read as SQL, and everything else was not seen."""
 
 from __future__ import annotations
@@ -40,15 +41,28 @@ def source(revision: Revision, text: str) -> Source:
         if name == "RunSQL":
             found = list(_sql(call))
             pieces += [Piece(sql, line, transaction) for sql, line in found if sql is not None]
-            unseen += [Unseen("unseen", line, "RunSQL whose SQL is not written out") for sql, line in found if sql is None]
+            unseen += [
+                Unseen("unseen", line, "RunSQL whose SQL is not written out") for sql, line in found if sql is None
+            ]
         elif name == "SeparateDatabaseAndState":
-            # What is in its database_operations is walked too; state_operations touch nothing, and are judged all the same.
+            # What is in its database_operations is walked too; state_operations touch nothing, and are judged all the
+            # same.
             if call.args or any(one.arg is None for one in call.keywords):
-                unseen.append(Unseen("unseen", call.lineno, "SeparateDatabaseAndState whose lists are not named; write database_operations= by name"))
+                unseen.append(
+                    Unseen(
+                        "unseen",
+                        call.lineno,
+                        "SeparateDatabaseAndState whose lists are not named; write database_operations= by name",
+                    )
+                )
         elif name == "AddField":
-            unseen += [Unseen(rule, call.lineno, ast.unparse(call)) for rule in _add_field(call) if _model(call) not in new]
+            unseen += [
+                Unseen(rule, call.lineno, ast.unparse(call)) for rule in _add_field(call) if _model(call) not in new
+            ]
         elif name in OPERATIONS:
-            unseen += [Unseen(rule, call.lineno, ast.unparse(call)) for rule in OPERATIONS[name] if _model(call) not in new]
+            unseen += [
+                Unseen(rule, call.lineno, ast.unparse(call)) for rule in OPERATIONS[name] if _model(call) not in new
+            ]
             # What only Django's state is told of was there before.
             new |= {_model(call)} if name == "CreateModel" and touches else set()
         else:
@@ -57,7 +71,8 @@ def source(revision: Revision, text: str) -> Source:
 
 
 def _operations(tree: ast.AST) -> tuple[list[tuple[ast.Call, bool]], list[int]]:
-    """(call, whether it touches the database) for each operation in its order, and the lines of lists that are not written out as one of calls."""
+    """(call, whether it touches the database) for each operation in its order, and the lines of lists that are not
+    written out as one of calls."""
     calls: list[tuple[ast.Call, bool]] = []
     hidden: list[int] = []
     lists: list[tuple[ast.expr, bool]] = []
@@ -70,7 +85,12 @@ def _operations(tree: ast.AST) -> tuple[list[tuple[ast.Call, bool]], list[int]]:
                     lists.append((node.value, True))
         elif isinstance(node, ast.keyword) and node.arg in ("database_operations", "state_operations"):
             lists.append((node.value, node.arg == "database_operations"))
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _GROWING and _is_list(node.func.value):
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in _GROWING
+            and _is_list(node.func.value)
+        ):
             hidden.append(node.lineno)
         if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store) and _is_list(node):
             stored.add(node)
@@ -92,7 +112,13 @@ def _is_list(node: ast.expr) -> bool:
 
 
 def _name(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else "?"
+    return (
+        call.func.attr
+        if isinstance(call.func, ast.Attribute)
+        else call.func.id
+        if isinstance(call.func, ast.Name)
+        else "?"
+    )
 
 
 def _argument(call: ast.Call, name: str, place: int) -> ast.expr | None:
@@ -127,7 +153,8 @@ def _add_field(call: ast.Call) -> Iterator[str]:
     if kind == "ManyToManyField":
         return
     nullable = isinstance(given.get("null"), ast.Constant) and bool(given["null"].value)  # type: ignore[attr-defined]
-    # A default of Django's is dropped at once again, so old code that does not know the column fails; only db_default stays.
+    # A default of Django's is dropped at once again, so old code that does not know the column fails; only db_default
+    # stays.
     if not nullable and "db_default" not in given:
         yield "adding-required-field"
     if isinstance(given.get("unique"), ast.Constant) or kind == "OneToOneField":

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Judge the migrations of a release before anything is touched: what each one locks, what old code would miss, and what could not be seen.
+"""Judge the migrations of a release before anything is touched: what each one locks, what old code would miss, and what
+could not be seen.
 
 Runs on the controller, on the unpacked artifact. docs/migration-lint.md tells how; rules.py has the rules.
 """
@@ -17,21 +18,40 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import squawk, statements, waiver
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.checks import repeatable, rules
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import locks
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import ERROR, EXPAND_ONLY, RULES, WARNING, Rule
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import (
+    ERROR,
+    EXPAND_ONLY,
+    RULES,
+    WARNING,
+    Rule,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.sources import sources
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import MISSING, Read, Source, Statement, short
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import (
+    MISSING,
+    Read,
+    Source,
+    Statement,
+    short,
+)
 
 Finding = dict[str, Any]
 
 
 def lint(
-    adapter: str, directory: str, path: str, target: str, recorded: Sequence[str] | None = None, phase: str = "expand",
-    waivers: Sequence[Mapping[str, Any]] = (), today: datetime.date | None = None,
+    adapter: str,
+    directory: str,
+    path: str,
+    target: str,
+    recorded: Sequence[str] | None = None,
+    phase: str = "expand",
+    waivers: Sequence[Mapping[str, Any]] = (),
+    today: datetime.date | None = None,
 ) -> dict[str, Any]:
     """Findings for the revisions that lead to the target.
 
-    recorded: what the tool's table in the database holds (None: not known, so every revision is looked at). phase: expand looks at
+    recorded: what the tool's table in the database holds (None: not known, so every revision is looked at). phase:
+    expand looks at
     those that deploy.yml would run, which is those of expand and those that name no phase; contract at all.
     Returns {revisions: looked at, findings, mistakes: of the waivers}. DatabaseError when the release cannot be read.
     """
@@ -61,14 +81,21 @@ def judge(found: Sequence[Source]) -> list[Finding]:
         state.begin(read)
         if read.source.phase == UNKNOWN:
             findings.append(_told(read, 1, "", "phase-missing"))
-        findings += [_told(read, one.line, one.what, one.rule) for one in read.unseen if one.rule not in EXPAND_ONLY or read.source.phase == "expand"]
+        findings += [
+            _told(read, one.line, one.what, one.rule)
+            for one in read.unseen
+            if one.rule not in EXPAND_ONLY or read.source.phase == "expand"
+        ]
         for place, statement in enumerate(read.statements):
             others = (one for one in read.statements if one is not statement and not one.nested)
             broken = _rules(statement, state, all(repeatable(one.node) for one in others))
             more = {one.rule: one for one in said if one.read == number and one.statement == place}
             findings += [_told(read, statement.line, statement.sql, rule, statement) for rule in broken]
-            findings += [_told(read, statement.line, statement.sql, one.rule, statement, _words(one))
-                         for one in more.values() if one.rule not in broken and one.rule not in state.harmless]
+            findings += [
+                _told(read, statement.line, statement.sql, one.rule, statement, _words(one))
+                for one in more.values()
+                if one.rule not in broken and one.rule not in state.harmless
+            ]
     return findings
 
 
@@ -82,10 +109,14 @@ def _rules(statement: Statement, state: State, alone: bool) -> list[str]:
 
 def _words(said: squawk.Said) -> Rule:
     """The rule that squawk means; its own words where this table has none."""
-    return RULES.get(said.rule) or Rule(WARNING, "not known", said.message, said.help or "see https://squawkhq.com/docs/" + said.rule)
+    return RULES.get(said.rule) or Rule(
+        WARNING, "not known", said.message, said.help or "see https://squawkhq.com/docs/" + said.rule
+    )
 
 
-def _told(read: Read, line: int, sql: str, name: str, statement: Statement | None = None, rule: Rule | None = None) -> Finding:
+def _told(
+    read: Read, line: int, sql: str, name: str, statement: Statement | None = None, rule: Rule | None = None
+) -> Finding:
     rule = rule or RULES[name]
     taken = [f"{mode} on {table}" for mode, table in locks(statement.node)] if statement else []
     return {

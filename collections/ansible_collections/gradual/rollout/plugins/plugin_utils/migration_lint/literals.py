@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""SQL that a Python migration has as text, read out of the file without running it. What is put together at run time is not seen."""
+"""SQL that a Python migration has as text, read out of the file without running it. What is put together at run time is
+not seen."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ _BOUND = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)\b(?!:)")
 
 @dataclass(frozen=True)
 class Literal:
-    """A call that executes SQL: the line where it begins, (line, column) where it ends; `sql` is None where the text is not written out."""
+    """A call that executes SQL: the line where it begins, (line, column) where it ends; `sql` is None where the text is
+    not written out."""
 
     line: int
     end: tuple[int, int]
@@ -32,7 +34,11 @@ def literals(source: str, file: str) -> list[Literal]:
     known = _constants(tree)
     found = []
     for node in _walk(tree):
-        given = [*node.args, *(one.value for one in node.keywords)] if isinstance(node, ast.Call) and _name(node.func) in _EXECUTING else []
+        given = (
+            [*node.args, *(one.value for one in node.keywords)]
+            if isinstance(node, ast.Call) and _name(node.func) in _EXECUTING
+            else []
+        )
         if isinstance(node, ast.Call) and given:
             sql = _text(given[0], known)
             found.append(Literal(node.lineno, _end(node), None if sql is None else _BOUND.sub("NULL", sql)))
@@ -40,7 +46,8 @@ def literals(source: str, file: str) -> list[Literal]:
 
 
 def operations(source: str, file: str) -> Iterator[tuple[int, tuple[int, int], str]]:
-    """(line, (line, column) where the call ends, call) of what is done by Alembic's own operations, whose SQL only Alembic can write."""
+    """(line, (line, column) where the call ends, call) of what is done by Alembic's own operations, whose SQL only
+    Alembic can write."""
     for node in _walk(ast.parse(source, file)):
         called = node.func if isinstance(node, ast.Call) else None
         owner = called.value if isinstance(called, ast.Attribute) else None
@@ -56,7 +63,9 @@ def _end(node: ast.Call) -> tuple[int, int]:
 
 def autocommits(source: str, file: str) -> bool:
     """Whether the file leaves its transaction."""
-    return any(isinstance(node, ast.Attribute) and node.attr == "autocommit_block" for node in _walk(ast.parse(source, file)))
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "autocommit_block" for node in _walk(ast.parse(source, file))
+    )
 
 
 def _walk(tree: ast.AST) -> Iterator[ast.AST]:
@@ -95,7 +104,11 @@ def _text(node: ast.expr, known: dict[str, str]) -> str | None:
         return known.get(node.id)
     if isinstance(node, ast.Call) and _name(node.func) in _TEXT and node.args:
         return _text(node.args[0], known)
-    if isinstance(node, ast.Call) and _name(node.func) in ("bindparams", "execution_options") and isinstance(node.func, ast.Attribute):
+    if (
+        isinstance(node, ast.Call)
+        and _name(node.func) in ("bindparams", "execution_options")
+        and isinstance(node.func, ast.Attribute)
+    ):
         return _text(node.func.value, known)
     if isinstance(node, ast.JoinedStr):
         parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in node.values]

@@ -1,8 +1,10 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which lock a statement takes on which table. tests/database/test_lint_locks.py holds it against pg_locks of a real server.
+"""Which lock a statement takes on which table. tests/database/test_lint_locks.py holds it against pg_locks of a real
+server.
 
-Sources: https://www.postgresql.org/docs/current/explicit-locking.html, sql-altertable.html, and AlterTableGetLockLevel in tablecmds.c.
+Sources: https://www.postgresql.org/docs/current/explicit-locking.html, sql-altertable.html, and AlterTableGetLockLevel
+in tablecmds.c.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ def joined(parts: Any) -> str:
 
 
 def locks(node: Any) -> list[Lock]:
-    """(mode, table), the strongest for each table, in the order of the statement; [] where no table of others is locked."""
+    """(mode, table), the strongest for each table, in the order of the statement; [] where no table of others is
+    locked."""
     strongest: dict[str, str] = {}
     for mode, table in _of(node):
         if table and (table not in strongest or STRENGTH.index(mode) > STRENGTH.index(strongest[table])):
@@ -81,7 +84,10 @@ def _alter_table(node: Any) -> Iterator[Lock]:
             yield SHARE_ROW, name(definition.pktable)
         elif what in ("AT_AttachPartition", "AT_DetachPartition"):
             concurrently = bool(getattr(definition, "concurrent", False))
-            yield SHARE_UPDATE if concurrently or what == "AT_AttachPartition" else ACCESS_EXCLUSIVE, name(node.relation)
+            yield (
+                SHARE_UPDATE if concurrently or what == "AT_AttachPartition" else ACCESS_EXCLUSIVE,
+                name(node.relation),
+            )
             yield ACCESS_EXCLUSIVE, name(definition.name)
         else:
             yield _WEAKER.get(what, ACCESS_EXCLUSIVE), name(node.relation)
@@ -100,7 +106,13 @@ def _create_table(node: Any) -> Iterator[Lock]:
     elif node.inhRelations:
         yield from ((SHARE_UPDATE, name(parent)) for parent in node.inhRelations)
     for element in node.tableElts or ():
-        yield from _referenced([element] if type(element).__name__ == "Constraint" else element.constraints or () if hasattr(element, "constraints") else ())
+        yield from _referenced(
+            [element]
+            if type(element).__name__ == "Constraint"
+            else element.constraints or ()
+            if hasattr(element, "constraints")
+            else ()
+        )
 
 
 def _drop(node: Any) -> Iterator[Lock]:
@@ -122,11 +134,17 @@ def _rename(node: Any) -> Iterator[Lock]:
 def _reindex(node: Any) -> Iterator[Lock]:
     concurrently = any(one.defname == "concurrently" for one in node.params or ())
     target = name(node.relation) or str(node.name or "the database")
-    yield SHARE_UPDATE if concurrently else SHARE, f"the table of {target}" if node.kind.name == "REINDEX_OBJECT_INDEX" else target
+    yield (
+        SHARE_UPDATE if concurrently else SHARE,
+        f"the table of {target}" if node.kind.name == "REINDEX_OBJECT_INDEX" else target,
+    )
 
 
 def _vacuum(node: Any) -> Iterator[Lock]:
-    full = any(one.defname == "full" and getattr(one.arg, "sval", "true") not in ("false", "off", "0") for one in node.options or ())
+    full = any(
+        one.defname == "full" and getattr(one.arg, "sval", "true") not in ("false", "off", "0")
+        for one in node.options or ()
+    )
     for one in node.rels or ():
         yield ACCESS_EXCLUSIVE if full else SHARE_UPDATE, name(one.relation)
     if not node.rels:
@@ -147,7 +165,9 @@ _HANDLERS = {
     "IndexStmt": lambda node: iter([(SHARE_UPDATE if node.concurrent else SHARE, name(node.relation))]),
     "InsertStmt": lambda node: iter([(ROW_EXCLUSIVE, name(node.relation))]),
     "LockStmt": lambda node: iter([(MODES[node.mode], name(one)) for one in node.relations if node.mode > 2]),
-    "RefreshMatViewStmt": lambda node: iter([(EXCLUSIVE if node.concurrent else ACCESS_EXCLUSIVE, name(node.relation))]),
+    "RefreshMatViewStmt": lambda node: iter(
+        [(EXCLUSIVE if node.concurrent else ACCESS_EXCLUSIVE, name(node.relation))]
+    ),
     "ReindexStmt": _reindex,
     "RenameStmt": _rename,
     "RuleStmt": lambda node: iter([(ACCESS_EXCLUSIVE, name(node.relation))]),

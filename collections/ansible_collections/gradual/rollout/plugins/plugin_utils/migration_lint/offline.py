@@ -1,12 +1,16 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A program of its own (`python -I offline.py`): Alembic's offline mode for single revision files, without the release's env.py.
+"""A program of its own (`python -I offline.py`): Alembic's offline mode for single revision files, without the
+release's env.py.
 
-Revision files are the release's code. They run here without privileges where we have any to give up, without an environment, without a database, and
-may open no connection and start no program. That keeps accidents off; it is no jail for hostile code, which would run on every host anyway.
+Revision files are the release's code. They run here without privileges where we have any to give up, without an
+environment, without a database, and
+may open no connection and start no program. That keeps accidents off; it is no jail for hostile code, which would run
+on every host anyway.
 
 In: JSON on standard input, {directory, files: [[revision, path]], uid, gid (null: stay who we are)}.
-Out: one JSON line a revision, {revision, writes: [[sql, line, transaction]], wrote, made: [[line, column]], asked: bool, failed: [line, reason] or null}.
+Out: one JSON line a revision, {revision, writes: [[sql, line, transaction]], wrote, made: [[line, column]], asked:
+bool, failed: [line, reason] or null}.
 made: where each call in the file ends that was made; wrote: of those, the ones during which a statement was written.
 """
 
@@ -24,8 +28,24 @@ from types import FrameType
 from typing import Any, Iterator
 
 MOST_WRITES = 20_000
-OURS = ("alembic.op", "alembic.operations", "alembic.runtime.migration", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "encodings.idna")
-FORBIDDEN = ("socket.connect", "socket.bind", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty")
+OURS = (
+    "alembic.op",
+    "alembic.operations",
+    "alembic.runtime.migration",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.orm",
+    "encodings.idna",
+)
+FORBIDDEN = (
+    "socket.connect",
+    "socket.bind",
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "os.forkpty",
+)
 
 
 class Answer:
@@ -167,7 +187,13 @@ def play(revision: str, file: str, number: int) -> dict[str, Any]:
         failed = [_line_of(error, file), " ".join(f"{type(error).__name__}: {error}".split())[:300]]
     finally:
         sys.setprofile(None)
-    told = {"writes": tape.writes, "wrote": sorted(tape.wrote), "made": sorted(tape.made), "asked": tape.asked, "failed": failed}
+    told = {
+        "writes": tape.writes,
+        "wrote": sorted(tape.wrote),
+        "made": sorted(tape.made),
+        "asked": tape.asked,
+        "failed": failed,
+    }
     return {"revision": revision, **told}
 
 
@@ -181,13 +207,17 @@ def _line_of(error: BaseException, file: str) -> int:
 
 
 def wanted(files: list[list[str]]) -> set[str]:
-    """What the Python files beside the revisions import; those of the release itself are not on the path yet, and are not found."""
+    """What the Python files beside the revisions import; those of the release itself are not on the path yet, and are
+    not found."""
     found: set[str] = set()
     for folder in {os.path.dirname(os.path.dirname(file)) for _revision, file in files}:
         for place, _folders, names in os.walk(folder):
             for name in names:
                 if name.endswith(".py"):
-                    with open(os.path.join(place, name), encoding="utf-8", errors="replace") as source, contextlib.suppress(SyntaxError, ValueError):
+                    with (
+                        open(os.path.join(place, name), encoding="utf-8", errors="replace") as source,
+                        contextlib.suppress(SyntaxError, ValueError),
+                    ):
                         for node in ast.walk(ast.parse(source.read())):
                             if isinstance(node, ast.Import):
                                 found.update(one.name for one in node.names)
@@ -213,7 +243,8 @@ def main() -> None:
     # What the revisions print is not our answer.
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    # Before privileges go, since our own libraries may lie where only we can read: they, and what the revisions want of them.
+    # Before privileges go, since our own libraries may lie where only we can read: they, and what the revisions want of
+    # them.
     for name in (*OURS, *wanted(task["files"])):
         with contextlib.suppress(Exception):
             importlib.import_module(name)

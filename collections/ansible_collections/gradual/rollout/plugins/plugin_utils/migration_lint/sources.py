@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The SQL of a release's revisions, on the controller: no database, and nothing of the release's env.py or settings is run."""
+"""The SQL of a release's revisions, on the controller: no database, and nothing of the release's env.py or settings is
+run."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ from typing import Any, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import django_files, offline
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.literals import Literal, autocommits, literals, operations
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.literals import (
+    Literal,
+    autocommits,
+    literals,
+    operations,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Piece, Source, Unseen
 
 # For all revisions of a release together, in seconds; half a second is usual.
@@ -22,9 +28,14 @@ PATIENCE = 20.0
 
 
 def sources(adapter: str, directory: str, revisions: Sequence[Revision]) -> list[Source]:
-    """The revisions as they will run, in the order given. adapter: as in the manifest; directory: the unpacked release."""
+    """The revisions as they will run, in the order given. adapter: as in the manifest; directory: the unpacked
+    release."""
     if adapter == "alembic":
-        played, ended = _played(directory, revisions) if _has_alembic() else ({}, "Alembic is not installed on the controller (pip install alembic)")
+        played, ended = (
+            _played(directory, revisions)
+            if _has_alembic()
+            else ({}, "Alembic is not installed on the controller (pip install alembic)")
+        )
         return [_alembic(directory, one, played.get(one.revision), ended) for one in revisions]
     if adapter == "django":
         return [django_files.source(one, _text(directory, one.file)) for one in revisions]
@@ -41,7 +52,8 @@ def _text(directory: str, file: str) -> str:
 
 
 def _sql(directory: str, revision: Revision, adapter: str) -> Source:
-    """A file of SQL; sqitch begins no transaction by itself, psql does unless the file says otherwise. Lines of psql's own commands are not seen."""
+    """A file of SQL; sqitch begins no transaction by itself, psql does unless the file says otherwise. Lines of psql's
+    own commands are not seen."""
     text = _text(directory, revision.file)
     unseen = []
     lines = text.split("\n")
@@ -51,21 +63,38 @@ def _sql(directory: str, revision: Revision, adapter: str) -> Source:
                 unseen.append(Unseen("unseen", number + 1, f"a command of psql: {line}"))
             lines[number] = ""
     transaction = 1 if adapter == "sql" and revision.transactional else None
-    return Source(revision.revision, revision.phase, revision.file, (Piece("\n".join(lines), 1, transaction),), tuple(unseen))
+    return Source(
+        revision.revision, revision.phase, revision.file, (Piece("\n".join(lines), 1, transaction),), tuple(unseen)
+    )
 
 
 def _played(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, dict[str, Any]], str]:
     """What offline.py tells of each revision, and how it ended; revisions that it did not come to are missing."""
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
     files = [[one.revision, os.path.join(directory, one.file)] for one in revisions]
-    task = {"directory": directory, "files": files, "uid": nobody.pw_uid if nobody else None, "gid": nobody.pw_gid if nobody else None}
+    task = {
+        "directory": directory,
+        "files": files,
+        "uid": nobody.pw_uid if nobody else None,
+        "gid": nobody.pw_gid if nobody else None,
+    }
     try:
         done = subprocess.run(
-            [sys.executable, "-I", offline.__file__], input=json.dumps(task), capture_output=True, text=True, check=False, timeout=PATIENCE, env={},
-            cwd="/", start_new_session=True,
+            [sys.executable, "-I", offline.__file__],
+            input=json.dumps(task),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            env={},
+            cwd="/",
+            start_new_session=True,
         )
         said = done.stdout
-        ended = f"offline mode ended with exit status {done.returncode} before it came to this one. {' '.join(done.stderr.split())[-300:]}".strip()
+        ended = (
+            f"offline mode ended with exit status {done.returncode} before it came to this one."
+            f" {' '.join(done.stderr.split())[-300:]}".strip()
+        )
     except subprocess.TimeoutExpired as error:
         said = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
         ended = f"offline mode was given up after {PATIENCE:.0f} s"
@@ -80,7 +109,8 @@ def _played(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, di
 
 
 def _alembic(directory: str, revision: Revision, played: dict[str, Any] | None, ended: str) -> Source:
-    """What offline mode wrote, and what stands in the file that it did not come to: a branch that it did not take, what an exception cut off."""
+    """What offline mode wrote, and what stands in the file that it did not come to: a branch that it did not take, what
+    an exception cut off."""
     text = _text(directory, revision.file)
     unseen = []
     writes = played["writes"] if played else []
@@ -89,14 +119,27 @@ def _alembic(directory: str, revision: Revision, played: dict[str, Any] | None, 
         unseen.append(Unseen("unseen", 1, f"only what stands in the file as text was read: {ended}"))
     elif played["failed"]:
         line, reason = played["failed"]
-        unseen.append(Unseen("unseen", line, f"offline mode ended here ({reason}); of what comes after it, only what stands in the file as text was read"))
+        unseen.append(
+            Unseen(
+                "unseen",
+                line,
+                f"offline mode ended here ({reason}); of what comes after it, only what stands in the file as text was"
+                " read",
+            )
+        )
     else:
         where = "in a branch that offline mode did not take"
     if played is not None and played["asked"]:
         unseen.append(Unseen("asks-database", min([one[1] for one in writes] or [1]), "op.get_bind()"))
     made = _places(played, "made")
-    unseen += [Unseen("unseen", line, f"{call}, {where}") for line, end, call in operations(text, revision.file) if end not in made]
-    more, blind = _unvisited(literals(text, revision.file), _places(played, "wrote"), autocommits(text, revision.file), where)
+    unseen += [
+        Unseen("unseen", line, f"{call}, {where}")
+        for line, end, call in operations(text, revision.file)
+        if end not in made
+    ]
+    more, blind = _unvisited(
+        literals(text, revision.file), _places(played, "wrote"), autocommits(text, revision.file), where
+    )
     # What was made because of an answer may be there already when the answer is another one.
     certain = played is not None and not played["asked"]
     pieces = [Piece(sql, line, transaction, certain) for sql, line, transaction in writes]
@@ -107,8 +150,11 @@ def _places(played: dict[str, Any] | None, which: str) -> set[tuple[int, int]]:
     return {(line, column) for line, column in played[which]} if played else set()
 
 
-def _unvisited(found: Sequence[Literal], wrote: set[tuple[int, int]], autocommit: bool, where: str) -> tuple[list[Piece], list[Unseen]]:
-    """Calls of the file that wrote nothing in offline mode: their SQL where it is written out, else that it was not seen."""
+def _unvisited(
+    found: Sequence[Literal], wrote: set[tuple[int, int]], autocommit: bool, where: str
+) -> tuple[list[Piece], list[Unseen]]:
+    """Calls of the file that wrote nothing in offline mode: their SQL where it is written out, else that it was not
+    seen."""
     pieces, blind = [], []
     for call in found:
         if call.end in wrote:

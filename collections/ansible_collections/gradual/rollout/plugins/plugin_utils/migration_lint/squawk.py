@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Squawk (https://squawkhq.com) as a second reader of the same statements. Its JSON counts lines from 0, and it exits with 1 on warnings."""
+"""Squawk (https://squawkhq.com) as a second reader of the same statements. Its JSON counts lines from 0, and it exits
+with 1 on warnings."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def program() -> str:
     beside = os.path.dirname(sys.executable)
     found = shutil.which("squawk", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
     if not found:
-        raise DatabaseError(f"migration_lint needs squawk on the controller; install it: {sys.executable} -m pip install squawk-cli")
+        raise DatabaseError(
+            f"migration_lint needs squawk on the controller; install it: {sys.executable} -m pip install squawk-cli"
+        )
     return found
 
 
@@ -61,12 +64,21 @@ def listen(reads: Sequence[Read]) -> list[Said]:
         if place is not None and one["rule_name"] != "syntax-error":
             rule = SQUAWK.get(one["rule_name"], one["rule_name"])
             if rule is not None:
-                found.append(Said(number, place, rule, " ".join(str(one["message"]).split()), " ".join(str(one.get("help") or "").split())))
+                found.append(
+                    Said(
+                        number,
+                        place,
+                        rule,
+                        " ".join(str(one["message"]).split()),
+                        " ".join(str(one.get("help") or "").split()),
+                    )
+                )
     return found
 
 
 def script(statements: Sequence[Statement]) -> tuple[str, dict[int, int]]:
-    """The statements as one script with their transactions, and line (from 0) → number of the statement that begins there."""
+    """The statements as one script with their transactions, and line (from 0) → number of the statement that begins
+    there."""
     lines: list[str] = []
     places: dict[int, int] = {}
     now: int | None = None
@@ -94,15 +106,27 @@ def _statement(places: dict[int, int], line: int) -> int | None:
 
 
 def _run(folder: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    argv = [program(), "--reporter", "json", "--config", os.devnull, *(f"--include={name}" for name in INCLUDED), *names]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE, env={"HOME": folder})
+    argv = [
+        program(),
+        "--reporter",
+        "json",
+        "--config",
+        os.devnull,
+        *(f"--include={name}" for name in INCLUDED),
+        *names,
+    ]
+    done = subprocess.run(
+        argv, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE, env={"HOME": folder}
+    )
     try:
         said: list[dict[str, Any]] = json.loads(done.stdout)
     except ValueError:
         said = []
         if done.returncode or done.stdout.strip():
             tail = (done.stderr or done.stdout).strip()[-300:]
-            raise DatabaseError(f"squawk ended with exit status {done.returncode} and no list of findings; it said: {tail}") from None
+            raise DatabaseError(
+                f"squawk ended with exit status {done.returncode} and no list of findings; it said: {tail}"
+            ) from None
     if done.returncode not in (0, 1):
         raise DatabaseError(f"squawk ended with exit status {done.returncode}; it said: {done.stderr.strip()[-300:]}")
     return said

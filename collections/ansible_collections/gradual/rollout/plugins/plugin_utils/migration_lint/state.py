@@ -32,7 +32,9 @@ class State:
         """A new revision, which may drop what it makes again."""
         self.phase = read.source.phase
         self.added, self.unproven = {}, {}
-        self.created = {each for statement in read.statements for each in made(statement) if each[0] not in ("table", "type")}
+        self.created = {
+            each for statement in read.statements for each in made(statement) if each[0] not in ("table", "type")
+        }
 
 
 def made(statement: Statement) -> Iterator[tuple[str, str]]:

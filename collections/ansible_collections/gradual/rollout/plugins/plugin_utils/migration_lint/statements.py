@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""SQL as PostgreSQL's own parser reads it (pglast, which holds libpg_query), DO blocks looked into. On the controller only."""
+"""SQL as PostgreSQL's own parser reads it (pglast, which holds libpg_query), DO blocks looked into. On the controller
+only."""
 
 from __future__ import annotations
 
@@ -20,12 +21,16 @@ except ImportError:
     pglast = ast = None
     ParseError = ValueError
 
-MISSING = "migration_lint reads SQL with pglast, which the Python that runs Ansible here does not have; install it: {python} -m pip install pglast"
+MISSING = (
+    "migration_lint reads SQL with pglast, which the Python that runs Ansible here does not have; install it: {python}"
+    " -m pip install pglast"
+)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """SQL of a revision: its text, the line of the revision's file in which it begins, and which of the tool's transactions is open then (None: none).
+    """SQL of a revision: its text, the line of the revision's file in which it begins, and which of the tool's
+    transactions is open then (None: none).
 
     certain: whether it runs whatever the database holds.
     """
@@ -58,7 +63,8 @@ class Source:
 
 @dataclass
 class Statement:
-    """One statement. `transaction`: the one that it is in, None outside of any (those that the SQL itself begins are negative); `nested`: in a DO block.
+    """One statement. `transaction`: the one that it is in, None outside of any (those that the SQL itself begins are
+    negative); `nested`: in a DO block.
 
     certain: it runs whatever the database holds, so that what it makes was not there before.
     """
@@ -90,7 +96,9 @@ def read(source: Source) -> Read:
             if isinstance(node, ast.TransactionStmt):
                 found.statements.append(Statement(sql, line, node, piece.transaction))
                 kind = node.kind.name
-                begun = kind in ("TRANS_STMT_BEGIN", "TRANS_STMT_START") or (begun and kind not in ("TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK"))
+                begun = kind in ("TRANS_STMT_BEGIN", "TRANS_STMT_START") or (
+                    begun and kind not in ("TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK")
+                )
                 count += 1
             elif node is not None:
                 inside = -count if begun else piece.transaction
@@ -120,7 +128,9 @@ def _parsed(sql: str, line: int, found: Read) -> Any:
     try:
         trees = pglast.parse_sql(sql)
     except ParseError as error:
-        found.unseen.append(Unseen("unseen", line, f"no SQL that PostgreSQL's parser takes ({error.args[0]}): {short(sql)}"))
+        found.unseen.append(
+            Unseen("unseen", line, f"no SQL that PostgreSQL's parser takes ({error.args[0]}): {short(sql)}")
+        )
         return None
     return trees[0].stmt if trees else None
 
@@ -155,7 +165,11 @@ def _queries(tree: Any, line: int, found: Read, first: int) -> Iterator[tuple[st
             if name in ("PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"):
                 text = _literal(value["query"]["PLpgSQL_expr"]["query"])
                 if text is None:
-                    found.unseen.append(Unseen("dynamic-sql", first + here - 1, f"EXECUTE {short(value['query']['PLpgSQL_expr']['query'])}"))
+                    found.unseen.append(
+                        Unseen(
+                            "dynamic-sql", first + here - 1, f"EXECUTE {short(value['query']['PLpgSQL_expr']['query'])}"
+                        )
+                    )
                 else:
                     yield text, here
                 yield from _queries(value.get("body", []), here, found, first)

@@ -20,7 +20,8 @@ ABOUT_TABLES = frozenset(RULES) - {
 _STABLE = frozenset(("now", "transaction_timestamp", "statement_timestamp", "current_setting", "lower", "upper", "to_tsvector", "jsonb_build_object",
                      "jsonb_build_array", "json_build_object", "json_build_array", "make_interval", "make_date", "timezone", "date_trunc", "length", "md5",
                      "array_fill", "coalesce", "concat", "to_timestamp", "current_user", "version"))  # fmt: skip
-# Of these squawk speaks for every constraint; one with an index cannot be NOT VALID, and its index is told by a rule of its own.
+# Of these squawk speaks for every constraint; one with an index cannot be NOT VALID, and its index is told by a rule of
+# its own.
 _NO_SUCH_THING = frozenset(("constraint-missing-not-valid", "adding-serial-primary-key-field"))
 _SERIAL = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
 _SIMPLE = {
@@ -160,7 +161,9 @@ def _add_constraint(table: str, constraint: Any, statement: Statement, state: St
         state.harmless |= _NO_SUCH_THING
         columns = []
     elif kind in ("CONSTR_FOREIGN", "CONSTR_CHECK", "CONSTR_NOTNULL"):
-        columns = [str(one.sval) for one in (constraint.fk_attrs if kind == "CONSTR_FOREIGN" else constraint.keys) or ()] or columns_of(constraint.raw_expr)
+        columns = [
+            str(one.sval) for one in (constraint.fk_attrs if kind == "CONSTR_FOREIGN" else constraint.keys) or ()
+        ] or columns_of(constraint.raw_expr)
         if constraint.skip_validation:
             state.unproven[(table, str(constraint.conname))] = statement.transaction
         else:
@@ -172,14 +175,22 @@ def _add_constraint(table: str, constraint: Any, statement: Statement, state: St
     # Where all columns are this revision's own, old code cannot break it: it does not write them.
     # Two rows with the same default break a unique constraint all the same.
     unique = kind in ("CONSTR_UNIQUE", "CONSTR_PRIMARY", "CONSTR_EXCLUSION")
-    if not (only_new(table, columns, state) if unique else columns and all((table, column) in state.added for column in columns)):
+    if not (
+        only_new(table, columns, state)
+        if unique
+        else columns and all((table, column) in state.added for column in columns)
+    ):
         yield "constraint-in-expand"
 
 
 def _remember(table: str, constraint: Any, statement: Statement, state: State) -> None:
     """A check that a column is not null makes a later SET NOT NULL quick (since PostgreSQL 12), once it is valid."""
     test = constraint.raw_expr
-    if type(test).__name__ == "NullTest" and test.nulltesttype.name == "IS_NOT_NULL" and type(test.arg).__name__ == "ColumnRef":
+    if (
+        type(test).__name__ == "NullTest"
+        and test.nulltesttype.name == "IS_NOT_NULL"
+        and type(test.arg).__name__ == "ColumnRef"
+    ):
         column = str(test.arg.fields[-1].sval)
         state.checks[(table, str(constraint.conname))] = column
         if statement.certain and not constraint.skip_validation:

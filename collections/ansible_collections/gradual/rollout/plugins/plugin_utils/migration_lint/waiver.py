@@ -33,17 +33,25 @@ def expired(waivers: Sequence[Waiver], today: datetime.date) -> Iterator[str]:
     for number, waiver in enumerate(waivers):
         until = _date(str(waiver["until"]))
         if until is not None and until < today:
-            yield (f"migrations.waivers[{number}].until: the waiver of {waiver['rule']} for {waiver['revision']} ended on {until}; "
-                   "look at the finding again, then write a later date or take the waiver out")
+            yield (
+                f"migrations.waivers[{number}].until: the waiver of {waiver['rule']} for {waiver['revision']} ended on"
+                f" {until}; look at the finding again, then write a later date or take the waiver out"
+            )
 
 
-def unused(waivers: Sequence[Waiver], findings: Iterable[Mapping[str, Any]], judged: Collection[str], known: Collection[str]) -> Iterator[str]:
-    """Waivers of nothing. judged: the revisions looked at; known: all of the release. One for a revision that was applied long ago may stay."""
+def unused(
+    waivers: Sequence[Waiver], findings: Iterable[Mapping[str, Any]], judged: Collection[str], known: Collection[str]
+) -> Iterator[str]:
+    """Waivers of nothing. judged: the revisions looked at; known: all of the release. One for a revision that was
+    applied long ago may stay."""
     used = {(finding["revision"], finding["rule"]) for finding in findings}
     for number, waiver in enumerate(waivers):
         where, revision, rule = f"migrations.waivers[{number}]", str(waiver["revision"]), waiver["rule"]
         if revision not in known:
-            yield f"{where}.revision: the release has no such revision, seen {revision!r}; write one of {', '.join(sorted(known)[-5:])}"
+            yield (
+                f"{where}.revision: the release has no such revision, seen {revision!r}; write one of"
+                f" {', '.join(sorted(known)[-5:])}"
+            )
         elif revision in judged and (revision, rule) not in used:
             yield f"{where}: nothing to waive, {revision} has no finding {rule}; take the waiver out"
 
@@ -52,7 +60,11 @@ def of(finding: Mapping[str, Any], waivers: Sequence[Waiver], today: datetime.da
     """{reason, until} of the waiver that holds for a finding today, else None."""
     for waiver in waivers:
         until = _date(str(waiver["until"]))
-        if (str(waiver["revision"]), waiver["rule"]) == (finding["revision"], finding["rule"]) and until is not None and until >= today:
+        if (
+            (str(waiver["revision"]), waiver["rule"]) == (finding["revision"], finding["rule"])
+            and until is not None
+            and until >= today
+        ):
             return {"reason": str(waiver["reason"]), "until": str(waiver["until"])}
     return None
 

@@ -12,9 +12,11 @@ KEPT = ("since", "until", "hours", "ratio", "farthest", "not_measured", "notes")
 
 
 def add(rows: Sequence[dict[str, Any]], forecast: Mapping[str, Any], least: float, to_set: float) -> None:
-    """Give each stage of the ramp its `power`, and the time until it is certified as its expected duration where that is known.
+    """Give each stage of the ramp its `power`, and the time until it is certified as its expected duration where that
+    is known.
 
-    `power`: the forecast's KEPT; control and certify of the stage; metrics, with rate and share of the traffic. `least` is bake.min, and
+    `power`: the forecast's KEPT; control and certify of the stage; metrics, with rate and share of the traffic. `least`
+    is bake.min, and
     `to_set` what it takes to set a stage, in seconds.
     """
     stages = {stage["percent"]: stage for stage in forecast.get("stages") or []}
@@ -23,8 +25,16 @@ def add(rows: Sequence[dict[str, Any]], forecast: Mapping[str, Any], least: floa
         stage = stages.get(row["stage"])
         if row["step"] != "ramp" or stage is None:
             continue
-        metrics = [{**each, **{key: traffic[each["feature"], each["metric"]][key] for key in ("rate", "share")}} for each in stage["metrics"]]
-        row["power"] = {**{key: forecast.get(key) for key in KEPT}, "control": stage["control"], "certify": stage["certify"], "metrics": metrics}
+        metrics = [
+            {**each, **{key: traffic[each["feature"], each["metric"]][key] for key in ("rate", "share")}}
+            for each in stage["metrics"]
+        ]
+        row["power"] = {
+            **{key: forecast.get(key) for key in KEPT},
+            "control": stage["control"],
+            "certify": stage["certify"],
+            "metrics": metrics,
+        }
         if stage["certify"] is not None:
             row["expected_seconds"] = round(max(least, min(stage["certify"], forecast["max"])) + to_set)
             row["source"] = "traffic"

@@ -41,11 +41,15 @@ def make(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The steps in their order.
 
-    `durations` are seconds by step, as earlier completed rollouts took; `state` is the rollout as ledger_info returns it, and marks what
-    is done already; `forecast` is what forecast_info returns; `felt`: users feel the restart, since one host alone serves them.
+    `durations` are seconds by step, as earlier completed rollouts took; `state` is the rollout as ledger_info returns
+    it, and marks what
+    is done already; `forecast` is what forecast_info returns; `felt`: users feel the restart, since one host alone
+    serves them.
     Each row: {step, stage, what, changes, undo, expected_seconds, source, risk,
-    seen_by, then, point_of_no_return, later, state}; `source` is "traffic", "earlier runs", "manifest" or "estimate"; rows with `later` are
-    no part of deploy.yml and have no expected duration; stages of the ramp have `power` where there is a forecast (forecast.py).
+    seen_by, then, point_of_no_return, later, state}; `source` is "traffic", "earlier runs", "manifest" or "estimate";
+    rows with `later` are
+    no part of deploy.yml and have no expected duration; stages of the ramp have `power` where there is a forecast
+    (forecast.py).
     """
     if not isinstance(manifest, Mapping) or not manifest.get("application"):
         raise PlanError(f"rollout_plan: want the manifest as gradual.rollout.manifest returns it, got {manifest!r:.80}")
@@ -66,7 +70,9 @@ def make(
     for row in rows:
         _time(row, manifest, len(names), durations or {})
         row["state"] = _state(row, state or {})
-    plan_forecast.add(rows, forecast or {}, float((manifest.get("bake") or {}).get("min") or 0), ESTIMATE_TO_SET_A_STAGE)
+    plan_forecast.add(
+        rows, forecast or {}, float((manifest.get("bake") or {}).get("min") or 0), ESTIMATE_TO_SET_A_STAGE
+    )
     return rows
 
 
@@ -136,13 +142,24 @@ def _release(manifest: Mapping[str, Any], release: str, names: list[str], felt: 
     return _row(
         "release",
         f"put {release} on the hosts one by one: {where}; every flag off"
-        + ("; USERS WILL FEEL IT: one host alone serves them, and while it is restarted nobody does (min_in_traffic: 0 permits that)" if felt else ""),
+        + (
+            "; USERS WILL FEEL IT: one host alone serves them, and while it is restarted nobody does (min_in_traffic: 0"
+            " permits that)"
+            if felt
+            else ""
+        ),
         changes="each host: drained, switched to the new directory, started, probed, admitted; the old one is kept",
         undo="rollback.yml: each changed host is drained and switched back to the directory it came from",
         risk="the release does not start, never becomes ready, or answers wrongly; a host is lost on the way"
         + ("; users of the new code get errors or wait, whatever the flags say" if seconds else ""),
-        seen_by="readiness and the digest on /version, probes on the host and through the balancer, before it is admitted"
-        + ("; then the gate: errors and slow answers of the canary's users and of the others', compared at each look" if seconds else ""),
+        seen_by=(
+            "readiness and the digest on /version, probes on the host and through the balancer, before it is admitted"
+        )
+        + (
+            "; then the gate: errors and slow answers of the canary's users and of the others', compared at each look"
+            if seconds
+            else ""
+        ),
         then="the changed hosts go back by themselves, drained one by one",
     )
 
@@ -164,12 +181,22 @@ def _aa(manifest: Mapping[str, Any]) -> dict[str, Any]:
     row = _row(
         "ramp",
         f"with the features off for all, watch the users of each stage to come for {span(_aa_seconds(manifest))} (A/A)",
-        changes=f"the flag file on each host: the users of {', '.join(f'{percent} %' for percent in _labels(manifest))} get a name; nobody sees a feature",
+        changes=(
+            f"the flag file on each host: the users of {', '.join(f'{percent} %' for percent in _labels(manifest))} get"
+            " a name; nobody sees a feature"
+        ),
         undo="nothing to undo: the names go with the first stage, or with the rollback",
         risk="users of a stage differ from the others by themselves: a heavy client, a bad host",
-        seen_by="errors and slow answers of the users of each stage, without the feature; the gate takes them off what it sees later",
+        seen_by=(
+            "errors and slow answers of the users of each stage, without the feature; the gate takes them off what it"
+            " sees later"
+        ),
         then="as in a stage: flags to 0 on every host"
-        + (", then the hosts go back to the old code" if manifest.get("on_abort") == "release" else "; the hosts keep the new code"),
+        + (
+            ", then the hosts go back to the old code"
+            if manifest.get("on_abort") == "release"
+            else "; the hosts keep the new code"
+        ),
     )
     # The share of users who see a feature.
     row["stage"] = 0
@@ -189,9 +216,14 @@ def _stage(manifest: Mapping[str, Any], stage: int) -> dict[str, Any]:
         f"show {flags} to {stage} % of the users and watch for {minutes}"
         + (f"; {stage - shown} % are held back as the control until it is certified" if shown < stage else "")
         + ("; then a person must approve" if manifest.get("approval") and stage != stages[-1] else ""),
-        changes=f"the flag file on each host: {before} % becomes {f'{shown} %, then ' if shown < stage else ''}{stage} %; the same users keep what they have",
-        undo=f"flags to 0 at once (rollback.yml); left alone, the stage falls back to {before} % by itself "
-        f"{span(bake.get('expiry'))} after the last look",
+        changes=(
+            f"the flag file on each host: {before} % becomes {f'{shown} %, then ' if shown < stage else ''}{stage} %;"
+            " the same users keep what they have"
+        ),
+        undo=(
+            f"flags to 0 at once (rollback.yml); left alone, the stage falls back to {before} % by itself "
+            f"{span(bake.get('expiry'))} after the last look"
+        ),
         risk="the features fail or are slow for those who have them; too little traffic to tell",
         seen_by="the gate: errors and slow answers of users with and without the feature, compared at each look",
         then="flags to 0 on every host at once"
@@ -204,7 +236,8 @@ def _stage(manifest: Mapping[str, Any], stage: int) -> dict[str, Any]:
 def _verify(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return _row(
         "verify",
-        f"smoke tests of {len(manifest.get('features') or [])} features, flag on and off, on each host and through the front door",
+        f"smoke tests of {len(manifest.get('features') or [])} features, flag on and off, on each host and through the"
+        " front door",
         changes="nothing",
         undo="nothing to undo",
         risk="a feature works for the metrics and not for a user",
@@ -268,10 +301,15 @@ def _time(row: dict[str, Any], manifest: Mapping[str, Any], hosts: int, duration
         known = durations.get(step) is not None and earlier >= least
         row["expected_seconds"] = round(earlier if known else least + ESTIMATE_TO_SET_A_STAGE)
         row["source"] = "earlier runs" if known else "manifest"
-    elif durations.get(step) is not None and not (step == "release" and durations[step] < _canary_seconds(manifest, hosts)):
+    elif durations.get(step) is not None and not (
+        step == "release" and durations[step] < _canary_seconds(manifest, hosts)
+    ):
         row["expected_seconds"], row["source"] = round(float(durations[step])), "earlier runs"
     elif step == "release":
-        row["expected_seconds"], row["source"] = round(max(hosts, 1) * ESTIMATE_A_HOST + _canary_seconds(manifest, hosts)), "estimate"
+        row["expected_seconds"], row["source"] = (
+            round(max(hosts, 1) * ESTIMATE_A_HOST + _canary_seconds(manifest, hosts)),
+            "estimate",
+        )
     else:
         row["expected_seconds"], row["source"] = ESTIMATES[step], "estimate"
 

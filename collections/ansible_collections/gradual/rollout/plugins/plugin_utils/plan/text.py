@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A plan as text for the screen: the timeline first, then what the traffic can show, then each step with its way back and its risk."""
+"""A plan as text for the screen: the timeline first, then what the traffic can show, then each step with its way back
+and its risk."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ WIDTH = 110
 
 
 def name_of(row: Mapping[str, Any]) -> str:
-    """What the screen calls a step: its name, with the share for a stage of the ramp, and "A/A" for what comes before the first one."""
+    """What the screen calls a step: its name, with the share for a stage of the ramp, and "A/A" for what comes before
+    the first one."""
     if row.get("stage") is None:
         return str(row["step"])
     return f"{row['step']} {row['stage']} %" if row["stage"] else f"{row['step']} A/A"
@@ -122,6 +124,9 @@ def _details(row: Mapping[str, Any]) -> list[str]:
 def _turning_point(plan: Sequence[Mapping[str, Any]]) -> str:
     points = [row for row in plan if row.get("point_of_no_return")]
     if any(not row.get("later") for row in points):
-        return f"Point of no return: {', '.join(name_of(row) for row in points)}. Until then rollback.yml brings users back."
+        return (
+            f"Point of no return: {', '.join(name_of(row) for row in points)}. Until then rollback.yml brings users"
+            " back."
+        )
     after = f" The point lies in {points[0]['step']}.yml, which only a person starts." if points else ""
     return f"No step of deploy.yml is a point of no return: rollback.yml brings users back at every moment.{after}"

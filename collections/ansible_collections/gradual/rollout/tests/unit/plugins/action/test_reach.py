@@ -25,10 +25,22 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper, run
 from ansible_collections.gradual.rollout.tests.unit.places import COLLECTIONS
 
 
-def plugin(action: str = "gradual.rollout.ledger", delegate_to: str | None = None, **arguments: Any) -> reach.ActionModule:
+def plugin(
+    action: str = "gradual.rollout.ledger", delegate_to: str | None = None, **arguments: Any
+) -> reach.ActionModule:
     """The plugin for a task, without a connection."""
-    task = types.SimpleNamespace(action=action, args=arguments, async_val=0, check_mode=False, delegate_to=delegate_to, environment=[], _role=None)
-    connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp/x-tmp-1", CHECK=1), host="10.0.0.1", become=None)
+    task = types.SimpleNamespace(
+        action=action,
+        args=arguments,
+        async_val=0,
+        check_mode=False,
+        delegate_to=delegate_to,
+        environment=[],
+        _role=None,
+    )
+    connection = types.SimpleNamespace(
+        _shell=types.SimpleNamespace(tmpdir="/tmp/x-tmp-1", CHECK=1), host="10.0.0.1", become=None
+    )
     made = reach.ActionModule.__new__(reach.ActionModule)
     made._task, made._connection = task, connection  # type: ignore[assignment]
     made._cleanup_remote_tmp = True
@@ -52,9 +64,17 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[dict[str, 
     return called
 
 
-@pytest.mark.parametrize("lost", [AnsibleConnectionFailure("Failed to connect to the host via ssh:\n timed out"), {"unreachable": True, "msg": "gone"}])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        AnsibleConnectionFailure("Failed to connect to the host via ssh:\n timed out"),
+        {"unreachable": True, "msg": "gone"},
+    ],
+)
 @pytest.mark.parametrize(("delegate", "named"), [(None, "app1"), ("lb1", "lb1")])
-def test_a_lost_host_is_a_failure_that_names_it(monkeypatch: pytest.MonkeyPatch, lost: Any, delegate: str | None, named: str) -> None:
+def test_a_lost_host_is_a_failure_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, lost: Any, delegate: str | None, named: str
+) -> None:
     answering(monkeypatch, lost)
     action = plugin("gradual.rollout.release", delegate)
     result = action.run(task_vars={"inventory_hostname": "app1"})
@@ -99,7 +119,9 @@ def test_a_lease_of_a_dead_run_is_taken_over(monkeypatch: pytest.MonkeyPatch) ->
     assert [arguments.get("dead_holder") for arguments in called] == [None, dead]
 
 
-@pytest.mark.parametrize(("said", "wanted"), [(True, True), ("true", True), ("yes", True), ("", None), (False, None), (None, None)])
+@pytest.mark.parametrize(
+    ("said", "wanted"), [(True, True), ("true", True), ("yes", True), ("", None), (False, None), (None, None)]
+)
 def test_a_person_may_take_over_at_once(monkeypatch: pytest.MonkeyPatch, said: Any, wanted: bool | None) -> None:
     called = answering(monkeypatch, {}, {})
     plugin(path="/x").run(task_vars={"gradual_take_over": said})
@@ -130,7 +152,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def test_a_lease_of_a_run_that_is_alive_on_this_controller_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+def test_a_lease_of_a_run_that_is_alive_on_this_controller_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
     monkeypatch.setattr(reach, "is_alive", lambda name: name == f"{PLACE}:77")
     answering(monkeypatch, held(f"{PLACE}:77"))
     assert (plugin(path="/x").run(), clock.now) == (held(f"{PLACE}:77"), 1000.0)
@@ -140,12 +164,22 @@ def test_a_lease_that_nobody_renews_is_waited_for(monkeypatch: pytest.MonkeyPatc
     """The killed run's last module still writes within the first seconds."""
     shown: list[str] = []
     monkeypatch.setattr(reach.display, "display", shown.append)
-    answers = [held(left=80), held(left=86, until="12:01:31"), *[held(left=81 - 5 * number, until="12:01:31") for number in range(17)], {"changed": True}]
+    answers = [
+        held(left=80),
+        held(left=86, until="12:01:31"),
+        *[held(left=81 - 5 * number, until="12:01:31") for number in range(17)],
+        {"changed": True},
+    ]
     called = answering(monkeypatch, *answers)
     assert plugin(path="/x", events=[1]).run() == {"changed": True}
     assert 80 <= clock.now - 1000 <= reach.WAIT
     assert all(arguments["events"] == [1] for arguments in called)
-    assert shown == [f"Locked by {ELSEWHERE} until 12:01:20; waiting up to 90 s for that. To take over at once: -e gradual_take_over=true"]
+    assert shown == [
+        (
+            f"Locked by {ELSEWHERE} until 12:01:20; waiting up to 90 s for that. To take over at once: -e"
+            " gradual_take_over=true"
+        )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +190,9 @@ def test_a_lease_that_nobody_renews_is_waited_for(monkeypatch: pytest.MonkeyPatc
         ({"failed": True, "msg": "disk full"}, "disk full"),
     ],
 )
-def test_a_run_that_renews_its_lease_is_alive(monkeypatch: pytest.MonkeyPatch, clock: Clock, third: dict[str, Any], wanted: str) -> None:
+def test_a_run_that_renews_its_lease_is_alive(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, third: dict[str, Any], wanted: str
+) -> None:
     answering(monkeypatch, held(), held(), third)
     result = plugin(path="/x").run()
     assert result["failed"]
@@ -201,7 +237,13 @@ def test_a_run_knows_whether_it_holds_the_lease(monkeypatch: pytest.MonkeyPatch,
     assert keeper.held(str(note)) is None, "it was given back"
     record()
     assert [(each.get("take_over"), each.get("owned")) for each in called] == [
-        (True, None), (True, None), (None, True), (None, True), (None, True), (True, None)]
+        (True, None),
+        (True, None),
+        (None, True),
+        (None, True),
+        (None, True),
+        (True, None),
+    ]
 
 
 def test_waiting_ends_by_the_ledger_hosts_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
@@ -212,7 +254,9 @@ def test_waiting_ends_by_the_ledger_hosts_clock(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("until", [50.0, 10.0])
-def test_a_moment_that_has_passed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock, until: float) -> None:
+def test_a_moment_that_has_passed_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, until: float
+) -> None:
     answering(monkeypatch, {"changed": True, "now": 50.0})
     result = plugin(path="/x", hold_until=until).run()
     assert (result["changed"], result["now"], clock.now) == (True, 50.0, 1000.0)
@@ -246,6 +290,7 @@ NOTE = {"host": "mon1", "path": "/x", "holder": "me"}
 
 def renewing(directory: Path, *answers: dict[str, Any]) -> Callable[[Any], dict[str, Any]]:
     """Renews by writing down when; the answers come one after the other, the last again and again."""
+
     def renew(_note: Any) -> dict[str, Any]:
         with open(directory / "renewed", "a", encoding="ascii") as stream:
             stream.write(f"{time.monotonic()}\n")
@@ -306,7 +351,9 @@ def test_one_of_many_workers_renews(tmp_path: Path, quick: None) -> None:
 def test_a_renewal_that_did_not_get_through_is_tried_again(tmp_path: Path, quick: None) -> None:
     keeper.remember(str(tmp_path), NOTE)
     gone = {"failed": True, "msg": "cannot be reached"}
-    with keeper.Keeper(str(tmp_path), renewing(tmp_path, gone, {"unreachable": True}, gone, {"changed": False})) as kept:
+    with keeper.Keeper(
+        str(tmp_path), renewing(tmp_path, gone, {"unreachable": True}, gone, {"changed": False})
+    ) as kept:
         wait_for(tmp_path, 4)
     assert kept.lost is None
 
@@ -316,7 +363,11 @@ def test_a_lease_that_another_run_took_fails_the_step_when_it_returns(
 ) -> None:
     keeper.remember(str(note), NOTE)
     answering(monkeypatch)
-    monkeypatch.setattr(reach.ActionModule, "_renew", lambda *_arguments: {"failed": True, "msg": "bob has taken it", "lease": {"holder": "bob"}})
+    monkeypatch.setattr(
+        reach.ActionModule,
+        "_renew",
+        lambda *_arguments: {"failed": True, "msg": "bob has taken it", "lease": {"holder": "bob"}},
+    )
 
     def work(*_arguments: Any, **_options: Any) -> dict[str, Any]:
         time.sleep(1.5)
@@ -330,7 +381,11 @@ def test_a_lease_that_another_run_took_fails_the_step_when_it_returns(
 def test_a_lease_that_is_lost_meanwhile_ends_the_wait(monkeypatch: pytest.MonkeyPatch, note: Path, quick: None) -> None:
     keeper.remember(str(note), NOTE)
     monkeypatch.setattr(reach, "PAUSE", 0.05)
-    monkeypatch.setattr(reach.ActionModule, "_renew", lambda *_arguments: {"failed": True, "msg": "bob has taken it", "lease": {"holder": "bob"}})
+    monkeypatch.setattr(
+        reach.ActionModule,
+        "_renew",
+        lambda *_arguments: {"failed": True, "msg": "bob has taken it", "lease": {"holder": "bob"}},
+    )
     answering(monkeypatch, {"now": 50.0, **mine()})
     began = time.monotonic()
     result = plugin(path="/x", delegate_to="mon1", holder="me", hold_until=110.0).run()
@@ -362,15 +417,16 @@ def test_nobody_renews_the_lease_of_a_run_that_was_killed(tmp_path: Path) -> Non
 def test_a_process_knows_that_its_parent_is_gone() -> None:
     assert not run_identity.orphaned()
     script = (
-        "import multiprocessing, os, time\n"
-        "from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper, run_identity\n"
-        "def work(pipe):\n    pipe.send(run_identity.orphaned())\n    time.sleep(0.6)\n    print(run_identity.orphaned(), flush=True)\n"
-        "ours, theirs = multiprocessing.Pipe()\n"
-        "multiprocessing.get_context('fork').Process(target=work, args=(theirs,)).start()\n"
-        "print(ours.recv(), flush=True)\nos._exit(9)\n"
+        "import multiprocessing, os, time\nfrom ansible_collections.gradual.rollout.plugins.plugin_utils import keeper,"
+        " run_identity\ndef work(pipe):\n    pipe.send(run_identity.orphaned())\n    time.sleep(0.6)\n   "
+        " print(run_identity.orphaned(), flush=True)\nours, theirs ="
+        " multiprocessing.Pipe()\nmultiprocessing.get_context('fork').Process(target=work,"
+        " args=(theirs,)).start()\nprint(ours.recv(), flush=True)\nos._exit(9)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(COLLECTIONS), *filter(None, sys.path)])}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False, timeout=20)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False, timeout=20
+    )
     assert done.stdout.split() == ["False", "True"], done.stderr
 
 
@@ -456,9 +512,27 @@ PLAYBOOK = """
 @pytest.mark.parametrize(
     ("extra", "wanted"),
     [
-        (["-e", "application=shop", "-e", "version=1.0", "-e", "stages=50,100", "-e", '{"artifact": {"url": "http://h/x", "sha256": "%s"}}' % ("a" * 64)], ""),
-        (["-e", "aplication=shop"], "aplication: no such key in a manifest, and no variable of that name; write application"),
-        (["-e", "application=shop", "-e", '{"artifact": "{{ nowhere }}"}'], "artifact: holds a template that cannot be resolved"),
+        (
+            [
+                "-e",
+                "application=shop",
+                "-e",
+                "version=1.0",
+                "-e",
+                "stages=50,100",
+                "-e",
+                '{"artifact": {"url": "http://h/x", "sha256": "%s"}}' % ("a" * 64),
+            ],
+            "",
+        ),
+        (
+            ["-e", "aplication=shop"],
+            "aplication: no such key in a manifest, and no variable of that name; write application",
+        ),
+        (
+            ["-e", "application=shop", "-e", '{"artifact": "{{ nowhere }}"}'],
+            "artifact: holds a template that cannot be resolved",
+        ),
         (["-e", "known=1", "-e", "of_play=2", "-e", "version=1"], "2 mistakes"),
     ],
 )
@@ -466,7 +540,9 @@ def test_in_a_playbook(tmp_path: Path, extra: list[str], wanted: str) -> None:
     (tmp_path / "play.yml").write_text(PLAYBOOK.replace("  tasks:", "  vars: {of_play: 1}\n  tasks:", 1))
     groups = "".join(f"[{name}]\nhere\n" for name in ("application", "database", "balancer", "monitoring"))
     (tmp_path / "ansible.cfg").touch()
-    (tmp_path / "hosts").write_text(f"here ansible_connection=local ansible_python_interpreter={sys.executable} known=0\n{groups}")
+    (tmp_path / "hosts").write_text(
+        f"here ansible_connection=local ansible_python_interpreter={sys.executable} known=0\n{groups}"
+    )
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -476,8 +552,21 @@ def test_in_a_playbook(tmp_path: Path, extra: list[str], wanted: str) -> None:
         "GRADUAL_RUN_LOG_DIRECTORY": str(tmp_path / "logs"),
         "LC_ALL": "C.UTF-8",
     }
-    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "hosts", "play.yml", "-e", f"place={tmp_path}/ledger", "-e", f"wanted='{wanted}'"]
-    done = subprocess.run([*command, *extra], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    command = [
+        sys.executable,
+        "-m",
+        "ansible.cli.playbook",
+        "-i",
+        "hosts",
+        "play.yml",
+        "-e",
+        f"place={tmp_path}/ledger",
+        "-e",
+        f"wanted='{wanted}'",
+    ]
+    done = subprocess.run(
+        [*command, *extra], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (log,) = (tmp_path / "logs").iterdir()
     assert "hunter2" not in log.read_text()
@@ -517,12 +606,22 @@ main()
 
 
 def test_a_real_run_renews_its_lease_over_a_connection_of_its_own(tmp_path: Path) -> None:
-    """With whatever ansible-core the tests run on: what it takes to run a module on another host is its own affair in each version."""
+    """With whatever ansible-core the tests run on: what it takes to run a module on another host is its own affair in
+    each version."""
     (tmp_path / "play.yml").write_text(LONG)
-    (tmp_path / "hosts").write_text(f"[all]\nhere\nmonitor\n[all:vars]\nansible_connection=local\nansible_python_interpreter={sys.executable}\n")
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "LC_ALL": "C.UTF-8"}
+    (tmp_path / "hosts").write_text(
+        f"[all]\nhere\nmonitor\n[all:vars]\nansible_connection=local\nansible_python_interpreter={sys.executable}\n"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+        "LC_ALL": "C.UTF-8",
+    }
     command = [sys.executable, "-c", OFTEN, "-i", "hosts", "play.yml", "-e", f"place={tmp_path}/ledger"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     events = [json.loads(line)["event"] for line in (tmp_path / "ledger" / "ledger.jsonl").read_text().splitlines()]
     assert (events[:2], events[-1]) == (["rollout.started", "lease.taken"], "lease.released")

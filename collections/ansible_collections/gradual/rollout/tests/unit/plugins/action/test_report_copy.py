@@ -30,7 +30,8 @@ PLAYBOOK = """
 
 
 def run(project: Path, lies: Path, *more: str, host: str = "ansible_connection=local") -> str:
-    """What a playbook says that copies a report, run from the project without HOME and PWD, by one who may only do what permissions say."""
+    """What a playbook says that copies a report, run from the project without HOME and PWD, by one who may only do what
+    permissions say."""
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
     home = lies.parent
     (home / "play.yml").write_text(PLAYBOOK)
@@ -44,11 +45,22 @@ def run(project: Path, lies: Path, *more: str, host: str = "ansible_connection=l
         "ANSIBLE_REMOTE_TEMP": str(home / "remote"),
         "LC_ALL": "C.UTF-8",
     }
-    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(home / "hosts"), str(home / "play.yml"), "-e", f"lies={lies}"]
+    command = [
+        sys.executable,
+        "-m",
+        "ansible.cli.playbook",
+        "-i",
+        str(home / "hosts"),
+        str(home / "play.yml"),
+        "-e",
+        f"lies={lies}",
+    ]
     command += ["-e", f'{{"digests": {digests}}}'.replace("'", '"'), *more]
     if os.geteuid() == 0:
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner", *command]
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "fatal" not in done.stdout + done.stderr
     assert "failed=0" in done.stdout
@@ -91,10 +103,15 @@ def in_the_way(project: Path) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "reason"), [(read_only, "Permission denied"), (in_the_way, "Not a directory")])
-def test_a_controller_that_cannot_keep_it_is_told_and_fails_nothing(project: Path, lies: Path, spoil: Callable[[Path], None], reason: str) -> None:
+def test_a_controller_that_cannot_keep_it_is_told_and_fails_nothing(
+    project: Path, lies: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
     spoil(project)
     there = project / ".gradual" / "reports" / "shop-1"
-    assert run(project, lies) == f"False False The report lies on mon1 in {lies}. It was not copied to the controller, {there}: {reason}"
+    assert (
+        run(project, lies)
+        == f"False False The report lies on mon1 in {lies}. It was not copied to the controller, {there}: {reason}"
+    )
 
 
 def test_a_file_that_is_another_is_not_taken_for_the_report(project: Path, lies: Path) -> None:

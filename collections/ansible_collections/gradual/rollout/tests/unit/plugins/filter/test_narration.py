@@ -9,18 +9,46 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.gradual.rollout.plugins.filter import narration
 from ansible_collections.gradual.rollout.plugins.module_utils.common import text as wording
 
-LOOK = {"percent": 25, "elapsed": 30.2, "verdict": "continue", "reason": "search errors with the feature 0 % of 420", "deadline_passed": False}
+LOOK = {
+    "percent": 25,
+    "elapsed": 30.2,
+    "verdict": "continue",
+    "reason": "search errors with the feature 0 % of 420",
+    "deadline_passed": False,
+}
 MEASURED = {"features": {"search": {"users": 2000, "on": 507, "share": 0.2535, "lost": 0}}, "lost": 0}
 
 
-def metric(name: str, treatment: tuple[int, int], control: tuple[int, int] | None, feature: str = "search", why: str = "no data") -> dict[str, t.Any]:
+def metric(
+    name: str,
+    treatment: tuple[int, int],
+    control: tuple[int, int] | None,
+    feature: str = "search",
+    why: str = "no data",
+) -> dict[str, t.Any]:
     arms = [None if arm is None else {"events": arm[0], "bad": arm[1]} for arm in (treatment, control)]
-    return {"feature": feature, "metric": name, "treatment": arms[0], "control": arms[1], "why": why, "reason": f"{name}: {why}"}
+    return {
+        "feature": feature,
+        "metric": name,
+        "treatment": arms[0],
+        "control": arms[1],
+        "why": why,
+        "reason": f"{name}: {why}",
+    }
 
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0, "0 %"), (1, "100 %"), (0.029, "2.9 %"), (0.2, "20 %"), (0.00077, "0.077 %"), (0.000001, "under 0.001 %"), (0.9996, "100 %"), (0.01, "1 %")],
+    [
+        (0, "0 %"),
+        (1, "100 %"),
+        (0.029, "2.9 %"),
+        (0.2, "20 %"),
+        (0.00077, "0.077 %"),
+        (0.000001, "under 0.001 %"),
+        (0.9996, "100 %"),
+        (0.01, "1 %"),
+    ],
 )
 def test_percent(share: float, text: str) -> None:
     assert wording.percent(share) == text
@@ -34,14 +62,25 @@ def test_arms() -> None:
 
 def test_a_summary_tells_each_feature_once() -> None:
     told = wording.summary(
-        [metric("errors", (15, 0), (53, 1)), metric("slow", (15, 3), (53, 0)), metric("errors", (9, 0), None, "cart"), metric("slow", (9, 9), None, "cart")]
+        [
+            metric("errors", (15, 0), (53, 1)),
+            metric("slow", (15, 3), (53, 0)),
+            metric("errors", (9, 0), None, "cart"),
+            metric("slow", (9, 9), None, "cart"),
+        ]
     )
     search = "search errors with the feature 0 % of 15, without it 1.9 % of 53, slow answers 20 % and 0 %"
     assert told == f"{search}; cart errors with the feature 0 % of 9, slow answers 100 %"
 
 
 def test_reasons_that_are_shared_are_told_once() -> None:
-    told = wording.grouped([metric("errors", (0, 0), None), metric("slow", (0, 0), None), metric("slow", (1, 0), None, "cart", "no series")])
+    told = wording.grouped(
+        [
+            metric("errors", (0, 0), None),
+            metric("slow", (0, 0), None),
+            metric("slow", (1, 0), None, "cart", "no series"),
+        ]
+    )
     assert told == ["search errors, search slow answers: no data", "slow: no series"]
 
 
@@ -50,7 +89,11 @@ def test_reasons_that_are_shared_are_told_once() -> None:
     [
         ({}, 3, "25 %, look 3, 30 s: continue — search errors with the feature 0 % of 420"),
         ({}, None, "25 %, 30 s: continue — search errors with the feature 0 % of 420"),
-        ({"verdict": "hold", "reason": "no data", "deadline_passed": True}, 9, "25 %, look 9, 30 s: hold — no data; the deadline has passed"),
+        (
+            {"verdict": "hold", "reason": "no data", "deadline_passed": True},
+            9,
+            "25 %, look 9, 30 s: hold — no data; the deadline has passed",
+        ),
         ({"percent": None, "elapsed": None}, None, "continue — search errors with the feature 0 % of 420"),
     ],
 )

@@ -1,4 +1,5 @@
-"""The modules of flags, shares and gates, run as Ansible runs them: check mode, diff, a second run, and mistakes in one sentence."""
+"""The modules of flags, shares and gates, run as Ansible runs them: check mode, diff, a second run, and mistakes in one
+sentence."""
 
 from __future__ import annotations
 
@@ -37,7 +38,12 @@ def run(module: str, check: bool = False, **options: t.Any) -> Json:
 
 def test_flags_in_check_mode_then_for_real_then_again(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "gradual" / "flags.json"
-    options: Json = {"path": str(path), "application": "storefront", "revision": 7, "flags": [{"flag": "search", "certified": 25}]}
+    options: Json = {
+        "path": str(path),
+        "application": "storefront",
+        "revision": 7,
+        "flags": [{"flag": "search", "certified": 25}],
+    }
     foretold = run("feature_flags", check=True, **options)
     assert (foretold["changed"], path.exists(), foretold["verified"]) == (True, False, False)
     done = run("feature_flags", **options)
@@ -66,19 +72,34 @@ def test_a_broken_file_is_replaced_and_told(tmp_path: pathlib.Path) -> None:
     ("changes", "message"),
     [
         ({"flags": [{"flag": "search", "certified": 125}]}, "certified is 125; write a whole number from 0 to 100"),
-        ({"flags": [{"flag": "search", "certified": 25, "baking": 50, "expiry": 1_500_000_000}]}, "in the past on this host; compare its clock"),
+        (
+            {"flags": [{"flag": "search", "certified": 25, "baking": 50, "expiry": 1_500_000_000}]},
+            "in the past on this host; compare its clock",
+        ),
         ({"flags": [{"flag": "search", "certified": 25, "baking": 50}]}, "needs an expiry"),
-        ({"verify_url": "http://127.0.0.1:9/metrics", "timeout": 0.2}, "the flag file is written, but after 0.2 s http://127.0.0.1:9/metrics does not answer"),
+        (
+            {"verify_url": "http://127.0.0.1:9/metrics", "timeout": 0.2},
+            "the flag file is written, but after 0.2 s http://127.0.0.1:9/metrics does not answer",
+        ),
     ],
 )
 def test_flags_that_cannot_be_set(tmp_path: pathlib.Path, changes: Json, message: str) -> None:
-    options: Json = {"path": str(tmp_path / "flags.json"), "revision": 7, "flags": [{"flag": "search", "certified": 25}]}
+    options: Json = {
+        "path": str(tmp_path / "flags.json"),
+        "revision": 7,
+        "flags": [{"flag": "search", "certified": 25}],
+    }
     result = run("feature_flags", **{**options, **changes})
     assert message in result["msg"]
 
 
 def test_what_was_written_and_could_not_be_seen_is_told_apart_from_what_was_not_written(tmp_path: pathlib.Path) -> None:
-    options: Json = {"revision": 7, "flags": [{"flag": "search", "certified": 0}], "verify_url": "http://127.0.0.1:9/metrics", "timeout": 0.1}
+    options: Json = {
+        "revision": 7,
+        "flags": [{"flag": "search", "certified": 0}],
+        "verify_url": "http://127.0.0.1:9/metrics",
+        "timeout": 0.1,
+    }
     unseen = run("feature_flags", path=str(tmp_path / "flags.json"), **options)
     assert (unseen["failed"], unseen["changed"], unseen["written"], unseen["verified"]) == (True, True, True, False)
     again = run("feature_flags", path=str(tmp_path / "flags.json"), **options)
@@ -88,15 +109,20 @@ def test_what_was_written_and_could_not_be_seen_is_told_apart_from_what_was_not_
     assert (unwritten["failed"], unwritten["changed"], unwritten["written"]) == (True, False, False)
 
 
-@pytest.mark.parametrize(("content", "flags", "wrong"), [
-    (None, None, None),
-    (" \n", None, None),
-    ("{}", {"flags": {}}, None),
-    ('{"flags": {"theirs": {"state": "DISABLED"}}}', {"flags": {"theirs": {"state": "DISABLED"}}}, None),
-    ('{"flags": {"sea', None, "flags.json: the flag file is not JSON: "),
-    ('{"flags": []}', None, 'flags.json: the flag file has no object "flags" at its top'),
-])
-def test_what_a_host_says_of_its_flag_file(tmp_path: pathlib.Path, content: str | None, flags: Json | None, wrong: str | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "flags", "wrong"),
+    [
+        (None, None, None),
+        (" \n", None, None),
+        ("{}", {"flags": {}}, None),
+        ('{"flags": {"theirs": {"state": "DISABLED"}}}', {"flags": {"theirs": {"state": "DISABLED"}}}, None),
+        ('{"flags": {"sea', None, "flags.json: the flag file is not JSON: "),
+        ('{"flags": []}', None, 'flags.json: the flag file has no object "flags" at its top'),
+    ],
+)
+def test_what_a_host_says_of_its_flag_file(
+    tmp_path: pathlib.Path, content: str | None, flags: Json | None, wrong: str | None
+) -> None:
     path = tmp_path / "flags.json"
     if content is not None:
         path.write_text(content)
@@ -106,31 +132,65 @@ def test_what_a_host_says_of_its_flag_file(tmp_path: pathlib.Path, content: str 
 
 
 def test_a_share_nobody_answers_for_is_no_share(tmp_path: pathlib.Path) -> None:
-    result = run("feature_share", base_url="http://127.0.0.1:9", flags=["search"], users=30, record=str(tmp_path / "record.json"))
+    result = run(
+        "feature_share", base_url="http://127.0.0.1:9", flags=["search"], users=30, record=str(tmp_path / "record.json")
+    )
     assert "got no usable answer from http://127.0.0.1:9: share-" in result["msg"]
     assert not (tmp_path / "record.json").exists()
-    assert "users is 0; write a number above 0" in run("feature_share", base_url="http://127.0.0.1:9", flags=["search"], users=0)["msg"]
+    assert (
+        "users is 0; write a number above 0"
+        in run("feature_share", base_url="http://127.0.0.1:9", flags=["search"], users=0)["msg"]
+    )
 
 
 def test_a_look_without_prometheus_holds() -> None:
-    result = run("gate_look", prometheus="http://127.0.0.1:9", features=["search"], percent=25, since=time.time() - 60, bake={"min": 5, "max": 20})
-    assert (result["verdict"], result["deadline_passed"], result["on_no_data"], result["changed"]) == ("hold", True, "rollback", False)
+    result = run(
+        "gate_look",
+        prometheus="http://127.0.0.1:9",
+        features=["search"],
+        percent=25,
+        since=time.time() - 60,
+        bake={"min": 5, "max": 20},
+    )
+    assert (result["verdict"], result["deadline_passed"], result["on_no_data"], result["changed"]) == (
+        "hold",
+        True,
+        "rollback",
+        False,
+    )
     assert result["look"]["counts"]["problems"] == [result["reason"].partition("; search")[0]]
 
 
 def test_a_look_at_hosts_and_at_orders_holds_without_prometheus() -> None:
     now = time.time()
-    options: Json = {"prometheus": "http://127.0.0.1:9", "percent": 33, "since": now - 60, "aa": {"since": now - 200, "until": now - 100}}
-    counts = run("gate_look", cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2"], **options)["look"]["counts"]
+    options: Json = {
+        "prometheus": "http://127.0.0.1:9",
+        "percent": 33,
+        "since": now - 60,
+        "aa": {"since": now - 200, "until": now - 100},
+    }
+    counts = run("gate_look", cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2"], **options)["look"][
+        "counts"
+    ]
     assert (counts["cohorts"], [metric["feature"] for metric in counts["metrics"]]) == ("hosts", ["release", "release"])
     orders = {"name": "orders", "counter": "feature_orders_total", "harm": "fewer"}
     result = run("gate_look", features=["search"], metrics=[orders], holdback=10, **options)
-    assert (result["verdict"], [metric["metric"] for metric in result["look"]["counts"]["metrics"]]) == ("hold", ["errors", "slow", "orders"])
+    assert (result["verdict"], [metric["metric"] for metric in result["look"]["counts"]["metrics"]]) == (
+        "hold",
+        ["errors", "slow", "orders"],
+    )
 
 
 def test_a_look_waits_for_its_time() -> None:
     start = time.time()
-    run("gate_look", prometheus="http://127.0.0.1:9", features=["search"], percent=25, since=start, not_before=start + 1.5)
+    run(
+        "gate_look",
+        prometheus="http://127.0.0.1:9",
+        features=["search"],
+        percent=25,
+        since=start,
+        not_before=start + 1.5,
+    )
     assert time.time() - start >= 1.5
 
 
@@ -142,7 +202,10 @@ def test_a_look_waits_for_its_time() -> None:
         ({"prometheus": "mon1:9090"}, "write an address like http://127.0.0.1:9090"),
         ({"aa": {"since": 5, "until": 3}}, "aa is from 5.0 to 3.0; write a time before since, which is 1.0"),
         ({"aa": {"since": 0.2, "until": 3}}, "write a time before since"),
-        ({"cohorts": "hosts", "treatment_hosts": ["app1"]}, "treatment_hosts is ['app1'] and control_hosts []; name each host once, some in each"),
+        (
+            {"cohorts": "hosts", "treatment_hosts": ["app1"]},
+            "treatment_hosts is ['app1'] and control_hosts []; name each host once, some in each",
+        ),
         ({"cohorts": "hosts", "treatment_hosts": ["app1"], "control_hosts": ["app1"]}, "name each host once"),
         ({"holdback": 100}, "holdback is 100; write a percentage from 0 to 50"),
         ({"metrics": [{"name": "orders"}]}, "metrics[0]: orders has no counter"),

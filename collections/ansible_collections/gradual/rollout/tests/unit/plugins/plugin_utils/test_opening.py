@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
-"""What keeps a playbook from beginning, as options and groups; how ansible-playbook says it is in tests/sandbox/test_opening.py."""
+"""What keeps a playbook from beginning, as options and groups; how ansible-playbook says it is in
+tests/sandbox/test_opening.py."""
 
 from __future__ import annotations
 
@@ -13,12 +14,25 @@ FLEET = {
     "application": ["app1", "app2"], "database": ["db1", "db2"], "balancer": ["lb1"], "monitoring": ["mon1", "mon2"],
     "ledger": ["mon2"], "database_primary": ["db1"], "all": ["app1"],
 }  # fmt: skip
-WHOLE: dict[str, Any] = {"subset": None, "tags": ("all",), "skip_tags": (), "start_at_task": None, "step": False, "inventory": ("production",)}
+WHOLE: dict[str, Any] = {
+    "subset": None,
+    "tags": ("all",),
+    "skip_tags": (),
+    "start_at_task": None,
+    "step": False,
+    "inventory": ("production",),
+}
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"listtags": True, "tags": ("never", "all")}, {"skip_tags": ("molecule-notest", "notest")}, {"tags": ()}, {"check": True, "diff": True}],
+    [
+        {},
+        {"listtags": True, "tags": ("never", "all")},
+        {"skip_tags": ("molecule-notest", "notest")},
+        {"tags": ()},
+        {"check": True, "diff": True},
+    ],
 )
 def test_a_whole_playbook_may_begin(options: dict[str, Any]) -> None:
     assert objection({**WHOLE, **options}, FLEET) is None
@@ -49,8 +63,12 @@ def test_an_option_that_leaves_something_out_is_named(options: dict[str, Any], s
 def test_only_a_limit_is_allowed_where_it_is() -> None:
     assert objection({**WHOLE, "subset": "app1"}, FLEET, limit_allowed=True) is None
     told = objection({**WHOLE, "subset": "app1", "tags": ("x",)}, FLEET, limit_allowed=True)
-    assert told == ("nothing was done: this playbook is played in one piece, and was given --tags x. Launch it again without that "
-                    "(in AWX: leave Job Tags and Skip Tags empty).")
+    assert (
+        told
+        == "nothing was done: this playbook is played in one piece, and was given --tags x. Launch it again without"
+        " that "
+        "(in AWX: leave Job Tags and Skip Tags empty)."
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,43 +13,73 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import Finished, as_user, run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    Finished,
+    as_user,
+    run,
+    strictly,
+)
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 IDENTITY = {"system_identifier": "7711", "timeline": 1, "database": "shop"}
 
 
 def receipt(**changes: Any) -> dict[str, Any]:
-    return receipts.sealed({
-        "schema": 1, "id": "shop-1", "application": "shop", "host": "db1", "database": "shop", "system_identifier": "7711", "timeline": 1,
-        "revision": "0002", "level": "restored", "taken_at": "2026-11-23T11:00:00Z", "path": "/b/shop-1", "files": {}, "tables": {}, **changes})
+    return receipts.sealed(
+        {
+            "schema": 1,
+            "id": "shop-1",
+            "application": "shop",
+            "host": "db1",
+            "database": "shop",
+            "system_identifier": "7711",
+            "timeline": 1,
+            "revision": "0002",
+            "level": "restored",
+            "taken_at": "2026-11-23T11:00:00Z",
+            "path": "/b/shop-1",
+            "files": {},
+            "tables": {},
+            **changes,
+        }
+    )
 
 
-@pytest.mark.parametrize(("changes", "objection"), [
-    ({}, None),
-    ({"revision": "0001"}, None),
-    ({"revision": None}, None),
-    ({"revision": "0003"}, "taken at revision 0003, which is not on the way"),
-    ({"system_identifier": "7712"}, "for the cluster 7712, this one is 7711"),
-    ({"timeline": 2}, "timeline 2, this server is on 1"),
-    ({"database": "other"}, "for the database 'other', this one is 'shop'"),
-    ({"level": "readable"}, "level 'readable' only, 'restored' is needed"),
-    ({"level": "excellent"}, "level 'excellent' only"),
-    ({"taken_at": "2026-11-23T09:59:59Z"}, "2.0 hours old, 2.0 hours are allowed"),
-    ({"taken_at": "2026-11-23T10:00:00Z"}, None),
-    ({"taken_at": "2026-11-23T12:06:00Z"}, "from the future"),
-])
-def test_a_receipt_is_for_this_database_now_or_it_allows_nothing(changes: dict[str, Any], objection: str | None) -> None:
+@pytest.mark.parametrize(
+    ("changes", "objection"),
+    [
+        ({}, None),
+        ({"revision": "0001"}, None),
+        ({"revision": None}, None),
+        ({"revision": "0003"}, "taken at revision 0003, which is not on the way"),
+        ({"system_identifier": "7712"}, "for the cluster 7712, this one is 7711"),
+        ({"timeline": 2}, "timeline 2, this server is on 1"),
+        ({"database": "other"}, "for the database 'other', this one is 'shop'"),
+        ({"level": "readable"}, "level 'readable' only, 'restored' is needed"),
+        ({"level": "excellent"}, "level 'excellent' only"),
+        ({"taken_at": "2026-11-23T09:59:59Z"}, "2.0 hours old, 2.0 hours are allowed"),
+        ({"taken_at": "2026-11-23T10:00:00Z"}, None),
+        ({"taken_at": "2026-11-23T12:06:00Z"}, "from the future"),
+    ],
+)
+def test_a_receipt_is_for_this_database_now_or_it_allows_nothing(
+    changes: dict[str, Any], objection: str | None
+) -> None:
     found = receipts.objections(receipt(**changes), IDENTITY, {"0002", "0001", None}, "restored", 7200, NOON)
     assert (found == []) if objection is None else (len(found) == 1 and objection in found[0])
 
 
 def test_every_objection_is_named_at_once() -> None:
-    found = receipts.objections(receipt(database="other", level="taken", revision="9"), IDENTITY, {"0002"}, "restored", 7200, NOON)
+    found = receipts.objections(
+        receipt(database="other", level="taken", revision="9"), IDENTITY, {"0002"}, "restored", 7200, NOON
+    )
     assert len(found) == 3
 
 
-@pytest.mark.parametrize("given", [None, [], "text", {}, {"schema": 2}, {"schema": 1}, {**receipt(), "level": "sound"}, {**receipt(), "seal": "0"}])
+@pytest.mark.parametrize(
+    "given",
+    [None, [], "text", {}, {"schema": 2}, {"schema": 1}, {**receipt(), "level": "sound"}, {**receipt(), "seal": "0"}],
+)
 def test_what_is_no_receipt_or_was_changed_is_refused(given: Any) -> None:
     with pytest.raises(DatabaseError):
         receipts.checked(given, "it")
@@ -79,17 +109,23 @@ def test_a_missing_or_cut_receipt_is_told_as_that(tmp_path: Path) -> None:
 
 
 def kept(*levels: str) -> list[dict[str, Any]]:
-    return [{"path": f"/b/{number}", "database": "shop", "application": "shop", "level": level} for number, level in enumerate(levels)]
+    return [
+        {"path": f"/b/{number}", "database": "shop", "application": "shop", "level": level}
+        for number, level in enumerate(levels)
+    ]
 
 
-@pytest.mark.parametrize(("levels", "keep", "removed"), [
-    (["restored", "taken"], 2, []),
-    (["restored", "restored", "restored"], 2, ["/b/0"]),
-    (["restored", "taken", "taken"], 2, []),
-    (["restored", "restored", "taken", "taken"], 1, ["/b/0", "/b/2"]),
-    (["taken", "taken", "taken"], 1, ["/b/0", "/b/1"]),
-    ([], 1, []),
-])
+@pytest.mark.parametrize(
+    ("levels", "keep", "removed"),
+    [
+        (["restored", "taken"], 2, []),
+        (["restored", "restored", "restored"], 2, ["/b/0"]),
+        (["restored", "taken", "taken"], 2, []),
+        (["restored", "restored", "taken", "taken"], 1, ["/b/0", "/b/2"]),
+        (["taken", "taken", "taken"], 1, ["/b/0", "/b/1"]),
+        ([], 1, []),
+    ],
+)
 def test_the_newest_proven_backup_is_never_removed(levels: list[str], keep: int, removed: list[str]) -> None:
     assert store.removable(kept(*levels), "shop", "shop", keep) == removed
 
@@ -108,13 +144,16 @@ def test_a_backup_is_never_overwritten(tmp_path: Path) -> None:
         store.publish(str(tmp_path / ".partial-a"), str(tmp_path / "a"))
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    (lambda path: path.write_bytes(b"hellO"), "other contents"),
-    (lambda path: path.write_bytes(b"hell"), "4 bytes, not 5"),
-    (lambda path: path.unlink(), "is missing"),
-    (lambda path: path.with_name("more").write_bytes(b""), "not in the receipt"),
-    (lambda path: None, None),
-])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda path: path.write_bytes(b"hellO"), "other contents"),
+        (lambda path: path.write_bytes(b"hell"), "4 bytes, not 5"),
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.with_name("more").write_bytes(b""), "not in the receipt"),
+        (lambda path: None, None),
+    ],
+)
 def test_every_damage_to_a_file_is_seen(tmp_path: Path, change: Any, sentence: str | None) -> None:
     folder = tmp_path / "database"
     folder.mkdir()
@@ -146,43 +185,75 @@ def test_too_little_room_is_an_error_that_says_how_little(tmp_path: Path) -> Non
 ONE = {"rows": 2, "digest": "7"}
 
 
-@pytest.mark.parametrize(("seen", "sentence"), [
-    ({"a": ONE}, None),
-    ({}, "a is missing"),
-    ({"a": {"rows": 1, "digest": "7"}}, "1 rows, the snapshot had 2"),
-    ({"a": {"rows": 2, "digest": "8"}}, "right number of rows (2) but other contents"),
-    ({"a": ONE, "b": ONE}, "b is there but was not"),
-])
+@pytest.mark.parametrize(
+    ("seen", "sentence"),
+    [
+        ({"a": ONE}, None),
+        ({}, "a is missing"),
+        ({"a": {"rows": 1, "digest": "7"}}, "1 rows, the snapshot had 2"),
+        ({"a": {"rows": 2, "digest": "8"}}, "right number of rows (2) but other contents"),
+        ({"a": ONE, "b": ONE}, "b is there but was not"),
+    ],
+)
 def test_contents_differ_by_table_row_and_value(seen: dict[str, Any], sentence: str | None) -> None:
     found = contents.differences({"a": ONE}, seen)
     assert (found == []) if sentence is None else (len(found) == 1 and sentence in found[0])
 
 
-@pytest.mark.parametrize(("before", "after", "seen", "fine"), [
-    (5, 5, 5, True), (5, 9, 7, True), (5, 9, 4, False), (5, 9, 10, False), (None, None, None, True), (None, 3, None, True), (None, 3, 2, True),
-    (5, 5, None, False), (None, None, 1, False), (5, 5, "missing", False),
-])
-def test_a_sequence_stands_where_it_stood_during_the_dump(before: int | None, after: int | None, seen: Any, fine: bool) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "seen", "fine"),
+    [
+        (5, 5, 5, True),
+        (5, 9, 7, True),
+        (5, 9, 4, False),
+        (5, 9, 10, False),
+        (None, None, None, True),
+        (None, 3, None, True),
+        (None, 3, 2, True),
+        (5, 5, None, False),
+        (None, None, 1, False),
+        (5, 5, "missing", False),
+    ],
+)
+def test_a_sequence_stands_where_it_stood_during_the_dump(
+    before: int | None, after: int | None, seen: Any, fine: bool
+) -> None:
     restored = {} if seen == "missing" else {"s": seen}
     assert (contents.sequence_differences({"s": before}, {"s": after}, restored) == []) is fine
 
 
 def test_the_fingerprint_leaves_out_what_differs_between_two_dumps_and_nothing_else() -> None:
-    first = "\\restrict abc\n-- Dumped from database version 15.18\n-- Dumped by pg_dump version 15.18\nCREATE TABLE a (b integer);\n\\unrestrict abc\n"
+    first = (
+        "\\restrict abc\n-- Dumped from database version 15.18\n-- Dumped by pg_dump version 15.18\nCREATE TABLE a (b"
+        " integer);\n\\unrestrict abc\n"
+    )
     second = first.replace("abc", "xyz").replace("15.18", "15.19")
     assert contents.fingerprint(first) == contents.fingerprint(second)
     assert contents.fingerprint(first) != contents.fingerprint(first.replace("integer", "bigint"))
-    assert contents.schema_differences(first, second.replace("integer", "bigint")) == "-CREATE TABLE a (b integer);; +CREATE TABLE a (b bigint);"
+    assert (
+        contents.schema_differences(first, second.replace("integer", "bigint"))
+        == "-CREATE TABLE a (b integer);; +CREATE TABLE a (b bigint);"
+    )
 
 
-@pytest.mark.parametrize(("status", "errors", "known", "fails"), [
-    (0, "", [], None),
-    (0, "pg_dump: warning: known thing\n", ["pg_dump: warning: known thing"], None),
-    (0, "pg_dump: error: could not write to output file: No space left on device\n", [], "ended with status 0 and said: pg_dump: error: could not write"),
-    (1, "pg_dump: warning: known thing\n", [], "ended with status 1 and said: nothing"),
-    (-9, "", [], "was killed by signal 9"),
-])
-def test_what_a_program_says_is_judged_as_well_as_its_status(status: int, errors: str, known: list[str], fails: str | None) -> None:
+@pytest.mark.parametrize(
+    ("status", "errors", "known", "fails"),
+    [
+        (0, "", [], None),
+        (0, "pg_dump: warning: known thing\n", ["pg_dump: warning: known thing"], None),
+        (
+            0,
+            "pg_dump: error: could not write to output file: No space left on device\n",
+            [],
+            "ended with status 0 and said: pg_dump: error: could not write",
+        ),
+        (1, "pg_dump: warning: known thing\n", [], "ended with status 1 and said: nothing"),
+        (-9, "", [], "was killed by signal 9"),
+    ],
+)
+def test_what_a_program_says_is_judged_as_well_as_its_status(
+    status: int, errors: str, known: list[str], fails: str | None
+) -> None:
     finished = Finished(("/usr/bin/pg_dump",), status, "", errors)
     if fails is None:
         assert strictly(finished, ("pg_dump: warning: known",)) == known

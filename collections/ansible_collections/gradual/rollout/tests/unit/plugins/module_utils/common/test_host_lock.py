@@ -21,7 +21,13 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(COLLECTIONS), *f
 
 
 def python(script: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", script, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+    )
 
 
 @contextmanager
@@ -44,8 +50,10 @@ def left_over(root: Path) -> Iterator[subprocess.Popen[str]]:
 def test_what_a_killed_run_left_is_waited_for(tmp_path: Path) -> None:
     with left_over(tmp_path) as process:
         waits = python(
-            "import sys, time\nfrom ansible_collections.gradual.rollout.plugins.module_utils.release.install import alone\n"
-            "with alone(sys.argv[1]):\n    print(time.monotonic())\n", str(tmp_path))
+            "import sys, time\nfrom ansible_collections.gradual.rollout.plugins.module_utils.release.install import"
+            " alone\nwith alone(sys.argv[1]):\n    print(time.monotonic())\n",
+            str(tmp_path),
+        )
         time.sleep(1)
         assert waits.poll() is None
         ended = time.monotonic()
@@ -55,7 +63,10 @@ def test_what_a_killed_run_left_is_waited_for(tmp_path: Path) -> None:
 
 def test_the_wait_ends_and_names_who_works(tmp_path: Path) -> None:
     with left_over(tmp_path) as process:
-        wrong = rf"release to current, 1\.2\.0, since 20.* UTC, process {process.pid}; to end it: kill {process.pid}\) is still at work .* after 0 s"
+        wrong = (
+            rf"release to current, 1\.2\.0, since 20.* UTC, process {process.pid}; to end it: kill {process.pid}\) is"
+            r" still at work .* after 0 s"
+        )
         with pytest.raises(StagingError, match=wrong), alone(str(tmp_path), patience=0.3):
             raise AssertionError("two at once")
         process.kill()
@@ -67,24 +78,32 @@ def test_the_wait_ends_and_names_who_works(tmp_path: Path) -> None:
 def test_a_lock_file_of_an_earlier_version_names_nobody(tmp_path: Path) -> None:
     with left_over(tmp_path):
         (tmp_path / "releases" / ".lock").write_text("")
-        with pytest.raises(StagingError, match=r"to see which: fuser -v .*/releases/\.lock"), alone(str(tmp_path), patience=0):
+        with (
+            pytest.raises(StagingError, match=r"to see which: fuser -v .*/releases/\.lock"),
+            alone(str(tmp_path), patience=0),
+        ):
             pass
 
 
 def test_check_mode_waits_and_makes_nothing(tmp_path: Path) -> None:
     with alone(str(tmp_path), create=False):
         assert list(tmp_path.iterdir()) == []
-    with left_over(tmp_path), pytest.raises(StagingError, match="is still at work"), alone(str(tmp_path), patience=0, create=False):
+    with (
+        left_over(tmp_path),
+        pytest.raises(StagingError, match="is still at work"),
+        alone(str(tmp_path), patience=0, create=False),
+    ):
         pass
 
 
 def test_a_module_that_waits_ends_with_its_run(tmp_path: Path) -> None:
     """Else it would begin when the one before it ends, perhaps after a rollback that came meanwhile."""
     waits = python(
-        "import sys\nfrom ansible_collections.gradual.rollout.plugins.module_utils.common import host_lock\n"
-        "sys.stdin.read()\n"
-        "try:\n    with host_lock.waited(sys.argv[1], 'x', 60):\n        pass\nexcept host_lock.Busy as error:\n    sys.exit(7 if 'is dead' in str(error) else 8)\n",
-        str(tmp_path / "releases" / ".lock"))
+        "import sys\nfrom ansible_collections.gradual.rollout.plugins.module_utils.common import"
+        " host_lock\nsys.stdin.read()\ntry:\n    with host_lock.waited(sys.argv[1], 'x', 60):\n        pass\nexcept"
+        " host_lock.Busy as error:\n    sys.exit(7 if 'is dead' in str(error) else 8)\n",
+        str(tmp_path / "releases" / ".lock"),
+    )
     with left_over(tmp_path):
         assert waits.stdout is not None
         assert waits.stdin is not None

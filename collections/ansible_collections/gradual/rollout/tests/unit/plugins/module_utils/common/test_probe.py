@@ -65,10 +65,25 @@ def test_same(seen: Any, wanted: Any, same: bool) -> None:
         ({"contains": "tea"}, Answer(200, {}, b"green tea"), True, None),
         ({"contains": "tea"}, Answer(200, {}, b"coffee"), False, 'page: contains is "coffee" and not "tea"'),
         ({"json": {"cart.open": True}}, Answer(200, {}, json.dumps(CART).encode()), True, None),
-        ({"json": {"cart.open": False}}, Answer(200, {}, json.dumps(CART).encode()), False, "page: json.cart.open is true and not false"),
-        ({"json": {"cart.nix": 1}}, Answer(200, {}, json.dumps(CART).encode()), False, 'page: json.cart.nix is "absent" and not 1'),
+        (
+            {"json": {"cart.open": False}},
+            Answer(200, {}, json.dumps(CART).encode()),
+            False,
+            "page: json.cart.open is true and not false",
+        ),
+        (
+            {"json": {"cart.nix": 1}},
+            Answer(200, {}, json.dumps(CART).encode()),
+            False,
+            'page: json.cart.nix is "absent" and not 1',
+        ),
         ({"json": {"cart": 1}}, Answer(200, {}, b"<html>"), False, 'page: json is "<html>" and not "JSON"'),
-        ({"json": {"cart": 1}, "status": 200}, Answer(503, {}, b""), False, 'page: status is 503 and not 200, json is "" and not "JSON"'),
+        (
+            {"json": {"cart": 1}, "status": 200},
+            Answer(503, {}, b""),
+            False,
+            'page: status is 503 and not 200, json is "" and not "JSON"',
+        ),
     ],
 )
 def test_judging(probe: dict[str, Any], answer: Answer, passed: bool, sentence: str | None) -> None:
@@ -90,7 +105,10 @@ def test_any_body_is_judged(body: bytes, path: str) -> None:
         ({"path": "/"}, ("GET", "/", {"X": "1"}, None)),
         ({"path": "/a%20b?q=grün&x=[1]"}, ("GET", "/a%20b?q=gr%C3%BCn&x=[1]", {"X": "1"}, None)),
         ({"path": "/", "user": "a;b"}, ("GET", "/", {"X": "1", "Cookie": "visitor=a%3Bb"}, None)),
-        ({"path": "/", "method": "post", "body": {"a": 1}}, ("POST", "/", {"X": "1", "Content-Type": "application/json"}, b'{"a": 1}')),
+        (
+            {"path": "/", "method": "post", "body": {"a": 1}},
+            ("POST", "/", {"X": "1", "Content-Type": "application/json"}, b'{"a": 1}'),
+        ),
         ({"path": "/", "body": "a=1", "headers": {"X": 2}}, ("GET", "/", {"X": "2"}, b"a=1")),
     ],
 )
@@ -99,7 +117,8 @@ def test_what_is_asked(probe: dict[str, Any], wanted: Any) -> None:
 
 
 class Shop(BaseHTTPRequestHandler):
-    """Counts connections; /broken closes without a word; /flaky works the second time; /last closes after its answer."""
+    """Counts connections; /broken closes without a word; /flaky works the second time; /last closes after its
+    answer."""
 
     protocol_version = "HTTP/1.1"
     connections = 0
@@ -142,7 +161,9 @@ def shop() -> Iterator[str]:
 
 def test_one_connection_serves_all_probes(shop: str) -> None:
     with Session(shop) as session:
-        results = probing.probe_all(session, [{"path": f"/{number}", "json": {"path": f"/{number}"}} for number in range(5)], {})
+        results = probing.probe_all(
+            session, [{"path": f"/{number}", "json": {"path": f"/{number}"}} for number in range(5)], {}
+        )
     assert [result["passed"] for result in results] == [True] * 5
     assert Shop.connections == 1
 
@@ -170,7 +191,9 @@ def test_another_address_with_the_same_name(shop: str) -> None:
 
 def test_own_requests_are_marked_and_those_as_a_user_are_not(shop: str) -> None:
     with Session(shop) as session, Session(shop, as_user=True) as user:
-        (result,) = probing.probe_all(session, [{"path": "/", "user": "u1", "json": {"x-gradual-probe": "1", "cookie": "visitor=u1"}}], {})
+        (result,) = probing.probe_all(
+            session, [{"path": "/", "user": "u1", "json": {"x-gradual-probe": "1", "cookie": "visitor=u1"}}], {}
+        )
         assert result["passed"], result
         assert user.get("/").json()["x-gradual-probe"] is None
 
@@ -178,7 +201,9 @@ def test_own_requests_are_marked_and_those_as_a_user_are_not(shop: str) -> None:
 def test_a_probe_is_tried_again(shop: str) -> None:
     waited: list[float] = []
     with Session(shop) as session:
-        (result,) = probing.probe_all(session, [{"name": "f", "path": "/flaky", "flag": "on"}], {}, attempts=3, pause=0.5, sleep=waited.append)
+        (result,) = probing.probe_all(
+            session, [{"name": "f", "path": "/flaky", "flag": "on"}], {}, attempts=3, pause=0.5, sleep=waited.append
+        )
     assert (result["passed"], result["attempts"], result["flag"], waited) == (True, 2, "on", [0.5])
 
 

@@ -23,7 +23,9 @@ FUTURE = 1_990_000_000
 USERS = [f"user-{number}" for number in range(10_000)]
 
 
-def wanted(certified: int = 25, baking: int | None = None, expiry: float | None = None, flag: str = "search") -> flag_definition.Wanted:
+def wanted(
+    certified: int = 25, baking: int | None = None, expiry: float | None = None, flag: str = "search"
+) -> flag_definition.Wanted:
     return flag_definition.wanted_from({"flag": flag, "certified": certified, "baking": baking, "expiry": expiry})
 
 
@@ -40,7 +42,10 @@ RUNNING = {"<": [{"var": "$flagd.timestamp"}, FUTURE]}
         (wanted(0), None),
         (wanted(25), {"fractional": [["on", 25], ["off", 75]]}),
         (wanted(100), {"fractional": [["on", 100], ["off", 0]]}),
-        (wanted(25, 50, FUTURE), {"if": [RUNNING, {"fractional": [["on", 50], ["off", 50]]}, {"fractional": [["on", 25], ["off", 75]]}]}),
+        (
+            wanted(25, 50, FUTURE),
+            {"if": [RUNNING, {"fractional": [["on", 50], ["off", 50]]}, {"fractional": [["on", 25], ["off", 75]]}]},
+        ),
         (wanted(0, 25, FUTURE), {"if": [RUNNING, {"fractional": [["on", 25], ["off", 75]]}, "off"]}),
         (wanted(50, 0, FUTURE), {"if": [RUNNING, "off", {"fractional": [["on", 50], ["off", 50]]}]}),
         (wanted(25, 25, None), {"fractional": [["on", 25], ["off", 75]]}),
@@ -72,7 +77,10 @@ def test_what_cannot_be_wanted(entry: Json, message: str) -> None:
 
 OLD = document(wanted(25), revision=7)
 FOREIGN = {
-    "flags": {**OLD["flags"], "banner": {"state": "ENABLED", "variants": {"red": "r", "blue": "b"}, "defaultVariant": "red"}},
+    "flags": {
+        **OLD["flags"],
+        "banner": {"state": "ENABLED", "variants": {"red": "r", "blue": "b"}, "defaultVariant": "red"},
+    },
     "metadata": {"team": "web"},
 }
 BROKEN = {"flags": {"banner": {"state": "ON", "variants": {"on": True}, "defaultVariant": "on"}}}
@@ -93,7 +101,9 @@ BROKEN = {"flags": {"banner": {"state": "ON", "variants": {"on": True}, "default
         ({"flags": {}, "metadata": None}, [wanted(0)], 9, ["search"], 9),
     ],
 )
-def test_plan(current: Json | None, flags: list[flag_definition.Wanted], revision: int, differing: list[str], new_revision: int) -> None:
+def test_plan(
+    current: Json | None, flags: list[flag_definition.Wanted], revision: int, differing: list[str], new_revision: int
+) -> None:
     change = flag_definition.plan(current, flags, revision)
     assert (change.differing, change.revision, change.changed) == (differing, new_revision, bool(differing))
     for flag in flags if differing else []:
@@ -105,7 +115,12 @@ def test_plan(current: Json | None, flags: list[flag_definition.Wanted], revisio
 def test_other_flags_and_metadata_stay() -> None:
     change = flag_definition.plan(FOREIGN, [wanted(50)], 9, "storefront")
     assert change.document["flags"]["banner"] == FOREIGN["flags"]["banner"]
-    assert change.document["metadata"] == {"team": "web", "revision": 9, "application": "storefront", "features": '["search"]'}
+    assert change.document["metadata"] == {
+        "team": "web",
+        "revision": 9,
+        "application": "storefront",
+        "features": '["search"]',
+    }
     assert FOREIGN["metadata"] == {"team": "web"}
 
 
@@ -119,7 +134,11 @@ def test_a_file_that_would_be_refused_stops_what_shows_a_feature_but_never_what_
 
 def test_flags_are_taken_out() -> None:
     change = flag_definition.plan(FOREIGN, [wanted(100)], 9, absent=True)
-    assert (change.differing, list(change.document["flags"]), change.document["metadata"]["revision"]) == (["search"], ["banner"], 9)
+    assert (change.differing, list(change.document["flags"]), change.document["metadata"]["revision"]) == (
+        ["search"],
+        ["banner"],
+        9,
+    )
     assert not flag_definition.plan(change.document, [wanted(100)], 10, absent=True).changed
 
 
@@ -144,7 +163,10 @@ def flag_with(**changes: t.Any) -> Json:
         (flag_with(variants={"on": True, "off": "no"}), "different types"),
         (flag_with(defaultVariant="of"), "defaultVariant is 'of'; write one of off, on"),
         (flag_with(defaultVariant=None), "defaultVariant is None"),
-        (flag_with(targeting={"fractional": [["on", 25], ["of", 75]]}), "names 'of', which is no variant: those users get an error"),
+        (
+            flag_with(targeting={"fractional": [["on", 25], ["of", 75]]}),
+            "names 'of', which is no variant: those users get an error",
+        ),
         (flag_with(targeting={"fractional": [["on", 25], ["off", 95]]}), "sum to 120"),
         (flag_with(targeting={"fractional": [["off", 75], ["on", 25]]}), "names off before on"),
         (flag_with(targeting={"fractional": [["on", -5], ["off", 105]]}), "weight -5"),
@@ -166,21 +188,43 @@ def test_lint(hostile: t.Any, message: str) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["on", "off", "ENABLED", "if", "fractional"]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["if", "fractional", "var", "x"]), inner, max_size=2),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from(["on", "off", "ENABLED", "if", "fractional"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["if", "fractional", "var", "x"]), inner, max_size=2)
+    ),
     max_leaves=12,
 )
-hostile_flag = json_values | st.fixed_dictionaries({}, optional=dict.fromkeys(("state", "variants", "defaultVariant", "targeting", "metadata"), json_values))
+hostile_flag = json_values | st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("state", "variants", "defaultVariant", "targeting", "metadata"), json_values)
+)
 
 
-@given(json_values | st.fixed_dictionaries({"flags": st.dictionaries(st.text(max_size=4), hostile_flag, max_size=3)}, optional={"metadata": json_values}))
+@given(
+    json_values
+    | st.fixed_dictionaries(
+        {"flags": st.dictionaries(st.text(max_size=4), hostile_flag, max_size=3)}, optional={"metadata": json_values}
+    )
+)
 @settings(max_examples=400, deadline=None)
 def test_no_file_makes_the_lint_or_a_plan_for_nobody_raise(hostile: t.Any) -> None:
     mistakes = flag_lint.lint(hostile)
     assert all(isinstance(mistake, str) for mistake in mistakes)
     if isinstance(hostile, dict) and isinstance(hostile.get("flags"), dict):
         change = flag_definition.plan(hostile, [wanted(0)], 5)
-        assert change.document["flags"]["search"] == {**flag_definition.definition(wanted(0), 0), "metadata": {"revision": change.revision}} or not change.changed
+        assert (
+            change.document["flags"]["search"]
+            == {
+                **flag_definition.definition(wanted(0), 0),
+                "metadata": {"revision": change.revision},
+            }
+            or not change.changed
+        )
 
 
 def test_deep_nesting_is_told_not_followed() -> None:
@@ -209,7 +253,10 @@ def having(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[..
             flag_file.write(str(path), flag_definition.render(built))
             revision = flag_definition.revision_of(built, flag)
             until = time.monotonic() + 15
-            while client.get_boolean_details(flag, False, EvaluationContext("x")).flag_metadata.get("revision") != revision:
+            while (
+                client.get_boolean_details(flag, False, EvaluationContext("x")).flag_metadata.get("revision")
+                != revision
+            ):
                 assert time.monotonic() < until, f"revision {revision} was not read"
                 time.sleep(0.1)
                 flag_file.renew(str(path))
@@ -222,7 +269,9 @@ def having(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[..
 
 
 def test_growing_keeps_every_user_and_the_ends_are_exact(having: t.Callable[..., set[str]]) -> None:
-    nobody, quarter, half, everybody, back = (having(document(wanted(percent), revision=10 + k)) for k, percent in enumerate((0, 25, 50, 100, 25)))
+    nobody, quarter, half, everybody, back = (
+        having(document(wanted(percent), revision=10 + k)) for k, percent in enumerate((0, 25, 50, 100, 25))
+    )
     assert nobody == set()
     assert quarter < half < everybody == set(USERS)
     assert back == quarter
@@ -239,13 +288,19 @@ def test_a_baking_share_ends_by_itself_for_the_same_users(having: t.Callable[...
     assert having() == quarter
 
 
-@pytest.mark.parametrize(("certified", "baking", "revision", "now", "then"), [(0, 100, 30, 10_000, 0), (100, 0, 40, 0, 10_000)])
-def test_ends_inside_an_expiring_rule_are_exact(having: t.Callable[..., set[str]], certified: int, baking: int, revision: int, now: int, then: int) -> None:
+@pytest.mark.parametrize(
+    ("certified", "baking", "revision", "now", "then"), [(0, 100, 30, 10_000, 0), (100, 0, 40, 0, 10_000)]
+)
+def test_ends_inside_an_expiring_rule_are_exact(
+    having: t.Callable[..., set[str]], certified: int, baking: int, revision: int, now: int, then: int
+) -> None:
     assert len(having(document(wanted(certified, baking, FUTURE), revision=revision))) == now
     assert len(having(document(wanted(certified, baking, 1_000_000_000), revision=revision + 1))) == then
 
 
-def test_a_file_whose_clock_was_ahead_is_still_replaced_by_a_newer_one(having: t.Callable[..., set[str]], tmp_path: pathlib.Path) -> None:
+def test_a_file_whose_clock_was_ahead_is_still_replaced_by_a_newer_one(
+    having: t.Callable[..., set[str]], tmp_path: pathlib.Path
+) -> None:
     path = tmp_path / "flags.json"
     path.write_text("{}")
     ahead = time.time() + 3600
@@ -259,20 +314,38 @@ def test_a_file_whose_clock_was_ahead_is_still_replaced_by_a_newer_one(having: t
 def test_what_was_set_last_is_found_without_the_ledger() -> None:
     first = flag_definition.plan(None, [flag_definition.Wanted("old", 100)], 1).document
     assert flag_definition.managed(first) == ["old"]
-    second = flag_definition.plan(first, [flag_definition.Wanted("search", 0), flag_definition.Wanted("basket", 0)], 2).document
-    assert flag_definition.managed(second) == ["basket", "search"], "what an earlier rollout has finished stays with its users"
-    off = flag_definition.plan(second, [flag_definition.Wanted(name, 0) for name in flag_definition.managed(second)], 3, mark=False)
+    second = flag_definition.plan(
+        first, [flag_definition.Wanted("search", 0), flag_definition.Wanted("basket", 0)], 2
+    ).document
+    assert flag_definition.managed(second) == [
+        "basket",
+        "search",
+    ], "what an earlier rollout has finished stays with its users"
+    off = flag_definition.plan(
+        second, [flag_definition.Wanted(name, 0) for name in flag_definition.managed(second)], 3, mark=False
+    )
     assert not off.changed
     without = flag_definition.plan(second, [], 4)
-    assert (without.changed, flag_definition.managed(without.document), without.differing) == (True, [], []), "a release without features leaves others alone"
+    assert (without.changed, flag_definition.managed(without.document), without.differing) == (
+        True,
+        [],
+        [],
+    ), "a release without features leaves others alone"
     assert not flag_definition.plan(without.document, [], 5).changed
     assert not flag_definition.plan(None, [], 5).changed
 
 
 def test_in_a_file_of_an_earlier_version_all_flags_of_gradual_are_found() -> None:
-    document = flag_definition.plan(None, [flag_definition.Wanted("search", 100), flag_definition.Wanted("basket", 25, 50, 9)], 7).document
+    document = flag_definition.plan(
+        None, [flag_definition.Wanted("search", 100), flag_definition.Wanted("basket", 25, 50, 9)], 7
+    ).document
     del document["metadata"]["features"]
-    document["flags"]["theirs"] = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on", "metadata": {"revision": 3}}
+    document["flags"]["theirs"] = {
+        "state": "ENABLED",
+        "variants": {"on": True, "off": False},
+        "defaultVariant": "on",
+        "metadata": {"revision": 3},
+    }
     document["flags"]["theirs-too"] = {"state": "ENABLED", "variants": {"a": 1}, "defaultVariant": "off"}
     document["flags"]["odd"] = None
     assert flag_definition.managed(document) == ["basket", "search"]

@@ -22,7 +22,9 @@ STAGES = [10, 25, 50, 100]
 
 
 def document(revision: int, **entry: t.Any) -> Json:
-    wanted = [flag_definition.wanted_from({"flag": flag, "certified": 0, **entry}) for flag in ("search", "recommendations")]
+    wanted = [
+        flag_definition.wanted_from({"flag": flag, "certified": 0, **entry}) for flag in ("search", "recommendations")
+    ]
     return flag_definition.plan(None, wanted, revision).document
 
 
@@ -38,7 +40,9 @@ def dealt(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[...
     def variants(built: Json, flag: str = "search") -> dict[str, set[str]]:
         flag_file.write(path, flag_definition.render(built))
         until = time.monotonic() + 15
-        while client.get_boolean_details(flag, True, EvaluationContext("x")).flag_metadata.get("revision") != flag_definition.revision_of(built, flag):
+        while client.get_boolean_details(flag, True, EvaluationContext("x")).flag_metadata.get(
+            "revision"
+        ) != flag_definition.revision_of(built, flag):
             assert time.monotonic() < until, "the file was not read"
             time.sleep(0.1)
             flag_file.renew(path)
@@ -54,8 +58,12 @@ def dealt(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[...
     provider.shutdown()
 
 
-@pytest.mark.parametrize(("flag", "holdback", "revision"), [("search", 0, 100), ("recommendations", 0, 200), ("search", 10, 300)])
-def test_the_users_of_a_stage_are_the_labels_up_to_it(dealt: t.Callable[..., dict[str, set[str]]], flag: str, holdback: int, revision: int) -> None:
+@pytest.mark.parametrize(
+    ("flag", "holdback", "revision"), [("search", 0, 100), ("recommendations", 0, 200), ("search", 10, 300)]
+)
+def test_the_users_of_a_stage_are_the_labels_up_to_it(
+    dealt: t.Callable[..., dict[str, set[str]]], flag: str, holdback: int, revision: int
+) -> None:
     labels = flag_definition.labels_of(STAGES, holdback)
     labelled = dealt(document(revision, labels=labels), flag)
     assert set(labelled) == {*map(flag_definition.label, labels), "off"}
@@ -63,7 +71,10 @@ def test_the_users_of_a_stage_are_the_labels_up_to_it(dealt: t.Callable[..., dic
     for number, percent in enumerate(STAGES, 1):
         shown = flag_definition.shown_at(percent, holdback)
         stage = dealt(document(revision + number, certified=shown), flag)
-        treatment = set().union(*(labelled[flag_definition.label(label)] for label in labels if label <= shown), labelled["off"] if shown == 100 else ())
+        treatment = set().union(
+            *(labelled[flag_definition.label(label)] for label in labels if label <= shown),
+            labelled["off"] if shown == 100 else (),
+        )
         assert stage["on"] == treatment
         assert stage.get("off", set()) == set(USERS) - treatment
         assert abs(len(treatment) / len(USERS) - shown / 100) < 0.015
@@ -71,8 +82,12 @@ def test_the_users_of_a_stage_are_the_labels_up_to_it(dealt: t.Callable[..., dic
 
 def test_a_baking_share_is_for_the_labelled_users_too(dealt: t.Callable[..., dict[str, set[str]]]) -> None:
     labelled = dealt(document(400, labels=[25, 50]))
-    assert dealt(document(401, certified=25, baking=50, expiry=1_990_000_000))["on"] == labelled["aa25"] | labelled["aa50"]
-    assert dealt(document(402, certified=50, baking=95, expiry=1_990_000_000))["on"] > labelled["aa25"] | labelled["aa50"]
+    assert (
+        dealt(document(401, certified=25, baking=50, expiry=1_990_000_000))["on"] == labelled["aa25"] | labelled["aa50"]
+    )
+    assert (
+        dealt(document(402, certified=50, baking=95, expiry=1_990_000_000))["on"] > labelled["aa25"] | labelled["aa50"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +113,10 @@ def test_what_is_written() -> None:
     assert flag["targeting"] == {"fractional": [["aa25", 25], ["aa50", 25], ["off", 50]]}
     assert (flag["defaultVariant"], flag["state"]) == ("off", "ENABLED")
     labelled = document(7, labels=[25, 50])
-    again = [flag_definition.wanted_from({"flag": name, "certified": 0, "labels": [25, 50]}) for name in ("search", "recommendations")]
+    again = [
+        flag_definition.wanted_from({"flag": name, "certified": 0, "labels": [25, 50]})
+        for name in ("search", "recommendations")
+    ]
     assert not flag_definition.plan(labelled, again, 9).changed
     off = flag_definition.plan(labelled, [flag_definition.wanted_from({"flag": "search", "certified": 0})], 9)
     assert (off.differing, off.document["flags"]["search"]["variants"]) == (["search"], {"on": True, "off": False})
@@ -134,8 +152,15 @@ def test_labels_that_cannot_be_wanted(entry: Json, message: str) -> None:
     ],
 )
 def test_lint_of_the_order(buckets: list[list[t.Any]], wrong: bool) -> None:
-    flag = {**flag_definition.definition(flag_definition.wanted_from({"flag": "search", "certified": 0, "labels": [25, 50]}), 1), "targeting": {"fractional": buckets}}
-    assert ["stand at other users" in mistake for mistake in flag_lint.lint({"flags": {"search": flag}})] == [True] * wrong
+    flag = {
+        **flag_definition.definition(
+            flag_definition.wanted_from({"flag": "search", "certified": 0, "labels": [25, 50]}), 1
+        ),
+        "targeting": {"fractional": buckets},
+    }
+    assert ["stand at other users" in mistake for mistake in flag_lint.lint({"flags": {"search": flag}})] == [
+        True
+    ] * wrong
 
 
 @pytest.mark.parametrize(
@@ -148,7 +173,11 @@ def test_lint_of_the_order(buckets: list[list[t.Any]], wrong: bool) -> None:
         (["aa25"], {"cart": ["aa25"]}, "of cart has no series"),
     ],
 )
-def test_an_application_that_does_not_label_is_told(variants: list[str], wanted: dict[str, list[str]], missing: str | None) -> None:
-    text = "".join(f'feature_requests_total{{feature="search",variant="{variant}",outcome="ok"}} 0.0\n' for variant in variants)
+def test_an_application_that_does_not_label_is_told(
+    variants: list[str], wanted: dict[str, list[str]], missing: str | None
+) -> None:
+    text = "".join(
+        f'feature_requests_total{{feature="search",variant="{variant}",outcome="ok"}} 0.0\n' for variant in variants
+    )
     told = process_state.unlabelled(text, wanted)
     assert (told == []) if missing is None else (len(told) == 1 and missing in told[0])

@@ -122,7 +122,9 @@ def test_what_flagd_takes_stays_as_it_is_and_gives_every_user_the_same(name: str
         {"certified": 25, "baking": 50, "expiry": 1_990_000_000},
         {"certified": 100},
     ):
-        change = flag_definition.plan(flag_definition.parse(text), [flag_definition.wanted_from({"flag": "search", **wanted})], 7)
+        change = flag_definition.plan(
+            flag_definition.parse(text), [flag_definition.wanted_from({"flag": "search", **wanted})], 7
+        )
         assert change.warnings == []
         text = flag_definition.render(change.document)
         after = json.loads(text)
@@ -182,11 +184,17 @@ REVISION = {"metadata": {"revision": 7}}
     [
         (
             flag_definition.definition(
-                flag_definition.wanted_from({"flag": "search", "certified": 25, "baking": 50, "expiry": 1_990_000_000}), 7
+                flag_definition.wanted_from({"flag": "search", "certified": 25, "baking": 50, "expiry": 1_990_000_000}),
+                7,
             ),
             None,
         ),
-        (flag_definition.definition(flag_definition.wanted_from({"flag": "search", "certified": 0, "labels": [25, 50]}), 7), None),
+        (
+            flag_definition.definition(
+                flag_definition.wanted_from({"flag": "search", "certified": 0, "labels": [25, 50]}), 7
+            ),
+            None,
+        ),
         (flag(), None),
         (flag(targeting={}), None),
         (flag(targeting={"fractional": [["on", 10], ["off", 90]]}), "it has no metadata.revision"),
@@ -200,7 +208,10 @@ REVISION = {"metadata": {"revision": 7}}
     ],
 )
 def test_a_feature_does_not_take_the_name_of_somebody_elses_flag(definition: Json, message: str | None) -> None:
-    hosts: dict[str, Json] = {"app1": {"flags": {"flags": {"search": definition, "theirs": colour()}}}, "app2": {"flags": None}}
+    hosts: dict[str, Json] = {
+        "app1": {"flags": {"flags": {"search": definition, "theirs": colour()}}},
+        "app2": {"flags": None},
+    }
     found = flag_lint.flag_problems(hosts, {"features": [{"flag": "search"}, {"flag": "cart"}]}, "/etc/flags.json")
     assert len(found) == (message is not None)
     if message:

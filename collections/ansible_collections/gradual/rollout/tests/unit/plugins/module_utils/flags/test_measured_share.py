@@ -92,16 +92,24 @@ def test_every_user_is_asked_once_at_the_rate_over_kept_connections(open_shop: t
     assert (measured.mistakes, measured.repeated) == ([], 0)
 
 
-def test_the_same_users_are_compared_and_those_who_lost_it_are_counted(open_shop: t.Callable[..., Shop], tmp_path: pathlib.Path) -> None:
+def test_the_same_users_are_compared_and_those_who_lost_it_are_counted(
+    open_shop: t.Callable[..., Shop], tmp_path: pathlib.Path
+) -> None:
     shop = open_shop()
     quarter = measured_share.measure(shop.url, ["search"], 200, 1000)
     measured_share.save(str(tmp_path / "deep" / "25.json"), quarter)
     before = measured_share.load(str(tmp_path / "deep" / "25.json"))
     shop.share = 50
-    assert measured_share.compare(measured_share.measure(shop.url, ["search"], 200, 1000), before)["search"]["lost"] == 0
+    assert (
+        measured_share.compare(measured_share.measure(shop.url, ["search"], 200, 1000), before)["search"]["lost"] == 0
+    )
     shop.share = 10
     fewer = measured_share.measure(shop.url, ["search"], 200, 1000)
-    assert measured_share.compare(fewer, before)["search"]["lost"] == len(quarter.on["search"]) - len(fewer.on["search"]) > 0
+    assert (
+        measured_share.compare(fewer, before)["search"]["lost"]
+        == len(quarter.on["search"]) - len(fewer.on["search"])
+        > 0
+    )
 
 
 def test_a_busy_front_door_and_a_closed_connection_are_asked_again(open_shop: t.Callable[..., Shop]) -> None:
@@ -125,7 +133,9 @@ def test_a_busy_front_door_and_a_closed_connection_are_asked_again(open_shop: t.
         (200, b"[]", "does not answer with every flag"),
     ],
 )
-def test_wrong_answers_are_mistakes_and_never_a_share(open_shop: t.Callable[..., Shop], status: int, body: bytes | None, message: str) -> None:
+def test_wrong_answers_are_mistakes_and_never_a_share(
+    open_shop: t.Callable[..., Shop], status: int, body: bytes | None, message: str
+) -> None:
     shop = open_shop()
     shop.body, shop.refuse = body, lambda _count: status
     measured = measured_share.measure(shop.url, ["search"], 5, 1000)
@@ -144,8 +154,28 @@ def test_a_shut_door_is_given_up_soon() -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("tls")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(folder / "key.pem"), "-out", str(folder / "ca.pem")]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    names = [
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        str(folder / "key.pem"),
+        "-out",
+        str(folder / "ca.pem"),
+    ]
     subprocess.run([*command, *names], check=True, capture_output=True)
     (folder / "server.pem").write_text((folder / "key.pem").read_text() + (folder / "ca.pem").read_text())
     return folder
@@ -170,7 +200,9 @@ def test_tls_is_verified(open_shop: t.Callable[..., Shop], certificate: pathlib.
         ('{"on": {"search": ["x"]}}', "not a measurement"),
     ],
 )
-def test_an_earlier_measurement_that_cannot_be_read_is_an_error(tmp_path: pathlib.Path, content: str | None, message: str) -> None:
+def test_an_earlier_measurement_that_cannot_be_read_is_an_error(
+    tmp_path: pathlib.Path, content: str | None, message: str
+) -> None:
     path = tmp_path / "25.json"
     if content is not None:
         path.write_text(content)

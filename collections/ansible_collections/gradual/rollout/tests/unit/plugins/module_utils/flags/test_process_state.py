@@ -22,7 +22,10 @@ from hypothesis import strategies as st
 def metrics(*processes: tuple[str, str, float, float]) -> str:
     lines = ["# TYPE feature_flag_revision gauge", 'http_requests_total{method="GET",route="/",status="200"} 5.0']
     for flag, pid, revision, share in processes:
-        lines += [f'feature_flag_revision{{flag="{flag}",pid="{pid}"}} {revision}', f'feature_flag_share{{flag="{flag}",pid="{pid}"}} {share}']
+        lines += [
+            f'feature_flag_revision{{flag="{flag}",pid="{pid}"}} {revision}',
+            f'feature_flag_share{{flag="{flag}",pid="{pid}"}} {share}',
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -65,15 +68,57 @@ def test_no_text_raises(text: str) -> None:
     ("text", "revision", "percent", "speaking", "told"),
     [
         (TWO, 18, 50, True, []),
-        (TWO, 19, 50, True, ["process 11 evaluates revision 18 of search, wanted 19", "process 12 evaluates revision 18 of search, wanted 19"]),
-        (TWO, 18, 25, True, ["process 11 gives search to a share of 0.49, wanted 0.25", "process 12 gives search to a share of 0.49, wanted 0.25"]),
+        (
+            TWO,
+            19,
+            50,
+            True,
+            [
+                "process 11 evaluates revision 18 of search, wanted 19",
+                "process 12 evaluates revision 18 of search, wanted 19",
+            ],
+        ),
+        (
+            TWO,
+            18,
+            25,
+            True,
+            [
+                "process 11 gives search to a share of 0.49, wanted 0.25",
+                "process 12 gives search to a share of 0.49, wanted 0.25",
+            ],
+        ),
         (metrics(("search", "11", 18, 0.01)), 18, 0, True, ["process 11 gives search to a share of 0.01, wanted 0"]),
         (metrics(("search", "11", 18, 0.99)), 18, 100, True, ["process 11 gives search to a share of 0.99, wanted 1"]),
-        (metrics(("search", "11", 18, 0), ("search", "12", 17, 0)), 18, 0, True, ["process 12 evaluates revision 17 of search, wanted 18"]),
-        (metrics(("search", "11", 18, float("nan"))), 18, 0, True, ["process 11 gives search to a share of None, wanted 0"]),
+        (
+            metrics(("search", "11", 18, 0), ("search", "12", 17, 0)),
+            18,
+            0,
+            True,
+            ["process 12 evaluates revision 17 of search, wanted 18"],
+        ),
+        (
+            metrics(("search", "11", 18, float("nan"))),
+            18,
+            0,
+            True,
+            ["process 11 gives search to a share of None, wanted 0"],
+        ),
         (metrics(), 18, 0, True, []),
-        (metrics(), 18, 0, False, ["no process reports what it evaluates for search (feature_flag_revision is missing)"]),
-        (metrics(), 18, 25, True, ["no process reports what it evaluates for search (feature_flag_revision is missing)"]),
+        (
+            metrics(),
+            18,
+            0,
+            False,
+            ["no process reports what it evaluates for search (feature_flag_revision is missing)"],
+        ),
+        (
+            metrics(),
+            18,
+            25,
+            True,
+            ["no process reports what it evaluates for search (feature_flag_revision is missing)"],
+        ),
     ],
 )
 def test_complaints(text: str, revision: int, percent: int, speaking: bool, told: list[str]) -> None:
@@ -129,13 +174,17 @@ def test_waiting_ends_when_every_process_evaluates_the_file() -> None:
 
 
 def test_waiting_in_vain_says_which_process_differs() -> None:
-    with serving(lambda: metrics(("search", str(os.getpid()), 17, 0.2))) as url, pytest.raises(flag_definition.FlagFileError) as error:
+    with (
+        serving(lambda: metrics(("search", str(os.getpid()), 17, 0.2))) as url,
+        pytest.raises(flag_definition.FlagFileError) as error,
+    ):
         flag_file.wait(url, DOCUMENT, [SEARCH], 0.3, NO_FILE)
     assert f"after 0.3 s process {os.getpid()} evaluates revision 17 of search, wanted 18" in str(error.value)
 
 
 def test_a_file_that_a_process_missed_gets_a_newer_time(tmp_path: pathlib.Path) -> None:
-    """A provider that starts while the file is written takes the new time for that of the old content, and never reads it."""
+    """A provider that starts while the file is written takes the new time for that of the old content, and never reads
+    it."""
     path = tmp_path / "flags.json"
     flag_file.write(str(path), "{}")
     missed = path.stat().st_mtime
@@ -149,10 +198,18 @@ def test_a_file_that_a_process_missed_gets_a_newer_time(tmp_path: pathlib.Path) 
 
 def test_nobody_answering_is_not_agreement() -> None:
     with pytest.raises(flag_definition.FlagFileError, match="does not answer"):
-        flag_file.wait("http://127.0.0.1:9/metrics", DOCUMENT, [flag_definition.wanted_from({"flag": "search", "certified": 0})], 0.3, NO_FILE)
+        flag_file.wait(
+            "http://127.0.0.1:9/metrics",
+            DOCUMENT,
+            [flag_definition.wanted_from({"flag": "search", "certified": 0})],
+            0.3,
+            NO_FILE,
+        )
 
 
-@pytest.mark.parametrize(("content", "broken"), [(None, None), ("{", "is not JSON"), ('{"flags": {}}', None), ("[]", 'no object "flags"')])
+@pytest.mark.parametrize(
+    ("content", "broken"), [(None, None), ("{", "is not JSON"), ('{"flags": {}}', None), ("[]", 'no object "flags"')]
+)
 def test_reading(tmp_path: pathlib.Path, content: str | None, broken: str | None) -> None:
     path = tmp_path / "flags.json"
     if content is not None:

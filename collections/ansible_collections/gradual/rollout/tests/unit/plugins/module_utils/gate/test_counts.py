@@ -34,14 +34,19 @@ def stage(percent: int = 25, **more: Any) -> Stage:
         (100, [100], 20, ["aa80"], ["off"]),
     ],
 )
-def test_who_is_compared_before_anybody_has_the_feature(percent: int, stages: list[int], holdback: int, treatment: list[str], control: list[str]) -> None:
+def test_who_is_compared_before_anybody_has_the_feature(
+    percent: int, stages: list[int], holdback: int, treatment: list[str], control: list[str]
+) -> None:
     found = stage(percent, stages=stages, holdback=holdback, aa=(START - 60, START)).aa_arms
     assert [name for name, arm in found.items() if arm == TREATMENT] == treatment
     assert [name for name, arm in found.items() if arm == CONTROL] == control
     assert stage(percent, stages=stages, holdback=holdback).aa_arms == {}
 
 
-@pytest.mark.parametrize(("percent", "stages", "index"), [(25, [25, 50, 100], 0), (50, [25, 50, 100], 1), (100, [25, 50, 100], 2), (100, [100], 0)])
+@pytest.mark.parametrize(
+    ("percent", "stages", "index"),
+    [(25, [25, 50, 100], 0), (50, [25, 50, 100], 1), (100, [25, 50, 100], 2), (100, [100], 0)],
+)
 def test_stages_are_numbered(percent: int, stages: list[int], index: int) -> None:
     counts = gate_counts.count(stage(percent, stages=stages), [], [], [])
     assert (counts["stage"], counts["stages"], counts["percent"]) == (index, stages, percent)
@@ -54,14 +59,17 @@ def test_hosts_are_arms_themselves() -> None:
 
 
 def host(name: str, first: float, anew: float | None = None, until: float = START + 60) -> Target:
-    """A host with ten requests a scrape, every 15 s from `first` on; its counters may begin anew at the first scrape from `anew` on."""
+    """A host with ten requests a scrape, every 15 s from `first` on; its counters may begin anew at the first scrape
+    from `anew` on."""
     times = [first + 15 * place for place in range(int((until - first) // 15) + 1)]
     total, values = 0.0, []
     for at, before in zip(times, [first, *times]):
         total = 0.0 if anew is not None and before < anew <= at else total + 10
         values.append(total)
     parts = {"ok": values, "error": [0.0] * len(values), "answers": values, "fast": values}
-    return Target(name, {("release", part, name): [Series({"host": name}, times, found)] for part, found in parts.items()})
+    return Target(
+        name, {("release", part, name): [Series({"host": name}, times, found)] for part, found in parts.items()}
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,9 @@ def host(name: str, first: float, anew: float | None = None, until: float = STAR
         (START - 700, START - 31, None),  # less than two intervals
     ],
 )
-def test_hosts_are_compared_before_from_when_all_are_known_and_run_what_they_run(first: float, anew: float | None, since: float | None) -> None:
+def test_hosts_are_compared_before_from_when_all_are_known_and_run_what_they_run(
+    first: float, anew: float | None, since: float | None
+) -> None:
     asked = (START - 300, START - 20)
     before = [host("app1", START - 700, until=START - 20), host("app2", first, anew, until=START - 20)]
     found = gate_counts.count(
@@ -83,7 +93,9 @@ def test_hosts_are_compared_before_from_when_all_are_known_and_run_what_they_run
         before,
         [],
     )
-    settled = stage(33, cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2"], aa=asked).settled(before, 15.0)
+    settled = stage(33, cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2"], aa=asked).settled(
+        before, 15.0
+    )
     assert [metric["problem"] for metric in found["metrics"]] == [None, None]
     assert found["metrics"][0]["rows"]
     if since is None:
@@ -110,15 +122,23 @@ def test_without_any_sample_every_metric_has_a_problem_and_no_rows() -> None:
 def test_the_first_scrape_of_a_stage_is_no_problem() -> None:
     """Samples from before the stage tell that the series exist; they are not counted."""
     counts = gate_counts.count(stage(until=START + 2), targets(1, ["search"], 3, start=START - 40), [], [])
-    assert (counts["interval"], counts["problems"], [(metric["problem"], metric["rows"]) for metric in counts["metrics"]]) == (15.0, [], [(None, [])] * 2)
+    assert (
+        counts["interval"],
+        counts["problems"],
+        [(metric["problem"], metric["rows"]) for metric in counts["metrics"]],
+    ) == (15.0, [], [(None, [])] * 2)
 
 
-def targets(hosts: int, features: list[str], scrapes: int, start: float = START, variants: tuple[str, ...] = ("on", "off")) -> list[Target]:
+def targets(
+    hosts: int, features: list[str], scrapes: int, start: float = START, variants: tuple[str, ...] = ("on", "off")
+) -> list[Target]:
     """Hosts that are scraped every 15 s, each at its time and not quite regularly."""
     dice, found = random.Random(1), []
     for number in range(hosts):
         table: dict[Key, list[Series]] = {}
-        times = [round(start + 15 * (scrape + number / hosts) + dice.uniform(-0.02, 0.02), 3) for scrape in range(scrapes)]
+        times = [
+            round(start + 15 * (scrape + number / hosts) + dice.uniform(-0.02, 0.02), 3) for scrape in range(scrapes)
+        ]
         for feature in features:
             for variant in variants:
                 for part, most in (("ok", 40), ("error", 2), ("answers", 42), ("fast", 40)):
@@ -147,15 +167,19 @@ parts = st.sampled_from(["ok", "error", "answers", "fast", "counter orders"])
 keys = st.tuples(st.just("search"), parts, st.sampled_from(["on", "off", "aa25"]))
 
 
-@given(
-    st.lists(st.dictionaries(keys, pairs, max_size=8), max_size=3),
-    pairs,
-    st.sampled_from([1, 25, 100]),
-)
+@given(st.lists(st.dictionaries(keys, pairs, max_size=8), max_size=3), pairs, st.sampled_from([1, 25, 100]))
 @hypothesis_settings(deadline=None)
 def test_no_samples_raise_and_all_counts_make_sense(tables: list[dict[Key, Any]], up: Any, percent: int) -> None:
-    found = [Target(f"app{number}", {key: [Series.of({}, samples)] for key, samples in table.items()}) for number, table in enumerate(tables)]
-    looked = stage(percent, aa=(START - 60, START), lookback=60.0, metrics=[{"name": "orders", "counter": "orders_total", "harm": "fewer"}])
+    found = [
+        Target(f"app{number}", {key: [Series.of({}, samples)] for key, samples in table.items()})
+        for number, table in enumerate(tables)
+    ]
+    looked = stage(
+        percent,
+        aa=(START - 60, START),
+        lookback=60.0,
+        metrics=[{"name": "orders", "counter": "orders_total", "harm": "fewer"}],
+    )
     counts = gate_counts.count(looked, found, found, [Series.of({"host": "app0"}, up)])
     assert json.loads(json.dumps(counts, allow_nan=False)) == counts
     for metric in counts["metrics"]:

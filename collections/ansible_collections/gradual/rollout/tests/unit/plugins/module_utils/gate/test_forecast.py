@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
-"""What the traffic lets a ramp see: traffic and manifest in, times and the refusal out; and what the plan makes of it."""
+"""What the traffic lets a ramp see: traffic and manifest in, times and the refusal out; and what the plan makes of
+it."""
 
 from __future__ import annotations
 
@@ -20,17 +21,41 @@ BAKE: Json = {"aa": 300, "min": 60, "max": 3600, "look": 30}
 NOW = 1_780_000_000.0
 
 
-def traffic(rate: float = 20.0, errors: float = 0.01, slow: float = 0.02, busiest: float | None = None, features: tuple[str, ...] = ("search",)) -> list[Json]:
+def traffic(
+    rate: float = 20.0,
+    errors: float = 0.01,
+    slow: float = 0.02,
+    busiest: float | None = None,
+    features: tuple[str, ...] = ("search",),
+) -> list[Json]:
     common = {"rate": rate, "busiest": busiest or rate, "events": round(rate * 10_800), "seconds": 10_800}
-    return [{"feature": feature, "metric": metric, "share": share, **common} for feature in features for metric, share in (("errors", errors), ("slow", slow))]
+    return [
+        {"feature": feature, "metric": metric, "share": share, **common}
+        for feature in features
+        for metric, share in (("errors", errors), ("slow", slow))
+    ]
 
 
 def ramp(given: Json | None = None, bake: Json | None = None, **options: Any) -> forecast.Ramp:
-    wanted = {"features": ["search"], "stages": [25, 50, 100], "gate": given or {}, "bake": bake or BAKE, "hours": 3.0, "job": "application", **options}
+    wanted = {
+        "features": ["search"],
+        "stages": [25, 50, 100],
+        "gate": given or {},
+        "bake": bake or BAKE,
+        "hours": 3.0,
+        "job": "application",
+        **options,
+    }
     return forecast_info.ramp_of(wanted, NOW)
 
 
-def made(given: Json | None = None, bake: Json | None = None, seen: list[Json] | None = None, missing: tuple[str, ...] = (), **options: Any) -> Json:
+def made(
+    given: Json | None = None,
+    bake: Json | None = None,
+    seen: list[Json] | None = None,
+    missing: tuple[str, ...] = (),
+    **options: Any,
+) -> Json:
     return forecast.made(ramp(given, bake, **options), traffic() if seen is None else seen, missing)
 
 
@@ -41,11 +66,24 @@ SLO = {"low_traffic": "slo", "harmless_share": 0.05}
     ("given", "seen", "words"),
     [
         ({}, traffic(), None),
-        ({}, traffic(0.2), ["search errors: 0.2 requests a second, 0.2 in the busiest ten minutes of the last 3 h, 1 % of them bad. At 25 %"]),
         (
             {},
             traffic(0.2),
-            ["would need over 10 h", "bake.max is 1 h", "gate.harmless_share (the share of bad requests that is no harm) and gate.low_traffic: slo"],
+            [
+                (
+                    "search errors: 0.2 requests a second, 0.2 in the busiest ten minutes of the last 3 h, 1 % of them bad."
+                    " At 25 %"
+                )
+            ],
+        ),
+        (
+            {},
+            traffic(0.2),
+            [
+                "would need over 10 h",
+                "bake.max is 1 h",
+                "gate.harmless_share (the share of bad requests that is no harm) and gate.low_traffic: slo",
+            ],
         ),
         ({}, traffic(2), ["At 25 % a harmless release would need ", "Write bake.max: "]),
         # Not on the average, but at noon.
@@ -56,7 +94,11 @@ SLO = {"low_traffic": "slo", "harmless_share": 0.05}
         (SLO, traffic(20, errors=0.0), None),
         # Not while so many are slow; but if none were, which it is not for the traffic to say.
         (SLO, traffic(2, slow=0.06), None),
-        (SLO, traffic(0.02, errors=0.0), ["At 25 % a harmless release would need", "a larger gate.harmless_share than 0.05"]),
+        (
+            SLO,
+            traffic(0.02, errors=0.0),
+            ["At 25 % a harmless release would need", "a larger gate.harmless_share than 0.05"],
+        ),
     ],
 )
 def test_a_ramp_that_cannot_be_certified_is_refused(given: Json, seen: list[Json], words: list[str] | None) -> None:
@@ -67,7 +109,9 @@ def test_a_ramp_that_cannot_be_certified_is_refused(given: Json, seen: list[Json
 
 
 def test_the_worst_is_told_and_that_there_is_more() -> None:
-    found = made(seen=[*traffic(2, features=("search",)), *traffic(0.2, features=("cart",))], features=["search", "cart"])["problems"]
+    found = made(
+        seen=[*traffic(2, features=("search",)), *traffic(0.2, features=("cart",))], features=["search", "cart"]
+    )["problems"]
     assert found[0].startswith("The traffic cannot carry this ramp. cart ")
     assert found[0].endswith("more of its metrics and stages do not reach it either")
 
@@ -82,11 +126,15 @@ def test_minutes_of_traffic_are_too_little_to_refuse_a_ramp_for() -> None:
     brief = [{**each, "seconds": 599} for each in traffic(0.2)]
     found = made(seen=brief)
     assert found["problems"] == []
-    assert found["notes"][0].endswith("less than 10 min, too little to refuse the ramp for: search errors, search slow answers")
+    assert found["notes"][0].endswith(
+        "less than 10 min, too little to refuse the ramp for: search errors, search slow answers"
+    )
 
 
 def test_without_traffic_nothing_is_refused_and_the_plan_says_so() -> None:
-    found = made(seen=[], missing=("search: nobody has asked for it in the last 3 h, so nothing is known of its traffic",))
+    found = made(
+        seen=[], missing=("search: nobody has asked for it in the last 3 h, so nothing is known of its traffic",)
+    )
     assert (found["problems"], [stage["certify"] for stage in found["stages"]]) == ([], [None] * 3)
     assert "it is not known how long a stage takes" in found["notes"][0]
 
@@ -96,7 +144,10 @@ def test_at_100_percent_nobody_is_left_to_compare_with() -> None:
     last = found["stages"][2]
     assert (last["control"], {each["harm"] for each in last["metrics"]}) == (False, {None})
     assert last["certify"] is not None
-    assert any("nobody is left without the features" in note and "with all users in the 1 h before" in note for note in found["notes"])
+    assert any(
+        "nobody is left without the features" in note and "with all users in the 1 h before" in note
+        for note in found["notes"]
+    )
     assert any("a share of bad requests under 5 %, or" in note for note in made(SLO)["notes"])
 
 
@@ -144,7 +195,13 @@ def test_a_forecast_is_json_without_nan() -> None:
     json.dumps([made(), made(seen=[]), made(seen=traffic(1e-6)), made(seen=traffic(1e7, 1.0, 1.0))], allow_nan=False)
 
 
-MANIFEST: Json = {"application": "storefront", "version": "2.0.0", "features": [{"flag": "search"}], "stages": [25, 50, 100], "bake": BAKE}
+MANIFEST: Json = {
+    "application": "storefront",
+    "version": "2.0.0",
+    "features": [{"flag": "search"}],
+    "stages": [25, 50, 100],
+    "bake": BAKE,
+}
 
 
 def planned(found: Json, **more: Any) -> dict[str, Json]:
@@ -179,7 +236,10 @@ def test_the_plan_shows_the_times() -> None:
     assert "AT THE TRAFFIC OF THE LAST 3 H  (until 2026-05-28 20:26 UTC; each time with a chance of 80 %)" in text
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "stage metric requests bad 2 times as bad: stopped harmless: certified" in lines
-    assert any(line.startswith("25 % search errors 10/s 0.1 % not in 10 h in ") and line.endswith("by its share") for line in lines)
+    assert any(
+        line.startswith("25 % search errors 10/s 0.1 % not in 10 h in ") and line.endswith("by its share")
+        for line in lines
+    )
     assert any(line.startswith("100 % search slow answers 10/s 2 % nobody to compare with in ") for line in lines)
     assert max(map(len, text.splitlines())) <= plan_text.WIDTH
 

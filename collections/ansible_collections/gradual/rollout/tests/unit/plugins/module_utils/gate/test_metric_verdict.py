@@ -1,4 +1,5 @@
-"""One metric through a stage: which counts make sense, hard limits, both arms at once, and what certifies where nobody is left."""
+"""One metric through a stage: which counts make sense, hard limits, both arms at once, and what certifies where nobody
+is left."""
 
 from __future__ import annotations
 
@@ -8,7 +9,16 @@ import typing as t
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metric_verdict
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import MetricGate, sensible, unseen
-from ansible_collections.gradual.rollout.tests.unit.sample_counts import LOW_TRAFFIC, SETTINGS, Json, Rows, judge, metric, orders, rows
+from ansible_collections.gradual.rollout.tests.unit.sample_counts import (
+    LOW_TRAFFIC,
+    SETTINGS,
+    Json,
+    Rows,
+    judge,
+    metric,
+    orders,
+    rows,
+)
 
 CALM = rows(60, (250, 3), (750, 9))
 STORM = rows(6, (250, 30), (750, 90))
@@ -48,7 +58,9 @@ def test_not_seen_is_not_the_same_as_senseless() -> None:
     assert not any(map(unseen, ([2, 5, None, 75, 0], [2, 0, 0, 0, 0], [], "x")))
 
 
-@pytest.mark.parametrize("seen", [CALM, STORM, [*CALM[:20], None, *CALM[21:40], None, None], rows(9, (25, 3), (75, 0)), [], [None] * 4])
+@pytest.mark.parametrize(
+    "seen", [CALM, STORM, [*CALM[:20], None, *CALM[21:40], None, None], rows(9, (25, 3), (75, 0)), [], [None] * 4]
+)
 @pytest.mark.parametrize("more", [{}, {"harm": "fewer"}, {"aa": CALM}])
 def test_intervals_one_by_one_come_to_the_same_as_all_at_once(seen: Rows, more: Json) -> None:
     def gate() -> MetricGate:
@@ -77,7 +89,12 @@ def test_leaving_the_e_value_out_changes_no_verdict() -> None:
         # By chance one arm of a shared incident is over the limit, and the other just under it.
         (rows(2, (100, 21), (300, 57)), 25, "hold", "near the hard limit"),
         (rows(2, (100, 30), (300, 9)), 25, "abort", "times worse"),
-        (rows(3, (100, 30), (0, 0)), 100, "hold", "over the hard limit of 20 %; nobody is left without the feature, so it may be something else"),
+        (
+            rows(3, (100, 30), (0, 0)),
+            100,
+            "hold",
+            "over the hard limit of 20 %; nobody is left without the feature, so it may be something else",
+        ),
         (rows(1, (100, 30), (0, 0)), 100, "continue", "nothing is known of the time before"),
         (rows(20, (2, 1), (0, 0)), 100, "hold", "over the hard limit"),
         (rows(9, (2, 1), (0, 0)), 100, "continue", "50 requests are needed"),
@@ -101,7 +118,10 @@ def test_a_catastrophe_that_was_there_before_the_feature_is_stopped_by_the_hard_
 def test_shared_fate_holds_and_goes_on_when_it_is_over() -> None:
     """Ten times the errors in both arms: hold while it lasts, certified once the latest intervals are as before."""
     lasting = judge(metric(STORM, aa=CALM))
-    assert (lasting["verdict"], "those without it have 3 times as many as in the A/A stage or more" in lasting["reason"]) == ("hold", True)
+    assert (
+        lasting["verdict"],
+        "those without it have 3 times as many as in the A/A stage or more" in lasting["reason"],
+    ) == ("hold", True)
     long = rows(30, (250, 30), (750, 90))
     assert judge(metric(long, aa=CALM))["verdict"] == "hold"
     assert judge(metric(long + rows(6, (250, 3), (750, 9), 30), aa=CALM))["verdict"] == "promote"
@@ -115,14 +135,21 @@ def test_harm_in_a_shared_incident_is_still_harm() -> None:
 def test_a_sample_ratio_mismatch_holds_and_says_what_could_cause_it() -> None:
     found = judge(metric(rows(20, (500, 5), (750, 8)), aa=CALM))
     assert found["verdict"] == "hold"
-    assert "40 % of the requests are with the feature where 25 % should be: a host that does not evaluate the flag" in found["reason"]
+    assert (
+        "40 % of the requests are with the feature where 25 % should be: a host that does not evaluate the flag"
+        in found["reason"]
+    )
     assert judge(metric(rows(20, (250, 3), (750, 9)), aa=CALM))["metrics"][0]["share_expected"] == 0.25
 
 
 @pytest.mark.parametrize(
     ("before", "verdict", "word"),
     [
-        ({"events": 3000, "bad": 120}, "promote", "before this stage it was 4 % of 3,000, so it is less than 2 times as bad (90 % sure); nobody is left"),
+        (
+            {"events": 3000, "bad": 120},
+            "promote",
+            "before this stage it was 4 % of 3,000, so it is less than 2 times as bad (90 % sure); nobody is left",
+        ),
         ({"events": 3000, "bad": 30}, "continue", "before this stage it was 1 % of 3,000"),
         ({"events": 30, "bad": 2}, "continue", "before this stage it was 6.7 % of 30"),
         ({"events": 30, "bad": 60}, "continue", "nothing is known of the time before"),
@@ -156,7 +183,10 @@ def test_a_share_is_harmless_only_where_it_was_declared(percent: int, control: t
     seen = metric(rows(30, (25, 0), control))
     assert judge(seen, percent=percent)["verdict"] == "continue"
     found = judge(seen, percent=percent, settings=LOW_TRAFFIC)
-    assert (found["verdict"], "under 0.44 % (95 % sure), where under 1 % is declared harmless" in found["reason"]) == ("promote", True)
+    assert (found["verdict"], "under 0.44 % (95 % sure), where under 1 % is declared harmless" in found["reason"]) == (
+        "promote",
+        True,
+    )
 
 
 def test_a_release_twice_as_bad_is_not_certified_by_its_low_share_unless_that_is_declared_harmless() -> None:
@@ -171,7 +201,9 @@ def test_little_harm_that_looks_like_harm_is_not_certified() -> None:
     little = rows(5, (100, 1), (300, 0)) + rows(2, (100, 0), (300, 1), 5) + rows(23, (100, 0), (300, 0), 7)
     found = judge(metric(little), settings=LOW_TRAFFIC)
     assert found["metrics"][0]["e_value"] > 3
-    assert (found["verdict"], "but the figures speak for harm" in found["reason"]) == ("continue", True), found["reason"]
+    assert (found["verdict"], "but the figures speak for harm" in found["reason"]) == ("continue", True), found[
+        "reason"
+    ]
 
 
 def test_an_e_value_is_told_as_a_number_however_large() -> None:

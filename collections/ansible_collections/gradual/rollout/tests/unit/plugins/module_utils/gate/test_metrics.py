@@ -9,7 +9,14 @@ from ansible_collections.gradual.rollout.plugins.module_utils.gate import metric
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import GateError
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import METRIC
 
-ORDERS = {"name": "orders", "counter": "feature_orders_total", "labels": None, "harm": "fewer", "role": "signal", "weight": 2}
+ORDERS = {
+    "name": "orders",
+    "counter": "feature_orders_total",
+    "labels": None,
+    "harm": "fewer",
+    "role": "signal",
+    "weight": 2,
+}
 
 
 def test_errors_and_slow_answers_are_always_there() -> None:
@@ -23,7 +30,9 @@ def test_errors_and_slow_answers_are_always_there() -> None:
 
 
 def test_role_and_weight_of_what_is_always_there_can_be_set() -> None:
-    errors, slow, orders = metrics.wanted(["search"], [ORDERS, {"name": "slow", "role": "signal"}, {"name": "errors", "weight": 3}])
+    errors, slow, orders = metrics.wanted(
+        ["search"], [ORDERS, {"name": "slow", "role": "signal"}, {"name": "errors", "weight": 3}]
+    )
     assert (errors.weight, errors.role, slow.weight, slow.role) == (3.0, "guardrail", 1.0, "signal")
     assert orders == metrics.Metric("search", "orders", "counter", "fewer", "signal", 2.0, "feature_orders_total")
     assert orders.as_dict() == {
@@ -33,7 +42,9 @@ def test_role_and_weight_of_what_is_always_there_can_be_set() -> None:
 
 def test_a_label_feature_limits_a_counter_to_that_feature() -> None:
     entry = {**ORDERS, "labels": {"feature": "cart", "kind": "gift"}}
-    assert [(each.feature, each.labels) for each in metrics.wanted(["search", "cart"], [entry]) if each.counter] == [("cart", (("kind", "gift"),))]
+    assert [(each.feature, each.labels) for each in metrics.wanted(["search", "cart"], [entry]) if each.counter] == [
+        ("cart", (("kind", "gift"),))
+    ]
     (limited,) = (each for each in metrics.wanted([metrics.RELEASE], [entry]) if each.counter)
     assert limited.labels == (("feature", "cart"), ("kind", "gift"))
 
@@ -44,8 +55,12 @@ def test_a_counter_may_be_called_as_a_part_is() -> None:
 
 
 def test_the_defaults_are_those_of_the_manifest() -> None:
-    (metric,) = (each for each in metrics.wanted(["search"], [{"name": "orders", "counter": "orders_total"}]) if each.counter)
-    assert {key: getattr(metric, key) for key in ("harm", "role", "weight")} == {key: METRIC[key]["default"] for key in ("harm", "role", "weight")}
+    (metric,) = (
+        each for each in metrics.wanted(["search"], [{"name": "orders", "counter": "orders_total"}]) if each.counter
+    )
+    assert {key: getattr(metric, key) for key in ("harm", "role", "weight")} == {
+        key: METRIC[key]["default"] for key in ("harm", "role", "weight")
+    }
     assert set(metrics.KEYS) == set(METRIC)
 
 
@@ -60,7 +75,10 @@ def test_the_defaults_are_those_of_the_manifest() -> None:
         ([{**ORDERS, "role": "alarm"}], "metrics[0].role is 'alarm'; write guardrail or signal"),
         ([{**ORDERS, "weight": 0}], "metrics[0].weight is 0; write a number above 0"),
         ([{**ORDERS, "weight": True}], "metrics[0].weight is True; write a number above 0"),
-        ([{**ORDERS, "wieght": 1}], "metrics[0].wieght: no such key; write one of name, counter, labels, harm, role, weight"),
+        (
+            [{**ORDERS, "wieght": 1}],
+            "metrics[0].wieght: no such key; write one of name, counter, labels, harm, role, weight",
+        ),
     ],
 )
 def test_metrics_that_make_no_sense_are_refused(given: list[Any], message: str) -> None:

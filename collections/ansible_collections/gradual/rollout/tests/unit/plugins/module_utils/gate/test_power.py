@@ -21,10 +21,14 @@ RUNS = 150
 Row = tuple[int, int, int, int]
 
 
-def drawn(random: numpy.random.Generator, rate: float, share: float, percent: float, ratio: float, seconds: float) -> Row:
+def drawn(
+    random: numpy.random.Generator, rate: float, share: float, percent: float, ratio: float, seconds: float
+) -> Row:
     """Poisson counts of so many seconds."""
     treatment, control = (int(random.poisson(rate * seconds * part)) for part in (percent / 100, 1 - percent / 100))
-    bad, control_bad = (int(random.poisson(events * part)) for events, part in ((treatment, share * ratio), (control, share)))
+    bad, control_bad = (
+        int(random.poisson(events * part)) for events, part in ((treatment, share * ratio), (control, share))
+    )
     return treatment, min(bad, treatment), control, min(control_bad, control)
 
 
@@ -47,25 +51,45 @@ def decided(rate: float, share: float, percent: float, aa: float, ratio: float, 
 def judged(tally: sequential_test.Tally, calibration: sequential_test.Calibration, harm: bool) -> bool:
     if harm:
         wanted = -math.log(ALPHA)
-        return sequential_test.may_be_harm(tally, calibration, SETTINGS.tolerated_ratio) and sequential_test.harm(tally, calibration, SETTINGS.tolerated_ratio) >= wanted
+        return (
+            sequential_test.may_be_harm(tally, calibration, SETTINGS.tolerated_ratio)
+            and sequential_test.harm(tally, calibration, SETTINGS.tolerated_ratio) >= wanted
+        )
     wanted = -math.log(SETTINGS.certify_each)
     comparison = sequential_test.Comparison(tally, calibration)
     enough = min(comparison.now.events, comparison.now.control_events) >= SETTINGS.min_requests
-    return enough and comparison.may_be_harmless(SETTINGS.margin, wanted) and comparison.harmless(SETTINGS.margin).log_e >= wanted
+    return (
+        enough
+        and comparison.may_be_harmless(SETTINGS.margin, wanted)
+        and comparison.harmless(SETTINGS.margin).log_e >= wanted
+    )
 
 
 @pytest.mark.parametrize(
     ("rate", "share", "percent", "aa", "ratio"),
-    [(10, 0.01, 25, 300, 3), (20, 0.05, 5, 600, 3), (10, 0.01, 25, 0, 3), (1, 0.05, 50, 300, 10), (100, 0.01, 25, 300, 2)],
+    [
+        (10, 0.01, 25, 300, 3),
+        (20, 0.05, 5, 600, 3),
+        (10, 0.01, 25, 0, 3),
+        (1, 0.05, 50, 300, 10),
+        (100, 0.01, 25, 300, 2),
+    ],
 )
-def test_harm_is_stopped_with_the_chance_that_is_said(rate: float, share: float, percent: float, aa: float, ratio: float) -> None:
+def test_harm_is_stopped_with_the_chance_that_is_said(
+    rate: float, share: float, percent: float, aa: float, ratio: float
+) -> None:
     seconds = power.seconds_needed(rate, share, percent, aa, ratio, SETTINGS, ALPHA)
     assert seconds is not None
     assert 0.7 <= decided(rate, share, percent, aa, ratio, True, seconds) <= 0.95
 
 
-@pytest.mark.parametrize(("rate", "share", "percent", "aa"), [(10, 0.01, 25, 300), (100, 0.001, 50, 300), (20, 0.02, 90, 300), (1, 0.05, 50, 600)])
-def test_a_harmless_release_is_certified_with_the_chance_that_is_said(rate: float, share: float, percent: float, aa: float) -> None:
+@pytest.mark.parametrize(
+    ("rate", "share", "percent", "aa"),
+    [(10, 0.01, 25, 300), (100, 0.001, 50, 300), (20, 0.02, 90, 300), (1, 0.05, 50, 600)],
+)
+def test_a_harmless_release_is_certified_with_the_chance_that_is_said(
+    rate: float, share: float, percent: float, aa: float
+) -> None:
     seconds = power.seconds_to_certify(rate, share, percent, aa, SETTINGS)
     assert seconds is not None
     assert 0.7 <= decided(rate, share, percent, aa, 1.0, False, seconds) <= 0.95
@@ -79,14 +103,18 @@ def test_at_100_percent_the_time_before_is_what_is_compared_with() -> None:
     for _run in range(400):
         now, before = random.poisson(2 * 0.02 * seconds), random.poisson(2 * 0.02 * SETTINGS.max)
         tally = sequential_test.Tally([(2 * seconds, int(now), 2 * SETTINGS.max, int(before))])
-        found += sequential_test.Comparison(tally, sequential_test.Calibration()).harmless(SETTINGS.margin).alone >= math.log(10)
+        found += sequential_test.Comparison(tally, sequential_test.Calibration()).harmless(
+            SETTINGS.margin
+        ).alone >= math.log(10)
     assert 0.7 <= found / 400 <= 0.95
 
 
 def is_harmless(events: int, bad: int) -> bool:
     """What share_at_most says, without bisection."""
     limit = DECLARED.harmless_share
-    return bad < limit * events and share_bound.log_share_e_value(events, bad, limit) >= -math.log(DECLARED.certify_each)
+    return bad < limit * events and share_bound.log_share_e_value(events, bad, limit) >= -math.log(
+        DECLARED.certify_each
+    )
 
 
 @pytest.mark.parametrize(("rate", "share"), [(2, 0.01), (2, 0.02), (20, 0.001), (0.5, 0.03)])
@@ -135,12 +163,21 @@ def times(settings: Settings = SETTINGS, **changes: Any) -> list[float]:
     given = {"rate": 20.0, "share": 0.02, "percent": 25, "aa_seconds": 900.0, **changes}
     found = [power.seconds_needed(**{"ratio": 3.0, **given}, settings=settings, alpha=ALPHA)]
     given.pop("ratio", None)
-    return [math.inf if seconds is None else seconds for seconds in [*found, power.seconds_to_certify(**given, settings=settings)]]
+    return [
+        math.inf if seconds is None else seconds
+        for seconds in [*found, power.seconds_to_certify(**given, settings=settings)]
+    ]
 
 
 @pytest.mark.parametrize(
     ("better", "worse"),
-    [({"rate": 40.0}, {}), ({"share": 0.04}, {}), ({"percent": 50}, {"percent": 5}), ({"aa_seconds": 7200.0}, {"aa_seconds": 60.0}), ({}, {"ratio": 2.0})],
+    [
+        ({"rate": 40.0}, {}),
+        ({"share": 0.04}, {}),
+        ({"percent": 50}, {"percent": 5}),
+        ({"aa_seconds": 7200.0}, {"aa_seconds": 60.0}),
+        ({}, {"ratio": 2.0}),
+    ],
     ids=str,
 )
 def test_more_to_go_by_takes_no_longer(better: dict[str, Any], worse: dict[str, Any]) -> None:

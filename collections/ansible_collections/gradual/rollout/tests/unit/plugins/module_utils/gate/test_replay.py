@@ -1,4 +1,5 @@
-"""Replay: the gate over recorded counts. What it prints to the byte, how it goes through the stages, and how often it is wrong."""
+"""Replay: the gate over recorded counts. What it prints to the byte, how it goes through the stages, and how often it
+is wrong."""
 
 from __future__ import annotations
 
@@ -136,7 +137,10 @@ def test_at_100_percent_the_certified_stage_before_is_compared_with_or_a_control
 
 
 def test_without_a_control_a_look_may_leave_it_out() -> None:
-    left_out: list[Look] = [{"treatment": {"events": 1000, "bad": 8}}, {"treatment": {"events": 1000, "bad": 8}, "control": None}] * 20
+    left_out: list[Look] = [
+        {"treatment": {"events": 1000, "bad": 8}},
+        {"treatment": {"events": 1000, "bad": 8}, "control": None},
+    ] * 20
     assert judged(stage(25, GOOD), stage(100, left_out)) == judged(stage(25, GOOD), stage(100, EVERYBODY))
 
 
@@ -145,14 +149,25 @@ def test_without_a_control_a_look_may_leave_it_out() -> None:
     [
         ("alpha: 0.01\nharmless_share: 0.02\n", "gate.yml"),
         ('{"alpha": 0.01, "harmless_share": 0.02}', "gate.json"),
-        ("application: storefront\nstages: [25, 100]\ngate: {alpha: 0.01, harmless_share: 0.02, holdback: 5, metrics: []}\n", "manifest.yml"),
+        (
+            (
+                "application: storefront\nstages: [25, 100]\ngate: {alpha: 0.01, harmless_share: 0.02, holdback: 5,"
+                " metrics: []}\n"
+            ),
+            "manifest.yml",
+        ),
         ('{"gate": {"alpha": 0.01, "harmless_share": 0.02}, "bake": {"aa": 60, "expiry": 300}}', "manifest.json"),
         ("gate: {alpha: 0.01, harmless_share: 0.02}\nbake:\n", "manifest.yml"),
     ],
 )
-def test_a_gate_file_is_a_manifest_or_its_keys_as_yaml_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, name: str) -> None:
+def test_a_gate_file_is_a_manifest_or_its_keys_as_yaml_or_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, name: str
+) -> None:
     expected = gate_settings.settings_from({"alpha": 0.01, "harmless_share": 0.02}, {"min": 1e-9, "max": 1e9})
-    wanted = json.dumps({key: replay.judge_trace(trace(stage(100, EVERYBODY)), INTERVAL, expected)[key] for key in replay.KEYS}, ensure_ascii=False)
+    wanted = json.dumps(
+        {key: replay.judge_trace(trace(stage(100, EVERYBODY)), INTERVAL, expected)[key] for key in replay.KEYS},
+        ensure_ascii=False,
+    )
     assert run(tmp_path, {"interval_seconds": 10, "traces": [trace(stage(100, EVERYBODY))]}, text, name) == 0
     assert capsys.readouterr().out == f"{wanted}\n"
 
@@ -165,7 +180,9 @@ def test_an_empty_gate_file_is_the_default(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_the_bake_of_a_manifest_counts() -> None:
-    assert replay.settings_of({"bake": {"min": 30, "max": 60}}) == gate_settings.settings_from({}, {"min": 30, "max": 60})
+    assert replay.settings_of({"bake": {"min": 30, "max": 60}}) == gate_settings.settings_from(
+        {}, {"min": 30, "max": 60}
+    )
     assert replay.settings_of({"max": 900}).min == Settings().min
 
 
@@ -182,10 +199,14 @@ def drawn(dice: random.Random, ratio: float, looks: int) -> list[Look]:
 
 @pytest.mark.parametrize("calibrated", [True, False], ids=["A/A", "alone"])
 def test_false_stops_at_the_tolerated_ratio_stay_under_alpha(calibrated: bool) -> None:
-    """Two stages of 20 looks each, stopped no oftener than said of a release that is as bad as is tolerated; three times as bad mostly is."""
+    """Two stages of 20 looks each, stopped no oftener than said of a release that is as bad as is tolerated; three
+    times as bad mostly is."""
     dice, settings, stopped = random.Random(20), replay.settings_of({}), {}
     for ratio, runs in ((1.25, 300), (3.0, 40)):
-        stages = ([stage(25, drawn(dice, ratio, 20), drawn(dice, 1.0, 20) if calibrated else []) for _stage in range(2)] for _run in range(runs))
+        stages = (
+            [stage(25, drawn(dice, ratio, 20), drawn(dice, 1.0, 20) if calibrated else []) for _stage in range(2)]
+            for _run in range(runs)
+        )
         stopped[ratio] = sum(judged(*each, settings=settings)["verdict"] == "abort" for each in stages) / runs
     assert 0 < stopped[1.25] <= settings.alpha + 3 * math.sqrt(settings.alpha * (1 - settings.alpha) / 300)
     assert stopped[3.0] > 0.9

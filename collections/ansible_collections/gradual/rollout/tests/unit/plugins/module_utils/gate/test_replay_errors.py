@@ -1,4 +1,5 @@
-"""Replay of what makes no sense: one sentence with the place, the value and what to write; status 2; nothing on stdout."""
+"""Replay of what makes no sense: one sentence with the place, the value and what to write; status 2; nothing on
+stdout."""
 
 from __future__ import annotations
 
@@ -21,7 +22,13 @@ GOOD = {"treatment": {"events": 250, "bad": 2}, "control": {"events": 750, "bad"
 
 def with_stages(*stages: Any) -> Any:
     """A document whose first trace is right and whose second has these stages."""
-    return {"interval_seconds": 10, "traces": [{"name": "first", "stages": [{"percent": 25, "looks": [GOOD]}]}, {"name": "second", "stages": list(stages)}]}
+    return {
+        "interval_seconds": 10,
+        "traces": [
+            {"name": "first", "stages": [{"percent": 25, "looks": [GOOD]}]},
+            {"name": "second", "stages": list(stages)},
+        ],
+    }
 
 
 def with_look(look: Any) -> Any:
@@ -43,21 +50,45 @@ WRONG: list[tuple[str, Any, str]] = [
     ("an endless interval", '{"interval_seconds": Infinity, "traces": []}', "interval_seconds is inf; write"),
     ("no number for the interval", '{"interval_seconds": NaN, "traces": []}', "interval_seconds is nan; write"),
     ("no stage", with_stages(), "trace second: stages is []; write a list of at least one stage"),
-    ("a stage is no mapping", with_stages(25), "trace second, stage 1: percent is None; write a number above 0 and up to 100"),
-    ("no percent", with_stages({"percent": 25, "looks": []}, {"looks": []}), "trace second, stage 2: percent is None; write"),
+    (
+        "a stage is no mapping",
+        with_stages(25),
+        "trace second, stage 1: percent is None; write a number above 0 and up to 100",
+    ),
+    (
+        "no percent",
+        with_stages({"percent": 25, "looks": []}, {"looks": []}),
+        "trace second, stage 2: percent is None; write",
+    ),
     ("nobody", with_stages({"percent": 0}), "trace second, stage 1: percent is 0; write"),
     ("more than all", with_stages({"percent": 101}), "trace second, stage 1: percent is 101; write"),
-    ("looks are a number", with_stages({"percent": 25, "looks": 5}), "trace second, stage 25: its looks are 5; write a list of looks"),
-    ("an A/A that is none", with_stages({"percent": 25, "looks": [GOOD], "aa": {}}), "trace second, stage 25, aa: its looks are {}; write a list of looks"),
+    (
+        "looks are a number",
+        with_stages({"percent": 25, "looks": 5}),
+        "trace second, stage 25: its looks are 5; write a list of looks",
+    ),
+    (
+        "an A/A that is none",
+        with_stages({"percent": 25, "looks": [GOOD], "aa": {}}),
+        "trace second, stage 25, aa: its looks are {}; write a list of looks",
+    ),
     ("a look is a number", with_look(5), f"trace second, stage 25, look 2 is 5{WRITE_LOOK}"),
-    ("no treatment", with_look({"control": {"events": 1, "bad": 0}}), f'look 2 is {{"control": {{"events": 1, "bad": 0}}}}{WRITE_LOOK}'),
+    (
+        "no treatment",
+        with_look({"control": {"events": 1, "bad": 0}}),
+        f'look 2 is {{"control": {{"events": 1, "bad": 0}}}}{WRITE_LOOK}',
+    ),
     ("an arm is a list", with_look(arms(GOOD["treatment"], [750, 6])), WRITE_LOOK),
     ("an arm is a text", with_look(arms(GOOD["treatment"], "none")), WRITE_LOOK),
     ("more bad ones than events", with_look(arms({"events": 5, "bad": 6}, GOOD["control"])), WRITE_LOOK),
     ("fewer than none", with_look(arms({"events": 5, "bad": -1}, GOOD["control"])), WRITE_LOOK),
     ("no bad ones told", with_look(arms({"events": 5}, GOOD["control"])), WRITE_LOOK),
     ("too many to count", with_look(arms({"events": 10**30, "bad": 0}, GOOD["control"])), WRITE_LOOK),
-    ("wrong in the A/A", with_stages({"percent": 25, "looks": [GOOD], "aa": [None, {}]}), "trace second, stage 25, aa, look 2 is {}; write"),
+    (
+        "wrong in the A/A",
+        with_stages({"percent": 25, "looks": [GOOD], "aa": [None, {}]}),
+        "trace second, stage 25, aa, look 2 is {}; write",
+    ),
     ("no JSON", "{", "counts.json cannot be read: "),
     ("no text", b"\xff\xfe", "counts.json cannot be read: "),
 ]
@@ -115,7 +146,11 @@ def test_the_command_itself_says_so_and_ends_with_two(tmp_path: Path) -> None:
     path.write_text(json.dumps(with_look(5)))
     command = [sys.executable, "-m", "ansible_collections.gradual.rollout.plugins.module_utils.gate.replay", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=COLLECTIONS)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"replay: trace second, stage 25, look 2 is 5{WRITE_LOOK}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        f"replay: trace second, stage 25, look 2 is 5{WRITE_LOOK}\n",
+    )
 
 
 def refusal(what: Callable[[], Any]) -> str | None:
@@ -129,24 +164,38 @@ def refusal(what: Callable[[], Any]) -> str | None:
 
 number = st.none() | st.booleans() | st.integers() | st.floats() | st.just(10**400)
 anything = st.recursive(
-    number | st.text(max_size=3), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=5
+    number | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
 )
 arm = anything | st.fixed_dictionaries({"events": number, "bad": number}) | st.just({"events": 50, "bad": 1})
 some_look = anything | st.fixed_dictionaries({"treatment": arm}, optional={"control": arm}) | st.just(GOOD)
 some_stage = anything | st.fixed_dictionaries(
-    {"percent": number | st.just(25)}, optional=dict.fromkeys(("looks", "aa"), anything | st.lists(some_look, max_size=4))
+    {"percent": number | st.just(25)},
+    optional=dict.fromkeys(("looks", "aa"), anything | st.lists(some_look, max_size=4)),
 )
 some_trace = anything | st.fixed_dictionaries({"name": anything, "stages": anything | st.lists(some_stage, max_size=3)})
 
 
-@given(anything | st.fixed_dictionaries({"interval_seconds": number | st.just(10), "traces": anything | st.lists(some_trace, max_size=2)}))
+@given(
+    anything
+    | st.fixed_dictionaries(
+        {"interval_seconds": number | st.just(10), "traces": anything | st.lists(some_trace, max_size=2)}
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_any_document_gives_lines_or_one_sentence(document: Any) -> None:
     error = refusal(lambda: [json.loads(line) for line in replay.lines(document, replay.settings_of({}))])
     assert error is None or "; write " in error
 
 
-@given(anything | st.dictionaries(st.sampled_from(["gate", "bake", "alpha", "min", "margin"]), anything | st.dictionaries(st.text(max_size=4), anything)))
+@given(
+    anything
+    | st.dictionaries(
+        st.sampled_from(["gate", "bake", "alpha", "min", "margin"]),
+        anything | st.dictionaries(st.text(max_size=4), anything),
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_any_gate_file_gives_settings_or_one_sentence(document: Any) -> None:
     error = refusal(lambda: replay.settings_of(document))

@@ -12,9 +12,19 @@ BAKE = {"min": 20, "max": 120, "look": 10}
 
 
 def test_what_is_left_out_or_none_is_the_default() -> None:
-    assert settings_from(None, None) == settings_from({"alpha": None, "margin": None}, {"min": None}) == settings_from({}, {})
+    assert (
+        settings_from(None, None)
+        == settings_from({"alpha": None, "margin": None}, {"min": None})
+        == settings_from({}, {})
+    )
     default = settings_from({}, BAKE)
-    assert (default.alpha, default.certify_alpha, default.tolerated_ratio, default.margin, default.harmless_share) == (0.05, 0.10, 1.25, 2.0, 0.0)
+    assert (default.alpha, default.certify_alpha, default.tolerated_ratio, default.margin, default.harmless_share) == (
+        0.05,
+        0.10,
+        1.25,
+        2.0,
+        0.0,
+    )
     assert (default.deadline, settings_from({}, {**BAKE, "deadline": 150}).deadline) == (180.0, 150)
 
 

@@ -7,20 +7,42 @@ import math
 import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
-from ansible_collections.gradual.rollout.tests.unit.sample_counts import BAKE, LOW_TRAFFIC, SETTINGS, Json, Rows, counts, metric, rows
+from ansible_collections.gradual.rollout.tests.unit.sample_counts import (
+    BAKE,
+    LOW_TRAFFIC,
+    SETTINGS,
+    Json,
+    Rows,
+    counts,
+    metric,
+    rows,
+)
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 GOOD = rows(30, (250, 3), (750, 9))
-number = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([10**400, -(10**400), 2**53, 1e308, -1e308, 5e-324, math.nan, math.inf])
+number = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from([10**400, -(10**400), 2**53, 1e308, -1e308, 5e-324, math.nan, math.inf])
+)
 anything = st.recursive(
-    number | st.text(max_size=3), lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.sampled_from(["events", "bad"]), inner), max_leaves=8
+    number | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.sampled_from(["events", "bad"]), inner),
+    max_leaves=8,
 )
 count = st.integers(0, 100) | st.integers(0, 2**53)
 sensible_row = st.tuples(st.integers(0, 10**6), count, st.integers(0, 3), count, st.integers(0, 9)).map(list)
 hostile_row = st.none() | anything | st.lists(number, min_size=5, max_size=5) | sensible_row
-some_rows = anything | st.lists(hostile_row, max_size=8) | st.lists(sensible_row, max_size=12) | st.sampled_from([GOOD, [*GOOD, None], GOOD[:9]])
+some_rows = (
+    anything
+    | st.lists(hostile_row, max_size=8)
+    | st.lists(sensible_row, max_size=12)
+    | st.sampled_from([GOOD, [*GOOD, None], GOOD[:9]])
+)
 DECIDERS = {"role": ["guardrail", "signal"], "harm": ["more", "fewer"], "kind": ["errors", "slow", "counter"]}
 some_head = st.fixed_dictionaries(
     {},
@@ -33,12 +55,21 @@ some_head = st.fixed_dictionaries(
     },
 )
 places = ["percent", "stage", "stages", "cohorts", "holdback", "since", "until", "interval", "problems"]
-some_look = st.fixed_dictionaries({}, optional={**dict.fromkeys(places, anything), "metrics": anything | st.lists(some_head, max_size=3)})
-some_settings = st.sampled_from([SETTINGS, LOW_TRAFFIC, gate_verdict.settings_from({"min_requests": 1, "harmless_share": 0.99, "margin": 1e6}, BAKE)])
+some_look = st.fixed_dictionaries(
+    {}, optional={**dict.fromkeys(places, anything), "metrics": anything | st.lists(some_head, max_size=3)}
+)
+some_settings = st.sampled_from(
+    [
+        SETTINGS,
+        LOW_TRAFFIC,
+        gate_verdict.settings_from({"min_requests": 1, "harmless_share": 0.99, "margin": 1e6}, BAKE),
+    ]
+)
 
 
 def checked(seen: Json, settings: gate_verdict.Settings) -> Json:
-    """The verdict, once it is sure that it is one, that JSON can hold it, and that it is the same a second time and from the record."""
+    """The verdict, once it is sure that it is one, that JSON can hold it, and that it is the same a second time and
+    from the record."""
     result = gate_verdict.judge(seen, settings)
     assert result["verdict"] in gate_verdict.VERDICTS
     assert result["reason"]
@@ -55,9 +86,13 @@ def test_no_document_raises(seen: Json, settings: gate_verdict.Settings) -> None
         assert all(isinstance(head, dict) and head.get("rows") and not head.get("problem") for head in seen["metrics"])
 
 
-@given(st.lists(some_head, min_size=1, max_size=3), st.sampled_from([25, 50, 100]), st.sampled_from([0, 10]), some_settings)
+@given(
+    st.lists(some_head, min_size=1, max_size=3), st.sampled_from([25, 50, 100]), st.sampled_from([0, 10]), some_settings
+)
 @hypothesis_settings(max_examples=200, deadline=None)
-def test_no_metric_raises_or_is_passed_without_evidence(metrics: list[Json], percent: int, holdback: int, settings: gate_verdict.Settings) -> None:
+def test_no_metric_raises_or_is_passed_without_evidence(
+    metrics: list[Json], percent: int, holdback: int, settings: gate_verdict.Settings
+) -> None:
     result = checked(counts(*metrics, percent=percent, holdback=holdback), settings)
     if result["verdict"] == "promote":
         for told in result["metrics"]:
@@ -73,7 +108,9 @@ def test_no_metric_raises_or_is_passed_without_evidence(metrics: list[Json], per
     some_settings,
 )
 @hypothesis_settings(max_examples=200, deadline=None)
-def test_a_pass_needs_rows_that_make_sense_and_no_problem(errors: Rows, percent: int, elapsed: float, problems: list[str], settings: gate_verdict.Settings) -> None:
+def test_a_pass_needs_rows_that_make_sense_and_no_problem(
+    errors: Rows, percent: int, elapsed: float, problems: list[str], settings: gate_verdict.Settings
+) -> None:
     good = metric(GOOD, "slow", before={"events": 9000, "bad": 108})
     result = checked(counts(good, metric(errors), percent=percent, elapsed=elapsed, problems=problems), settings)
     if result["verdict"] == "promote":
@@ -85,9 +122,17 @@ def test_a_pass_needs_rows_that_make_sense_and_no_problem(errors: Rows, percent:
         assert sum(row[1] for row in seen if row[1] is not None) >= settings.min_requests
 
 
-@given(st.lists(sensible_row, max_size=8), st.lists(st.integers(0, 40), max_size=6), st.sampled_from([25, 100]), some_settings, st.booleans())
+@given(
+    st.lists(sensible_row, max_size=8),
+    st.lists(st.integers(0, 40), max_size=6),
+    st.sampled_from([25, 100]),
+    some_settings,
+    st.booleans(),
+)
 @hypothesis_settings(max_examples=200, deadline=None)
-def test_intervals_that_were_not_seen_never_make_a_pass(seen: Rows, at: list[int], percent: int, settings: gate_verdict.Settings, good: bool) -> None:
+def test_intervals_that_were_not_seen_never_make_a_pass(
+    seen: Rows, at: list[int], percent: int, settings: gate_verdict.Settings, good: bool
+) -> None:
     """Neither a hold nor anything else becomes a promote when only null rows are added."""
     errors: Rows = (GOOD if good else []) + seen
     before = checked(counts(metric(errors), percent=percent), settings)["verdict"]

@@ -45,7 +45,10 @@ def server(state: str = "ready", sessions: int = 0, status: str = "") -> Server:
 
 
 def test_servers_are_read_from_both_tables() -> None:
-    found = {entry.name: (entry.state, entry.status, entry.sessions, entry.connections, entry.settled) for entry in runtime_api.servers(STAT, STATE, "application")}
+    found = {
+        entry.name: (entry.state, entry.status, entry.sessions, entry.connections, entry.settled)
+        for entry in runtime_api.servers(STAT, STATE, "application")
+    }
     assert found == {
         "app1": ("ready", "UP", 2, 3, True),
         "app2": ("ready", "UP 1/2", 4, 3, False),
@@ -56,7 +59,11 @@ def test_servers_are_read_from_both_tables() -> None:
 
 
 def test_the_status_that_a_check_got_is_told() -> None:
-    stat = STAT.replace("check_status,", "check_status,check_code,").replace("DOWN,L4CON,", "DOWN,L7STS,503,").replace("UP,L7OK,", "UP,L7OK,200,")
+    stat = (
+        STAT.replace("check_status,", "check_status,check_code,")
+        .replace("DOWN,L4CON,", "DOWN,L7STS,503,")
+        .replace("UP,L7OK,", "UP,L7OK,200,")
+    )
     found = {entry.name: entry.check for entry in runtime_api.servers(stat, STATE, "application")}
     assert (found["app1"], found["app5"]) == ("L7OK", "L7STS/503")
 
@@ -78,7 +85,12 @@ def test_other_answers_are_told(stat: str, state: str, wrong: str) -> None:
 
 @given(st.text(), st.text())
 def test_no_answer_breaks_the_reading(stat: str, state: str) -> None:
-    for one, two in ((stat, state), (STAT + stat, STATE), (STAT, STATE + state), ("# pxname," + stat, "1\n# be_id " + state)):
+    for one, two in (
+        (stat, state),
+        (STAT + stat, STATE),
+        (STAT, STATE + state),
+        ("# pxname," + stat, "1\n# be_id " + state),
+    ):
         with contextlib.suppress(HaproxyError):
             assert all(isinstance(entry.sessions, int) for entry in runtime_api.servers(one, two, "application"))
 
@@ -151,21 +163,33 @@ def test_a_drain_waits_for_the_last_request() -> None:
     balancer = Balancer(sessions=(4, 4, 4, 3, 1, 0, 2, 0, 0))
     (result,) = balancer.move("drained")
     assert balancer.told == ["drain", "maint"]
-    assert (result["before"], result["after"], result["sessions"], result["changed"]) == ("ready", "maintenance", 0, True)
+    assert (result["before"], result["after"], result["sessions"], result["changed"]) == (
+        "ready",
+        "maintenance",
+        0,
+        True,
+    )
     assert result["seconds"] == 0.5, "a request that came between two looks is waited for too"
 
 
 def test_a_drain_that_does_not_end_is_taken_back() -> None:
     balancer = Balancer(sessions=(2,))
-    with pytest.raises(drain.NotInTime, match="still has 2 requests under way after 3 s of draining, and was let in again") as raised:
+    with pytest.raises(
+        drain.NotInTime, match="still has 2 requests under way after 3 s of draining, and was let in again"
+    ) as raised:
         balancer.move("drained", timeout=3)
     assert balancer.told == ["drain", "ready"]
-    assert raised.value.results == [{"server": "app1", "before": "ready", "after": "ready", "sessions": 2, "seconds": 3}]
+    assert raised.value.results == [
+        {"server": "app1", "before": "ready", "after": "ready", "sessions": 2, "seconds": 3}
+    ]
 
 
 @pytest.mark.parametrize(("sessions", "timeout"), [((4, 4, 0, 0), 30), ((4,), 0.5)])
-def test_a_drain_that_a_newer_call_has_overtaken_does_not_go_on(tmp_path: Path, sessions: tuple[int, ...], timeout: float) -> None:
-    """Left by a killed run; a rollback has let the server in meanwhile, and it stays in, whether the drain ends or its time is over."""
+def test_a_drain_that_a_newer_call_has_overtaken_does_not_go_on(
+    tmp_path: Path, sessions: tuple[int, ...], timeout: float
+) -> None:
+    """Left by a killed run; a rollback has let the server in meanwhile, and it stays in, whether the drain ends or its
+    time is over."""
     balancer = Balancer(sessions=sessions)
     claims: list[host_lock.Claim] = []
 
@@ -179,7 +203,9 @@ def test_a_drain_that_a_newer_call_has_overtaken_does_not_go_on(tmp_path: Path, 
             claim("app1")
 
     with pytest.raises(host_lock.Overtaken, match="a newer call works on haproxy app1"):
-        drain.move(balancer, ["app1"], drain.Wish("application", "drained", timeout, claim=claim), balancer.clock, sleep)
+        drain.move(
+            balancer, ["app1"], drain.Wish("application", "drained", timeout, claim=claim), balancer.clock, sleep
+        )
     assert balancer.told == ["drain"]
 
 
@@ -190,8 +216,18 @@ def test_a_state_file_that_cannot_be_written_is_a_warning(tmp_path: Path, monkey
     monkeypatch.setattr(haproxy_server, "Claim", lambda *name: drain.Free())
     monkeypatch.setattr(balancer, "ask", lambda command: STATE, raising=False)
     monkeypatch.setattr(balancer, "save", lambda path: runtime_api.Socket.save(balancer, path), raising=False)  # type: ignore[arg-type]
-    given = {"socket": "s", "backend": "application", "servers": ["app1"], "state": "ready", "timeout": 9, "state_file": f"{tmp_path}/nowhere/state",
-             "min_in_traffic": None, "up_before": None, "must_be_up": [], "balancer": None}
+    given = {
+        "socket": "s",
+        "backend": "application",
+        "servers": ["app1"],
+        "state": "ready",
+        "timeout": 9,
+        "state_file": f"{tmp_path}/nowhere/state",
+        "min_in_traffic": None,
+        "up_before": None,
+        "must_be_up": [],
+        "balancer": None,
+    }
     assert haproxy_server.work(given, False, told.append)["changed"]
     (warning,) = told
     assert "The servers are as wanted, but their state is not kept: state_file:" in warning
@@ -211,7 +247,12 @@ def test_admitting_waits_for_a_check() -> None:
 def test_enabling_waits_for_nothing_and_never_lets_users_in_before_a_check() -> None:
     balancer = Balancer("maintenance", looks_to_up=10_000)
     (result,) = balancer.move("enabled", timeout=0)
-    assert (balancer.told, result["before"], result["after"], result["changed"]) == (["enable"], "maintenance", "down", True)
+    assert (balancer.told, result["before"], result["after"], result["changed"]) == (
+        ["enable"],
+        "maintenance",
+        "down",
+        True,
+    )
     (again,) = balancer.move("enabled")
     assert (again["after"], again["changed"]) == ("down", False)
     (foreseen,) = Balancer("drained").move("enabled", check_mode=True)
@@ -220,11 +261,18 @@ def test_enabling_waits_for_nothing_and_never_lets_users_in_before_a_check() -> 
 
 def test_a_server_that_does_not_come_up_is_told() -> None:
     balancer = Balancer("maintenance", looks_to_up=10_000)
-    with pytest.raises(drain.NotInTime, match=r"application/app1 is not up after 2 s: UP 1/2, its check says L7OK.*curl -i http://10.0.0.11:8080/readyz "):
+    with pytest.raises(
+        drain.NotInTime,
+        match=(
+            r"application/app1 is not up after 2 s: UP 1/2, its check says L7OK.*curl -i http://10.0.0.11:8080/readyz "
+        ),
+    ):
         balancer.move("ready", timeout=2)
 
 
-@pytest.mark.parametrize(("state", "wish"), [("maintenance", "drained"), ("maintenance", "maintenance"), ("ready", "ready")])
+@pytest.mark.parametrize(
+    ("state", "wish"), [("maintenance", "drained"), ("maintenance", "maintenance"), ("ready", "ready")]
+)
 def test_again_changes_nothing(state: str, wish: str) -> None:
     balancer = Balancer(state, looks_to_up=0)
     (result,) = balancer.move(wish)
@@ -232,7 +280,8 @@ def test_again_changes_nothing(state: str, wish: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "wish", "after"), [("ready", "drained", "maintenance"), ("ready", "maintenance", "maintenance"), ("maintenance", "ready", "ready")]
+    ("state", "wish", "after"),
+    [("ready", "drained", "maintenance"), ("ready", "maintenance", "maintenance"), ("maintenance", "ready", "ready")],
 )
 def test_check_mode_says_what_would_be_and_touches_nothing(state: str, wish: str, after: str) -> None:
     balancer = Balancer(state, looks_to_up=0)
@@ -243,7 +292,10 @@ def test_check_mode_says_what_would_be_and_touches_nothing(state: str, wish: str
 def fleet(**statuses: str) -> list[Server]:
     """Servers app1, app2 … by HAProxy's word for them."""
     states = {"UP": "ready", "no check": "ready", "MAINT": "maintenance", "DRAIN": "drained", "DOWN": "down"}
-    return [Server(name, states.get(status.partition(" 1")[0], "ready"), status, "L7OK", 0, 0, "") for name, status in statuses.items()]
+    return [
+        Server(name, states.get(status.partition(" 1")[0], "ready"), status, "L7OK", 0, 0, "")
+        for name, status in statuses.items()
+    ]
 
 
 @pytest.mark.parametrize(("up", "least"), [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 4), (50, 33)])
@@ -264,16 +316,32 @@ THREE = ["app1", "app2", "app3"]
         ({"app1": "UP"}, {"least": 0}, ""),
         # two of three were up when it began, so one must stay; of three, two must
         ({"app1": "UP", "app2": "UP", "app3": "MAINT"}, {"up_before": ["app1", "app2"]}, ""),
-        ({"app1": "UP", "app2": "UP", "app3": "MAINT"}, {"up_before": THREE}, "1 other server is up, at least 2 must be (two thirds of the 3 that were up"),
-        ({"app1": "UP", "app2": "DOWN", "app3": "MAINT"}, {"up_before": ["app1", "app2"]}, "Seen: app2 DOWN (L7OK), app3 MAINT (L7OK). Bring another"),
+        (
+            {"app1": "UP", "app2": "UP", "app3": "MAINT"},
+            {"up_before": THREE},
+            "1 other server is up, at least 2 must be (two thirds of the 3 that were up",
+        ),
+        (
+            {"app1": "UP", "app2": "DOWN", "app3": "MAINT"},
+            {"up_before": ["app1", "app2"]},
+            "Seen: app2 DOWN (L7OK), app3 MAINT (L7OK). Bring another",
+        ),
         # what is not known of the beginning is taken from what is up now
         ({"app1": "UP", "app2": "UP", "app3": "MAINT"}, {}, ""),
-        ({"app1": "UP", "app2": "MAINT", "app3": "DOWN"}, {}, "no other server is up, at least 1 must be (two thirds of the 1 that are up now"),
+        (
+            {"app1": "UP", "app2": "MAINT", "app3": "DOWN"},
+            {},
+            "no other server is up, at least 1 must be (two thirds of the 1 that are up now",
+        ),
         # only what HAProxy has seen to be up counts
         ({"app1": "UP", "app2": "UP 1/2", "app3": "UP"}, {"up_before": THREE}, "1 other server is up"),
         ({"app1": "UP", "app2": "DRAIN", "app3": "UP"}, {"up_before": THREE}, "1 other server is up"),
         # the site's own number
-        ({"app1": "UP", "app2": "UP", "app3": "UP"}, {"least": 3, "up_before": THREE}, "2 other servers are up, at least 3 must be (min_in_traffic)"),
+        (
+            {"app1": "UP", "app2": "UP", "app3": "UP"},
+            {"least": 3, "up_before": THREE},
+            "2 other servers are up, at least 3 must be (min_in_traffic)",
+        ),
         ({"app1": "UP", "app2": "UP", "app3": "DOWN"}, {"least": 1, "up_before": THREE}, ""),
         # a server without requests takes nothing away; one that is about to come up does
         ({"app1": "DOWN", "app2": "DOWN", "app3": "DOWN"}, {"up_before": THREE}, ""),
@@ -282,8 +350,16 @@ THREE = ["app1", "app2", "app3"]
         ({"app1": "DOWN 1/2", "app2": "DOWN", "app3": "DOWN"}, {"up_before": THREE}, "no other server is up"),
         # hosts that were switched already, however many others are up, and whatever this server is
         ({"app1": "UP", "app2": "UP", "app3": "UP"}, {"least": 0, "must_be_up": ["app2", "app3"]}, ""),
-        ({"app1": "UP", "app2": "DOWN", "app3": "UP", "app4": "UP", "app5": "UP"}, {"must_be_up": ["app2"]}, "because app2 must be up before and is not"),
-        ({"app1": "MAINT", "app2": "DOWN", "app3": "DOWN"}, {"must_be_up": ["app2", "app3"]}, "because app2 and app3 must be up before and are not"),
+        (
+            {"app1": "UP", "app2": "DOWN", "app3": "UP", "app4": "UP", "app5": "UP"},
+            {"must_be_up": ["app2"]},
+            "because app2 must be up before and is not",
+        ),
+        (
+            {"app1": "MAINT", "app2": "DOWN", "app3": "DOWN"},
+            {"must_be_up": ["app2", "app3"]},
+            "because app2 and app3 must be up before and are not",
+        ),
         ({"app1": "UP", "app2": "UP"}, {"must_be_up": ["app9"]}, "Seen: app9 is not in the backend"),
         ({"app1": "DOWN"}, {"must_be_up": ["app1"]}, ""),
     ],
@@ -296,9 +372,11 @@ def test_who_may_be_taken_out_of_traffic(statuses: dict[str, str], rule: dict[st
 
 
 def test_a_refusal_says_what_to_type() -> None:
-    assert drain.refusal(fleet(app1="UP", app2="UP", app3="DOWN"), "app1", drain.Rule(up_before=THREE, balancer="lb2")) == (
-        "lb2: app1 must stay in traffic: 1 other server is up, at least 2 must be (two thirds of the 3 that were up when the rollout began, and one at least). "
-        "Seen: app2 UP, app3 DOWN (L7OK). Bring another server into traffic first. Where fewer can carry all users: -e min_in_traffic=1"
+    assert (
+        drain.refusal(fleet(app1="UP", app2="UP", app3="DOWN"), "app1", drain.Rule(up_before=THREE, balancer="lb2"))
+        == "lb2: app1 must stay in traffic: 1 other server is up, at least 2 must be (two thirds of the 3 that were up"
+        " when the rollout began, and one at least). Seen: app2 UP, app3 DOWN (L7OK). Bring another server into"
+        " traffic first. Where fewer can carry all users: -e min_in_traffic=1"
     )
 
 
@@ -366,7 +444,10 @@ def test_a_server_that_is_between_two_states_is_waited_for() -> None:
 def test_a_drain_is_taken_back_when_the_others_go_down_meanwhile() -> None:
     up, flaps, down = ({"app1": "UP", "app2": word} for word in ("UP", "UP 1/2", "DOWN"))
     balancer = Changing(up, up, up, down)
-    with pytest.raises(drain.NotEnough, match="app1 was let in again while it was drained, because no other server is up now and at least 1 must be"):
+    with pytest.raises(
+        drain.NotEnough,
+        match="app1 was let in again while it was drained, because no other server is up now and at least 1 must be",
+    ):
         balancer.move("app1")
     assert balancer.told == ["app1 drain", "app1 ready"]
     balancer = Changing(up, up, up, flaps)
@@ -377,7 +458,9 @@ def test_a_drain_is_taken_back_when_the_others_go_down_meanwhile() -> None:
 def test_unknown_servers_are_named_before_anything_changes() -> None:
     balancer = Balancer()
     with pytest.raises(HaproxyError, match="has no app8, app9; write some of app1"):
-        drain.move(balancer, ["app1", "app8", "app9"], drain.Wish("application", "drained"), balancer.clock, balancer.sleep)
+        drain.move(
+            balancer, ["app1", "app8", "app9"], drain.Wish("application", "drained"), balancer.clock, balancer.sleep
+        )
     assert balancer.told == []
 
 
@@ -410,7 +493,10 @@ def test_the_state_is_kept_for_the_next_reload(tmp_path: Path) -> None:
 
 def test_a_bad_answer_leaves_the_state_file_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("old")
-    with speaking(tmp_path / "socket", {"show servers state": "Permission denied\n"}), pytest.raises(HaproxyError, match="the state file is left as it was"):
+    with (
+        speaking(tmp_path / "socket", {"show servers state": "Permission denied\n"}),
+        pytest.raises(HaproxyError, match="the state file is left as it was"),
+    ):
         runtime_api.Socket(str(tmp_path / "socket")).save(str(tmp_path / "state"))
     assert (tmp_path / "state").read_text() == "old"
 

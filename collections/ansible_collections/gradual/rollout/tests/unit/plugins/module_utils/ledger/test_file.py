@@ -23,7 +23,10 @@ JSON = st.recursive(
     | st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 OBJECT = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=3)
@@ -53,7 +56,10 @@ def test_lines_are_chained_from_the_first(tmp_path: Path) -> None:
     write(tmp_path, "three")
     reading = ledger_file.read(str(tmp_path))
     assert [line["seq"] for line in reading.lines] == [1, 2, 3]
-    assert [line["previous"] for line in reading.lines] == [hash_chain.GENESIS, *(line["hash"] for line in reading.lines[:-1])]
+    assert [line["previous"] for line in reading.lines] == [
+        hash_chain.GENESIS,
+        *(line["hash"] for line in reading.lines[:-1]),
+    ]
     assert reading.intact
     assert ledger_file.epoch(reading.lines[0]["time"]) > 1_700_000_000
 
@@ -78,7 +84,11 @@ def test_lines_cannot_be_moved(tmp_path: Path, change: str) -> None:
 
 def test_a_number_is_not_another_spelling_of_itself(tmp_path: Path) -> None:
     line = hash_chain.link(1, ledger_file.stamp(0), "r", "e", {"n": 100}, hash_chain.GENESIS)
-    for raw in (json.dumps(line).encode(), hash_chain.canonical(line).replace(b"100", b"1e2"), hash_chain.canonical(line).replace(b'{"n"', b'{"n":1,"n"')):
+    for raw in (
+        json.dumps(line).encode(),
+        hash_chain.canonical(line).replace(b"100", b"1e2"),
+        hash_chain.canonical(line).replace(b'{"n"', b'{"n":1,"n"'),
+    ):
         with pytest.raises(hash_chain.BrokenChain):
             hash_chain.unlink(raw, 1, hash_chain.GENESIS)
 
@@ -97,7 +107,10 @@ def test_what_a_crash_cut_off_is_dropped_by_the_next_append(tmp_path: Path) -> N
 def test_nothing_is_added_to_a_broken_ledger(tmp_path: Path) -> None:
     content = write(tmp_path, "one", "two").replace(b'"one"', b'"won"')
     (tmp_path / ledger_file.FILE).write_bytes(content)
-    with pytest.raises(ledger_file.LedgerError, match=r"line 1: was changed after it was written.*mv "), ledger_file.locked(str(tmp_path)):
+    with (
+        pytest.raises(ledger_file.LedgerError, match=r"line 1: was changed after it was written.*mv "),
+        ledger_file.locked(str(tmp_path)),
+    ):
         pass
     assert (tmp_path / ledger_file.FILE).read_bytes() == content
 
@@ -112,7 +125,11 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with ledger_file.locked(str(tmp_path)) as book:
-        monkeypatch.setattr(os, "write", lambda descriptor, block: full(descriptor, block) if block[:1] == b"{" else full(descriptor, b""))
+        monkeypatch.setattr(
+            os,
+            "write",
+            lambda descriptor, block: full(descriptor, block) if block[:1] == b"{" else full(descriptor, b""),
+        )
         with pytest.raises(ledger_file.LedgerError, match="cannot be written: No space left"):
             book.append("shop-1", [("two", {})])
     assert (tmp_path / ledger_file.FILE).read_bytes() == content

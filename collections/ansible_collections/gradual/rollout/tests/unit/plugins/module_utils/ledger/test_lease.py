@@ -18,7 +18,11 @@ from hypothesis import strategies as st
 NOON = 1_790_000_000.0
 MANIFEST = {"application": "storefront", "version": "2.0.0"}
 OTHER = {"application": "storefront", "version": "2.1.0"}
-FACTS: dict[str, Any] = {"plan": ["backup"], "hosts": {"app1": {"version": "1.0.0", "digest": "a", "directory": "/opt/x"}}, "revision": "0001"}
+FACTS: dict[str, Any] = {
+    "plan": ["backup"],
+    "hosts": {"app1": {"version": "1.0.0", "digest": "a", "directory": "/opt/x"}},
+    "revision": "0001",
+}
 ANN, BOB = "ann@controller/1:10", "bob@controller/2:20"
 
 
@@ -35,10 +39,14 @@ class Book:
     def take(self, decision: lease.Decision) -> list[str]:
         for name, data in decision.events:
             previous = self.lines[-1]["hash"] if self.lines else hash_chain.GENESIS
-            self.lines.append(hash_chain.link(len(self.lines) + 1, stamp(self.now), decision.rollout, name, data, previous))
+            self.lines.append(
+                hash_chain.link(len(self.lines) + 1, stamp(self.now), decision.rollout, name, data, previous)
+            )
         return [name for name, _data in decision.events]
 
-    def open(self, holder: str = ANN, manifest: dict[str, Any] | None = None, force: bool = False, dead: str | None = None) -> list[str]:
+    def open(
+        self, holder: str = ANN, manifest: dict[str, Any] | None = None, force: bool = False, dead: str | None = None
+    ) -> list[str]:
         return self.take(lease.opened(self.lines, manifest or MANIFEST, FACTS, self.ask(holder, dead=dead), force))
 
     def record(self, *events: tuple[str, dict[str, Any]], holder: str = ANN, seconds: int = 90) -> list[str]:
@@ -62,13 +70,21 @@ def book() -> Book:
 def test_a_rollout_from_start_to_end(book: Book) -> None:
     assert book.open() == ["rollout.started", "lease.taken"]
     assert book.state["id"] == "storefront-2.0.0-20260921T141320Z"
-    assert (book.state["open"], book.state["hosts"]["app1"]["before"]["version"], book.state["revision"]) == (True, "1.0.0", "0001")
+    assert (book.state["open"], book.state["hosts"]["app1"]["before"]["version"], book.state["revision"]) == (
+        True,
+        "1.0.0",
+        "0001",
+    )
     assert book.record(("step.started", {"step": "backup"})) == ["step.started"]
     book.now += 40
     book.record(("backup.proven", {"receipt": {"id": 1}}), ("step.finished", {"step": "backup"}))
     for percent in (25, 100):
         book.record(("stage.set", {"percent": percent, "expiry": 5}), ("stage.certified", {"percent": percent}))
-    assert (book.state["certified"], book.state["stage"], book.state["steps"]["backup"]["state"]) == (100, 100, "finished")
+    assert (book.state["certified"], book.state["stage"], book.state["steps"]["backup"]["state"]) == (
+        100,
+        100,
+        "finished",
+    )
     assert book.close() == ["rollout.finished", "lease.released"]
     assert (book.state["open"], book.state["completed"], book.state["lease"]["held"]) == (False, True, False)
     assert book.state["durations"] == {"backup": 40.0}
@@ -76,13 +92,18 @@ def test_a_rollout_from_start_to_end(book: Book) -> None:
     assert book.open(BOB, force=True) == ["rollout.started", "lease.taken"]
 
 
-@pytest.mark.parametrize(("change", "wanted"), [
-    ({"bake": {"aa": 300}, "stages": [100], "gate": {"alpha": 0.01}}, []),
-    ({"artifact": {"sha256": "b" * 64}}, ["rollout.started", "lease.taken"]),
-    ({"features": [{"flag": "search"}]}, ["rollout.started", "lease.taken"]),
-    ({"migrations": {"target": "0004"}}, ["rollout.started", "lease.taken"]),
-])
-def test_a_completed_release_that_would_be_watched_otherwise_is_not_rolled_out_again(book: Book, change: dict[str, Any], wanted: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"bake": {"aa": 300}, "stages": [100], "gate": {"alpha": 0.01}}, []),
+        ({"artifact": {"sha256": "b" * 64}}, ["rollout.started", "lease.taken"]),
+        ({"features": [{"flag": "search"}]}, ["rollout.started", "lease.taken"]),
+        ({"migrations": {"target": "0004"}}, ["rollout.started", "lease.taken"]),
+    ],
+)
+def test_a_completed_release_that_would_be_watched_otherwise_is_not_rolled_out_again(
+    book: Book, change: dict[str, Any], wanted: list[str]
+) -> None:
     assert lease.begins(None, MANIFEST)
     book.open()
     assert not lease.begins(book.state, MANIFEST)
@@ -99,7 +120,9 @@ def test_the_same_run_may_open_twice(book: Book) -> None:
 def test_only_one_run_at_a_time(book: Book) -> None:
     book.open()
     book.now += 89
-    held = pytest.raises(lease.LeaseHeld, match=f"is locked by {ANN} since .*; the lock expires at .*gradual_take_over=true")
+    held = pytest.raises(
+        lease.LeaseHeld, match=f"is locked by {ANN} since .*; the lock expires at .*gradual_take_over=true"
+    )
     with held:
         book.open(BOB)
     with held:
@@ -154,7 +177,10 @@ def test_renewing_keeps_the_lease_and_never_takes_it(book: Book) -> None:
 def test_a_person_takes_over_a_run_that_is_alive_and_that_run_does_not_come_back(book: Book) -> None:
     book.open()
     request = lease.Request(BOB, book.now, take_over=True)
-    assert book.take(lease.recorded(book.lines, [("step.started", {"step": "rollback"})], request)) == ["lease.taken", "step.started"]
+    assert book.take(lease.recorded(book.lines, [("step.started", {"step": "rollback"})], request)) == [
+        "lease.taken",
+        "step.started",
+    ]
     assert book.lines[-2]["data"] == {"holder": BOB, "seconds": 90, "after": ANN, "forced": True}
     with pytest.raises(lease.LeaseHeld, match=f"has lost the lock.*{BOB} has taken it") as lost:
         renew(book, ANN)
@@ -163,7 +189,10 @@ def test_a_person_takes_over_a_run_that_is_alive_and_that_run_does_not_come_back
     owner = lease.Request(ANN, book.now, owned=True)
     with pytest.raises(lease.LeaseHeld, match="taken and released it meanwhile"):
         lease.recorded(book.lines, [("host.released", {"host": "app1"})], owner)
-    assert book.record(("step.started", {"step": "ramp"}), holder=ANN) == ["lease.taken", "step.started"], "a run that never held it may"
+    assert book.record(("step.started", {"step": "ramp"}), holder=ANN) == [
+        "lease.taken",
+        "step.started",
+    ], "a run that never held it may"
 
 
 def test_a_dead_holder_is_followed_at_once(book: Book) -> None:
@@ -187,7 +216,13 @@ def test_another_release_must_wait_for_this_one(book: Book) -> None:
     book.open()
     book.record(("step.failed", {"step": "ramp", "error": "too slow"}))
     book.now += 100
-    with pytest.raises(LedgerError, match=r"2\.0\.0 is not finished, at 0 % certified; it failed in ramp: too slow\. Two ways out: .*deploy.yml.*rollback.yml"):
+    with pytest.raises(
+        LedgerError,
+        match=(
+            r"2\.0\.0 is not finished, at 0 % certified; it failed in ramp: too slow\. Two ways out:"
+            r" .*deploy.yml.*rollback.yml"
+        ),
+    ):
         book.open(BOB, OTHER)
     with pytest.raises(LedgerError, match="same version, but another manifest"):
         book.open(BOB, {**MANIFEST, "stages": [100]})
@@ -203,7 +238,13 @@ def test_an_approval_comes_from_somebody_else(book: Book) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "data"), [("flags.off", {}), ("host.returned", {"host": "app1"}), ("step.started", {"step": "rollback"}), ("host.lost", {"host": "app1"})]
+    ("event", "data"),
+    [
+        ("flags.off", {}),
+        ("host.returned", {"host": "app1"}),
+        ("step.started", {"step": "rollback"}),
+        ("host.lost", {"host": "app1"}),
+    ],
 )
 def test_going_back_after_the_end_opens_a_rollout_again(book: Book, event: str, data: dict[str, Any]) -> None:
     book.open()
@@ -216,7 +257,12 @@ def test_going_back_after_the_end_opens_a_rollout_again(book: Book, event: str, 
 
 
 @pytest.mark.parametrize(
-    ("event", "data"), [("report.written", {"files": {}}), ("flag.retired", {"flag": "search"}), ("contract.applied", {"from": "1", "to": "2"})]
+    ("event", "data"),
+    [
+        ("report.written", {"files": {}}),
+        ("flag.retired", {"flag": "search"}),
+        ("contract.applied", {"from": "1", "to": "2"}),
+    ],
 )
 def test_what_follows_the_end_leaves_it_completed(book: Book, event: str, data: dict[str, Any]) -> None:
     book.open()
@@ -239,7 +285,11 @@ def test_hosts_and_stages_are_told_as_they_are(book: Book) -> None:
         ("stage.set", {"percent": 25, "expiry": 9}),
     )
     state = book.state
-    assert (state["hosts"]["app1"]["now"], state["hosts"]["app1"]["drained"], state["hosts"]["app1"]["to"]) == ("released", False, {"version": "2.0.0"})
+    assert (state["hosts"]["app1"]["now"], state["hosts"]["app1"]["drained"], state["hosts"]["app1"]["to"]) == (
+        "released",
+        False,
+        {"version": "2.0.0"},
+    )
     assert (state["hosts"]["app2"]["now"], state["migrated"]) == ("lost", {"from": "1", "to": "2"})
     assert [(stage["percent"], stage["expiry"]) for stage in state["stages"]] == [(25, 9)]
     book.record(("flags.off", {"revision": 3}))
@@ -250,11 +300,17 @@ def test_hosts_and_stages_are_told_as_they_are(book: Book) -> None:
 @pytest.mark.parametrize(
     ("event", "wrong"),
     [
-        ({"event": "step.strated", "data": {"step": "x"}}, r"events\[0\].event: no such event, seen 'step.strated'; write step.started"),
+        (
+            {"event": "step.strated", "data": {"step": "x"}},
+            r"events\[0\].event: no such event, seen 'step.strated'; write step.started",
+        ),
         ({"event": "rollout.finished", "data": {}}, "is written by state: opened and state: closed"),
         ({"event": "lease.taken", "data": {}}, "not by hand"),
         ({"event": "host.lost", "data": None}, r"events\[0\].data: host.lost needs host, seen \[\]"),
-        ({"event": "stage.set", "data": {"percent": 101}}, r"percent: not a share of users, seen 101; write a whole number from 0 to 100"),
+        (
+            {"event": "stage.set", "data": {"percent": 101}},
+            r"percent: not a share of users, seen 101; write a whole number from 0 to 100",
+        ),
         ({"event": "stage.set", "data": {"percent": "many"}}, "not a share"),
     ],
 )
@@ -264,7 +320,10 @@ def test_events_are_checked(event: dict[str, Any], wrong: str) -> None:
 
 
 def test_every_event_that_the_roles_record_is_known() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in [*PROJECT.glob("roles/*/tasks/*.yml"), *PROJECT.glob("roles/*/vars/*.yml")])
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for path in [*PROJECT.glob("roles/*/tasks/*.yml"), *PROJECT.glob("roles/*/vars/*.yml")]
+    )
     recorded = set(re.findall(r"event: ['\"]?([a-z]+\.[a-z_]+)", text))
     assert recorded - set(lease.EVENTS) == set()
     assert len(recorded) > 10, "the search itself"
@@ -295,13 +354,21 @@ VALUES = (
     | st.lists(st.text(max_size=2), max_size=2)
     | st.dictionaries(st.text(max_size=2), st.text(max_size=2))
 )
-DATA = st.dictionaries(st.sampled_from(["step", "host", "percent", "holder", "seconds", "outcome", "hosts", "left", "from", "to", "digest"]), VALUES)
+DATA = st.dictionaries(
+    st.sampled_from(
+        ["step", "host", "percent", "holder", "seconds", "outcome", "hosts", "left", "from", "to", "digest"]
+    ),
+    VALUES,
+)
 NAMES = st.sampled_from([*lease.EVENTS, *lease.OWN, "nonsense", ""])
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), NAMES, DATA), max_size=8))
 def test_no_data_of_an_event_breaks_the_replay(events: list[tuple[str, str, dict[str, Any]]]) -> None:
-    lines = [{"time": stamp(NOON + at), "rollout": rollout, "event": name, "data": data} for at, (rollout, name, data) in enumerate(events)]
+    lines = [
+        {"time": stamp(NOON + at), "rollout": rollout, "event": name, "data": data}
+        for at, (rollout, name, data) in enumerate(events)
+    ]
     state = replay.state(lines, now=NOON)
     assert (state is None) == (not lines)
     replay.state(lines, "a", NOON)

@@ -13,7 +13,10 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import
 Event = tuple[str, dict[str, Any]]
 NOON = 1_790_000_000.0
 STEPS = ("backup", "migrate", "release", "ramp", "verify")
-STARTED: Event = ("rollout.started", {"manifest": {"version": "2"}, "digest": "d", "hosts": {"app1": {"version": "1"}, "app2": {"version": "1"}}})
+STARTED: Event = (
+    "rollout.started",
+    {"manifest": {"version": "2"}, "digest": "d", "hosts": {"app1": {"version": "1"}, "app2": {"version": "1"}}},
+)
 
 
 def done(*steps: str) -> list[Event]:
@@ -21,13 +24,19 @@ def done(*steps: str) -> list[Event]:
 
 
 def failed(step: str, error: str = "slow") -> list[Event]:
-    return [("step.started", {"step": step}), ("step.failed", {"step": step, "host": "app1", "task": "Start", "error": error})]
+    return [
+        ("step.started", {"step": step}),
+        ("step.failed", {"step": step, "host": "app1", "task": "Start", "error": error}),
+    ]
 
 
 def state(*events: Event | list[Event], rollout: str = "r1") -> dict[str, Any]:
     """What a ledger of these events says, an event every ten seconds."""
     flat = [event for part in events for event in (part if isinstance(part, list) else [part])]
-    lines = [{"time": stamp(NOON + 10 * at), "rollout": rollout, "event": name, "data": data} for at, (name, data) in enumerate(flat)]
+    lines = [
+        {"time": stamp(NOON + 10 * at), "rollout": rollout, "event": name, "data": data}
+        for at, (name, data) in enumerate(flat)
+    ]
     found = replay.state(lines, now=NOON)
     assert found is not None
     return found
@@ -54,18 +63,38 @@ STORIES: dict[str, tuple[list[Event], str, bool, str | None]] = {
         True,
         "ramp",
     ),
-    "a host was left behind": ([*failed("release"), ("host.lost", {"host": "app2"}), ("return.finished", {"left": ["app2"]})], "incomplete", True, "release"),
+    "a host was left behind": (
+        [*failed("release"), ("host.lost", {"host": "app2"}), ("return.finished", {"left": ["app2"]})],
+        "incomplete",
+        True,
+        "release",
+    ),
     "the way back failed too": ([*failed("ramp"), *failed("rollback", "no balancer")], "incomplete", True, "ramp"),
     "completed": ([*done(*STEPS), ("rollout.finished", {"outcome": "completed"})], "completed", False, None),
-    "incomplete is still open": ([*failed("ramp"), ("rollout.finished", {"outcome": "incomplete"})], "incomplete", True, "ramp"),
+    "incomplete is still open": (
+        [*failed("ramp"), ("rollout.finished", {"outcome": "incomplete"})],
+        "incomplete",
+        True,
+        "ramp",
+    ),
     "resumed after it went back": (
-        [*failed("ramp"), ("return.finished", {"left": []}), ("rollout.finished", {"outcome": "returned"}), ("rollout.resumed", {})],
+        [
+            *failed("ramp"),
+            ("return.finished", {"left": []}),
+            ("rollout.finished", {"outcome": "returned"}),
+            ("rollout.resumed", {}),
+        ],
         "incomplete",
         True,
         None,
     ),
     "resumed before it went back": ([*failed("ramp"), ("rollout.resumed", {})], "incomplete", True, "ramp"),
-    "killed on the way back": ([("step.started", {"step": "rollback"}), ("rollout.resumed", {})], "incomplete", True, "rollback"),
+    "killed on the way back": (
+        [("step.started", {"step": "rollback"}), ("rollout.resumed", {})],
+        "incomplete",
+        True,
+        "rollback",
+    ),
 }
 
 
@@ -80,13 +109,22 @@ def test_stories(story: str) -> None:
 
 def test_the_first_failure_is_the_cause() -> None:
     found = state(STARTED, failed("ramp", "too slow"), failed("rollback", "no balancer"))
-    assert (found["failed"]["step"], found["failed"]["error"], found["steps"]["rollback"]["error"]) == ("ramp", "too slow", "no balancer")
+    assert (found["failed"]["step"], found["failed"]["error"], found["steps"]["rollback"]["error"]) == (
+        "ramp",
+        "too slow",
+        "no balancer",
+    )
 
 
 def test_what_was_taken_back_is_to_be_done_again() -> None:
     found = state(STARTED, done("backup", "migrate", "release"), failed("ramp"), ("return.finished", {"left": []}))
     assert sorted(found["steps"]) == ["backup", "migrate"]
-    kept = state(STARTED, done("backup", "migrate", "release"), failed("ramp"), ("return.finished", {"left": [], "hosts_kept": True}))
+    kept = state(
+        STARTED,
+        done("backup", "migrate", "release"),
+        failed("ramp"),
+        ("return.finished", {"left": [], "hosts_kept": True}),
+    )
     assert sorted(kept["steps"]) == ["backup", "migrate", "release"]
 
 
@@ -133,7 +171,9 @@ PASSED: Event = ("canary.passed", {"host": "app1", "verdict": "continue"})
         ([PASSED, ("return.finished", {"left": []})], None),
     ],
 )
-def test_a_canary_that_has_passed_is_not_watched_again_unless_it_went_back(events: list[Event], ended: str | None) -> None:
+def test_a_canary_that_has_passed_is_not_watched_again_unless_it_went_back(
+    events: list[Event], ended: str | None
+) -> None:
     assert (state(STARTED, events)["canary"] or {"ended": None})["ended"] == ended
 
 
@@ -144,7 +184,9 @@ def test_a_host_that_was_not_there_at_the_start_is_known_by_what_it_ran() -> Non
 
 def test_durations_are_medians_of_completed_rollouts() -> None:
     lines = []
-    for number, (seconds, outcome) in enumerate([(10, "completed"), (30, "completed"), (20, "completed"), (500, "returned")]):
+    for number, (seconds, outcome) in enumerate(
+        [(10, "completed"), (30, "completed"), (20, "completed"), (500, "returned")]
+    ):
         began = NOON + 1000 * number
         for at, name, data in (
             (0.0, "step.started", {"step": "backup"}),
@@ -187,11 +229,20 @@ def test_contracted_from_its_beginning_on_unless_nothing_was_touched(events: lis
 
 def test_the_record_says_from_where_to_where() -> None:
     found = state(STARTED, CONTRACTING, CONTRACTED)["contract"]
-    assert (found["began"], found["applied"], found["from"], found["to"]) == (stamp(NOON + 10), stamp(NOON + 20), "0003", "0004")
+    assert (found["began"], found["applied"], found["from"], found["to"]) == (
+        stamp(NOON + 10),
+        stamp(NOON + 20),
+        "0003",
+        "0004",
+    )
 
 
 def test_since_when_no_old_code_can_have_run_on_a_host() -> None:
-    events: list[Event] = [("host.drained", {"host": "app1"}), ("host.admitted", {"host": "app1"}), ("host.released", {"host": "app1", "to": {}})]
+    events: list[Event] = [
+        ("host.drained", {"host": "app1"}),
+        ("host.admitted", {"host": "app1"}),
+        ("host.released", {"host": "app1", "to": {}}),
+    ]
     assert state(STARTED, events)["hosts"]["app1"]["switched"] == stamp(NOON + 10)
     assert state(STARTED, events)["hosts"]["app2"]["switched"] is None
     back: list[Event] = [("host.drained", {"host": "app1"}), ("host.returned", {"host": "app1", "to": {}})]
@@ -206,13 +257,19 @@ def test_a_backfill_neither_needs_the_lease_nor_renews_it() -> None:
 
 def owed(*rollouts: list[Event]) -> list[str]:
     """What one rollout after the other leaves to fill in, as `name of set`."""
-    lines = [{"time": stamp(NOON), "rollout": f"r{number}", "event": name, "data": data}
-             for number, events in enumerate(rollouts) for name, data in events]
+    lines = [
+        {"time": stamp(NOON), "rollout": f"r{number}", "event": name, "data": data}
+        for number, events in enumerate(rollouts)
+        for name, data in events
+    ]
     return [f"{one['name']} of {one['set']}" for one in replay.owed(lines)]
 
 
 def listing(*names: str, assigns: str = "a") -> Event:
-    return ("rollout.started", {"manifest": {"version": "2", "migrations": {"backfills": [{"name": name, "set": assigns} for name in names]}}})
+    return (
+        "rollout.started",
+        {"manifest": {"version": "2", "migrations": {"backfills": [{"name": name, "set": assigns} for name in names]}}},
+    )
 
 
 EXPANDED: Event = ("migration.applied", {"from": "1", "to": "2"})
@@ -225,23 +282,39 @@ def test_rows_are_owed_until_a_contract_has_begun() -> None:
     assert owed(first) == owed(first, code_only) == owed(first, [STARTED]) == ["cents of a", "names of a"]
     assert owed(first, [listing("cents", assigns="b"), EXPANDED]) == ["cents of b", "names of a"]
     # Taken back, the code is; the rows that lack the new values are still there.
-    assert owed([*first, ("return.finished", {"left": []}), ("rollout.finished", {"outcome": "returned"})], code_only) == ["cents of a", "names of a"]
+    assert owed(
+        [*first, ("return.finished", {"left": []}), ("rollout.finished", {"outcome": "returned"})], code_only
+    ) == ["cents of a", "names of a"]
     # They were proven to be complete before it began.
     assert owed(first, [*code_only, POINT]) == owed(first, [*code_only, POINT], [listing(), EXPANDED]) == []
     assert owed(first, [*code_only, POINT, ("contract.ended", {})]) == ["cents of a", "names of a"]
     assert owed([*first, POINT], [listing("more"), EXPANDED]) == ["more of a"]
 
 
-@pytest.mark.parametrize("manifest", [None, "m", {"migrations": None}, {"migrations": {"backfills": {"name": "x"}}}, {"migrations": {"backfills": [1, {}]}}])
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        None,
+        "m",
+        {"migrations": None},
+        {"migrations": {"backfills": {"name": "x"}}},
+        {"migrations": {"backfills": [1, {}]}},
+    ],
+)
 def test_a_manifest_that_lists_nothing_owes_nothing(manifest: Any) -> None:
     assert owed([("rollout.started", {"manifest": manifest}), EXPANDED]) == []
 
 
 def test_a_host_that_went_back_to_no_release_has_nothing_to_be_admitted() -> None:
-    events: list[Event] = [("host.drained", {"host": "app1"}), ("host.returned", {"host": "app1", "from": {"version": "2"}, "to": None})]
+    events: list[Event] = [
+        ("host.drained", {"host": "app1"}),
+        ("host.returned", {"host": "app1", "from": {"version": "2"}, "to": None}),
+    ]
     found = state(STARTED, events)["hosts"]["app1"]
     assert (found["now"], found["to"], found["drained"]) == ("returned", None, False)
-    assert state(STARTED, [events[0], ("host.returned", {"host": "app1", "to": {"version": "1"}})])["hosts"]["app1"]["drained"]
+    assert state(STARTED, [events[0], ("host.returned", {"host": "app1", "to": {"version": "1"}})])["hosts"]["app1"][
+        "drained"
+    ]
 
 
 def test_what_was_found_when_the_rollout_began_is_kept() -> None:

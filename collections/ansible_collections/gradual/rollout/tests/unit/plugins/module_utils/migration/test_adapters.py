@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters, failure_message, guards, sql_text
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
+    adapters,
+    failure_message,
+    guards,
+    sql_text,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django import Django
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.sqitch import Sqitch
@@ -23,51 +28,82 @@ def staged(folder: Path, files: dict[str, str]) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize(("text", "found"), [
-    ("SELECT 1; SELECT 2", ["SELECT 1", "SELECT 2"]),
-    ("-- a; b\nSELECT 1; /* c; /* d; */ e; */ SELECT 2;", ["SELECT 1", "SELECT 2"]),
-    ("SELECT ';--', \";\", E'\\';', 'it''s;'", ["SELECT ';--', \";\", E'\\';', 'it''s;'"]),
-    ("DO $body$ BEGIN PERFORM 1; COMMIT; END $body$; SELECT $$;$$", ["DO $body$ BEGIN PERFORM 1; COMMIT; END $body$", "SELECT $$;$$"]),
-    ("CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 3",
-     ["CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END", "SELECT 3"]),
-    (" ;; \n", []),
-])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("SELECT 1; SELECT 2", ["SELECT 1", "SELECT 2"]),
+        ("-- a; b\nSELECT 1; /* c; /* d; */ e; */ SELECT 2;", ["SELECT 1", "SELECT 2"]),
+        ("SELECT ';--', \";\", E'\\';', 'it''s;'", ["SELECT ';--', \";\", E'\\';', 'it''s;'"]),
+        (
+            "DO $body$ BEGIN PERFORM 1; COMMIT; END $body$; SELECT $$;$$",
+            ["DO $body$ BEGIN PERFORM 1; COMMIT; END $body$", "SELECT $$;$$"],
+        ),
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 3",
+            ["CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END", "SELECT 3"],
+        ),
+        (" ;; \n", []),
+    ],
+)
 def test_statements_end_where_postgresql_sees_their_end(text: str, found: list[str]) -> None:
     assert sql_text.statements(text, "some.sql") == found
 
 
-@pytest.mark.parametrize(("text", "complaint"), [
-    ("SELECT 1;\n\\connect other", "line 2, has a backslash command"),
-    ("\\set ON_ERROR_STOP off", "backslash command"),
-    ("SELECT 'x", "never closed"), ("SELECT $$x", "never closed"), ("/* x", "comment that is never closed"),
-])
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("SELECT 1;\n\\connect other", "line 2, has a backslash command"),
+        ("\\set ON_ERROR_STOP off", "backslash command"),
+        ("SELECT 'x", "never closed"),
+        ("SELECT $$x", "never closed"),
+        ("/* x", "comment that is never closed"),
+    ],
+)
 def test_what_would_take_psql_out_of_hand_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         sql_text.statements(text, "some.sql")
 
 
-@pytest.mark.parametrize(("text", "phase", "transactional", "concurrent"), [
-    (f"{EXPAND}CREATE TABLE t (id int);", "expand", True, False),
-    ("CREATE TABLE t (id int);", "unknown", True, False),
-    ("-- gradual: phase=contract transaction=none\nVACUUM t;", "contract", False, False),
-    ("-- About it\n-- gradual: phase=data\n-- gradual: transaction=none\nCREATE INDEX CONCURRENTLY i ON t (c);", "data", False, True),
-    (f"{EXPAND}COMMENT ON TABLE t IS 'CREATE nothing CONCURRENTLY';", "expand", True, False),
-    (f"{EXPAND}-- CREATE INDEX CONCURRENTLY i ON t (c);\nSELECT 1; ROLLBACK TO SAVEPOINT s;", "expand", True, False),
-    ("CREATE TABLE t (id int);\n-- gradual: phase=expand\n", "unknown", True, False),
-])
-def test_an_sql_file_says_its_phase_in_its_first_comment(tmp_path: Path, text: str, phase: str, transactional: bool, concurrent: bool) -> None:
+@pytest.mark.parametrize(
+    ("text", "phase", "transactional", "concurrent"),
+    [
+        (f"{EXPAND}CREATE TABLE t (id int);", "expand", True, False),
+        ("CREATE TABLE t (id int);", "unknown", True, False),
+        ("-- gradual: phase=contract transaction=none\nVACUUM t;", "contract", False, False),
+        (
+            "-- About it\n-- gradual: phase=data\n-- gradual: transaction=none\nCREATE INDEX CONCURRENTLY i ON t (c);",
+            "data",
+            False,
+            True,
+        ),
+        (f"{EXPAND}COMMENT ON TABLE t IS 'CREATE nothing CONCURRENTLY';", "expand", True, False),
+        (
+            f"{EXPAND}-- CREATE INDEX CONCURRENTLY i ON t (c);\nSELECT 1; ROLLBACK TO SAVEPOINT s;",
+            "expand",
+            True,
+            False,
+        ),
+        ("CREATE TABLE t (id int);\n-- gradual: phase=expand\n", "unknown", True, False),
+    ],
+)
+def test_an_sql_file_says_its_phase_in_its_first_comment(
+    tmp_path: Path, text: str, phase: str, transactional: bool, concurrent: bool
+) -> None:
     found = SqlFiles(staged(tmp_path, {"sql/0001_t.sql": text}), "sql").revisions["0001_t"]
     assert (found.phase, found.transactional, found.concurrent) == (phase, transactional, concurrent)
 
 
-@pytest.mark.parametrize(("files", "complaint"), [
-    ({"sql/0001_t.sql": "CREATE INDEX CONCURRENTLY i ON t (c)"}, "write `-- gradual: transaction=none`"),
-    ({"sql/0001_t.sql": "BEGIN; SELECT 1; COMMIT;"}, "has 'BEGIN', but Gradual wraps"),
-    ({"sql/0001_t.sql": "-- gradual: phase=expnad\n"}, "says 'phase=expnad'.*phase=.expand|data|contract."),
-    ({"sql/t.sql": "SELECT 1"}, "has no number"),
-    ({"sql/0001_t.sql": "SELECT 1", "sql/1_u.sql": "SELECT 1"}, "have the same number"),
-    ({"other/0001_t.sql": ""}, "there is no folder"),
-])
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({"sql/0001_t.sql": "CREATE INDEX CONCURRENTLY i ON t (c)"}, "write `-- gradual: transaction=none`"),
+        ({"sql/0001_t.sql": "BEGIN; SELECT 1; COMMIT;"}, "has 'BEGIN', but Gradual wraps"),
+        ({"sql/0001_t.sql": "-- gradual: phase=expnad\n"}, "says 'phase=expnad'.*phase=.expand|data|contract."),
+        ({"sql/t.sql": "SELECT 1"}, "has no number"),
+        ({"sql/0001_t.sql": "SELECT 1", "sql/1_u.sql": "SELECT 1"}, "have the same number"),
+        ({"other/0001_t.sql": ""}, "there is no folder"),
+    ],
+)
 def test_sql_files_that_cannot_be_meant_are_refused(tmp_path: Path, files: dict[str, str], complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         SqlFiles(staged(tmp_path, files), "sql")
@@ -98,44 +134,72 @@ view [view@v1] 2026-11-04T12:00:00Z A Person <a@example.org>
 
 
 def test_a_plan_of_sqitch_with_a_reworked_change(tmp_path: Path) -> None:
-    scripts = {f"db/deploy/{name}.sql": f"{EXPAND}BEGIN;\nSELECT 1;\nCOMMIT;\n" for name in ("orders", "view@v1", "view")}
+    scripts = {
+        f"db/deploy/{name}.sql": f"{EXPAND}BEGIN;\nSELECT 1;\nCOMMIT;\n" for name in ("orders", "view@v1", "view")
+    }
     adapter = Sqitch(staged(tmp_path, {"db/sqitch.plan": PLAN, **scripts}), "db")
     assert [(one.revision, one.parents, one.transactional) for one in adapter.pending([], "head")] == [
-        ("orders", (), True), ("view@v1", ("orders",), True), ("view", ("view@v1",), True)]
+        ("orders", (), True),
+        ("view@v1", ("orders",), True),
+        ("view", ("view@v1",), True),
+    ]
     assert adapter.revisions["orders"].description == "What it holds"
-    assert adapter.apply(adapter.revisions["view@v1"]).argv[:6] == ("sqitch", "--no-pager", "deploy", "db:pg:", "--to-change", "view@v1")
+    assert adapter.apply(adapter.revisions["view@v1"]).argv[:6] == (
+        "sqitch",
+        "--no-pager",
+        "deploy",
+        "db:pg:",
+        "--to-change",
+        "view@v1",
+    )
     assert adapter.revert(adapter.revisions["view"]).argv[3:6] == ("db:pg:", "--to-change", "view@v1")
 
 
-@pytest.mark.parametrize(("plan", "complaint"), [
-    (None, "there is no plan to read"), ("orders 2026 A <a@b>\n", "no line %project="), ("%project=shop\n@v1 2026 A <a@b>\n", "before any change"),
-    ("%project=shop\na 2026 A <a@b>\na 2026 A <a@b>\n", "reworked without a tag"), ("%project=shop\na 2026 A <a@b>\n", "deploy script of a"),
-])
+@pytest.mark.parametrize(
+    ("plan", "complaint"),
+    [
+        (None, "there is no plan to read"),
+        ("orders 2026 A <a@b>\n", "no line %project="),
+        ("%project=shop\n@v1 2026 A <a@b>\n", "before any change"),
+        ("%project=shop\na 2026 A <a@b>\na 2026 A <a@b>\n", "reworked without a tag"),
+        ("%project=shop\na 2026 A <a@b>\n", "deploy script of a"),
+    ],
+)
 def test_a_plan_that_cannot_be_meant_is_refused(tmp_path: Path, plan: str | None, complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         Sqitch(staged(tmp_path, {"db/sqitch.plan": plan} if plan else {}), "db")
 
 
 def migration(*dependencies: str, body: str = "", phase: str = '    gradual_phase = "expand"\n') -> str:
-    return ("from django.conf import settings\nfrom django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
-            f"{phase}    dependencies = [{', '.join(dependencies)}]\n{body}    operations = []\n\n\nraise SystemExit('nothing of it is run')\n")
+    return (
+        "from django.conf import settings\nfrom django.db import migrations\n\n\nclass"
+        f" Migration(migrations.Migration):\n{phase}    dependencies = [{', '.join(dependencies)}]\n{body}   "
+        " operations = []\n\n\nraise SystemExit('nothing of it is run')\n"
+    )
 
 
 def project(**more: str) -> dict[str, str]:
     files = {
         "manage.py": "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site_of.settings')\n",
-        "site_of/__init__.py": "", "site_of/base.py": "BASE = ['shop.apps.Shop']\nINSTALLED_APPS = [*BASE]\n",
-        "site_of/settings.py": "import os\nfrom .base import *\nINSTALLED_APPS += ['vendor.auth', 'nothing']\nGRADUAL_PHASES = {'auth': 'expand'}\n"
-                               "SECRET_KEY = os.environ['KEY']\nraise SystemExit('nothing of it is run')\n",
-        "shop/__init__.py": "", "shop/apps.py": "class Shop(AppConfig):\n    name = 'shop'\n    label = 'store'\n",
-        "shop/migrations/__init__.py": "", "nothing/__init__.py": "",
+        "site_of/__init__.py": "",
+        "site_of/base.py": "BASE = ['shop.apps.Shop']\nINSTALLED_APPS = [*BASE]\n",
+        "site_of/settings.py": (
+            "import os\nfrom .base import *\nINSTALLED_APPS += ['vendor.auth', 'nothing']\nGRADUAL_PHASES = {'auth':"
+            " 'expand'}\nSECRET_KEY = os.environ['KEY']\nraise SystemExit('nothing of it is run')\n"
+        ),
+        "shop/__init__.py": "",
+        "shop/apps.py": "class Shop(AppConfig):\n    name = 'shop'\n    label = 'store'\n",
+        "shop/migrations/__init__.py": "",
+        "nothing/__init__.py": "",
         "shop/migrations/0001_initial.py": migration("migrations.swappable_dependency(settings.AUTH_USER_MODEL)"),
         "shop/migrations/0002_note.py": migration("('store', '0001_initial')", "('auth', '__latest__')"),
         ".venv/lib/python3.11/site-packages/vendor/__init__.py": "",
         ".venv/lib/python3.11/site-packages/vendor/auth/__init__.py": "",
         ".venv/lib/python3.11/site-packages/vendor/auth/migrations/__init__.py": "",
         ".venv/lib/python3.11/site-packages/vendor/auth/migrations/0001_initial.py": migration(phase=""),
-        ".venv/lib/python3.11/site-packages/vendor/auth/migrations/0002_more.py": migration("('auth', '0001_initial')", phase=""),
+        ".venv/lib/python3.11/site-packages/vendor/auth/migrations/0002_more.py": migration(
+            "('auth', '0001_initial')", phase=""
+        ),
     }
     return {**files, **{key.replace("__", "/") + ".py": text for key, text in more.items()}}
 
@@ -143,43 +207,76 @@ def project(**more: str) -> dict[str, str]:
 def test_a_django_project_is_read_with_its_settings_and_the_apps_of_others(tmp_path: Path) -> None:
     adapter = Django(staged(tmp_path, project()), ".")
     assert [(one.revision, one.phase) for one in adapter.pending([], "head")] == [
-        ("auth.0001_initial", "expand"), ("auth.0002_more", "expand"), ("store.0001_initial", "expand"), ("store.0002_note", "expand")]
-    assert [one.revision for one in adapter.pending(["auth.0001_initial", "gone.0001_initial"], "store.0001_initial")] == ["store.0001_initial"]
+        ("auth.0001_initial", "expand"),
+        ("auth.0002_more", "expand"),
+        ("store.0001_initial", "expand"),
+        ("store.0002_note", "expand"),
+    ]
+    assert [
+        one.revision for one in adapter.pending(["auth.0001_initial", "gone.0001_initial"], "store.0001_initial")
+    ] == ["store.0001_initial"]
     assert adapter.apply(adapter.revisions["store.0002_note"]).argv[3:6] == ("migrate", "store", "0002_note")
     assert adapter.revert(adapter.revisions["store.0001_initial"]).argv[3:6] == ("migrate", "store", "zero")
 
 
 def test_a_phase_of_others_that_nobody_stated_is_unknown(tmp_path: Path) -> None:
     files = project()
-    files["site_of/settings.py"] = files["site_of/settings.py"].replace("'auth': 'expand'", "'auth.0001_initial': 'expand'")
+    files["site_of/settings.py"] = files["site_of/settings.py"].replace(
+        "'auth': 'expand'", "'auth.0001_initial': 'expand'"
+    )
     adapter = Django(staged(tmp_path, files), ".")
     assert [adapter.revisions[name].phase for name in ("auth.0001_initial", "auth.0002_more")] == ["expand", "unknown"]
 
 
-@pytest.mark.parametrize(("recorded", "pending"), [
-    ([], ["store.0003_squashed", "store.0004_next"]),
-    (["store.0001_initial"], ["store.0002_note", "store.0004_next"]),
-    (["store.0001_initial", "store.0002_note"], ["store.0004_next"]),
-    (["store.0003_squashed"], ["store.0004_next"]),
-])
-def test_a_squashed_migration_stands_for_those_that_it_replaces(tmp_path: Path, recorded: list[str], pending: list[str]) -> None:
-    adapter = Django(staged(tmp_path, project(
-        shop__migrations__0003_squashed=migration(body="    replaces = [('store', '0001_initial'), ('store', '0002_note')]\n"),
-        shop__migrations__0004_next=migration("('store', '0003_squashed')"))), ".")
+@pytest.mark.parametrize(
+    ("recorded", "pending"),
+    [
+        ([], ["store.0003_squashed", "store.0004_next"]),
+        (["store.0001_initial"], ["store.0002_note", "store.0004_next"]),
+        (["store.0001_initial", "store.0002_note"], ["store.0004_next"]),
+        (["store.0003_squashed"], ["store.0004_next"]),
+    ],
+)
+def test_a_squashed_migration_stands_for_those_that_it_replaces(
+    tmp_path: Path, recorded: list[str], pending: list[str]
+) -> None:
+    adapter = Django(
+        staged(
+            tmp_path,
+            project(
+                shop__migrations__0003_squashed=migration(
+                    body="    replaces = [('store', '0001_initial'), ('store', '0002_note')]\n"
+                ),
+                shop__migrations__0004_next=migration("('store', '0003_squashed')"),
+            ),
+        ),
+        ".",
+    )
     vendor = ["auth.0001_initial", "auth.0002_more"]
     assert [one.revision for one in adapter.pending([*vendor, *recorded], "head")] == pending
 
 
-@pytest.mark.parametrize(("change", "complaint"), [
-    ({"shop__migrations__0002_note": migration("*made()")}, "made by code"),
-    ({"shop__migrations__0002_note": migration("('store', '0009_gone')")}, "comes after revision 'store.0009_gone'"),
-    ({"shop__migrations__0002_note": migration(phase="    gradual_phase = 'expnad'\n")}, "write one of expand, data, contract"),
-    ({"site_of__settings": "INSTALLED_APPS = apps()\n"}, "INSTALLED_APPS in .*line 1, is more than constants"),
-    ({"site_of__settings": "DEBUG = True\n"}, "cannot be read as text"),
-    ({"site_of__settings": "INSTALLED_APPS = ['gone']\n"}, "the app 'gone' of INSTALLED_APPS"),
-    ({"manage": "print()\n"}, "names no settings"),
-])
-def test_a_project_that_cannot_be_read_as_text_is_refused(tmp_path: Path, change: dict[str, str], complaint: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"shop__migrations__0002_note": migration("*made()")}, "made by code"),
+        (
+            {"shop__migrations__0002_note": migration("('store', '0009_gone')")},
+            "comes after revision 'store.0009_gone'",
+        ),
+        (
+            {"shop__migrations__0002_note": migration(phase="    gradual_phase = 'expnad'\n")},
+            "write one of expand, data, contract",
+        ),
+        ({"site_of__settings": "INSTALLED_APPS = apps()\n"}, "INSTALLED_APPS in .*line 1, is more than constants"),
+        ({"site_of__settings": "DEBUG = True\n"}, "cannot be read as text"),
+        ({"site_of__settings": "INSTALLED_APPS = ['gone']\n"}, "the app 'gone' of INSTALLED_APPS"),
+        ({"manage": "print()\n"}, "names no settings"),
+    ],
+)
+def test_a_project_that_cannot_be_read_as_text_is_refused(
+    tmp_path: Path, change: dict[str, str], complaint: str
+) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         Django(staged(tmp_path, project(**change)), ".")
 
@@ -190,27 +287,47 @@ def test_an_unknown_tool_is_told() -> None:
 
 
 def test_an_address_becomes_variables_without_an_argument() -> None:
-    found = guards.libpq_variables("postgresql+psycopg://o:p%40ss@one,two:5433/shop?sslmode=require&target_session_attrs=read-write&keepalives=1")
-    assert found == {"PGUSER": "o", "PGPASSWORD": "p@ss", "PGHOST": "one,two", "PGPORT": ",5433", "PGDATABASE": "shop", "PGSSLMODE": "require",
-                     "PGTARGETSESSIONATTRS": "read-write"}
+    found = guards.libpq_variables(
+        "postgresql+psycopg://o:p%40ss@one,two:5433/shop?sslmode=require&target_session_attrs=read-write&keepalives=1"
+    )
+    assert found == {
+        "PGUSER": "o",
+        "PGPASSWORD": "p@ss",
+        "PGHOST": "one,two",
+        "PGPORT": ",5433",
+        "PGDATABASE": "shop",
+        "PGSSLMODE": "require",
+        "PGTARGETSESSIONATTRS": "read-write",
+    }
     with pytest.raises(DatabaseError, match="has replication, for which libpq knows no variable"):
         guards.libpq_variables("postgresql://o@one/shop?replication=database")
 
 
-@pytest.mark.parametrize(("transactional", "unsure", "said"), [
-    (True, False, "nothing of it is left"), (True, True, "may be there without being recorded"), (False, False, "parts of it may be there"),
-])
+@pytest.mark.parametrize(
+    ("transactional", "unsure", "said"),
+    [
+        (True, False, "nothing of it is left"),
+        (True, True, "may be there without being recorded"),
+        (False, False, "parts of it may be there"),
+    ],
+)
 def test_what_may_be_left_is_told_as_what_is_known(transactional: bool, unsure: bool, said: str) -> None:
-    assert said in failure_message.remains(Revision("a", (), "expand", "", False, "a.sql", transactional=transactional), unsure)
+    assert said in failure_message.remains(
+        Revision("a", (), "expand", "", False, "a.sql", transactional=transactional), unsure
+    )
 
 
 NOW = {"system_identifier": "1", "timeline": 1, "standby": False}
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"timeline": 2}, "there was a failover: the server that came back is on timeline 2, this run began on 1"),
-    ({"standby": True}, "is a standby: there was a failover"), ({"system_identifier": "2"}, "is another cluster"),
-])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"timeline": 2}, "there was a failover: the server that came back is on timeline 2, this run began on 1"),
+        ({"standby": True}, "is a standby: there was a failover"),
+        ({"system_identifier": "2"}, "is another cluster"),
+    ],
+)
 def test_a_server_that_is_another_one_is_not_gone_on_with(change: dict[str, object], said: str) -> None:
     failure_message.same_server(NOW, dict(NOW), "0002")
     with pytest.raises(DatabaseError, match=f"{said}.*stands at 0002.*take a new backup"):

@@ -7,7 +7,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill import Backfill, backfills, sentence, settings
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill import (
+    Backfill,
+    backfills,
+    sentence,
+    settings,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.pacing import MOST, Pace, pause
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.lag import Limits, late
@@ -25,14 +30,17 @@ def test_what_the_rows_get_decides_the_digest_and_the_pace_does_not() -> None:
     assert first.sha256 != Backfill(**ONE, key="sku").sha256
 
 
-@pytest.mark.parametrize(("changes", "said"), [
-    ({"table": "orders; DROP TABLE x"}, "table and key have to be plain names"),
-    ({"table": "a.b.c"}, "write table: orders or public.orders"),
-    ({"key": "id, total"}, "and key: id"),
-    ({"set": "cents = 1; DROP TABLE x"}, "set has to be part of one statement"),
-    ({"where": "true -- and more"}, "where has to be part of one statement"),
-    ({"where": " "}, "seen ' '"),
-])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"table": "orders; DROP TABLE x"}, "table and key have to be plain names"),
+        ({"table": "a.b.c"}, "write table: orders or public.orders"),
+        ({"key": "id, total"}, "and key: id"),
+        ({"set": "cents = 1; DROP TABLE x"}, "set has to be part of one statement"),
+        ({"where": "true -- and more"}, "where has to be part of one statement"),
+        ({"where": " "}, "seen ' '"),
+    ],
+)
 def test_what_would_make_another_statement_is_refused(changes: dict[str, str], said: str) -> None:
     with pytest.raises(DatabaseError, match=said):
         backfills([{**ONE, **changes}])
@@ -67,7 +75,9 @@ def test_batches_come_to_the_wanted_duration() -> None:
     assert pace.rows == 400
 
 
-@pytest.mark.parametrize(("seconds", "changed", "least", "expected"), [(0.2, 5, 100, 0.2), (0.02, 5, 100, 0.1), (0.2, 0, 100, 0.0)])
+@pytest.mark.parametrize(
+    ("seconds", "changed", "least", "expected"), [(0.2, 5, 100, 0.2), (0.02, 5, 100, 0.1), (0.2, 0, 100, 0.0)]
+)
 def test_the_pause_is_as_long_as_the_batch_took(seconds: float, changed: int, least: int, expected: float) -> None:
     assert pause(seconds, changed, least) == expected
 
@@ -76,15 +86,18 @@ def replica(**changes: Any) -> dict[str, Any]:
     return {"application_name": "db2", "state": "streaming", "bytes": 0, "seconds": None, **changes}
 
 
-@pytest.mark.parametrize(("found", "limits", "expected"), [
-    (replica(bytes=2048), Limits(bytes=1024), ("db2 is 2 KiB behind",)),
-    (replica(bytes=512), Limits(bytes=1024), ()),
-    (replica(bytes=20971520, seconds=12.04), Limits(bytes=None), ("db2 is 20 MiB and 12.0 s behind",)),
-    (replica(bytes=20971520, seconds=12.0), Limits(bytes=None, seconds=None), ()),
-    # The time of the last message is no lag of one that has replayed all.
-    (replica(bytes=0, seconds=60.0), Limits(), ()),
-    (replica(bytes=10**9, seconds=60.0), Limits(ignored=("db2",)), ()),
-])
+@pytest.mark.parametrize(
+    ("found", "limits", "expected"),
+    [
+        (replica(bytes=2048), Limits(bytes=1024), ("db2 is 2 KiB behind",)),
+        (replica(bytes=512), Limits(bytes=1024), ()),
+        (replica(bytes=20971520, seconds=12.04), Limits(bytes=None), ("db2 is 20 MiB and 12.0 s behind",)),
+        (replica(bytes=20971520, seconds=12.0), Limits(bytes=None, seconds=None), ()),
+        # The time of the last message is no lag of one that has replayed all.
+        (replica(bytes=0, seconds=60.0), Limits(), ()),
+        (replica(bytes=10**9, seconds=60.0), Limits(ignored=("db2",)), ()),
+    ],
+)
 def test_who_is_late(found: dict[str, Any], limits: Limits, expected: tuple[str, ...]) -> None:
     assert late([found], limits) == expected
 
@@ -92,8 +105,18 @@ def test_who_is_late(found: dict[str, Any], limits: Limits, expected: tuple[str,
 def test_the_sentence_says_what_is_left_and_what_is_waited_for() -> None:
     done = {"name": "a", "table": "t", "finished": True}
     assert sentence([done]) == "all of a is complete"
-    under_way = {"name": "b", "table": "t", "finished": False, "left": {"rows": 7, "how": "counted"}, "remaining_seconds": 3.2, "waits_for": "db2 is late"}
-    assert sentence([done, under_way]) == "b: 7 rows of t are left (counted), about 3 s at this pace; it waits: db2 is late"
+    under_way = {
+        "name": "b",
+        "table": "t",
+        "finished": False,
+        "left": {"rows": 7, "how": "counted"},
+        "remaining_seconds": 3.2,
+        "waits_for": "db2 is late",
+    }
+    assert (
+        sentence([done, under_way])
+        == "b: 7 rows of t are left (counted), about 3 s at this pace; it waits: db2 is late"
+    )
 
 
 def test_an_older_server_is_not_asked_for_a_setting_that_it_does_not_know() -> None:

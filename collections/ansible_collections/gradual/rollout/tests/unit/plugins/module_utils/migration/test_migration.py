@@ -16,7 +16,10 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 
 def source(revision: str, down: str | None, phase: str | None = "expand", body: str = "pass") -> str:
     told = f'phase = "{phase}"\n' if phase else ""
-    return f'"""What {revision} does\n\nand why"""\nrevision: str = "{revision}"\ndown_revision = {down!r}\n{told}\n\ndef upgrade() -> None:\n    {body}\n'
+    return (
+        f'"""What {revision} does\n\nand why"""\nrevision: str = "{revision}"\ndown_revision = {down!r}\n{told}\n\ndef'
+        f" upgrade() -> None:\n    {body}\n"
+    )
 
 
 def release(folder: Path, *sources: str) -> Alembic:
@@ -27,32 +30,41 @@ def release(folder: Path, *sources: str) -> Alembic:
     return Alembic(str(folder), "migrations")
 
 
-@pytest.mark.parametrize(("text", "phase", "concurrent"), [
-    (source("a", None), "expand", False),
-    (source("a", None, "contract"), "contract", False),
-    (source("a", None, " Data "), "data", False),
-    (source("a", None, None), "unknown", False),
-    (source("a", None, body="op.execute('CREATE INDEX CONCURRENTLY i ON t (c)')"), "expand", True),
-    (source("a", None, body="op.execute('create unique index\\n concurrently i on t (c)')"), "expand", True),
-    (source("a", None, body="op.create_index('i', 't', ['c'], postgresql_concurrently=True)"), "expand", True),
-    (source("a", None, body="op.create_index('i', 't', ['c'], postgresql_concurrently=False)"), "expand", False),
-    (source("a", None, body="'We CREATE nothing CONCURRENTLY here'"), "expand", False),
-    (source("a", None, body="pass  # CREATE INDEX CONCURRENTLY"), "expand", False),
-])
+@pytest.mark.parametrize(
+    ("text", "phase", "concurrent"),
+    [
+        (source("a", None), "expand", False),
+        (source("a", None, "contract"), "contract", False),
+        (source("a", None, " Data "), "data", False),
+        (source("a", None, None), "unknown", False),
+        (source("a", None, body="op.execute('CREATE INDEX CONCURRENTLY i ON t (c)')"), "expand", True),
+        (source("a", None, body="op.execute('create unique index\\n concurrently i on t (c)')"), "expand", True),
+        (source("a", None, body="op.create_index('i', 't', ['c'], postgresql_concurrently=True)"), "expand", True),
+        (source("a", None, body="op.create_index('i', 't', ['c'], postgresql_concurrently=False)"), "expand", False),
+        (source("a", None, body="'We CREATE nothing CONCURRENTLY here'"), "expand", False),
+        (source("a", None, body="pass  # CREATE INDEX CONCURRENTLY"), "expand", False),
+    ],
+)
 def test_a_revision_is_read_as_text(text: str, phase: str, concurrent: bool) -> None:
     found = parse(text, "some.py")
     assert found is not None
-    assert (found.revision, found.parents, found.description, found.phase, found.concurrent) == ("a", (), "What a does", phase, concurrent)
+    assert (found.revision, found.parents, found.description, found.phase, found.concurrent) == (
+        "a",
+        (),
+        "What a does",
+        phase,
+        concurrent,
+    )
 
 
 def test_nothing_in_a_revision_file_is_run() -> None:
     assert parse(source("a", None) + "raise SystemExit(1)\n", "some.py") is not None
 
 
-@pytest.mark.parametrize(("text", "complaint"), [
-    (source("a", None, "expnad"), "write one of expand, data, contract"),
-    ("def (", "is not Python"),
-])
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [(source("a", None, "expnad"), "write one of expand, data, contract"), ("def (", "is not Python")],
+)
 def test_a_file_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         parse(text, "some.py")
@@ -74,21 +86,29 @@ def test_a_merge_comes_after_both_of_its_parents(tmp_path: Path) -> None:
     assert [one.revision for one in adapter.pending(["b", "c"], "head")] == ["m"]
 
 
-@pytest.mark.parametrize(("sources", "recorded", "target", "complaint"), [
-    ((source("a", None),), ["z"], "head", "database is at revision z, which is none of the 1"),
-    ((source("a", None),), [], "zzzz", "the target 'zzzz' is no revision"),
-    ((source("a", None), source("b", "a"), source("c", "a")), [], "head", r"several heads \(b, c\)"),
-])
-def test_a_target_or_state_that_does_not_fit_is_an_error(tmp_path: Path, sources: tuple[str, ...], recorded: list[str], target: str, complaint: str) -> None:
+@pytest.mark.parametrize(
+    ("sources", "recorded", "target", "complaint"),
+    [
+        ((source("a", None),), ["z"], "head", "database is at revision z, which is none of the 1"),
+        ((source("a", None),), [], "zzzz", "the target 'zzzz' is no revision"),
+        ((source("a", None), source("b", "a"), source("c", "a")), [], "head", r"several heads \(b, c\)"),
+    ],
+)
+def test_a_target_or_state_that_does_not_fit_is_an_error(
+    tmp_path: Path, sources: tuple[str, ...], recorded: list[str], target: str, complaint: str
+) -> None:
     adapter = release(tmp_path, *sources)
     with pytest.raises(DatabaseError, match=complaint):
         adapter.pending(recorded, target)
 
 
-@pytest.mark.parametrize(("sources", "complaint"), [
-    ((source("a", "gone"),), "comes after revision 'gone'"),
-    ((source("a", None), source("a", None)), "the same revision 'a'"),
-])
+@pytest.mark.parametrize(
+    ("sources", "complaint"),
+    [
+        ((source("a", "gone"),), "comes after revision 'gone'"),
+        ((source("a", None), source("a", None)), "the same revision 'a'"),
+    ],
+)
 def test_files_that_contradict_each_other_are_refused(tmp_path: Path, sources: tuple[str, ...], complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         release(tmp_path, *sources)
@@ -111,24 +131,33 @@ def revisions(*phases: str) -> list[Revision]:
     return [Revision(str(number), (), phase, "", False, f"{number}.py") for number, phase in enumerate(phases)]
 
 
-@pytest.mark.parametrize(("phases", "asked", "applied", "left"), [
-    (["expand", "expand"], "expand", 2, 0),
-    (["expand", "contract"], "expand", 1, 1),
-    (["expand", "data", "contract"], "expand", 1, 2),
-    (["contract"], "expand", 0, 1),
-    ([], "expand", 0, 0),
-    (["expand", "contract", "unknown", "expand"], "contract", 4, 0),
-])
+@pytest.mark.parametrize(
+    ("phases", "asked", "applied", "left"),
+    [
+        (["expand", "expand"], "expand", 2, 0),
+        (["expand", "contract"], "expand", 1, 1),
+        (["expand", "data", "contract"], "expand", 1, 2),
+        (["contract"], "expand", 0, 1),
+        ([], "expand", 0, 0),
+        (["expand", "contract", "unknown", "expand"], "contract", 4, 0),
+    ],
+)
 def test_expand_applies_what_leads_up_to_another_phase(phases: list[str], asked: str, applied: int, left: int) -> None:
     now, later = guards.steps(revisions(*phases), asked)
     assert (len(now), len(later)) == (applied, left)
 
 
-@pytest.mark.parametrize(("phases", "complaint"), [
-    (["unknown"], '0.py does not say its phase.*write phase = "expand"'),
-    (["expand", "contract", "unknown"], "2.py does not say its phase"),
-    (["expand", "contract", "expand"], r"2 \(2.py\) is to be applied now, but it comes after 1, whose phase is contract"),
-])
+@pytest.mark.parametrize(
+    ("phases", "complaint"),
+    [
+        (["unknown"], '0.py does not say its phase.*write phase = "expand"'),
+        (["expand", "contract", "unknown"], "2.py does not say its phase"),
+        (
+            ["expand", "contract", "expand"],
+            r"2 \(2.py\) is to be applied now, but it comes after 1, whose phase is contract",
+        ),
+    ],
+)
 def test_expand_refuses_what_it_would_have_to_skip_or_guess(phases: list[str], complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         guards.steps(revisions(*phases), "expand")
@@ -141,26 +170,45 @@ def test_an_environment_file_is_read_as_systemd_does() -> None:
         guards.variables("A=b\nnonsense\n", "f")
 
 
-@pytest.mark.parametrize(("url", "seen", "database"), [
-    ("postgresql://o:p@h/shop", "postgresql://o:p@h/shop", "shop"),
-    ("postgresql+psycopg://o:p@h/shop%20two?sslmode=require", "postgresql://o:p@h/shop%20two?sslmode=require", "shop two"),
-])
+@pytest.mark.parametrize(
+    ("url", "seen", "database"),
+    [
+        ("postgresql://o:p@h/shop", "postgresql://o:p@h/shop", "shop"),
+        (
+            "postgresql+psycopg://o:p@h/shop%20two?sslmode=require",
+            "postgresql://o:p@h/shop%20two?sslmode=require",
+            "shop two",
+        ),
+    ],
+)
 def test_the_address_is_what_libpq_takes(url: str, seen: str, database: str) -> None:
     assert guards.libpq_url(url) == seen
     assert guards.database_of(url) == database
     assert ":p@" not in guards.address(url)
 
 
-@pytest.mark.parametrize(("url", "complaint"), [
-    ("postgresql+asyncpg://o:p@h/d", "does not obey PGOPTIONS"), ("shop", "is no URL"), ("postgresql://h", "names no database"),
-])
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("postgresql+asyncpg://o:p@h/d", "does not obey PGOPTIONS"),
+        ("shop", "is no URL"),
+        ("postgresql://h", "names no database"),
+    ],
+)
 def test_an_address_that_would_escape_the_timeouts_is_refused(url: str, complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         guards.database_of(url)
 
 
 def test_no_secret_of_the_environment_is_in_any_text() -> None:
-    hidden = guards.secrets({"DATABASE_URL": "postgresql://o:s3cr%2Ft@h/d", "SESSION_KEY": "k3y", "PORT": "80", "CACHE": "redis://u:h1dden@c"})
+    hidden = guards.secrets(
+        {
+            "DATABASE_URL": "postgresql://o:s3cr%2Ft@h/d",
+            "SESSION_KEY": "k3y",
+            "PORT": "80",
+            "CACHE": "redis://u:h1dden@c",
+        }
+    )
     text = guards.scrubbed("postgresql://o:s3cr%2Ft@h/d s3cr/t k3y h1dden 80 and postgresql://x:other@y", hidden)
     assert not any(one in text for one in ("s3cr", "k3y", "h1dden", "other"))
     assert "80" in text
@@ -173,7 +221,9 @@ def test_a_password_in_the_query_of_an_address_is_one_too() -> None:
 
 
 def test_the_timeouts_come_last_so_that_nothing_loosens_them() -> None:
-    made = environment({"PGOPTIONS": "-c lock_timeout=0", "PGAPPNAME": "mine", "X": "1"}, guards.settings(50, 3600000, 150000))
+    made = environment(
+        {"PGOPTIONS": "-c lock_timeout=0", "PGAPPNAME": "mine", "X": "1"}, guards.settings(50, 3600000, 150000)
+    )
     assert made["PGOPTIONS"].startswith("-c lock_timeout=0 -c lock_timeout=50 ")
     assert "client_connection_check_interval=1000" in made["PGOPTIONS"]
     assert (made["PGAPPNAME"], made["X"]) == ("gradual-migration", "1")
@@ -200,26 +250,35 @@ DETAIL:  Key (a)=(1) is duplicated.
 """
 
 
-@pytest.mark.parametrize(("output", "said"), [
-    (TRACEBACK, 'column "x" of relation "orders" already exists'),
-    (INTEGRITY, 'could not create unique index "u" DETAIL:  Key (a)=(1) is duplicated.'),
-    ("INFO  [alembic.runtime.migration] Context impl.\nFAILED: Can't locate revision identified by 'x'\n", "Can't locate revision identified by 'x'"),
-    ("Traceback\nKeyError: 'DATABASE_URL'\n", "'DATABASE_URL'"),
-    ("No module named alembic", "No module named alembic"),
-    ("", "it said nothing"),
-])
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (TRACEBACK, 'column "x" of relation "orders" already exists'),
+        (INTEGRITY, 'could not create unique index "u" DETAIL:  Key (a)=(1) is duplicated.'),
+        (
+            "INFO  [alembic.runtime.migration] Context impl.\nFAILED: Can't locate revision identified by 'x'\n",
+            "Can't locate revision identified by 'x'",
+        ),
+        ("Traceback\nKeyError: 'DATABASE_URL'\n", "'DATABASE_URL'"),
+        ("No module named alembic", "No module named alembic"),
+        ("", "it said nothing"),
+    ],
+)
 def test_the_database_speaks_for_itself(output: str, said: str) -> None:
     assert sentence(output) == said
 
 
-@pytest.mark.parametrize(("output", "lock", "again"), [
-    ("(psycopg.errors.LockNotAvailable) Abbruch der Anweisung wegen Zeitüberschreitung einer Sperre", True, False),
-    ("canceling statement due to lock timeout", True, False),
-    ("(psycopg2.errors.DeadlockDetected) deadlock detected", False, True),
-    ("(psycopg.OperationalError) consuming input failed: server closed the connection unexpectedly", False, True),
-    ("(psycopg.errors.AdminShutdown) terminating connection due to administrator command", False, True),
-    ("(psycopg.errors.DuplicateColumn) column exists", False, False),
-])
+@pytest.mark.parametrize(
+    ("output", "lock", "again"),
+    [
+        ("(psycopg.errors.LockNotAvailable) Abbruch der Anweisung wegen Zeitüberschreitung einer Sperre", True, False),
+        ("canceling statement due to lock timeout", True, False),
+        ("(psycopg2.errors.DeadlockDetected) deadlock detected", False, True),
+        ("(psycopg.OperationalError) consuming input failed: server closed the connection unexpectedly", False, True),
+        ("(psycopg.errors.AdminShutdown) terminating connection due to administrator command", False, True),
+        ("(psycopg.errors.DuplicateColumn) column exists", False, False),
+    ],
+)
 def test_only_what_may_pass_is_tried_again(output: str, lock: bool, again: bool) -> None:
     assert (guards.lock_timeout(output), guards.passing(output)) == (lock, again)
 

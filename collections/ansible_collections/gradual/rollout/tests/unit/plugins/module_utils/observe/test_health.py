@@ -21,12 +21,16 @@ SERIES: dict[str, list[dict[str, Any]]] = {
         {"metric": {"alertname": "HostDown", "severity": "critical"}, "value": [NOW, "1"]},
         {"metric": {"alertname": "DiskFull", "severity": "warning"}, "value": [NOW, "1"]},
     ],
-    "sum(alertmanager_notifications_total) - sum(alertmanager_notifications_failed_total)": [{"metric": {}, "value": [NOW, "6"]}],
+    "sum(alertmanager_notifications_total) - sum(alertmanager_notifications_failed_total)": [
+        {"metric": {}, "value": [NOW, "6"]}
+    ],
     f"{NOW:.3f} - min(gradual_health_check_last_run_timestamp_seconds)": [{"metric": {}, "value": [NOW, "143"]}],
     "up": [{"metric": {}, "value": [NOW, "1"]}],
 }
 PAGES: dict[str, Any] = {
-    "/api/v1/rules": {"groups": [{"rules": [{"type": "alerting"}, {"type": "recording"}]}, {"rules": [{"type": "alerting"}]}]},
+    "/api/v1/rules": {
+        "groups": [{"rules": [{"type": "alerting"}, {"type": "recording"}]}, {"rules": [{"type": "alerting"}]}]
+    },
     "/api/v1/alertmanagers": {"activeAlertmanagers": [{"url": "x"}]},
 }
 DASHBOARD = {
@@ -92,20 +96,33 @@ def test_what_is_watched_is_counted(url: str) -> None:
 
 def test_what_is_not_there_is_not_measured_and_never_zero() -> None:
     seen = health.watch(Prometheus("http://127.0.0.1:9", timeout=1), DASHBOARD, NOW)
-    assert {seen[key] for key in ("rules", "alertmanagers", "watchdog", "critical", "delivered", "health_check_age_seconds")} == {None}
+    assert {
+        seen[key] for key in ("rules", "alertmanagers", "watchdog", "critical", "delivered", "health_check_age_seconds")
+    } == {None}
     assert seen["dashboard"] is None
     assert len(seen["not_measured"]) == 3
 
 
-@pytest.mark.parametrize(("critical", "accepted", "wanted"), [
-    ([], [], ""),
-    (["HostDown"], ["HostDown"], ""),
-    (["HostDown"], ["DiskFull"], ("HostDown fires. See docs/runbooks/HostDown.md. "
-                                 "Where this release is the cure: -e '{\"preflight_accepted_alerts\": [\"HostDown\"]}'")),
-    (["DiskFull", "HostDown"], ["HostDown"], "DiskFull fires"),
-    (None, ["HostDown"], "It is not known whether an alert fires: nobody answers. Mend the monitoring first."),
-])
-def test_no_rollout_begins_while_an_alert_fires_or_nobody_can_tell(critical: list[str] | None, accepted: list[str], wanted: str) -> None:
+@pytest.mark.parametrize(
+    ("critical", "accepted", "wanted"),
+    [
+        ([], [], ""),
+        (["HostDown"], ["HostDown"], ""),
+        (
+            ["HostDown"],
+            ["DiskFull"],
+            (
+                "HostDown fires. See docs/runbooks/HostDown.md. "
+                'Where this release is the cure: -e \'{"preflight_accepted_alerts": ["HostDown"]}\''
+            ),
+        ),
+        (["DiskFull", "HostDown"], ["HostDown"], "DiskFull fires"),
+        (None, ["HostDown"], "It is not known whether an alert fires: nobody answers. Mend the monitoring first."),
+    ],
+)
+def test_no_rollout_begins_while_an_alert_fires_or_nobody_can_tell(
+    critical: list[str] | None, accepted: list[str], wanted: str
+) -> None:
     said = health.alarm({"critical": critical, "not_measured": ["nobody answers"]}, accepted)
     assert said == wanted if not wanted else wanted in said
 
@@ -138,17 +155,22 @@ class Alerts:
 DOWN, FULL = ("HostDown", "critical"), ("DiskFull", "warning")
 
 
-@pytest.mark.parametrize(("seconds", "accepted", "waited", "asked"), [
-    ({0: []}, [], 0, 1),
-    ({0: [FULL]}, [], 0, 1),
-    ({0: [DOWN]}, ["HostDown"], 0, 1),
-    ({0: [DOWN, FULL], 31: [FULL]}, [], 32, 17),
-    ({0: [DOWN, ("FrontDoorDown", "critical")], 10: [DOWN]}, ["HostDown"], 10, 6),
-    ({0: [DOWN], 10: PrometheusError("it restarts"), 20: []}, [], 20, 11),
-    ({0: [DOWN]}, [], 119, 61),
-    ({0: PrometheusError("nobody answers")}, [], 119, 61),
-])
-def test_alerts_that_are_ending_are_waited_for(seconds: dict[int, Any], accepted: list[str], waited: float, asked: int) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "accepted", "waited", "asked"),
+    [
+        ({0: []}, [], 0, 1),
+        ({0: [FULL]}, [], 0, 1),
+        ({0: [DOWN]}, ["HostDown"], 0, 1),
+        ({0: [DOWN, FULL], 31: [FULL]}, [], 32, 17),
+        ({0: [DOWN, ("FrontDoorDown", "critical")], 10: [DOWN]}, ["HostDown"], 10, 6),
+        ({0: [DOWN], 10: PrometheusError("it restarts"), 20: []}, [], 20, 11),
+        ({0: [DOWN]}, [], 119, 61),
+        ({0: PrometheusError("nobody answers")}, [], 119, 61),
+    ],
+)
+def test_alerts_that_are_ending_are_waited_for(
+    seconds: dict[int, Any], accepted: list[str], waited: float, asked: int
+) -> None:
     alerts = Alerts(seconds)
     assert alerts.wait(119, accepted) == waited
     assert alerts.asked == asked

@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.standby import Found, exchange, plan, wait_until_streaming
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.standby import (
+    Found,
+    exchange,
+    plan,
+    wait_until_streaming,
+)
 
 
 def found(recovering: bool, *databases: str) -> Found:
-    return Found(recovering, ("postgres", *databases, "template0", "template1"), "host=primary", "db2", "/data", "/programs")
+    return Found(
+        recovering, ("postgres", *databases, "template0", "template1"), "host=primary", "db2", "/data", "/programs"
+    )
 
 
 def test_an_unused_cluster_is_exchanged() -> None:
@@ -29,7 +36,10 @@ def test_data_that_somebody_may_want_are_not_thrown_away() -> None:
         plan(found(False, "shop"))
 
 
-@pytest.mark.parametrize("conninfo", ["host=primary password=x user=y", "postgresql://y:x@primary/", "postgresql://primary/?user=y&password=x"])
+@pytest.mark.parametrize(
+    "conninfo",
+    ["host=primary password=x user=y", "postgresql://y:x@primary/", "postgresql://primary/?user=y&password=x"],
+)
 def test_a_password_does_not_get_into_the_process_list(conninfo: str) -> None:
     with pytest.raises(DatabaseError, match="put it into a file"):
         plan(Found(False, ("postgres",), conninfo, "", "/data", "/programs"))
@@ -59,8 +69,12 @@ def test_the_copy_takes_the_place_of_the_data(tmp_path: Path) -> None:
 
 
 def is_as_before(data: Path) -> bool:
-    return ((data / "base" / "1").read_text() == "old" and (data / "pg_wal").is_symlink() and len(list(data.iterdir())) == 2
-            and [path.name for path in data.parent.iterdir()] == ["main"])
+    return (
+        (data / "base" / "1").read_text() == "old"
+        and (data / "pg_wal").is_symlink()
+        and len(list(data.iterdir())) == 2
+        and [path.name for path in data.parent.iterdir()] == ["main"]
+    )
 
 
 def test_a_copy_that_does_not_stream_gives_the_place_back(tmp_path: Path) -> None:

@@ -8,7 +8,12 @@ import typing as t
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import client as prometheus
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, PrometheusError, Series, Step
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import (
+    Prometheus,
+    PrometheusError,
+    Series,
+    Step,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +35,9 @@ def test_steps(samples: list[tuple[float, float]], anew: set[float], increases: 
 
 @given(st.lists(st.integers(0, 1000), max_size=20))
 def test_no_counter_grows_by_less_than_nothing(values: list[int]) -> None:
-    assert all(step.increase >= 0 for step in prometheus.steps([(float(k), float(value)) for k, value in enumerate(values)]))
+    assert all(
+        step.increase >= 0 for step in prometheus.steps([(float(k), float(value)) for k, value in enumerate(values)])
+    )
 
 
 def test_a_reset_of_one_counter_is_one_of_all_in_its_process() -> None:
@@ -41,7 +48,15 @@ def test_a_reset_of_one_counter_is_one_of_all_in_its_process() -> None:
 
 @pytest.mark.parametrize(
     ("times", "interval"),
-    [([], None), ([3.0], None), ([0, 1.001, 2.0, 2.999], 1.0), ([0, 14.98, 30.01], 15.0), ([0, 0.2, 0.4], 0.2), ([0, 1, 2, 22, 23], 1.0), ([0, 0.001], 0.1)],
+    [
+        ([], None),
+        ([3.0], None),
+        ([0, 1.001, 2.0, 2.999], 1.0),
+        ([0, 14.98, 30.01], 15.0),
+        ([0, 0.2, 0.4], 0.2),
+        ([0, 1, 2, 22, 23], 1.0),
+        ([0, 0.001], 0.1),
+    ],
 )
 def test_scrape_interval(times: list[float], interval: float | None) -> None:
     assert prometheus.scrape_interval([times]) == interval
@@ -110,7 +125,8 @@ def test_an_answer_without_data_is_an_error(address: str, status: int, body: byt
 def test_what_is_no_number_is_left_out_or_none(address: str) -> None:
     _Answer.status = 200
     _Answer.body = (
-        b'{"status": "success", "data": {"result": [{"metric": {"a": "1"}, "value": [5, "NaN"], "values": [[5, "1"], [6, "NaN"], [7, "+Inf"], [8, "2"]]}]}}'
+        b'{"status": "success", "data": {"result": [{"metric": {"a": "1"}, "value": [5, "NaN"], "values": [[5, "1"],'
+        b' [6, "NaN"], [7, "+Inf"], [8, "2"]]}]}}'
     )
     assert Prometheus(address).values("up", 5) == [({"a": "1"}, None)]
     assert Prometheus(address).series("up", 5, 9) == [Series({"a": "1"}, [5.0, 8.0], [1.0, 2.0], [6.0, 7.0])]

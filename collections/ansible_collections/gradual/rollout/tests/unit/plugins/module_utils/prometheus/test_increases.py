@@ -1,4 +1,5 @@
-"""What counters grew by: scrapes that failed, restarts, births and samples that are no numbers; and nothing is counted twice."""
+"""What counters grew by: scrapes that failed, restarts, births and samples that are no numbers; and nothing is counted
+twice."""
 
 from __future__ import annotations
 
@@ -6,7 +7,13 @@ import random
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Series
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import LONGEST_STEP, Grid, Growth, Key, Target
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import (
+    LONGEST_STEP,
+    Grid,
+    Growth,
+    Key,
+    Target,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,12 +108,18 @@ def test_a_scrape_with_what_is_no_number_is_left_out_for_the_counters_that_it_co
 
 
 @given(
-    st.lists(st.tuples(st.floats(0.01, 4.0), st.integers(0, 50), st.sampled_from(["", "", "", "restart", "lost"])), max_size=40),
+    st.lists(
+        st.tuples(st.floats(0.01, 4.0), st.integers(0, 50), st.sampled_from(["", "", "", "restart", "lost"])),
+        max_size=40,
+    ),
     st.integers(0, 12),
     st.floats(0.3, 3.0),
 )
-def test_no_growth_is_counted_twice_or_below_nothing(steps: list[tuple[float, int, str]], length: int, seconds: float) -> None:
-    """The sum over the intervals is at most what the counter ever counted, whatever happened to it and to its scrapes."""
+def test_no_growth_is_counted_twice_or_below_nothing(
+    steps: list[tuple[float, int, str]], length: int, seconds: float
+) -> None:
+    """The sum over the intervals is at most what the counter ever counted, whatever happened to it and to its
+    scrapes."""
     at, value, counted, pairs = -1.0, 0, 0, []
     for pause, by, what in steps:
         at, value, counted = at + pause, (0 if what == "restart" else value) + by, counted + by

@@ -53,11 +53,19 @@ def link(target: str, hard: bool = False) -> dict[str, Any]:
 
 def test_a_good_archive(tmp_path: Path) -> None:
     content = packed(
-        ("./run", "#!/bin/sh\n"), ("app", None), ("app/a.txt", "a"), ("app/b", link("a.txt")), ("c", link("./app/a.txt", hard=True)), ("d/e/f", "f")
+        ("./run", "#!/bin/sh\n"),
+        ("app", None),
+        ("app/a.txt", "a"),
+        ("app/b", link("a.txt")),
+        ("c", link("./app/a.txt", hard=True)),
+        ("d/e/f", "f"),
     )
     assert unpacking.unpack(io.BytesIO(content), str(tmp_path)) == 12
     assert (tmp_path / "app/b").read_text() == (tmp_path / "c").read_text() == "a"
-    assert (oct((tmp_path / "run").stat().st_mode), oct((tmp_path / "app/a.txt").stat().st_mode)) == ("0o100755", "0o100644")
+    assert (oct((tmp_path / "run").stat().st_mode), oct((tmp_path / "app/a.txt").stat().st_mode)) == (
+        "0o100755",
+        "0o100644",
+    )
     assert oct((tmp_path / "d/e").stat().st_mode) == "0o40755"
 
 
@@ -161,7 +169,11 @@ def test_staging_and_again(tmp_path: Path, publish: Publish) -> None:
     assert changed
     assert Path(release["directory"]) == tmp_path / "opt/releases" / f"1.0-{wanted.sha256[:12]}"
     assert (Path(release["directory"]) / "where").read_text().strip() == release["directory"], "prepared where it stays"
-    assert json.loads((Path(release["directory"]) / ".release.json").read_text()) == {"application": "shop", "release": "1.0", "digest": wanted.sha256}
+    assert json.loads((Path(release["directory"]) / ".release.json").read_text()) == {
+        "application": "shop",
+        "release": "1.0",
+        "digest": wanted.sha256,
+    }
     wanted.url = None
     assert install.stage(root, wanted, run) == (release, False)
 
@@ -175,12 +187,17 @@ def test_staging_and_again(tmp_path: Path, publish: Publish) -> None:
         ({"url": "{depot}/short"}, "broke off after 5|is another file"),
         ({"url": "file:///etc/passwd"}, "not an http or https URL"),
         ({"url": None}, "is not on this host, and there is no url"),
-        ({"sha256": "0" * 64}, "is another file than the manifest means: its SHA-256 is [0-9a-f]{64}, the manifest has 0000"),
+        (
+            {"sha256": "0" * 64},
+            "is another file than the manifest means: its SHA-256 is [0-9a-f]{64}, the manifest has 0000",
+        ),
         ({"sha256": "0"}, "not a SHA-256, seen '0'"),
         ({"ca_path": "/nonexistent"}, "cannot be read as certificates"),
     ],
 )
-def test_what_cannot_be_staged_leaves_nothing(tmp_path: Path, depot: tuple[Path, str], publish: Publish, change: dict[str, Any], wrong: str) -> None:
+def test_what_cannot_be_staged_leaves_nothing(
+    tmp_path: Path, depot: tuple[Path, str], publish: Publish, change: dict[str, Any], wrong: str
+) -> None:
     wanted = publish("1.0")
     for key, value in change.items():
         setattr(wanted, key, value.replace("{depot}", depot[1]) if isinstance(value, str) else value)
@@ -190,7 +207,10 @@ def test_what_cannot_be_staged_leaves_nothing(tmp_path: Path, depot: tuple[Path,
 
 
 def test_a_failing_prepare_leaves_nothing(tmp_path: Path, publish: Publish) -> None:
-    with pytest.raises(install.StagingError, match=r"`prepare` of the artifact ended with exit status 4; it said last:\nno wheel for shop"):
+    with pytest.raises(
+        install.StagingError,
+        match=r"`prepare` of the artifact ended with exit status 4; it said last:\nno wheel for shop",
+    ):
         install.stage(str(tmp_path / "opt"), publish("1.0", prepare="echo no wheel for shop; exit 4\n"), run)
     assert os.listdir(tmp_path / "opt/releases") == [".lock"]
 
@@ -199,7 +219,11 @@ def test_an_artifact_needs_something_to_run(tmp_path: Path, depot: tuple[Path, s
     content = packed(("app", "x"))
     (depot[0] / "a").write_bytes(content)
     with pytest.raises(install.StagingError, match="no executable file `run`"):
-        install.stage(str(tmp_path / "opt"), install.Artifact("shop", "1", hashlib.sha256(content).hexdigest(), f"{depot[1]}/a"), run)
+        install.stage(
+            str(tmp_path / "opt"),
+            install.Artifact("shop", "1", hashlib.sha256(content).hexdigest(), f"{depot[1]}/a"),
+            run,
+        )
 
 
 def test_what_a_killed_run_left_is_made_anew(tmp_path: Path, publish: Publish) -> None:
@@ -299,7 +323,9 @@ class Systemd:
 
 
 @pytest.fixture
-def host(tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def host(
+    tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """A host with two releases that is switched to the first; no pause between looks."""
     monkeypatch.setattr(activate, "STEP", 0.01)
     root = str(tmp_path / "opt")
@@ -341,21 +367,34 @@ def test_a_unit_that_is_about_to_be_restarted_does_not_run_the_release(
             r"the unit failed \(exit-code, exit status 3\)\.\nIts journal says last:\n  line one\n  line two",
         ),
         ({"ActiveState": "activating"}, (None, "", None), r"not in time, 0\.2 s: the unit is activating still"),
-        (ACTIVE, (503, '{"database": "down"}', {}), r"not in time, 0\.2 s: http://h/readyz answers 503: .\"database\": \"down\""),
+        (
+            ACTIVE,
+            (503, '{"database": "down"}', {}),
+            r"not in time, 0\.2 s: http://h/readyz answers 503: .\"database\": \"down\"",
+        ),
         (ACTIVE, (None, "refused", None), r"http://h/readyz answers nothing: refused"),
         (ACTIVE, (200, "", {"release": "1", "digest": "1" * 64}), r"says that it is 1 \(111111111111\) and not 2"),
         (ACTIVE, (200, "hello", None), r"http://h/version answers 200: hello"),
     ],
 )
 def test_a_release_that_does_not_run(
-    host: tuple[str, dict[str, Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch, state: dict[str, str], answers: Any, wrong: str
+    host: tuple[str, dict[str, Any], dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    state: dict[str, str],
+    answers: Any,
+    wrong: str,
 ) -> None:
     root, one, two = host
     monkeypatch.setattr(activate, "_ask", lambda _url: answers)
     with pytest.raises(activate.SwitchError, match=wrong) as raised:
-        activate.switch(two, activate.Aim(root, "shop.service", "http://h/readyz", "http://h/version", 0.2), Systemd(state))
+        activate.switch(
+            two, activate.Aim(root, "shop.service", "http://h/readyz", "http://h/version", 0.2), Systemd(state)
+        )
     assert raised.value.journal == ["line one", "line two"]
-    assert (release_store.linked(root, "current"), release_store.linked(root, "previous")) == (two, one), "the caller decides what to do"
+    assert (release_store.linked(root, "current"), release_store.linked(root, "previous")) == (
+        two,
+        one,
+    ), "the caller decides what to do"
 
 
 INACTIVE = {"LoadState": "loaded", "ActiveState": "inactive", "Job": "0"}
@@ -367,10 +406,16 @@ def switched(root: str, release: dict[str, Any], **how: bool) -> tuple[Any, Any]
     return release_store.linked(root, "current"), release_store.linked(root, "previous")
 
 
-def test_previous_is_what_users_had_and_never_what_they_did_not_have(host: tuple[str, dict[str, Any], dict[str, Any]], publish: Publish) -> None:
+def test_previous_is_what_users_had_and_never_what_they_did_not_have(
+    host: tuple[str, dict[str, Any], dict[str, Any]], publish: Publish
+) -> None:
     root, one, two = host
     three = install.stage(root, publish("3"), run)[0]
-    assert [release_store.is_admitted(each) for each in (one, two, three)] == [True, False, False], "what was staged is not admitted yet"
+    assert [release_store.is_admitted(each) for each in (one, two, three)] == [
+        True,
+        False,
+        False,
+    ], "what was staged is not admitted yet"
     assert switched(root, two) == (two, one)
     assert switched(root, three) == (three, one), "2 was never admitted"
     assert switched(root, one, back=True) == (one, one)
@@ -416,20 +461,28 @@ def test_a_unit_that_does_not_stop_keeps_its_link(host: tuple[str, dict[str, Any
     assert release_store.linked(root, "current") == one
 
 
-def test_a_directory_in_the_place_of_a_link_is_an_error_that_says_so(host: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+def test_a_directory_in_the_place_of_a_link_is_an_error_that_says_so(
+    host: tuple[str, dict[str, Any], dict[str, Any]],
+) -> None:
     root, _one, two = host
     os.unlink(os.path.join(root, "current"))
     os.mkdir(os.path.join(root, "current"))
     assert release_store.link_kind(root, "current") == "directory"
-    with pytest.raises(activate.SwitchError, match=r"/current is a directory, and must be a link .*mv .*/current .*/current\.old"):
+    with pytest.raises(
+        activate.SwitchError, match=r"/current is a directory, and must be a link .*mv .*/current .*/current\.old"
+    ):
         activate.switch(two, activate.Aim(root), Systemd(ACTIVE))
-    with pytest.raises(activate.SwitchError, match="/current is a directory and no link, so it was not made by Gradual"):
+    with pytest.raises(
+        activate.SwitchError, match="/current is a directory and no link, so it was not made by Gradual"
+    ):
         activate.stop(activate.Aim(root), Systemd(ACTIVE))
     assert os.path.isdir(os.path.join(root, "current"))
 
 
 @pytest.mark.parametrize(("target", "kind"), [(None, "missing"), ("releases/nix", "broken"), ("releases", "foreign")])
-def test_links_that_lead_to_no_release(host: tuple[str, dict[str, Any], dict[str, Any]], target: str | None, kind: str) -> None:
+def test_links_that_lead_to_no_release(
+    host: tuple[str, dict[str, Any], dict[str, Any]], target: str | None, kind: str
+) -> None:
     root, _one, _two = host
     os.unlink(os.path.join(root, "current"))
     if target:
@@ -438,8 +491,16 @@ def test_links_that_lead_to_no_release(host: tuple[str, dict[str, Any], dict[str
 
 
 def test_secrets_of_the_service_are_known() -> None:
-    text = "PORT=8080\nDATABASE_URL=postgresql://shop:pa%20ss-word@db1/shop\nSESSION_KEY='0123456789abcdef'\nAPI_URL=http://other\nSHORT_KEY=abc\n# KEY\n"
-    assert service.secret_values(text) == {"postgresql://shop:pa%20ss-word@db1/shop", "pa%20ss-word", "pa ss-word", "0123456789abcdef"}
+    text = (
+        "PORT=8080\nDATABASE_URL=postgresql://shop:pa%20ss-word@db1/shop\nSESSION_KEY='0123456789abcdef'\nAPI_URL=http://other\nSHORT_KEY=abc\n#"
+        " KEY\n"
+    )
+    assert service.secret_values(text) == {
+        "postgresql://shop:pa%20ss-word@db1/shop",
+        "pa%20ss-word",
+        "pa ss-word",
+        "0123456789abcdef",
+    }
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,16 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report import docu
 from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
 from ansible_collections.gradual.rollout.tests.unit.claiming import claims
 
-HEAD = {"feature": "release", "metric": "errors", "kind": "errors", "harm": "more", "role": "guardrail", "weight": 1.0, "problem": None, "aa": []}
+HEAD = {
+    "feature": "release",
+    "metric": "errors",
+    "kind": "errors",
+    "harm": "more",
+    "role": "guardrail",
+    "weight": 1.0,
+    "problem": None,
+    "aa": [],
+}
 
 
 def switched(canary: int | None = 20) -> sample.Ledger:
@@ -33,10 +42,19 @@ def watch(ledger: sample.Ledger, bad: int = 0, looks: int = 2) -> str:
     for number in range(1, looks + 1):
         ledger.now = since + 10 * number
         rows = [[2.0 * place, 50, bad, 100, 1] for place in range(5 * number)]
-        counts: dict[str, Any] = {"percent": 33, "stage": 0, "stages": [33], "cohorts": "hosts", "since": since, "until": round(ledger.now, 3)}
+        counts: dict[str, Any] = {
+            "percent": 33,
+            "stage": 0,
+            "stages": [33],
+            "cohorts": "hosts",
+            "since": since,
+            "until": round(ledger.now, 3),
+        }
         counts |= {"interval": 2.0, "problems": [], "metrics": [{**HEAD, "rows": rows}]}
         judged = gate_verdict.judge(counts, settings)
-        ledger.add("canary.looked", 0.1, **judged, look=number, host="app1", percent=33, counts=counts, settings=vars(settings))
+        ledger.add(
+            "canary.looked", 0.1, **judged, look=number, host="app1", percent=33, counts=counts, settings=vars(settings)
+        )
         verdict = str(judged["verdict"])
     return verdict
 
@@ -47,10 +65,18 @@ def test_a_watch_that_found_no_harm() -> None:
     verdict = watch(ledger)
     passed = ledger.add("canary.passed", host="app1", verdict=verdict, reason="", seconds=20)
     claim = claims(ledger)["canary"]
-    wanted = {"host": "app1", "control": ["app2", "app3"], "looks": 2, "verdict": verdict, "recomputed": verdict, "passed": True}
+    wanted = {
+        "host": "app1",
+        "control": ["app2", "app3"],
+        "looks": 2,
+        "verdict": verdict,
+        "recomputed": verdict,
+        "passed": True,
+    }
     assert (claim["status"], claim["value"]) == ("shown", wanted)
     assert claim["statement"].startswith(
-        "app1 had the new code first; for 20 s its users were compared with those of app2, app3; the gate looked 2 times and said"
+        "app1 had the new code first; for 20 s its users were compared with those of app2, app3; the gate looked 2"
+        " times and said"
     )
     assert claim["statement"].endswith("the other hosts followed")
     assert claim["evidence"] == list(range(passed["seq"] - 3, passed["seq"] + 1))
@@ -63,7 +89,13 @@ def test_a_watch_that_found_harm_is_the_beginning_of_the_return() -> None:
     ledger = switched()
     since = ledger.now + 1
     assert watch(ledger, bad=10, looks=1) == "abort"
-    ledger.add("step.failed", step="release", host="app1", task="Stop where users are hurt", error="abort of the canary app1: worse")
+    ledger.add(
+        "step.failed",
+        step="release",
+        host="app1",
+        task="Stop where users are hurt",
+        error="abort of the canary app1: worse",
+    )
     ledger.add("step.started", 1, step="rollback")
     ledger.add("host.returned", 9, host="app1", seconds=3.0, **{"from": sample.AFTER, "to": sample.BEFORE})
     ledger.add("return.finished", 1, left=[], reasons=[], hosts_kept=False)

@@ -9,16 +9,28 @@ from ansible_collections.gradual.rollout.tests.unit import sample_ledger as samp
 from ansible_collections.gradual.rollout.tests.unit.claiming import claims
 
 
-@pytest.mark.parametrize(("smoke", "rehearsal", "status", "said"), [
-    (None, ["0002"], "not needed", "there was no release before"),
-    (["restored", "migrated"], ["0002", "0003"], "shown", "1.0.0 worked on a restored copy of the database, before 0002, 0003 were rehearsed"),
-    (["restored"], None, "shown", "no migration was pending"),
-    (["restored"], ["0002"], "failed", "1.0.0 worked"),
-])
-def test_it_tells_whether_the_old_code_was_tried_on_the_new_schema(smoke: list[str] | None, rehearsal: list[str] | None, status: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("smoke", "rehearsal", "status", "said"),
+    [
+        (None, ["0002"], "not needed", "there was no release before"),
+        (
+            ["restored", "migrated"],
+            ["0002", "0003"],
+            "shown",
+            "1.0.0 worked on a restored copy of the database, before 0002, 0003 were rehearsed",
+        ),
+        (["restored"], None, "shown", "no migration was pending"),
+        (["restored"], ["0002"], "failed", "1.0.0 worked"),
+    ],
+)
+def test_it_tells_whether_the_old_code_was_tried_on_the_new_schema(
+    smoke: list[str] | None, rehearsal: list[str] | None, status: str, said: str
+) -> None:
     ledger = sample.opened({"backup": {"method": "dump", "level": "sound"}})
     receipt: dict[str, Any] = {
-        **sample.RECEIPT, "level": "sound", "smoke": [{"when": when, "version": "1.0.0"} for when in smoke or []],
+        **sample.RECEIPT,
+        "level": "sound",
+        "smoke": [{"when": when, "version": "1.0.0"} for when in smoke or []],
         "rehearsal": [{"revision": one} for one in rehearsal or []],
     }
     ledger.add("backup.proven", receipt=receipt)

@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import hash_chain
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch, locked
-from ansible_collections.gradual.rollout.plugins.module_utils.report import charts, check, document, events, files, page, text, timeline, words
+from ansible_collections.gradual.rollout.plugins.module_utils.report import (
+    charts,
+    check,
+    document,
+    events,
+    files,
+    page,
+    text,
+    timeline,
+    words,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.report import stages as users_module
 from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
 from ansible_collections.gradual.rollout.tests.unit.claiming import by_id, claims, fits
@@ -52,7 +62,9 @@ def test_every_report_fits_the_schema(reports: dict[str, dict[str, Any]], name: 
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_no_claim_stands_without_evidence(reports: dict[str, dict[str, Any]], ledgers: dict[str, sample.Ledger], name: str) -> None:
+def test_no_claim_stands_without_evidence(
+    reports: dict[str, dict[str, Any]], ledgers: dict[str, sample.Ledger], name: str
+) -> None:
     known = {line["seq"] for line in ledgers[name].lines}
     assert len(by_id(reports[name])) == len(reports[name]["claims"]), "ids are unique"
     for claim in reports[name]["claims"]:
@@ -70,15 +82,35 @@ def test_no_claim_stands_without_evidence(reports: dict[str, dict[str, Any]], le
     [
         ("rehearsed", "completed", "PASS", None),
         ("completed", "completed", "CONCERNS", "criterion 8 (rollback possible at every moment): not measured"),
-        ("unmonitored", "completed", "CONCERNS", "criterion 10 (dashboard updated, every panel query answered): not measured"),
+        (
+            "unmonitored",
+            "completed",
+            "CONCERNS",
+            "criterion 10 (dashboard updated, every panel query answered): not measured",
+        ),
         ("failing", "completed", "FAIL", "requests-failed: 3 of "),
         ("taken back", "returned", "FAIL", "the rollout is returned, not completed"),
         ("never ready", "returned", "FAIL", "the rollout is returned, not completed"),
         ("host lost", "incomplete", "FAIL", "hosts-lost: lost on the way: app2"),
         ("opened", "open", "FAIL", "the rollout is open, not completed"),
-        ("asked back", "returned", "RETURNED", "ops@controller asked for the rollback after the rollout had ended; the features were off"),
-        ("asked back at 25 %", "returned", "RETURNED", "Ada asked for the rollback at 25 % of the users; the features were off"),
-        ("asked back, one left", "incomplete", "FAIL", "asked: ops@controller asked for the rollback after the rollout had ended"),
+        (
+            "asked back",
+            "returned",
+            "RETURNED",
+            "ops@controller asked for the rollback after the rollout had ended; the features were off",
+        ),
+        (
+            "asked back at 25 %",
+            "returned",
+            "RETURNED",
+            "Ada asked for the rollback at 25 % of the users; the features were off",
+        ),
+        (
+            "asked back, one left",
+            "incomplete",
+            "FAIL",
+            "asked: ops@controller asked for the rollback after the rollout had ended",
+        ),
         ("first", "completed", "PASS", None),
         ("resumed", "completed", "CONCERNS", "criterion 8 (rollback possible at every moment): not measured"),
     ],
@@ -96,7 +128,10 @@ def test_pass_means_that_every_criterion_was_shown(reports: dict[str, dict[str, 
     assert {row["number"] for row in reports["first"]["criteria"] if row["status"] != "shown"} == {2, 3, 6, 8}
 
 
-@pytest.mark.parametrize("event", ["backup.proven", "stage.measured", "smoke.finished", "traffic.observed", "monitoring.observed", "gate.looked"])
+@pytest.mark.parametrize(
+    "event",
+    ["backup.proven", "stage.measured", "smoke.finished", "traffic.observed", "monitoring.observed", "gate.looked"],
+)
 def test_leaving_an_event_out_never_passes(event: str) -> None:
     """The negative control of "no data is never a pass": the same rollout without what it measured."""
     whole = sample.rehearsed(sample.completed())
@@ -125,7 +160,9 @@ def test_users_are_not_called_safe_before_somebody_saw_that_the_features_were_of
     report = document.build(ledger.lines)
     found, times = by_id(report), report["times"]
     assert (times["flags_off_at"], found["bad-to-flags-off"]["status"]) == (None, "not measured")
-    assert found["noticed-to-safe"]["value"] == pytest.approx(times["return_finished_at"] - times["noticed_at"], abs=0.01)
+    assert found["noticed-to-safe"]["value"] == pytest.approx(
+        times["return_finished_at"] - times["noticed_at"], abs=0.01
+    )
     off["data"]["unverified"] = []
     assert document.build(ledger.lines)["times"]["flags_off_at"], "negative control"
 
@@ -144,9 +181,18 @@ def test_a_return_that_was_asked_for_is_told_as_such(reports: dict[str, dict[str
     asked = by_id(report)["asked"]
     assert asked["status"] == "shown"
     assert asked["statement"].endswith("after 3 s; every host runs what it ran before, after 22 s")
-    assert asked["value"] == {"by": "ops@controller", "features_off": 3.0, "returned": pytest.approx(21.7, abs=0.1), "left": []}
-    assert {by_id(report)[name]["status"] for name in ("bad-to-flags-off", "bad-to-hosts-back", "certified")} == {"not needed"}
-    assert by_id(report)["certified"]["statement"].endswith("certified at 100 % of the users; the features were turned off for all, as asked")
+    assert asked["value"] == {
+        "by": "ops@controller",
+        "features_off": 3.0,
+        "returned": pytest.approx(21.7, abs=0.1),
+        "left": [],
+    }
+    assert {by_id(report)[name]["status"] for name in ("bad-to-flags-off", "bad-to-hosts-back", "certified")} == {
+        "not needed"
+    }
+    assert by_id(report)["certified"]["statement"].endswith(
+        "certified at 100 % of the users; the features were turned off for all, as asked"
+    )
     assert all(row["status"] != "failed" for row in report["criteria"])
     assert by_id(report)["noticed-to-safe"]["value"] == pytest.approx(3.0, abs=0.1)
     assert report["shares_set"][-1]["percent"] == 0
@@ -174,7 +220,11 @@ def test_a_stage_that_was_not_reached_was_not_forgotten_to_be_measured(reports: 
 
 def test_a_sentence_on_what_was_not_measured_says_what(reports: dict[str, dict[str, Any]]) -> None:
     """Each of them stands alone in a list."""
-    said = [claim["statement"] for claim in reports["opened"]["claims"] if claim["id"] in ("requests-failed", "requests-slow", "mean-seconds", "kept")]
+    said = [
+        claim["statement"]
+        for claim in reports["opened"]["claims"]
+        if claim["id"] in ("requests-failed", "requests-slow", "mean-seconds", "kept")
+    ]
     assert len(set(said)) == 4
     assert all(re.match("not measured: (how|whether) ", sentence) for sentence in said), said
 
@@ -207,7 +257,10 @@ def test_a_failure_of_an_earlier_try_does_not_make_a_request_a_failure() -> None
     for line in sample.completed().lines[len(sample.prepared().lines) :]:
         ledger.add(line["event"], **line["data"])
     report = document.build(sample.asked_back(ledger).lines)
-    assert (report["headline"], report["gate"]["status"]) == ("storefront 2.0.0 was taken back, as ops@controller asked", "RETURNED")
+    assert (report["headline"], report["gate"]["status"]) == (
+        "storefront 2.0.0 was taken back, as ops@controller asked",
+        "RETURNED",
+    )
     assert report["times"]["noticed_at"] == pytest.approx(report["times"]["flags_off_at"] - 3, abs=0.01)
 
 
@@ -216,7 +269,10 @@ def test_a_first_release_is_with_all_users_once_all_hosts_have_it(reports: dict[
     found = by_id(report)
     assert report["stages"] == []
     assert not any("not reached" in line for line in document.summary(report))
-    assert found["with-all-users"]["statement"] == "no features behind flags: all users have the release, for all 3 hosts run it"
+    assert (
+        found["with-all-users"]["statement"]
+        == "no features behind flags: all users have the release, for all 3 hosts run it"
+    )
     assert found["with-all-users"]["statement"] in document.summary(report)
     assert {found[name]["status"] for name in ("way-back", "rehearsal", "stages")} == {"not needed"}
     for shown in (text.render(report), page.render(report, {})):
@@ -235,15 +291,23 @@ def test_a_release_without_features_that_a_host_lacks_is_not_with_all_users() ->
 
 def test_own_requests_are_told(reports: dict[str, dict[str, Any]]) -> None:
     found = by_id(reports["completed"])
-    assert found["requests-failed"]["statement"].endswith("of users at the front door failed during the rollout; Gradual's own 12,000 are not among them")
+    assert found["requests-failed"]["statement"].endswith(
+        "of users at the front door failed during the rollout; Gradual's own 12,000 are not among them"
+    )
     assert found["requests-failed"]["value"]["own"] == 12000
     ledger = sample.Ledger()
     ledger.add("rollout.started", manifest=sample.MANIFEST)
-    ledger.add("traffic.observed", requests=100, failed=0, slow=1, mean_seconds=0.01, own_requests=None, own_answered=None)
+    ledger.add(
+        "traffic.observed", requests=100, failed=0, slow=1, mean_seconds=0.01, own_requests=None, own_answered=None
+    )
     found = claims(ledger)
-    assert found["requests-failed"]["statement"].endswith("Gradual's own are among them: the balancer does not count them apart")
+    assert found["requests-failed"]["statement"].endswith(
+        "Gradual's own are among them: the balancer does not count them apart"
+    )
     for name in ("requests-slow", "mean-seconds"):
-        assert found[name]["statement"].endswith("Gradual's own requests are among them: the application does not count them apart")
+        assert found[name]["statement"].endswith(
+            "Gradual's own requests are among them: the application does not count them apart"
+        )
 
 
 def test_a_rollout_that_was_taken_up_again_says_so(reports: dict[str, dict[str, Any]]) -> None:
@@ -279,7 +343,12 @@ def test_a_look_without_counts_is_no_evidence() -> None:
 @pytest.mark.parametrize(
     ("share", "users", "lost", "status"),
     [(0.2535, 2000, 0, "shown"), (0.2535, 1999, 0, "failed")]
-    + [(0.2785, 2000, 0, "shown"), (0.2795, 2000, 0, "failed"), (0.2299, 9000, 0, "failed"), (None, 2000, 0, "not measured")],
+    + [
+        (0.2785, 2000, 0, "shown"),
+        (0.2795, 2000, 0, "failed"),
+        (0.2299, 9000, 0, "failed"),
+        (None, 2000, 0, "not measured"),
+    ],
 )
 def test_shares(share: float | None, users: int, lost: int, status: str) -> None:
     ledger = sample.opened({"features": [{"flag": "search"}]})
@@ -288,7 +357,10 @@ def test_shares(share: float | None, users: int, lost: int, status: str) -> None
     assert claims(ledger)["share-25"]["status"] == status
 
 
-@pytest.mark.parametrize(("percent", "users", "points"), [(25, 2000, 2.905), (50, 4000, 2.372), (50, 9000, 2.0), (100, 2000, 0.0), (0, 2000, 0.0)])
+@pytest.mark.parametrize(
+    ("percent", "users", "points"),
+    [(25, 2000, 2.905), (50, 4000, 2.372), (50, 9000, 2.0), (100, 2000, 0.0), (0, 2000, 0.0)],
+)
 def test_tolerance(percent: int, users: int, points: float) -> None:
     assert users_module.tolerance(percent, users) == pytest.approx(points, abs=0.001)
 
@@ -313,22 +385,51 @@ def test_a_user_who_lost_a_feature_is_a_failure() -> None:
 def test_a_release_without_features_and_migrations_needs_less() -> None:
     ledger = sample.opened({"features": [], "migrations": None})
     found = claims(ledger)
-    assert {found[name]["status"] for name in ("stages", "migrations", "backup-first", "watched", "features-smoked")} == {"not needed"}
+    assert {
+        found[name]["status"] for name in ("stages", "migrations", "backup-first", "watched", "features-smoked")
+    } == {"not needed"}
 
 
-@pytest.mark.parametrize("data", [{}, {"plan": 3, "manifest": "x", "hosts": [1]}, {"manifest": {"features": [None, 3, {}], "stages": "x", "artifact": 1}}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"plan": 3, "manifest": "x", "hosts": [1]},
+        {"manifest": {"features": [None, 3, {}], "stages": "x", "artifact": 1}},
+    ],
+)
 def test_strange_data_make_a_poor_report_and_no_crash(data: dict[str, Any]) -> None:
     ledger = sample.Ledger()
     ledger.add("rollout.started", **data)
-    for event in ("stage.measured", "stage.verified", "gate.looked", "traffic.observed", "smoke.finished", "backup.proven", "migration.applied"):
-        ledger.add(event, features=[1], hosts="x", receipt=[], revisions="x", series=[None], by_variant=[], results=[3], percent="x")
+    for event in (
+        "stage.measured",
+        "stage.verified",
+        "gate.looked",
+        "traffic.observed",
+        "smoke.finished",
+        "backup.proven",
+        "migration.applied",
+    ):
+        ledger.add(
+            event,
+            features=[1],
+            hosts="x",
+            receipt=[],
+            revisions="x",
+            series=[None],
+            by_variant=[],
+            results=[3],
+            percent="x",
+        )
     report = document.build(ledger.lines)
     assert report["gate"]["status"] == "FAIL"
     text.render(report)
 
 
 def test_an_unknown_rollout_is_named() -> None:
-    with pytest.raises(events.ReportError, match=re.escape("knows no rollout 'x'. It knows: storefront-2.0.0-20261123T120000Z")):
+    with pytest.raises(
+        events.ReportError, match=re.escape("knows no rollout 'x'. It knows: storefront-2.0.0-20261123T120000Z")
+    ):
         document.build(sample.opened().lines, "x")
     with pytest.raises(events.ReportError, match="holds no rollout yet"):
         document.build([])
@@ -404,7 +505,9 @@ def test_one_changed_byte_is_found(written: tuple[Path, Path, dict[str, Any]], n
     assert check.main([str(ledger), str(directory)]) == 1
 
 
-def test_a_changed_claim_is_named_even_when_the_ledger_was_told_its_digest(written: tuple[Path, Path, dict[str, Any]]) -> None:
+def test_a_changed_claim_is_named_even_when_the_ledger_was_told_its_digest(
+    written: tuple[Path, Path, dict[str, Any]],
+) -> None:
     ledger, directory, _result = written
     report = json.loads((directory / "report.json").read_text())
     by_id(report)["noticed-to-safe"]["value"] = 0.1
@@ -412,7 +515,9 @@ def test_a_changed_claim_is_named_even_when_the_ledger_was_told_its_digest(writt
     (directory / "report.json").write_bytes(content)
     lines = [json.loads(line) for line in ledger.read_bytes().splitlines()]
     digests = {**lines[-1]["data"]["files"], "report.json": check.sha256(content)}
-    line = hash_chain.link(len(lines) + 1, lines[-1]["time"], lines[-1]["rollout"], "report.written", {"files": digests}, lines[-1]["hash"])
+    line = hash_chain.link(
+        len(lines) + 1, lines[-1]["time"], lines[-1]["rollout"], "report.written", {"files": digests}, lines[-1]["hash"]
+    )
     forged = ledger.read_bytes() + hash_chain.canonical(line) + b"\n"
     problems = check.check(forged, check.read_report(str(directory)))
     assert problems == ["claim noticed-to-safe: value is 0.1 in the report, the record gives 5.2"]
@@ -421,7 +526,9 @@ def test_a_changed_claim_is_named_even_when_the_ledger_was_told_its_digest(writt
 def test_a_report_holds_though_the_rollout_has_gone_on_since(written: tuple[Path, Path, dict[str, Any]]) -> None:
     ledger, directory, _result = written
     with locked(str(ledger.parent)) as opened:
-        opened.append(str(_result["rollout"]), [("rollout.resumed", {}), ("report.written", {"files": {"report.json": "0" * 64}})])
+        opened.append(
+            str(_result["rollout"]), [("rollout.resumed", {}), ("report.written", {"files": {"report.json": "0" * 64}})]
+        )
     assert check.check(ledger.read_bytes(), check.read_report(str(directory))) == []
 
 
@@ -451,7 +558,10 @@ def test_a_report_of_another_version_is_named() -> None:
     content = document.render({**document.build(ledger.lines), "made_by": "gradual.rollout 0.0.9"}).encode()
     ledger.add("report.written", files={"report.json": check.sha256(content)})
     problems = check.check(ledger.content, {"report.json": content})
-    assert "it was made by 'gradual.rollout 0.0.9', and this is gradual.rollout 0.1.0: check it with the version that made it" in problems
+    assert (
+        "it was made by 'gradual.rollout 0.0.9', and this is gradual.rollout 0.1.0: check it with the version that"
+        " made it" in problems
+    )
 
 
 def test_a_missing_file_and_an_unrecorded_report_are_named(written: tuple[Path, Path, dict[str, Any]]) -> None:

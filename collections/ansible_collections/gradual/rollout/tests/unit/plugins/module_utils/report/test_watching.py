@@ -1,4 +1,5 @@
-"""What the report says of the A/A stage and of users who were held back, and that it says nothing of them where there were none."""
+"""What the report says of the A/A stage and of users who were held back, and that it says nothing of them where there
+were none."""
 
 from __future__ import annotations
 
@@ -42,8 +43,14 @@ def show(ledger: sample.Ledger, percent: int, shown: int, seen: float, certify: 
 def test_when_and_for_how_long_the_users_were_watched() -> None:
     ledger = watch(watch(ramping(), ended=False))
     claim = claims(ledger)["aa"]
-    assert (claim["status"], claim["value"]["seconds"], claim["value"]["variants"]) == ("shown", 300.2, ["aa25", "aa50", "aa95"])
-    assert claim["statement"].startswith("for 5 min before the first stage the users of all stages (aa25, aa50, aa95 and the rest)")
+    assert (claim["status"], claim["value"]["seconds"], claim["value"]["variants"]) == (
+        "shown",
+        300.2,
+        ["aa25", "aa50", "aa95"],
+    )
+    assert claim["statement"].startswith(
+        "for 5 min before the first stage the users of all stages (aa25, aa50, aa95 and the rest)"
+    )
     assert claim["evidence"] == [ledger.lines[-2]["seq"], ledger.lines[-1]["seq"]]
     report = document.build(ledger.lines)
     assert claim["statement"] in text.render(report)
@@ -65,14 +72,19 @@ def test_what_was_not_watched_to_its_end_is_not_measured(ledger: sample.Ledger, 
 
 
 def test_older_records_make_the_claims_that_they_made() -> None:
-    """A report is checked by making its claims again: a record from before there was an A/A stage must not make more of them."""
+    """A report is checked by making its claims again: a record from before there was an A/A stage must not make more of
+    them."""
     assert {"aa", "holdback"} & set(claims(ramping({}))) == set()
 
 
 def test_users_who_are_held_back_are_no_wrong_share() -> None:
     ledger = show(show(watch(ramping()), 50, 50, 0.5), 100, 95, 0.95)
     found = claims(ledger)
-    assert (found["share-50"]["status"], found["share-100"]["status"], found["verified-100"]["status"]) == ("shown", "shown", "shown")
+    assert (found["share-50"]["status"], found["share-100"]["status"], found["verified-100"]["status"]) == (
+        "shown",
+        "shown",
+        "shown",
+    )
     assert (found["holdback"]["status"], found["holdback"]["value"]) == ("shown", {"percent": 5, "ended": True})
     assert [row["percent"] for row in document.build(ledger.lines)["shares_set"]] == [50, 95, 100]
     everybody = claims(show(watch(ramping()), 100, 95, 1.0))
@@ -82,11 +94,15 @@ def test_users_who_are_held_back_are_no_wrong_share() -> None:
 def test_a_holdback_that_was_not_kept_is_told() -> None:
     assert claims(show(watch(ramping()), 100, 100, 1.0))["holdback"]["status"] == "failed"
     assert claims(show(watch(ramping()), 50, 50, 0.5))["holdback"]["status"] == "not measured"
-    assert claims(show(watch(ramping()), 100, 95, 0.95, certify=False))["holdback"]["value"] == {"percent": 5, "ended": False}
+    assert claims(show(watch(ramping()), 100, 95, 0.95, certify=False))["holdback"]["value"] == {
+        "percent": 5,
+        "ended": False,
+    }
 
 
 def looked(*looks: tuple[str, str, list[str] | None]) -> str:
-    """What the report says of the looks at 25 %, each (verdict, reason, notes or None for a record from before there were any)."""
+    """What the report says of the looks at 25 %, each (verdict, reason, notes or None for a record from before there
+    were any)."""
     ledger = ramping()
     ledger.add("stage.set", percent=25)
     for verdict, reason, notes in looks:
@@ -96,8 +112,15 @@ def looked(*looks: tuple[str, str, list[str] | None]) -> str:
 
 
 def test_holds_and_gaps_that_are_over_are_told() -> None:
-    told = looked(("hold", "nobody answers", []), ("hold", "all is slow", []), ("promote", "all is well", ["no samples for a while"]))
-    assert "said promote: all is well. Before that it held 2 times, at last because all is slow. no samples for a while" in told
+    told = looked(
+        ("hold", "nobody answers", []),
+        ("hold", "all is slow", []),
+        ("promote", "all is well", ["no samples for a while"]),
+    )
+    assert (
+        "said promote: all is well. Before that it held 2 times, at last because all is slow. no samples for a while"
+        in told
+    )
 
 
 def test_the_last_hold_is_not_told_twice_and_older_records_keep_their_words() -> None:

@@ -49,7 +49,16 @@ def test_what_lasts_longer_than_an_interval_shows_in_blocks() -> None:
     assert overdispersion.of_ratio(lasting) > 2
 
 
-@pytest.mark.parametrize("rows", [[], table(1)[: overdispersion.FEWEST_BLOCKS - 1], [(100, 0, 300, 0)] * 50, [(0, 0, 0, 0)] * 50, [(5, 5, 5, 5)] * 50])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        table(1)[: overdispersion.FEWEST_BLOCKS - 1],
+        [(100, 0, 300, 0)] * 50,
+        [(0, 0, 0, 0)] * 50,
+        [(5, 5, 5, 5)] * 50,
+    ],
+)
 def test_too_little_to_tell_is_no_spread(rows: Table) -> None:
     assert overdispersion.of_ratio(rows) == overdispersion.of_level(rows) == 1.0
 
@@ -72,4 +81,6 @@ def test_any_counts_have_a_spread(rows: Table) -> None:
 
 def test_an_interval_that_is_all_but_empty_in_one_arm_divides_by_nothing() -> None:
     assert 1.0 <= overdispersion.of_ratio([(2**52, 2**52, 1, 0)] * 8 + [(10**9, 10**9, 10**9, 1)]) < math.inf
-    assert 1.0 <= overdispersion.of_level([(2**53 - 1, 2**53 - 1, 0, 0)] * 80 + [(2**53 - 1, 2**53 - 2, 0, 0)]) < math.inf
+    assert (
+        1.0 <= overdispersion.of_level([(2**53 - 1, 2**53 - 1, 0, 0)] * 80 + [(2**53 - 1, 2**53 - 2, 0, 0)]) < math.inf
+    )

@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.stats.sample_ratio import TOLERATED, UNMEASURED, SampleRatio
+from ansible_collections.gradual.rollout.plugins.module_utils.stats.sample_ratio import (
+    TOLERATED,
+    UNMEASURED,
+    SampleRatio,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,9 +19,16 @@ STEADY = [(250, 0, 750, 0)] * 60
 
 @pytest.mark.parametrize(
     ("aa", "percent", "expected", "tolerated"),
-    [([], 25, 0.25, UNMEASURED), (STEADY, 50, 0.25, TOLERATED), ([(0, 0, 75, 0)], 25, 0.25, UNMEASURED), ([(75, 0, 0, 0)], 25, 0.25, UNMEASURED)],
+    [
+        ([], 25, 0.25, UNMEASURED),
+        (STEADY, 50, 0.25, TOLERATED),
+        ([(0, 0, 75, 0)], 25, 0.25, UNMEASURED),
+        ([(75, 0, 0, 0)], 25, 0.25, UNMEASURED),
+    ],
 )
-def test_the_part_is_that_of_the_aa_stage_or_else_of_the_users(aa: list[tuple[int, ...]], percent: float, expected: float, tolerated: float) -> None:
+def test_the_part_is_that_of_the_aa_stage_or_else_of_the_users(
+    aa: list[tuple[int, ...]], percent: float, expected: float, tolerated: float
+) -> None:
     found = SampleRatio(aa, percent)
     assert (found.expected, found.tolerated) == (expected, tolerated)
 
@@ -38,7 +49,9 @@ def test_the_part_is_that_of_the_aa_stage_or_else_of_the_users(aa: list[tuple[in
         ([], 0, 0, False),
     ],
 )
-def test_only_a_gross_mismatch_counts_and_a_grosser_one_without_an_aa_stage(aa: list[tuple[int, ...]], events: int, control: int, mismatch: bool) -> None:
+def test_only_a_gross_mismatch_counts_and_a_grosser_one_without_an_aa_stage(
+    aa: list[tuple[int, ...]], events: int, control: int, mismatch: bool
+) -> None:
     assert (SampleRatio(aa, 25).log_e_value(events, control) >= MISMATCH) == mismatch
 
 
@@ -55,8 +68,13 @@ def test_the_expected_e_value_is_at_most_one_within_what_is_tolerated(sign: int,
     ratio, requests = SampleRatio(STEADY, 25), 30
     odds = ratio.expected / (1 - ratio.expected) * ratio.tolerated ** (sign * inside)
     share = odds / (1 + odds)
-    chances = [math.comb(requests, here) * share**here * (1 - share) ** (requests - here) for here in range(requests + 1)]
-    assert math.fsum(chance * math.exp(ratio.log_e_value(here, requests - here)) for here, chance in enumerate(chances)) <= 1 + 1e-9
+    chances = [
+        math.comb(requests, here) * share**here * (1 - share) ** (requests - here) for here in range(requests + 1)
+    ]
+    assert (
+        math.fsum(chance * math.exp(ratio.log_e_value(here, requests - here)) for here, chance in enumerate(chances))
+        <= 1 + 1e-9
+    )
 
 
 @pytest.mark.parametrize("percent", [0, 100, 250, -3])

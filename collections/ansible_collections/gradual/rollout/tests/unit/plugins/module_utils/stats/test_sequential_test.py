@@ -9,7 +9,11 @@ from fractions import Fraction
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.stats import sequential_test
-from ansible_collections.gradual.rollout.plugins.module_utils.stats.sequential_test import Calibration, Comparison, Tally
+from ansible_collections.gradual.rollout.plugins.module_utils.stats.sequential_test import (
+    Calibration,
+    Comparison,
+    Tally,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +59,14 @@ def test_the_expected_e_value_is_one_at_the_edge(strata: Strata, edge: float, ha
 
 
 @pytest.mark.parametrize(
-    ("ratio", "edge", "harmful"), [(1.2, TOLERATED, True), (1.0, TOLERATED, True), (0.1, TOLERATED, True), (2.2, MARGIN, False), (9.0, MARGIN, False)]
+    ("ratio", "edge", "harmful"),
+    [
+        (1.2, TOLERATED, True),
+        (1.0, TOLERATED, True),
+        (0.1, TOLERATED, True),
+        (2.2, MARGIN, False),
+        (9.0, MARGIN, False),
+    ],
 )
 @pytest.mark.parametrize("strata", STRATA)
 def test_the_expected_e_value_is_less_within_the_null(strata: Strata, ratio: float, edge: float, harmful: bool) -> None:
@@ -69,21 +80,32 @@ def binomial(events: int, share: float) -> list[float]:
 @pytest.mark.parametrize(("edge", "harmful"), [(TOLERATED, True), (MARGIN, False)])
 @pytest.mark.parametrize("base", [0.001, 0.02, 0.2, 0.45])
 @pytest.mark.parametrize(("events", "control"), [(8, 12), (15, 15), (4, 30)])
-def test_the_expected_e_value_of_harm_is_at_most_one_for_requests_that_fail_or_not(events: int, control: int, base: float, edge: float, harmful: bool) -> None:
-    """Bad events are shares of requests, not Poisson. All outcomes of both arms: a stop is no likelier than said, and little is given away."""
+def test_the_expected_e_value_of_harm_is_at_most_one_for_requests_that_fail_or_not(
+    events: int, control: int, base: float, edge: float, harmful: bool
+) -> None:
+    """Bad events are shares of requests, not Poisson. All outcomes of both arms: a stop is no likelier than said, and
+    little is given away."""
     chances = itertools.product(enumerate(binomial(events, edge * base)), enumerate(binomial(control, base)))
-    found = math.fsum(p * q * e_value([(events, bad, control, control_bad)], edge, harmful) for (bad, p), (control_bad, q) in chances)
+    found = math.fsum(
+        p * q * e_value([(events, bad, control, control_bad)], edge, harmful) for (bad, p), (control_bad, q) in chances
+    )
     assert found <= 1 + 1e-12
     assert found > 0.999 or base > 0.001
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.2, 0.05])
-@pytest.mark.parametrize(("ratio", "edge", "harmful"), [(TOLERATED, TOLERATED, True), (0.9, TOLERATED, True), (MARGIN, MARGIN, False)])
-def test_who_looks_after_each_interval_is_wrong_no_oftener_than_stated(ratio: float, edge: float, harmful: bool, alpha: float) -> None:
+@pytest.mark.parametrize(
+    ("ratio", "edge", "harmful"), [(TOLERATED, TOLERATED, True), (0.9, TOLERATED, True), (MARGIN, MARGIN, False)]
+)
+def test_who_looks_after_each_interval_is_wrong_no_oftener_than_stated(
+    ratio: float, edge: float, harmful: bool, alpha: float
+) -> None:
     """All paths of six intervals with two bad events each: the chance that any look of them says so."""
     strata = [(5, 9, 2), (9, 5, 2), (2, 9, 2), (7, 7, 2), (30, 4, 2), (1, 1, 2)]
     wrong = sum(
-        chance for table, chance in splits(strata, ratio) if any(e_value(table[:looks], edge, harmful) >= 1 / alpha for looks in range(1, len(table) + 1))
+        chance
+        for table, chance in splits(strata, ratio)
+        if any(e_value(table[:looks], edge, harmful) >= 1 / alpha for looks in range(1, len(table) + 1))
     )
     assert 0 < wrong <= alpha
 
@@ -94,19 +116,36 @@ def test_late_starts_share_the_same_chance_of_error(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sequential_test.Comparison, "may_be_harm", lambda *_: True)
     strata = [(5, 9, 2), (9, 5, 2), (2, 9, 2), (7, 7, 2), (30, 4, 2)]
     paths = list(splits(strata, TOLERATED))
-    late = [(math.exp(sequential_test.harm(Tally(table), NOTHING_BEFORE, TOLERATED)), chance) for table, chance in paths]
+    late = [
+        (math.exp(sequential_test.harm(Tally(table), NOTHING_BEFORE, TOLERATED)), chance) for table, chance in paths
+    ]
     assert math.fsum(value * chance for value, chance in late) == pytest.approx(1.0, abs=1e-9)
-    assert sequential_test.FROM_THE_START + math.fsum(weight for _start, weight in sequential_test.LATE_STARTS) <= 1 + 1e-12
+    assert (
+        sequential_test.FROM_THE_START + math.fsum(weight for _start, weight in sequential_test.LATE_STARTS)
+        <= 1 + 1e-12
+    )
 
 
 def test_all_weights_sum_up_to_one_or_less() -> None:
-    for weighed in (sequential_test.HARMFUL, sequential_test.HARMLESS, [(0, weight) for weight, _most in sequential_test.BASE_RATES]):
+    for weighed in (
+        sequential_test.HARMFUL,
+        sequential_test.HARMLESS,
+        [(0, weight) for weight, _most in sequential_test.BASE_RATES],
+    ):
         assert math.fsum(weight for _value, weight in weighed) == pytest.approx(1.0)
     assert sequential_test.FROM_THE_START + math.fsum(weight for _start, weight in sequential_test.LATE_STARTS) <= 1
 
 
 @pytest.mark.parametrize(("edge", "harmful"), [("1.25", True), ("2", False)])
-@pytest.mark.parametrize("table", [[(6, 2, 9, 3)], [(5, 1, 5, 0), (20, 4, 3, 0)], [(100, 3, 300, 1), (100, 0, 300, 2), (50, 5, 350, 0)], [(7, 0, 5, 4)]])
+@pytest.mark.parametrize(
+    "table",
+    [
+        [(6, 2, 9, 3)],
+        [(5, 1, 5, 0), (20, 4, 3, 0)],
+        [(100, 3, 300, 1), (100, 0, 300, 2), (50, 5, 350, 0)],
+        [(7, 0, 5, 4)],
+    ],
+)
 def test_the_likelihood_agrees_with_fractions(table: list[Table], edge: str, harmful: bool) -> None:
     alternatives = sequential_test.HARMFUL if harmful else sequential_test.HARMLESS
 
@@ -118,14 +157,19 @@ def test_the_likelihood_agrees_with_fractions(table: list[Table], edge: str, har
         return found
 
     null = Fraction(edge)
-    exact = sum((Fraction(str(weight)) * likelihood(null * Fraction(str(multiple))) for multiple, weight in alternatives), Fraction(0)) / likelihood(null)
+    exact = sum(
+        (Fraction(str(weight)) * likelihood(null * Fraction(str(multiple))) for multiple, weight in alternatives),
+        Fraction(0),
+    ) / likelihood(null)
     assert e_value(table, float(edge), harmful) == pytest.approx(float(exact), rel=1e-10)
 
 
 def test_intervals_without_a_bad_event_add_nothing_however_long_the_stage() -> None:
     told = [(100, 3, 300, 1)]
     alone = Comparison(Tally(told), NOTHING_BEFORE).harm(TOLERATED).log_e
-    assert Comparison(Tally([(0, 0, 50, 0), *told, *[(90, 0, 10, 0)] * (sequential_test.STRATA - 2)]), NOTHING_BEFORE).harm(TOLERATED).log_e == pytest.approx(alone)
+    assert Comparison(
+        Tally([(0, 0, 50, 0), *told, *[(90, 0, 10, 0)] * (sequential_test.STRATA - 2)]), NOTHING_BEFORE
+    ).harm(TOLERATED).log_e == pytest.approx(alone)
 
 
 def test_a_part_of_the_traffic_that_changes_with_the_base_rate_is_no_harm() -> None:
@@ -163,7 +207,9 @@ def steady_traffic(draw: st.DrawFn) -> tuple[list[Table], list[Table]]:
 
 @given(steady_traffic(), st.floats(1, 4))
 @settings(max_examples=150, deadline=None)
-def test_what_is_left_out_because_it_cannot_decide_would_not_have_decided(seen: tuple[list[Table], list[Table]], edge: float) -> None:
+def test_what_is_left_out_because_it_cannot_decide_would_not_have_decided(
+    seen: tuple[list[Table], list[Table]], edge: float
+) -> None:
     tally, calibration = Tally(seen[0]), Calibration(seen[1])
     if sequential_test.harm(tally, calibration, edge) >= math.log(20):
         assert sequential_test.may_be_harm(tally, calibration, edge)
@@ -173,16 +219,30 @@ def test_what_is_left_out_because_it_cannot_decide_would_not_have_decided(seen: 
 
 
 huge = st.integers(0, 2**53 - 1)
-any_row = st.tuples(huge, huge, huge, huge).map(lambda r: (max(r[0], r[1]), min(r[0], r[1]), max(r[2], r[3]), min(r[2], r[3])))
-uneven = st.tuples(st.sampled_from([0, 1, 2, 50, 2**30, 2**53 - 1]), st.sampled_from([0, 1, 2**53 - 1])).map(lambda pair: (pair[0], min(pair)))
+any_row = st.tuples(huge, huge, huge, huge).map(
+    lambda r: (max(r[0], r[1]), min(r[0], r[1]), max(r[2], r[3]), min(r[2], r[3]))
+)
+uneven = st.tuples(st.sampled_from([0, 1, 2, 50, 2**30, 2**53 - 1]), st.sampled_from([0, 1, 2**53 - 1])).map(
+    lambda pair: (pair[0], min(pair))
+)
 uneven_row = st.tuples(uneven, uneven).map(lambda pair: (*pair[0], *pair[1]))
 
 
-@given(st.lists(any_row | uneven_row, max_size=9), st.lists(any_row | uneven_row, max_size=9), st.sampled_from([1.0, 1.25, 2.0, 1e6]))
+@given(
+    st.lists(any_row | uneven_row, max_size=9),
+    st.lists(any_row | uneven_row, max_size=9),
+    st.sampled_from([1.0, 1.25, 2.0, 1e6]),
+)
 @settings(max_examples=150, deadline=None)
 def test_any_counts_give_numbers(now: list[Table], aa: list[Table], edge: float) -> None:
     tally, calibration = Tally(now), Calibration(aa)
     comparison = Comparison(tally, calibration)
-    found = [sequential_test.harm(tally, calibration, edge), comparison.harmless(edge).log_e, calibration.offset, calibration.history, calibration.spread]
+    found = [
+        sequential_test.harm(tally, calibration, edge),
+        comparison.harmless(edge).log_e,
+        calibration.offset,
+        calibration.history,
+        calibration.spread,
+    ]
     assert all(map(math.isfinite, found))
     assert {comparison.may_be_harm(edge), comparison.may_be_harmless(edge, math.log(10))} <= {True, False}

@@ -8,7 +8,11 @@ from collections.abc import Callable
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.stats import sequential_test
-from ansible_collections.gradual.rollout.plugins.module_utils.stats.sequential_test import Calibration, Comparison, Tally
+from ansible_collections.gradual.rollout.plugins.module_utils.stats.sequential_test import (
+    Calibration,
+    Comparison,
+    Tally,
+)
 
 TOLERATED, MARGIN = 1.25, 2.0
 Table = tuple[int, int, int, int]
@@ -17,7 +21,8 @@ UNLIKE: list[Table] = [(200, 40, 600, 30)]
 
 
 def offset_grid(aa: Table, points: int = 2001) -> list[tuple[float, float]]:
-    """[(chance, offset)] after the A/A stage, on a fine grid: alike with ALIKE, else log-normal, by the binomial split of its bad events."""
+    """[(chance, offset)] after the A/A stage, on a fine grid: alike with ALIKE, else log-normal, by the binomial split
+    of its bad events."""
     events, bad, control, control_bad = aa
 
     def likelihood(offset: float) -> float:
@@ -28,7 +33,9 @@ def offset_grid(aa: Table, points: int = 2001) -> list[tuple[float, float]]:
     found = [(sequential_test.ALIKE * likelihood(1.0), 1.0)]
     for k in range(points):
         at = k * width - 4 * sequential_test.OFFSET_SPREAD
-        density = math.exp(-(at**2) / (2 * sequential_test.OFFSET_SPREAD**2)) / (sequential_test.OFFSET_SPREAD * math.sqrt(2 * math.pi))
+        density = math.exp(-(at**2) / (2 * sequential_test.OFFSET_SPREAD**2)) / (
+            sequential_test.OFFSET_SPREAD * math.sqrt(2 * math.pi)
+        )
         found.append(((1 - sequential_test.ALIKE) * width * density * likelihood(math.exp(at)), math.exp(at)))
     whole = math.fsum(weight for weight, _offset in found)
     return [(weight / whole, offset) for weight, offset in found]
@@ -47,29 +54,37 @@ def over_rates(shape: float, mean: float, value: Callable[[float], float], point
 
 
 def marginal(now: Table, aa: Table, ratio: float, offsets: list[tuple[float, float]]) -> float:
-    """The likelihood of the stage at a ratio, integrated over the rate and summed over the offset; common factors are left out."""
+    """The likelihood of the stage at a ratio, integrated over the rate and summed over the offset; common factors are
+    left out."""
     events, bad, control, control_bad = now
     found = []
     for chance, offset in offsets:
         multiple, mean = ratio * offset, (aa[1] + aa[3] + 0.5) / (aa[2] + offset * aa[0])
 
         def poisson(rate: float, multiple: float = multiple) -> float:
-            return math.exp(-rate * (multiple * events + control) + (bad + control_bad) * math.log(rate) + bad * math.log(multiple))
+            return math.exp(
+                -rate * (multiple * events + control) + (bad + control_bad) * math.log(rate) + bad * math.log(multiple)
+            )
 
         shapes = [(weight, min(aa[1] + aa[3] + 0.5, most)) for weight, most in sequential_test.BASE_RATES]
         found.append(chance * math.fsum(weight * over_rates(shape, mean, poisson) for weight, shape in shapes))
     return math.fsum(found)
 
 
-@pytest.mark.parametrize(("edge", "alternatives"), [(TOLERATED, sequential_test.HARMFUL), (MARGIN, sequential_test.HARMLESS)])
+@pytest.mark.parametrize(
+    ("edge", "alternatives"), [(TOLERATED, sequential_test.HARMFUL), (MARGIN, sequential_test.HARMLESS)]
+)
 @pytest.mark.parametrize("now", [(30, 4, 90, 3), (30, 0, 90, 5), (60, 12, 60, 1)])
 @pytest.mark.parametrize("aa", [AA, UNLIKE])
-def test_the_e_value_agrees_with_direct_integration(aa: list[Table], now: Table, edge: float, alternatives: tuple[tuple[float, float], ...]) -> None:
+def test_the_e_value_agrees_with_direct_integration(
+    aa: list[Table], now: Table, edge: float, alternatives: tuple[tuple[float, float], ...]
+) -> None:
     events, bad, control, control_bad = (sum(column) for column in zip(*aa, strict=True))
     before = (events, bad, control, control_bad)
     offsets = offset_grid(before, 61)
     integrated = math.log(
-        math.fsum(weight * marginal(now, before, edge * multiple, offsets) for multiple, weight in alternatives) / marginal(now, before, edge, offsets)
+        math.fsum(weight * marginal(now, before, edge * multiple, offsets) for multiple, weight in alternatives)
+        / marginal(now, before, edge, offsets)
     )
     comparison = Comparison(Tally([now]), Calibration(aa))
     found = comparison.harm(edge) if alternatives is sequential_test.HARMFUL else comparison.harmless(edge)
@@ -83,7 +98,9 @@ def test_the_offset_agrees_with_a_fine_grid(before: Table) -> None:
 
 
 @pytest.mark.parametrize("longer", [1, 10, 30])
-def test_few_offsets_are_enough_for_a_stage_much_longer_than_its_aa(longer: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_offsets_are_enough_for_a_stage_much_longer_than_its_aa(
+    longer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Eleven offsets or three hundred, as long as the stage has up to 30 times the bad events of the A/A stage."""
     aa, now = [(2500, 45, 7500, 75)], Tally([(2500 * longer, 45 * longer, 7500 * longer, 75 * longer)])
     coarse = Comparison(now, Calibration(aa)).harm(TOLERATED).with_history
@@ -93,7 +110,8 @@ def test_few_offsets_are_enough_for_a_stage_much_longer_than_its_aa(longer: int,
 
 @pytest.mark.parametrize(("edge", "harmful"), [(TOLERATED, True), (MARGIN, False)])
 def test_the_expected_e_value_is_one_when_the_null_is_drawn_from_the_prior(edge: float, harmful: bool) -> None:
-    """All counts of a stage of few events, their chances by the prior: negative binomial in all, binomial in their split."""
+    """All counts of a stage of few events, their chances by the prior: negative binomial in all, binomial in their
+    split."""
     calibration, events, control = Calibration(AA), 2.0, 4.0
     before, total = calibration.totals, []
     for bad, control_bad in itertools.product(range(50), range(40)):
@@ -106,7 +124,11 @@ def test_the_expected_e_value_is_one_when_the_null_is_drawn_from_the_prior(edge:
             for part, most in sequential_test.BASE_RATES:
                 shape = min(calibration.history + 0.5, most)
                 known = shape * scale / (shape * scale + exposure)
-                level = math.exp(math.lgamma(shape + seen) - math.lgamma(shape) - math.lgamma(seen + 1)) * known**shape * (1 - known) ** seen
+                level = (
+                    math.exp(math.lgamma(shape + seen) - math.lgamma(shape) - math.lgamma(seen + 1))
+                    * known**shape
+                    * (1 - known) ** seen
+                )
                 chance += weight * part * level * split
         comparison = Comparison(Tally([(events, bad, control, control_bad)]), calibration)
         found = comparison.harm(edge) if harmful else comparison.harmless(edge)

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 def test_expected_share_e_value_is_one_at_the_limit_and_less_above(share: float, expected: float | None) -> None:
     events, limit = 40, 0.05
     found = math.fsum(
-        math.comb(events, bad) * share**bad * (1 - share) ** (events - bad) * math.exp(share_bound.log_share_e_value(events, bad, limit))
+        math.comb(events, bad)
+        * share**bad
+        * (1 - share) ** (events - bad)
+        * math.exp(share_bound.log_share_e_value(events, bad, limit))
         for bad in range(events + 1)
     )
     assert found == pytest.approx(1.0, abs=1e-9) if expected else found < 1

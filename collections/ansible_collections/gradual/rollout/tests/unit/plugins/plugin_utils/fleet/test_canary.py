@@ -21,13 +21,20 @@ def host(before: Any = OLD, now: str = "untouched", **more: Any) -> dict[str, An
 
 
 def rollout(canary: int = 300, look: int = 30, started: str | None = stamp(NOON), **hosts: Any) -> dict[str, Any]:
-    manifest = {"artifact": {"sha256": NEW["digest"]}, "bake": {"canary": canary, "look": look}, "gate": {"metrics": METRICS}}
+    manifest = {
+        "artifact": {"sha256": NEW["digest"]},
+        "bake": {"canary": canary, "look": look},
+        "gate": {"metrics": METRICS},
+    }
     known = {"app1": host(now="released"), "app2": host(), "app3": host(), **hosts}
     return {"manifest": manifest, "hosts": known, "steps": {"release": {"started": started}} if started else {}}
 
 
 def servers(**states: str) -> list[dict[str, Any]]:
-    return [{"name": name, "state": state} for name, state in {"app1": "ready", "app2": "ready", "app3": "ready", **states}.items()]
+    return [
+        {"name": name, "state": state}
+        for name, state in {"app1": "ready", "app2": "ready", "app3": "ready", **states}.items()
+    ]
 
 
 def test_the_others_are_the_control() -> None:
@@ -43,14 +50,26 @@ def test_the_others_are_the_control() -> None:
         ({"app2": host(now="released")}, [servers()], ["app3"], None),
         ({"app2": host(now="returned")}, [servers()], ["app2", "app3"], None),
         ({"app2": host(before=NEW), "app3": host(before=None)}, [servers()], [], "no other host runs the code before"),
-        ({"app2": host(before={"version": None, "digest": None}), "app3": host(before=NEW)}, [servers()], [], "no other host runs the code before"),
+        (
+            {"app2": host(before={"version": None, "digest": None}), "app3": host(before=NEW)},
+            [servers()],
+            [],
+            "no other host runs the code before",
+        ),
         ({}, [servers(app2="drained")], ["app3"], None),
         ({}, [servers(), servers(app3="down")], ["app2"], None),
-        ({}, [servers(app2="down", app3="maintenance")], [], "app2, app3 would be the control of app1 and get no traffic"),
+        (
+            {},
+            [servers(app2="down", app3="maintenance")],
+            [],
+            "app2, app3 would be the control of app1 and get no traffic",
+        ),
         ({}, [], [], "get no traffic"),
     ],
 )
-def test_only_hosts_that_serve_users_on_the_code_before(hosts: dict[str, Any], balancers: Any, control: list[str], reason: str | None) -> None:
+def test_only_hosts_that_serve_users_on_the_code_before(
+    hosts: dict[str, Any], balancers: Any, control: list[str], reason: str | None
+) -> None:
     watch = canary_watch(rollout(**hosts), "app1", balancers)
     assert watch["control"] == control
     assert reason is None or reason in watch["reason"]
@@ -78,10 +97,20 @@ def test_the_gate_can_use_the_settings_and_looks_twice_at_least(canary: int, loo
     assert (settings.min, settings.deadline, settings.look) == (canary, 1.5 * canary, wanted)
 
 
-def counts(canary: list[int], control: list[int], seconds: int = 300, aa: list[list[int]] | None = None) -> dict[str, Any]:
+def counts(
+    canary: list[int], control: list[int], seconds: int = 300, aa: list[list[int]] | None = None
+) -> dict[str, Any]:
     """A look at hosts: (events, bad) of both in every interval of 10 s, and before."""
     rows = [[10.0 * place, *canary, *control] for place in range(seconds // 10)]
-    metric = {"feature": "release", "metric": "errors", "kind": "errors", "harm": "more", "role": "guardrail", "weight": 1.0, "problem": None}
+    metric = {
+        "feature": "release",
+        "metric": "errors",
+        "kind": "errors",
+        "harm": "more",
+        "role": "guardrail",
+        "weight": 1.0,
+        "problem": None,
+    }
     before = [[10.0 * place, *row] for place, row in enumerate(aa or [])]
     return {
         "percent": 33, "stage": 0, "stages": [33], "cohorts": "hosts", "since": NOON, "until": NOON + seconds, "interval": 10.0, "problems": [],
@@ -98,32 +127,47 @@ def counts(canary: list[int], control: list[int], seconds: int = 300, aa: list[l
         ([200, 2], [400, 4], [[200, 2, 400, 4]] * 60, "promote"),
     ],
 )
-def test_harm_is_looked_for_and_nothing_has_to_be_certified(canary: list[int], control: list[int], aa: Any, verdict: str) -> None:
+def test_harm_is_looked_for_and_nothing_has_to_be_certified(
+    canary: list[int], control: list[int], aa: Any, verdict: str
+) -> None:
     settings = gate_verdict.settings_from({}, canary_watch(rollout(), "app1", [servers()])["bake"])
     judged = gate_verdict.judge(counts(canary, control, aa=aa), settings)
     assert (judged["verdict"], judged["deadline_passed"]) == (verdict, False)
     if verdict == "abort":
-        assert judged["reason"].startswith("release errors on the new code 5 % of 6,000, on the old code 0.5 % of 12,000: at least")
+        assert judged["reason"].startswith(
+            "release errors on the new code 5 % of 6,000, on the old code 0.5 % of 12,000: at least"
+        )
 
 
 def test_a_canary_that_gets_another_part_of_the_requests_than_before_is_a_hold() -> None:
     settings = gate_verdict.settings_from({}, canary_watch(rollout(), "app1", [servers()])["bake"])
     judged = gate_verdict.judge(counts([40, 0], [400, 0], aa=[[200, 0, 400, 0]] * 60), settings)
     assert judged["verdict"] == "hold"
-    assert "9.1 % of the requests are on the new code where 33.3 % should be: a host that was out of traffic" in judged["reason"]
+    assert (
+        "9.1 % of the requests are on the new code where 33.3 % should be: a host that was out of traffic"
+        in judged["reason"]
+    )
 
 
 @pytest.mark.parametrize(("seconds", "passed"), [(300, False), (449, False), (450, True)])
 def test_nothing_known_is_a_hold_until_half_as_long_again(seconds: int, passed: bool) -> None:
     settings = gate_verdict.settings_from({}, canary_watch(rollout(), "app1", [servers()])["bake"])
-    judged = gate_verdict.judge({**counts([1, 0], [1, 0], seconds), "problems": ["app2 has not been scraped for 40 s"]}, settings)
+    judged = gate_verdict.judge(
+        {**counts([1, 0], [1, 0], seconds), "problems": ["app2 has not been scraped for 40 s"]}, settings
+    )
     assert (judged["verdict"], judged["deadline_passed"]) == ("hold", passed)
 
 
 def test_the_arms_are_named_by_what_they_are() -> None:
     metric = {"metric": "slow", "treatment": {"events": 100, "bad": 3}, "control": {"events": 200, "bad": 1}, "why": ""}
-    assert text.arms({**metric, "feature": "search"}) == "search slow answers with the feature 3 % of 100, without it 0.5 % of 200"
-    assert text.arms({**metric, "feature": "release"}) == "release slow answers on the new code 3 % of 100, on the old code 0.5 % of 200"
+    assert (
+        text.arms({**metric, "feature": "search"})
+        == "search slow answers with the feature 3 % of 100, without it 0.5 % of 200"
+    )
+    assert (
+        text.arms({**metric, "feature": "release"})
+        == "release slow answers on the new code 3 % of 100, on the old code 0.5 % of 200"
+    )
 
 
 GOOD = counts([200, 0], [400, 0], aa=[[200, 0, 400, 0]] * 60)
@@ -131,7 +175,10 @@ BAD = counts([200, 10], [400, 2])
 
 
 def serving(state: str = "ready", status: str = "UP", check: str = "L7OK") -> list[dict[str, Any]]:
-    return [{"name": "app1", "state": state, "status": status, "check": check, "up": (state, status) == ("ready", "UP")}, *servers()[1:]]
+    return [
+        {"name": "app1", "state": state, "status": status, "check": check, "up": (state, status) == ("ready", "UP")},
+        *servers()[1:],
+    ]
 
 
 def looked(seen: dict[str, Any], balancers: dict[str, Any]) -> dict[str, Any]:
@@ -143,18 +190,40 @@ def looked(seen: dict[str, Any], balancers: dict[str, Any]) -> dict[str, Any]:
     ("balancers", "seen", "verdict", "reason"),
     [
         ({"lb1": serving(), "lb2": serving()}, GOOD, "continue", "release errors on the new code"),
-        ({"lb1": serving("down", "DOWN", "L7STS/503")}, GOOD, "abort", "app1 gets no users from lb1: it is DOWN, its check says L7STS/503"),
-        ({"lb1": serving(), "lb2": serving("down", "DOWN 1/2")}, GOOD, "abort", "app1 gets no users from lb2: it is DOWN 1/2"),
-        ({"lb1": serving(), "lb2": serving("maintenance", "MAINT", "none")}, GOOD, "hold", "app1 gets no users from lb2: it is MAINT"),
+        (
+            {"lb1": serving("down", "DOWN", "L7STS/503")},
+            GOOD,
+            "abort",
+            "app1 gets no users from lb1: it is DOWN, its check says L7STS/503",
+        ),
+        (
+            {"lb1": serving(), "lb2": serving("down", "DOWN 1/2")},
+            GOOD,
+            "abort",
+            "app1 gets no users from lb2: it is DOWN 1/2",
+        ),
+        (
+            {"lb1": serving(), "lb2": serving("maintenance", "MAINT", "none")},
+            GOOD,
+            "hold",
+            "app1 gets no users from lb2: it is MAINT",
+        ),
         ({"lb1": serving("ready", "UP 1/2")}, GOOD, "hold", "app1 gets no users from lb1: it is UP 1/2"),
         ({"lb1": servers()[1:]}, GOOD, "hold", "app1 gets no users from lb1: it is not in the backend"),
         ({}, GOOD, "hold", "no balancer was asked whether app1 gets users"),
         ({"lb1": serving()}, BAD, "abort", "release errors on the new code 5 % of 6,000"),
-        ({"lb1": serving("down", "DOWN", "L4CON")}, BAD, "abort", "app1 gets no users from lb1: it is DOWN, its check says L4CON; release errors"),
+        (
+            {"lb1": serving("down", "DOWN", "L4CON")},
+            BAD,
+            "abort",
+            "app1 gets no users from lb1: it is DOWN, its check says L4CON; release errors",
+        ),
         ({"lb1": serving("drained", "DRAIN")}, BAD, "abort", "release errors on the new code 5 % of 6,000"),
     ],
 )
-def test_a_canary_without_users_is_never_without_harm(balancers: dict[str, Any], seen: dict[str, Any], verdict: str, reason: str) -> None:
+def test_a_canary_without_users_is_never_without_harm(
+    balancers: dict[str, Any], seen: dict[str, Any], verdict: str, reason: str
+) -> None:
     look = looked(seen, balancers)
     assert (look["verdict"], look["reason"][: len(reason)]) == (verdict, reason)
     again = gate_verdict.judge_again(look)

@@ -26,7 +26,13 @@ def host(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-EMPTY: dict[str, Any] = {"links": {"current": "missing", "previous": "missing"}, "current": None, "running": None, "releases": [], "unit": "inactive"}
+EMPTY: dict[str, Any] = {
+    "links": {"current": "missing", "previous": "missing"},
+    "current": None,
+    "running": None,
+    "releases": [],
+    "unit": "inactive",
+}
 NEVER_ADMITTED = {"current": release("2", NEW, admitted=False), "running": {"release": "2", "digest": NEW}}
 
 
@@ -37,10 +43,14 @@ def servers(*states: str) -> list[dict[str, str]]:
 UP = servers("ready", "ready", "ready")
 
 
-def problems(hosts: dict[str, dict[str, Any]] | None = None, balancers: dict[str, Any] | None = None, **more: Any) -> list[str]:
+def problems(
+    hosts: dict[str, dict[str, Any]] | None = None, balancers: dict[str, Any] | None = None, **more: Any
+) -> list[str]:
     """Of three hosts that serve, with changes by host, and one balancer."""
     found = {name: host(**(hosts or {}).get(name, {})) for name in more.get("application", APPLICATION)}
-    return fleet_hosts.fleet_problems(found, {"lb1": UP} if balancers is None else balancers, **{"application": APPLICATION, **more})
+    return fleet_hosts.fleet_problems(
+        found, {"lb1": UP} if balancers is None else balancers, **{"application": APPLICATION, **more}
+    )
 
 
 def test_a_good_fleet_has_no_problems() -> None:
@@ -85,7 +95,9 @@ def test_what_is_no_problem(changes: dict[str, Any]) -> None:
 
 
 def test_only_application_hosts_need_the_unit_and_the_links() -> None:
-    odd = host(unit_load="not-found", links={"current": "directory"}, unwritable={"/opt/shop": "there is no such directory"})
+    odd = host(
+        unit_load="not-found", links={"current": "directory"}, unwritable={"/opt/shop": "there is no such directory"}
+    )
     assert fleet_hosts.fleet_problems({"db1": odd}, {}, []) == []
 
 
@@ -98,7 +110,10 @@ def asked(**answer: Any) -> dict[str, Any]:
     [
         (asked(status=200), None),
         (asked(status=503), None),  # nothing runs yet, and that is for others to say
-        (asked(error="Name or service not known"), "lb1: probes ask for the front door from there and cannot reach it: Name or service not known"),
+        (
+            asked(error="Name or service not known"),
+            "lb1: probes ask for the front door from there and cannot reach it: Name or service not known",
+        ),
         ({"results": [], "msg": "ca_path: /x cannot be read"}, "cannot reach it: ca_path: /x cannot be read"),
         ({"skipped": True}, None),
     ],
@@ -116,21 +131,48 @@ OUT, DOWN, READY = "maintenance", "down", "ready"
     [
         ([READY, READY, READY], None, None),
         ([READY, READY, OUT], None, None),
-        ([READY, OUT, OUT], None, "app1 is the only application host that serves users there (app1 ready, app2 maintenance, app3 maintenance)"),
+        (
+            [READY, OUT, OUT],
+            None,
+            (
+                "app1 is the only application host that serves users there (app1 ready, app2 maintenance, app3"
+                " maintenance)"
+            ),
+        ),
         ([READY, OUT, OUT], 0, None),
         ([READY, OUT, OUT], "0", None),
         ([READY, OUT, OUT], "", "write min_in_traffic: 0 in the inventory"),
-        ([READY, OUT, OUT], 1, "zero downtime is not possible. Bring another host into traffic first, or accept the interruption"),
-        ([READY, READY, READY], 3, "and min_in_traffic is 3, so none can be taken out of traffic; bring one more into traffic, or write min_in_traffic: 2"),
+        (
+            [READY, OUT, OUT],
+            1,
+            "zero downtime is not possible. Bring another host into traffic first, or accept the interruption",
+        ),
+        (
+            [READY, READY, READY],
+            3,
+            (
+                "and min_in_traffic is 3, so none can be taken out of traffic; bring one more into traffic, or write"
+                " min_in_traffic: 2"
+            ),
+        ),
         ([READY, READY, READY], 2, None),
-        ([OUT, OUT, DOWN], None, "no application host serves users there (app1 maintenance, app2 maintenance, app3 down), though app1, app2, app3 could"),
+        (
+            [OUT, OUT, DOWN],
+            None,
+            (
+                "no application host serves users there (app1 maintenance, app2 maintenance, app3 down), though app1,"
+                " app2, app3 could"
+            ),
+        ),
         ([OUT, OUT, DOWN], 0, None),  # the interruption is accepted
     ],
 )
 def test_enough_servers_stay_in_traffic(states: list[str], least: int | str | None, wanted: str | None) -> None:
     found = problems(balancers={"lb1": servers(*states)}, min_in_traffic=least)
     assert (found == []) if wanted is None else (len(found) == 1 and wanted in found[0]), found
-    assert problems(balancers={"lb1": servers(*states)}, min_in_traffic=least, begins=False) == [], "a rollout that goes on has drained them itself"
+    assert problems(balancers={"lb1": servers(*states)}, min_in_traffic=least, begins=False) == [], (
+        "a rollout that goes on has drained them itself"
+    )
 
 
 def test_each_balancer_is_judged_by_itself() -> None:
@@ -144,7 +186,9 @@ def test_each_balancer_is_judged_by_itself() -> None:
 def test_before_a_first_release_nobody_has_to_serve(changes: dict[str, Any]) -> None:
     everywhere = dict.fromkeys(APPLICATION, changes)
     assert problems(everywhere, balancers={"lb1": servers(DOWN, OUT, DOWN)}) == []
-    assert len(problems(everywhere, balancers={"lb1": [{"name": "app1", "state": DOWN}]})) == 2, "but each balancer must know the hosts"
+    assert len(problems(everywhere, balancers={"lb1": [{"name": "app1", "state": DOWN}]})) == 2, (
+        "but each balancer must know the hosts"
+    )
 
 
 def test_a_release_that_was_never_admitted_does_not_serve() -> None:
@@ -158,7 +202,9 @@ def test_one_host_alone() -> None:
     assert "zero downtime is not possible" in problems(**alone)[0]
     assert problems(**alone, min_in_traffic=0) == []
     assert fleet_hosts.restart_is_felt({"app1": host()}, alone["balancers"], ["app1"])
-    assert not fleet_hosts.restart_is_felt({"app1": host(**EMPTY)}, {"lb1": servers(DOWN)}, ["app1"]), "nobody is served before the first release"
+    assert not fleet_hosts.restart_is_felt({"app1": host(**EMPTY)}, {"lb1": servers(DOWN)}, ["app1"]), (
+        "nobody is served before the first release"
+    )
     assert not fleet_hosts.restart_is_felt({name: host() for name in APPLICATION}, {"lb1": UP}, APPLICATION)
 
 
@@ -177,28 +223,46 @@ PLAIN = release("1", OLD)
         ({**NEVER_ADMITTED, "previous": release("1", OLD, admitted=True)}, OUT, PLAIN),
     ],
 )
-def test_a_release_that_was_never_admitted_is_never_what_was_before(changes: dict[str, Any], state: str, wanted: dict[str, Any] | None) -> None:
+def test_a_release_that_was_never_admitted_is_never_what_was_before(
+    changes: dict[str, Any], state: str, wanted: dict[str, Any] | None
+) -> None:
     assert fleet_hosts.releases_on_hosts({"app1": host(**changes)}, {"lb1": servers(state)}) == {"app1": wanted}
 
 
 def test_where_a_host_was_out_of_traffic_is_known_later() -> None:
-    recorded = fleet_hosts.servers_on_balancers({"lb1": servers(OUT, DOWN, READY), "lb2": servers(READY, "drained", READY)})
+    recorded = fleet_hosts.servers_on_balancers(
+        {"lb1": servers(OUT, DOWN, READY), "lb2": servers(READY, "drained", READY)}
+    )
     assert recorded["lb1"] == {"app1": OUT, "app2": DOWN, "app3": READY}
     rollout = {"servers": recorded}
     assert [fleet_hosts.found_out_of_traffic(rollout, name) for name in APPLICATION] == [["lb1"], ["lb2"], []]
-    assert fleet_hosts.found_out_of_traffic({"servers": None}, "app1") == [], "a rollout that was begun before this was recorded"
+    assert fleet_hosts.found_out_of_traffic({"servers": None}, "app1") == [], (
+        "a rollout that was begun before this was recorded"
+    )
 
 
-PAGE, NEW_PAGE, ORDER = {"name": "page", "path": "/"}, {"name": "new", "path": "/new"}, {"name": "order", "path": "/", "method": "POST"}
+PAGE, NEW_PAGE, ORDER = (
+    {"name": "page", "path": "/"},
+    {"name": "new", "path": "/new"},
+    {"name": "order", "path": "/", "method": "POST"},
+)
 
 
 def probed(**passed: bool) -> dict[str, Any]:
     wanted = {"status": 200}
-    return {"results": [{"name": name, "passed": good, "wanted": wanted, "seen": wanted if good else {"status": 404}} for name, good in passed.items()]}
+    return {
+        "results": [
+            {"name": name, "passed": good, "wanted": wanted, "seen": wanted if good else {"status": 404}}
+            for name, good in passed.items()
+        ]
+    }
 
 
 def test_what_changes_something_is_not_asked_of_what_runs() -> None:
-    assert fleet_hosts.probes_of([PAGE, ORDER, {"name": "head", "path": "/", "method": "head"}]) == [PAGE, {"name": "head", "path": "/", "method": "head"}]
+    assert fleet_hosts.probes_of([PAGE, ORDER, {"name": "head", "path": "/", "method": "head"}]) == [
+        PAGE,
+        {"name": "head", "path": "/", "method": "head"},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +271,11 @@ def test_what_changes_something_is_not_asked_of_what_runs() -> None:
         ({}, [], []),
         ({"app1": {"skipped": True}}, [], []),
         ({"app1": probed(page=True, new=False)}, ["page"], ["app1: new: status is 404 and not 200"]),
-        ({"app1": probed(page=True, new=True), "app2": probed(page=True, new=False)}, ["page"], ["app2: new: status is 404 and not 200"]),
+        (
+            {"app1": probed(page=True, new=True), "app2": probed(page=True, new=False)},
+            ["page"],
+            ["app2: new: status is 404 and not 200"],
+        ),
     ],
 )
 def test_smoke_tests_that_hold_now(found: dict[str, Any], held: list[str], failed: list[str]) -> None:

@@ -14,7 +14,8 @@ HOSTS = ["app1", "app2", "app3"]
 
 
 def servers(**words: str) -> list[dict[str, Any]]:
-    """Servers as haproxy_server_info returns them, by HAProxy's word; app1 to app3 are UP unless something else is said."""
+    """Servers as haproxy_server_info returns them, by HAProxy's word; app1 to app3 are UP unless something else is
+    said."""
     states = {"UP": "ready", "UP 1/2": "ready", "DOWN": "down", "MAINT": "maintenance", "DRAIN": "drained"}
     known = {**dict.fromkeys(HOSTS, "UP"), **words}
     return [{"name": name, "state": states[word], "status": word, "check": "L7STS/503" if word == "DOWN" else "L7OK", "up": word == "UP"}
@@ -54,9 +55,21 @@ BEFORE = {"lb1": servers(), "lb2": servers(app3="MAINT")}
     ("now", "wrong", "away"),
     [
         ({"lb1": servers(), "lb2": servers()}, [], []),
-        ({"lb1": servers(), "lb2": servers(app3="MAINT")}, [], ["lb2 sends no users to app3 (MAINT, its check says L7OK)"]),
-        ({"lb1": servers(app2="DOWN"), "lb2": servers()}, ["lb1 sends no users to app2 (DOWN, its check says L7STS/503)"], []),
-        ({"lb1": servers(), "lb2": servers(app2="UP 1/2")}, ["lb2 sends no users to app2 (UP 1/2, its check says L7OK)"], []),
+        (
+            {"lb1": servers(), "lb2": servers(app3="MAINT")},
+            [],
+            ["lb2 sends no users to app3 (MAINT, its check says L7OK)"],
+        ),
+        (
+            {"lb1": servers(app2="DOWN"), "lb2": servers()},
+            ["lb1 sends no users to app2 (DOWN, its check says L7STS/503)"],
+            [],
+        ),
+        (
+            {"lb1": servers(), "lb2": servers(app2="UP 1/2")},
+            ["lb2 sends no users to app2 (UP 1/2, its check says L7OK)"],
+            [],
+        ),
         ({"lb1": servers(), "lb2": servers(app1="")}, ["lb2 sends no users to app1 (not in the backend)"], []),
     ],
 )
@@ -67,11 +80,16 @@ def test_every_balancer_sends_users_where_it_sent_them_before(now: Any, wrong: l
 def test_a_host_that_was_switched_must_be_in_traffic_wherever_it_was_before() -> None:
     down = {"lb1": servers(app3="DOWN")}
     assert serving.out_of_traffic(rollout(), down, HOSTS)["wrong"] == []
-    assert serving.out_of_traffic(rollout(app3={"now": "released"}), down, HOSTS)["wrong"] == ["lb1 sends no users to app3 (DOWN, its check says L7STS/503)"]
+    assert serving.out_of_traffic(rollout(app3={"now": "released"}), down, HOSTS)["wrong"] == [
+        "lb1 sends no users to app3 (DOWN, its check says L7STS/503)"
+    ]
 
 
 def test_a_server_with_users_that_the_inventory_does_not_know_is_named() -> None:
-    servers = [{"name": name, "state": state} for name, state in (("app1", "ready"), ("app2", "ready"), ("app3", "maintenance"), ("app4", "down"))]
+    servers = [
+        {"name": name, "state": state}
+        for name, state in (("app1", "ready"), ("app2", "ready"), ("app3", "maintenance"), ("app4", "down"))
+    ]
     (told,) = serving.strangers({"lb1": servers}, ["app1"])
     assert told.startswith("lb1: it sends users to app2, which is not in the inventory's group application")
     assert serving.strangers({"lb1": servers, "lb2": []}, ["app1", "app2"]) == []

@@ -32,7 +32,11 @@ GONE = {"failed": False, "lost_host": "app9", "msg": "lost"}
         ([host("2.0", "1.0")] * 3, "", ["1.0"] * 3),
         ([host("2.0", "1.0"), host("1.0", "0.9"), host("1.0", "0.9")], "", ["1.0"] * 3),
         ([host("1.0", "0.9"), host("2.0", "1.0"), host("1.0", None)], "", ["1.0"] * 3),
-        ([host("2.0", "1.0"), host("1.0", "2.0")], "", "app1 is switched to 2.0, before that 1.0, app2 is switched to 1.0, before that 2.0"),
+        (
+            [host("2.0", "1.0"), host("1.0", "2.0")],
+            "",
+            "app1 is switched to 2.0, before that 1.0, app2 is switched to 1.0, before that 2.0",
+        ),
         ([host("2.0", "0.9"), host("1.0", "0.9")], "", "rollback_to=VERSION"),
         ([host("2.0", "1.0"), host("1.0", "0.9"), host("1.5", "1.0")], "", "do not agree"),
         ([host("2.0", "1.0"), host("2.0", "0.9")], "", "do not agree on what ran before: app1 1.0, app2 0.9"),
@@ -40,7 +44,11 @@ GONE = {"failed": False, "lost_host": "app9", "msg": "lost"}
         ([host("2.0", None)], "", "app1: no release is known to have run before"),
         ([host("1.0", "0.9"), host("2.0", "1.0")], "0.8", ["0.8", "0.8"]),
         ([host("1.0", "0.9"), host("1.0", "0.9")], "1.0", ["1.0", "1.0"]),
-        ([host("1.0", "0.9"), host("1.0", None)], "0.9", "app2: rollback_to: got '0.9', expected a version that lies there: 0.8, 1.0"),
+        (
+            [host("1.0", "0.9"), host("1.0", None)],
+            "0.9",
+            "app2: rollback_to: got '0.9', expected a version that lies there: 0.8, 1.0",
+        ),
         ([host("2.0", "1.0"), GONE], "", ["1.0"]),
         ([GONE, GONE], "", "no application host can be reached"),
     ],
@@ -67,7 +75,11 @@ def test_a_host_on_which_users_never_had_a_release_goes_back_to_none() -> None:
     assert ways_back({"app1": first, "app2": empty}) == {"app1": NOTHING, "app2": NOTHING}
     switched = host("2.0", "1.0")
     switched["current"]["admitted"] = True
-    assert ways_back({"app1": switched, "app2": first, "app3": empty}) == {"app1": release("1.0"), "app2": NOTHING, "app3": NOTHING}
+    assert ways_back({"app1": switched, "app2": first, "app3": empty}) == {
+        "app1": release("1.0"),
+        "app2": NOTHING,
+        "app3": NOTHING,
+    }
     first["current"]["admitted"] = True
     with pytest.raises(NoWayBack, match="app1: no release is known to have run before"):
         ways_back({"app1": first, "app2": empty})

@@ -22,7 +22,13 @@ GOOD: dict[str, Any] = {
     "application": "storefront",
     "version": "2.0.0",
     "artifact": {"url": "http://mon1:8000/artifacts/storefront-2.0.0.tar.gz", "sha256": DIGEST},
-    "features": [{"flag": "search", "smoke": [{"name": "by words", "path": "/api/search?q=a", "flag": "on", "json": {"found_by": "words"}}]}, {"flag": "cart"}],
+    "features": [
+        {
+            "flag": "search",
+            "smoke": [{"name": "by words", "path": "/api/search?q=a", "flag": "on", "json": {"found_by": "words"}}],
+        },
+        {"flag": "cart"},
+    ],
     "smoke": [{"name": "page", "path": "/"}],
     "stages": [25, 50, 100],
     "bake": {"min": 30, "max": 120, "look": 10, "expiry": 60},
@@ -30,7 +36,14 @@ GOOD: dict[str, Any] = {
 }
 METRIC = {"labels": {}, "harm": "more", "role": "guardrail", "weight": 1.0}
 ORDERS = {"name": "orders", "counter": "feature_orders_total"}
-GROUPS = {"application": ["app1"], "database": ["db1"], "balancer": ["lb1"], "monitoring": ["mon1"], "spare": [], "postgres": ["db1"]}
+GROUPS = {
+    "application": ["app1"],
+    "database": ["db1"],
+    "balancer": ["lb1"],
+    "monitoring": ["mon1"],
+    "spare": [],
+    "postgres": ["db1"],
+}
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -69,16 +82,39 @@ def test_checking_again_changes_nothing() -> None:
     [
         ({"artifact": ...}, ["artifact: missing, seen nothing; write {url: https://"]),
         ({"artifact": ""}, ['artifact: missing, seen ""; write {url: https://']),
-        ({"artifact__sha256": ...}, ["artifact.sha256: missing, seen nothing; write the 64 hex digits of: sha256sum FILE"]),
-        ({"artifact__sha256": "abc"}, ['artifact.sha256: not of the right form, seen "abc"; write the 64 hex digits of: sha256sum FILE']),
-        ({"artifact__sha256": DIGEST + "a"}, [f'artifact.sha256: not of the right form, seen "{DIGEST}a"; write the 64 hex digits of: sha256sum FILE']),
-        ({"artifact__url": "file:///etc/passwd"}, ['artifact.url: not an http or https URL, seen "file:///etc/passwd"; write https://host/path.tar.gz']),
-        ({"artifact__url": "http://"}, ['artifact.url: a URL without a host, seen "http://"; write https://host/path.tar.gz']),
+        (
+            {"artifact__sha256": ...},
+            ["artifact.sha256: missing, seen nothing; write the 64 hex digits of: sha256sum FILE"],
+        ),
+        (
+            {"artifact__sha256": "abc"},
+            ['artifact.sha256: not of the right form, seen "abc"; write the 64 hex digits of: sha256sum FILE'],
+        ),
+        (
+            {"artifact__sha256": DIGEST + "a"},
+            [f'artifact.sha256: not of the right form, seen "{DIGEST}a"; write the 64 hex digits of: sha256sum FILE'],
+        ),
+        (
+            {"artifact__url": "file:///etc/passwd"},
+            ['artifact.url: not an http or https URL, seen "file:///etc/passwd"; write https://host/path.tar.gz'],
+        ),
+        (
+            {"artifact__url": "http://"},
+            ['artifact.url: a URL without a host, seen "http://"; write https://host/path.tar.gz'],
+        ),
         (
             {"artifact__url": "http://h:x/"},
-            ["artifact.url: not a URL (Port could not be cast to integer value as 'x'), seen \"http://h:x/\"; write https://host/path.tar.gz"],
+            [
+                (
+                    "artifact.url: not a URL (Port could not be cast to integer value as 'x'), seen \"http://h:x/\"; write"
+                    " https://host/path.tar.gz"
+                )
+            ],
         ),
-        ({"artifact__url": "http://u:p@h/"}, ["artifact.url: a URL with a user or password in it, which would show in records, "]),
+        (
+            {"artifact__url": "http://u:p@h/"},
+            ["artifact.url: a URL with a user or password in it, which would show in records, "],
+        ),
         ({"artifact__nix": 1}, ["artifact.nix: no such key, seen 1; write one of url, sha256"]),
         ({"featurs": []}, ["featurs: no such key, seen []; write features"]),
         ({"bake__loook": 3}, ["bake.loook: no such key, seen 3; write look"]),
@@ -104,48 +140,136 @@ def test_checking_again_changes_nothing() -> None:
         ({"features__0__smoke__0__flag": "onn"}, ['features[0].smoke[0].flag: not known, seen "onn"; write on']),
         ({"smoke__0__path": "page"}, ['smoke[0].path: not of the right form, seen "page"; write /api/products']),
         ({"smoke__0__status": 99}, ["smoke[0].status: too small, seen 99; write 100 or more"]),
-        ({"smoke__0__headers": {"Authorization": "Bearer x"}}, ['smoke[0].headers.Authorization: would be kept in the record, seen "Authorization"; write ']),
-        ({"bake__min": 200}, ["bake.min: longer than bake.max, seen 200 and 120; write 120 or less, or a larger bake.max"]),
-        ({"bake__expiry": 10}, ["bake.expiry: the stage would expire before the next look, seen 10 with looks every 10 s; write 30 or more"]),
-        ({"bake__look": 500, "bake__expiry": 600}, ["bake.look: longer than bake.max, seen 500 and 120; write 120 or less"]),
+        (
+            {"smoke__0__headers": {"Authorization": "Bearer x"}},
+            ['smoke[0].headers.Authorization: would be kept in the record, seen "Authorization"; write '],
+        ),
+        (
+            {"bake__min": 200},
+            ["bake.min: longer than bake.max, seen 200 and 120; write 120 or less, or a larger bake.max"],
+        ),
+        (
+            {"bake__expiry": 10},
+            [
+                (
+                    "bake.expiry: the stage would expire before the next look, seen 10 with looks every 10 s; write 30 or"
+                    " more"
+                )
+            ],
+        ),
+        (
+            {"bake__look": 500, "bake__expiry": 600},
+            ["bake.look: longer than bake.max, seen 500 and 120; write 120 or less"],
+        ),
         ({"bake__min": "soon"}, ['bake.min: not a whole number, seen "soon"; write a whole number']),
         ({"gate": {"alpha": 2}}, ["gate.alpha: too large, seen 2; write 0.9999 or less"]),
-        ({"gate": {"margin": 1.2}}, ["gate.margin: not above gate.tolerated_ratio, seen 1.2 and 1.25; write more than 1.25"]),
+        (
+            {"gate": {"margin": 1.2}},
+            ["gate.margin: not above gate.tolerated_ratio, seen 1.2 and 1.25; write more than 1.25"],
+        ),
         ({"gate": {"on_no_data": "pass"}}, ['gate.on_no_data: not known, seen "pass"; write rollback or manual']),
-        ({"gate__holdback": 50}, ["gate.holdback: would take the features from users of the stage of 50 %, seen 50; write 49 or less"]),
+        (
+            {"gate__holdback": 50},
+            ["gate.holdback: would take the features from users of the stage of 50 %, seen 50; write 49 or less"],
+        ),
         ({"gate__low_traffic": "dare"}, ['gate.low_traffic: not known, seen "dare"; write refuse or slo or hold']),
-        ({"gate__low_traffic": "slo"}, ['gate.low_traffic: certifies by gate.harmless_share, which is missing, seen "slo"; write ']),
+        (
+            {"gate__low_traffic": "slo"},
+            ['gate.low_traffic: certifies by gate.harmless_share, which is missing, seen "slo"; write '],
+        ),
         ({"gate__holdback": 60}, ["gate.holdback: too large, seen 60; write 50 or less"]),
         ({"bake__aa": -1}, ["bake.aa: too small, seen -1; write 0 or more"]),
-        ({"gate__metrics": [{"name": "orders"}]}, ["gate.metrics[0].counter: missing, seen nothing; write feature_orders_total, or whatever counts orders"]),
+        (
+            {"gate__metrics": [{"name": "orders"}]},
+            ["gate.metrics[0].counter: missing, seen nothing; write feature_orders_total, or whatever counts orders"],
+        ),
         ({"gate__metrics": [{"counter": "a_total"}]}, ["gate.metrics[0].name: missing, seen nothing; write orders"]),
-        ({"gate__metrics": [{**ORDERS, "counter": "a total"}]}, ['gate.metrics[0].counter: not of the right form, seen "a total"; write feature_orders_total']),
-        ({"gate__metrics": [ORDERS, ORDERS]}, ['gate.metrics[1].name: twice in the list, seen "orders"; write each name once']),
-        ({"gate__metrics": [{**ORDERS, "harm": "less"}]}, ['gate.metrics[0].harm: not known, seen "less"; write more or fewer']),
-        ({"gate__metrics": [{**ORDERS, "weight": 0}]}, ["gate.metrics[0].weight: too small, seen 0; write 0.01 or more"]),
-        ({"gate__metrics": [{**ORDERS, "labels": {"variant": "on"}}]}, ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, seen "]),
-        ({"gate__metrics": [{**ORDERS, "labels": {"x y": "on"}}]}, ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, seen "]),
-        ({"gate__metrics": [{**ORDERS, "labels": {"step": 3}}]}, ["gate.metrics[0].labels.step: not text, seen 3; write it in quotes"]),
-        ({"gate__metrics": [{**ORDERS, "labels": {"feature": "x"}}]}, ['gate.metrics[0].labels.feature: no feature of this release, seen "x"; write search ']),
-        ({"gate__metrics": [{"name": "slow", "counter": "a_total"}]}, ["gate.metrics[0].counter: slow is always counted from the features' own requests, "]),
-        ({"gate__metrics": [{"name": "errors", "harm": "fewer"}]}, ['gate.metrics[0].harm: fewer errors are no harm, seen "fewer"; write more']),
-        ({"hosts": {"database": "databse"}}, ['hosts.database: a group that is not in the inventory, seen "databse"; write database']),
-        ({"hosts": {"database": "spare"}}, ['hosts.database: a group that has no hosts, seen "spare"; write the group of the database hosts']),
-        ({"hosts": {"database": "balancer"}}, ['hosts.database: not the hosts that the playbooks run on, seen "balancer"; write database, and make ']),
+        (
+            {"gate__metrics": [{**ORDERS, "counter": "a total"}]},
+            ['gate.metrics[0].counter: not of the right form, seen "a total"; write feature_orders_total'],
+        ),
+        (
+            {"gate__metrics": [ORDERS, ORDERS]},
+            ['gate.metrics[1].name: twice in the list, seen "orders"; write each name once'],
+        ),
+        (
+            {"gate__metrics": [{**ORDERS, "harm": "less"}]},
+            ['gate.metrics[0].harm: not known, seen "less"; write more or fewer'],
+        ),
+        (
+            {"gate__metrics": [{**ORDERS, "weight": 0}]},
+            ["gate.metrics[0].weight: too small, seen 0; write 0.01 or more"],
+        ),
+        (
+            {"gate__metrics": [{**ORDERS, "labels": {"variant": "on"}}]},
+            ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, seen "],
+        ),
+        (
+            {"gate__metrics": [{**ORDERS, "labels": {"x y": "on"}}]},
+            ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, seen "],
+        ),
+        (
+            {"gate__metrics": [{**ORDERS, "labels": {"step": 3}}]},
+            ["gate.metrics[0].labels.step: not text, seen 3; write it in quotes"],
+        ),
+        (
+            {"gate__metrics": [{**ORDERS, "labels": {"feature": "x"}}]},
+            ['gate.metrics[0].labels.feature: no feature of this release, seen "x"; write search '],
+        ),
+        (
+            {"gate__metrics": [{"name": "slow", "counter": "a_total"}]},
+            ["gate.metrics[0].counter: slow is always counted from the features' own requests, "],
+        ),
+        (
+            {"gate__metrics": [{"name": "errors", "harm": "fewer"}]},
+            ['gate.metrics[0].harm: fewer errors are no harm, seen "fewer"; write more'],
+        ),
+        (
+            {"hosts": {"database": "databse"}},
+            ['hosts.database: a group that is not in the inventory, seen "databse"; write database'],
+        ),
+        (
+            {"hosts": {"database": "spare"}},
+            ['hosts.database: a group that has no hosts, seen "spare"; write the group of the database hosts'],
+        ),
+        (
+            {"hosts": {"database": "balancer"}},
+            ['hosts.database: not the hosts that the playbooks run on, seen "balancer"; write database, and make '],
+        ),
         ({"canary": "app9"}, ['canary: not one of the application hosts, seen "app9"; write app1']),
         ({"canary": "database"}, ['canary: not one of the application hosts, seen "database"; write app1']),
-        ({"version": 2.0}, ["version: a number and not text (zeros may be lost already), seen 2.0; write it in quotes"]),
+        (
+            {"version": 2.0},
+            ["version: a number and not text (zeros may be lost already), seen 2.0; write it in quotes"],
+        ),
         ({"version": "../2"}, ['version: not of the right form, seen "../2"; write 2.0.0']),
         ({"application": "Store Front"}, ['application: not of the right form, seen "Store Front"; write storefront']),
-        ({"migrations__target": 3}, ["migrations.target: a number and not text (zeros may be lost already), seen 3; write it in quotes"]),
+        (
+            {"migrations__target": 3},
+            ["migrations.target: a number and not text (zeros may be lost already), seen 3; write it in quotes"],
+        ),
         ({"migrations": {}}, ['migrations.target: missing, seen nothing; write "0003"']),
-        ({"migrations__path": "../../etc"}, ['migrations.path: not of the right form, seen "../../etc"; write migrations']),
+        (
+            {"migrations__path": "../../etc"},
+            ['migrations.path: not of the right form, seen "../../etc"; write migrations'],
+        ),
         ({"migrations__adapter": "alembik"}, ['migrations.adapter: not known, seen "alembik"; write alembic']),
         ({"on_abort": "panic"}, ['on_abort: not known, seen "panic"; write flags or release']),
         ({"approval": "maybe"}, ['approval: neither true nor false, seen "maybe"; write true or false']),
         ({"backup": {"level": "intct"}}, ['backup.level: not known, seen "intct"; write intact']),
-        ({"smoke__0__body": float("nan")}, ["manifest: holds a number that is not finite, which has no meaning here; write text, numbers, lists and mappings"]),
-        ({"application": None, "version": " ", "stages": [50, 25]}, ["application: missing", "version: missing", "stages: not rising"]),
+        (
+            {"smoke__0__body": float("nan")},
+            [
+                (
+                    "manifest: holds a number that is not finite, which has no meaning here; write text, numbers, lists and"
+                    " mappings"
+                )
+            ],
+        ),
+        (
+            {"application": None, "version": " ", "stages": [50, 25]},
+            ["application: missing", "version: missing", "stages: not rising"],
+        ),
     ],
 )
 def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> None:
@@ -172,8 +296,16 @@ def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> N
         ({"approval": []}, "approval", False),
         ({"gate": []}, "gate", {"alpha": 0.05}),
         ({"bake": "min: 10\nmax: 20\nlook: 5\nexpiry: 30\n"}, "bake", {"min": 10, "max": 20, "look": 5, "expiry": 30}),
-        ({"features": "- flag: cart\n- {flag: search, smoke: []}"}, "features", [{"flag": "cart", "smoke": []}, {"flag": "search", "smoke": []}]),
-        ({"bake": '{"min": "10", "max": 20, "look": 5, "expiry": "30"}'}, "bake", {"min": 10, "max": 20, "look": 5, "expiry": 30}),
+        (
+            {"features": "- flag: cart\n- {flag: search, smoke: []}"},
+            "features",
+            [{"flag": "cart", "smoke": []}, {"flag": "search", "smoke": []}],
+        ),
+        (
+            {"bake": '{"min": "10", "max": 20, "look": 5, "expiry": "30"}'},
+            "bake",
+            {"min": 10, "max": 20, "look": 5, "expiry": 30},
+        ),
         ({"approval": "yes"}, "approval", True),
         ({"approval": ""}, "approval", False),
         ({"migrations": ""}, "migrations", None),
@@ -186,7 +318,11 @@ def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> N
         ({"bake__aa": "0"}, "bake", {"aa": 0}),
         ({"stages": "100", "gate": {"holdback": "50"}}, "gate", {"holdback": 50, "metrics": []}),
         ({"gate": {"holdback": 49}}, "gate", {"holdback": 49}),
-        ({"gate": '{"metrics": [{"name": "errors", "weight": "3"}]}'}, "gate", {"metrics": [{**METRIC, "name": "errors", "weight": 3.0}]}),
+        (
+            {"gate": '{"metrics": [{"name": "errors", "weight": "3"}]}'},
+            "gate",
+            {"metrics": [{**METRIC, "name": "errors", "weight": 3.0}]},
+        ),
         (
             {"gate__metrics": [{**ORDERS, "labels": {"feature": "cart", "kind": "gift"}, "harm": "fewer"}]},
             "gate",
@@ -227,9 +363,21 @@ def test_ansibles_tagged_strings_become_plain() -> None:
         (["ansible_user", "awx_job_id", "tower_x", "gradual_fleet"], [], []),
         (["min_in_traffic"], [], []),
         (["release_keep"], ["release_keep"], []),
-        (["aplication"], [], ["aplication: no such key in a manifest, and no variable of that name; write application"]),
-        (["release_kep"], ["release_keep"], ["release_kep: no such key in a manifest, and no variable of that name; write release_keep"]),
-        (["zzz"], [], ["zzz: no such key in a manifest, and no variable of that name; leave it out, or write one of application"]),
+        (
+            ["aplication"],
+            [],
+            ["aplication: no such key in a manifest, and no variable of that name; write application"],
+        ),
+        (
+            ["release_kep"],
+            ["release_keep"],
+            ["release_kep: no such key in a manifest, and no variable of that name; write release_keep"],
+        ),
+        (
+            ["zzz"],
+            [],
+            ["zzz: no such key in a manifest, and no variable of that name; leave it out, or write one of application"],
+        ),
     ],
 )
 def test_extra_variables_that_mean_nothing(extra: list[str], known: list[str], wanted: list[str]) -> None:
@@ -239,13 +387,16 @@ def test_extra_variables_that_mean_nothing(extra: list[str], known: list[str], w
         assert line.startswith(start)
 
 
-@pytest.mark.parametrize(("extra", "foreign", "wanted"), [
-    (["ticket", "workflow_a", "workflow_b"], ["ticket", "workflow_*"], []),
-    (["tickets", "a_workflow_b"], ["ticket", "workflow_*"], ["tickets", "a_workflow_b"]),
-    (["Ticket"], ["ticket"], ["Ticket"]),
-    (["artifacts"], ["artifacts"], []),
-    ([manifest.FOREIGN], [], []),
-])
+@pytest.mark.parametrize(
+    ("extra", "foreign", "wanted"),
+    [
+        (["ticket", "workflow_a", "workflow_b"], ["ticket", "workflow_*"], []),
+        (["tickets", "a_workflow_b"], ["ticket", "workflow_*"], ["tickets", "a_workflow_b"]),
+        (["Ticket"], ["ticket"], ["Ticket"]),
+        (["artifacts"], ["artifacts"], []),
+        ([manifest.FOREIGN], [], []),
+    ],
+)
 def test_the_site_names_variables_that_are_for_others(extra: list[str], foreign: list[str], wanted: list[str]) -> None:
     found = manifest.unknown(extra, [], foreign)
     assert [line.partition(":")[0] for line in found] == wanted
@@ -253,9 +404,18 @@ def test_the_site_names_variables_that_are_for_others(extra: list[str], foreign:
         assert line.endswith(f"if it is for others, name it in the inventory: manifest_foreign_variables: [{name}]")
 
 
-@pytest.mark.parametrize(("patterns", "wrong"), [
-    ([], 0), (["ticket", "workflow_*"], 0), ("ticket", 1), ([1], 1), ({"ticket": 1}, 1), (["*"], 1), (["**", "?", "a*"], 2),
-])
+@pytest.mark.parametrize(
+    ("patterns", "wrong"),
+    [
+        ([], 0),
+        (["ticket", "workflow_*"], 0),
+        ("ticket", 1),
+        ([1], 1),
+        ({"ticket": 1}, 1),
+        (["*"], 1),
+        (["**", "?", "a*"], 2),
+    ],
+)
 def test_a_list_of_them_that_would_hide_every_mistake_is_refused(patterns: Any, wrong: int) -> None:
     found = manifest.foreign_mistakes(patterns)
     assert len(found) == wrong
@@ -263,7 +423,10 @@ def test_a_list_of_them_that_would_hide_every_mistake_is_refused(patterns: Any, 
 
 
 def test_all_mistakes_come_in_one_message() -> None:
-    assert manifest.message(["a: x", "b: y"]) == "The release manifest has 2 mistakes; nothing has been changed.\n  a: x\n  b: y"
+    assert (
+        manifest.message(["a: x", "b: y"])
+        == "The release manifest has 2 mistakes; nothing has been changed.\n  a: x\n  b: y"
+    )
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "releases").glob("*.yml")), ids=lambda path: path.stem)
@@ -291,7 +454,13 @@ def page(fields: dict[str, Any], path: str = "") -> list[str]:
     rows = []
     for name, field in fields.items():
         place = f"{path}{name}"
-        default = "**needed**" if field.get("required") else f"`{json.dumps(field['default'])}`" if "default" in field and field["default"] != [] else ""
+        default = (
+            "**needed**"
+            if field.get("required")
+            else f"`{json.dumps(field['default'])}`"
+            if "default" in field and field["default"] != []
+            else ""
+        )
         choices = f" One of {', '.join(f'`{choice}`' for choice in field['choices'])}." if "choices" in field else ""
         rows.append(f"| `{place}` | {default} | {field['description']}{choices} |")
         if name == "smoke" and path:
@@ -318,10 +487,20 @@ def test_every_default_is_good_itself() -> None:
 
 
 HOSTILE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.sampled_from(["on", "100", "[", "{}", "http://[", "0x1", "1e999"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
+    | st.sampled_from(["on", "100", "[", "{}", "http://[", "0x1", "1e999"]),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from([*SPEC, "flag", "url", "sha256", "path", "min", "body", "smoke", "x"]) | st.text(max_size=3), inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from([*SPEC, "flag", "url", "sha256", "path", "min", "body", "smoke", "x"])
+            | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )

@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
-"""Where migration_lint gets its SQL: from Alembic itself in offline mode, from files, from Django's operations; and what it does not see."""
+"""Where migration_lint gets its SQL: from Alembic itself in offline mode, from files, from Django's operations; and
+what it does not see."""
 
 from __future__ import annotations
 
@@ -17,7 +18,13 @@ from typing import Any
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest import document as manifest
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import judge, sources, squawk, statements, waiver
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import (
+    judge,
+    sources,
+    squawk,
+    statements,
+    waiver,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 from ansible_collections.gradual.rollout.tests.unit.places import PROJECT
 
@@ -27,7 +34,8 @@ TODAY = datetime.date(2027, 1, 15)
 
 @pytest.fixture
 def release() -> Iterator[Path]:
-    """An unpacked release. Not in pytest's own folder, which nobody but its owner can enter, while the revisions are run by nobody."""
+    """An unpacked release. Not in pytest's own folder, which nobody but its owner can enter, while the revisions are
+    run by nobody."""
     with tempfile.TemporaryDirectory(prefix="lint-") as folder:
         os.chmod(folder, 0o755)
         (Path(folder) / "migrations/versions").mkdir(parents=True)
@@ -36,28 +44,44 @@ def release() -> Iterator[Path]:
 
 def revision(release: Path, name: str, body: str, before: str | None = None, head: str = 'phase = "expand"') -> None:
     """Write a revision of Alembic whose upgrade() is `body`."""
-    text = f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "{name}"\ndown_revision = {before!r}\n{head}\n\n\ndef upgrade():\n'
-    (release / f"migrations/versions/{name}.py").write_text(text + textwrap.indent(textwrap.dedent(body), "    "), encoding="utf-8")
+    text = (
+        f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "{name}"\ndown_revision ='
+        f" {before!r}\n{head}\n\n\ndef upgrade():\n"
+    )
+    (release / f"migrations/versions/{name}.py").write_text(
+        text + textwrap.indent(textwrap.dedent(body), "    "), encoding="utf-8"
+    )
 
 
 def rules(release: Path, adapter: str = "alembic", path: str = "migrations", **more: Any) -> list[tuple[str, str]]:
     """(revision, rule) of every finding."""
-    return [(one["revision"], one["rule"]) for one in judge.lint(adapter, str(release), path, "head", **more)["findings"]]
+    return [
+        (one["revision"], one["rule"]) for one in judge.lint(adapter, str(release), path, "head", **more)["findings"]
+    ]
 
 
 def test_operations_of_alembic_become_the_sql_that_alembic_writes(release: Path) -> None:
-    revision(release, "1", """\
+    revision(
+        release,
+        "1",
+        """\
         op.create_table("orders", sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("total", sa.Integer))
         op.create_index("by_total", "orders", ["total"])
         op.bulk_insert(sa.table("orders", sa.column("id"), sa.column("total")), [{"id": 1, "total": 2}])
-        """)
-    revision(release, "2", """\
+        """,
+    )
+    revision(
+        release,
+        "2",
+        """\
         op.add_column("orders", sa.Column("note", sa.Text, nullable=False))
         op.create_index("by_note", "orders", ["note"])
         op.alter_column("orders", "total", type_=sa.BigInteger)
         with op.get_context().autocommit_block():
             op.create_index("by_total_too", "orders", ["total"], postgresql_concurrently=True)
-        """, "1")
+        """,
+        "1",
+    )
     found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
     assert [(one["revision"], one["line"], one["rule"], one["lock"]) for one in found] == [
         ("2", 9, "adding-required-field", "AccessExclusiveLock on orders"),
@@ -81,21 +105,30 @@ def test_a_revision_that_says_no_phase_is_a_finding(release: Path) -> None:
 
 
 def test_a_revision_that_asks_the_database_is_read_in_all_its_branches(release: Path) -> None:
-    revision(release, "1", """\
+    revision(
+        release,
+        "1",
+        """\
         connection = op.get_bind()
         if connection.execute(sa.text("SELECT count(*) FROM orders WHERE a = :a"), {"a": 1}).scalar():
             connection.execute(sa.text("TRUNCATE orders"))
         for row in connection.execute(sa.text("SELECT 1")):
             op.execute(f"DROP TABLE {TABLE}")
-        """, head='phase = "expand"; TABLE = "orders"')
+        """,
+        head='phase = "expand"; TABLE = "orders"',
+    )
     assert rules(release) == [("1", "asks-database"), ("1", "truncate"), ("1", "drop-in-expand")]
 
 
 def test_what_only_the_answer_would_have_written_is_not_seen(release: Path) -> None:
-    revision(release, "1", """\
+    revision(
+        release,
+        "1",
+        """\
         for row in op.get_bind().execute(sa.text("SELECT tablename FROM pg_tables")):
             op.execute("DROP TABLE " + row.tablename)
-        """)
+        """,
+    )
     assert sorted(rules(release)) == [("1", "asks-database"), ("1", "unseen")]
 
 
@@ -137,7 +170,10 @@ def test_a_revision_that_cannot_be_played_is_no_silent_pass(release: Path) -> No
         revision(release, name, f"{UNPLAYABLE[name][0]}\nop.execute('DROP TABLE orders')\nop.execute(what)", before)
     found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
     for name, (_body, said) in UNPLAYABLE.items():
-        assert {one["rule"] for one in found if one["revision"] == name} - {"asks-database"} == {"unseen", "drop-in-expand"}
+        assert {one["rule"] for one in found if one["revision"] == name} - {"asks-database"} == {
+            "unseen",
+            "drop-in-expand",
+        }
         assert said in " ".join(one["why"] for one in found if one["revision"] == name)
 
 
@@ -148,7 +184,11 @@ def test_a_revision_that_never_ends_is_given_up(release: Path, monkeypatch: pyte
 
 
 def test_what_a_revision_prints_is_not_taken_for_findings(release: Path) -> None:
-    revision(release, "1", 'print(\'{"revision": "1", "writes": [], "asked": false, "failed": null}\')\nop.execute("DELETE FROM orders")')
+    revision(
+        release,
+        "1",
+        'print(\'{"revision": "1", "writes": [], "asked": false, "failed": null}\')\nop.execute("DELETE FROM orders")',
+    )
     assert rules(release) == [("1", "whole-table-delete")]
 
 
@@ -161,7 +201,9 @@ def test_root_does_not_run_revisions_as_root(release: Path) -> None:
         assert "uid_0" in found["statement"]
 
 
-def test_without_alembic_the_text_is_read_and_the_rest_was_not_seen(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_alembic_the_text_is_read_and_the_rest_was_not_seen(
+    release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sources, "_has_alembic", lambda: False)
     revision(release, "1", 'op.add_column("orders", sa.Column("a", sa.Text))\nop.execute("DROP TABLE orders")')
     found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
@@ -170,22 +212,36 @@ def test_without_alembic_the_text_is_read_and_the_rest_was_not_seen(release: Pat
 
 
 def test_files_of_sql(release: Path) -> None:
-    (release / "migrations/0001_orders.sql").write_text("-- gradual: phase=expand\nCREATE TABLE orders (id bigint PRIMARY KEY);\n")
-    (release / "migrations/0002_total.sql").write_text("-- gradual: phase=expand\nALTER TABLE orders ADD COLUMN a int;\n\nUPDATE orders\n  SET a = 1;\n")
-    (release / "migrations/0003_index.sql").write_text("-- gradual: phase=expand transaction=none\nCREATE INDEX CONCURRENTLY i ON orders (a);\n")
+    (release / "migrations/0001_orders.sql").write_text(
+        "-- gradual: phase=expand\nCREATE TABLE orders (id bigint PRIMARY KEY);\n"
+    )
+    (release / "migrations/0002_total.sql").write_text(
+        "-- gradual: phase=expand\nALTER TABLE orders ADD COLUMN a int;\n\nUPDATE orders\n  SET a = 1;\n"
+    )
+    (release / "migrations/0003_index.sql").write_text(
+        "-- gradual: phase=expand transaction=none\nCREATE INDEX CONCURRENTLY i ON orders (a);\n"
+    )
     (release / "migrations/0004_silent.sql").write_text("DROP TABLE orders;\n")
     found = judge.lint("sql", str(release), "migrations", "0004_silent")["findings"]
-    assert [(one["revision"], one["line"], one["rule"]) for one in found] == [("0002_total", 4, "whole-table-update"), ("0004_silent", 1, "phase-missing")]
+    assert [(one["revision"], one["line"], one["rule"]) for one in found] == [
+        ("0002_total", 4, "whole-table-update"),
+        ("0004_silent", 1, "phase-missing"),
+    ]
 
 
 def test_sqitch_in_the_order_of_its_plan(release: Path) -> None:
     folder = release / "db"
     (folder / "deploy").mkdir(parents=True)
     (folder / "sqitch.plan").write_text(
-        "%syntax-version=1.0.0\n%project=shop\n\nzebra 2026-01-01T00:00:00Z A <a@b> # first\napple [zebra] 2026-01-02T00:00:00Z A <a@b> # second\n"
+        "%syntax-version=1.0.0\n%project=shop\n\nzebra 2026-01-01T00:00:00Z A <a@b> # first\napple [zebra]"
+        " 2026-01-02T00:00:00Z A <a@b> # second\n"
     )
-    (folder / "deploy/zebra.sql").write_text("-- gradual: phase=expand\nBEGIN;\nCREATE INDEX i ON orders (a);\nCOMMIT;\n")
-    (folder / "deploy/apple.sql").write_text("-- gradual: phase=expand\n\\set x 1\n\\i other.sql\nCREATE INDEX CONCURRENTLY j ON orders (a);\n")
+    (folder / "deploy/zebra.sql").write_text(
+        "-- gradual: phase=expand\nBEGIN;\nCREATE INDEX i ON orders (a);\nCOMMIT;\n"
+    )
+    (folder / "deploy/apple.sql").write_text(
+        "-- gradual: phase=expand\n\\set x 1\n\\i other.sql\nCREATE INDEX CONCURRENTLY j ON orders (a);\n"
+    )
     assert rules(release, "sqitch", "db") == [("zebra", "require-concurrent-index-creation"), ("apple", "unseen")]
 
 
@@ -193,8 +249,8 @@ def test_sqitch_judges_the_rework_of_a_change_that_the_database_has(release: Pat
     folder = release / "db"
     (folder / "deploy").mkdir(parents=True)
     (folder / "sqitch.plan").write_text(
-        "%syntax-version=1.0.0\n%project=shop\n\norders 2026-01-01T00:00:00Z A <a@b> # first\n@v1 2026-01-02T00:00:00Z A <a@b> # tag\n"
-        "orders [orders@v1] 2026-01-03T00:00:00Z A <a@b> # reworked\n"
+        "%syntax-version=1.0.0\n%project=shop\n\norders 2026-01-01T00:00:00Z A <a@b> # first\n@v1 2026-01-02T00:00:00Z"
+        " A <a@b> # tag\norders [orders@v1] 2026-01-03T00:00:00Z A <a@b> # reworked\n"
     )
     (folder / "deploy/orders@v1.sql").write_text("-- gradual: phase=expand\nTRUNCATE o;\n")
     (folder / "deploy/orders.sql").write_text("-- gradual: phase=expand\nDROP TABLE o;\n")
@@ -202,7 +258,10 @@ def test_sqitch_judges_the_rework_of_a_change_that_the_database_has(release: Pat
     assert rules(release, "sqitch", "db", recorded=["orders", "orders"]) == []
 
 
-FOUND = [{"revision": "1", "rule": "whole-table-delete", "level": "error"}, {"revision": "1", "rule": "truncate", "level": "error"}]
+FOUND = [
+    {"revision": "1", "rule": "whole-table-delete", "level": "error"},
+    {"revision": "1", "rule": "truncate", "level": "error"},
+]
 GOOD = {"revision": "1", "rule": "whole-table-delete", "reason": "the table is not used yet", "until": "2027-01-15"}
 
 
@@ -211,13 +270,17 @@ def test_a_waiver_holds_to_the_end_of_its_day(release: Path) -> None:
     found = judge.lint("alembic", str(release), "migrations", "head", waivers=[GOOD], today=TODAY)
     assert found["mistakes"] == []
     assert [(one["rule"], one["waived"]) for one in found["findings"]] == [
-        ("whole-table-delete", {"reason": GOOD["reason"], "until": GOOD["until"]}), ("truncate", None)
+        ("whole-table-delete", {"reason": GOOD["reason"], "until": GOOD["until"]}),
+        ("truncate", None),
     ]
     assert [one["rule"] for one in judge.stops(found["findings"])] == ["truncate"]
     tomorrow = TODAY + datetime.timedelta(days=1)
     assert [waiver.of(one, [GOOD], tomorrow) for one in FOUND] == [None, None]
     (said,) = waiver.expired([GOOD], tomorrow)
-    assert said.startswith("migrations.waivers[0].until: the waiver of whole-table-delete for 1 ended on 2027-01-15; look at the finding again")
+    assert said.startswith(
+        "migrations.waivers[0].until: the waiver of whole-table-delete for 1 ended on 2027-01-15; look at the finding"
+        " again"
+    )
 
 
 def test_a_waiver_of_nothing_is_a_mistake() -> None:
@@ -233,8 +296,17 @@ def test_a_waiver_of_nothing_is_a_mistake() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"rule": "no-such"}, "migrations.waivers[0].rule: no rule of migration_lint, seen 'no-such'; write one of docs/migration-lint.md"),
-        ({"reason": "fine"}, "migrations.waivers[0].reason: says too little, seen 'fine'; write a sentence why it does no harm here"),
+        (
+            {"rule": "no-such"},
+            (
+                "migrations.waivers[0].rule: no rule of migration_lint, seen 'no-such'; write one of"
+                " docs/migration-lint.md"
+            ),
+        ),
+        (
+            {"reason": "fine"},
+            "migrations.waivers[0].reason: says too little, seen 'fine'; write a sentence why it does no harm here",
+        ),
         ({"until": "2027-02-30"}, "migrations.waivers[0].until: no date, seen '2027-02-30'; write one like 2027-03-31"),
         ({}, None),
     ],

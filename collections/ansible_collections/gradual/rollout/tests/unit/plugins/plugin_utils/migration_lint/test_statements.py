@@ -1,12 +1,18 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt)
-"""What migration_lint says of statements: each rule fires where it should, and nowhere else. Squawk's own program reads all of them too."""
+"""What migration_lint says of statements: each rule fires where it should, and nowhere else. Squawk's own program reads
+all of them too."""
 
 from __future__ import annotations
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import judge
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import EXPAND_ONLY, RULES, SQUAWK, table
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import (
+    EXPAND_ONLY,
+    RULES,
+    SQUAWK,
+    table,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Piece, Source, Unseen
 from ansible_collections.gradual.rollout.tests.unit.places import PROJECT
 
@@ -18,10 +24,16 @@ TABLE: list[tuple[str, set[str]]] = [
     ("CREATE UNIQUE INDEX i ON orders (a)", {"require-concurrent-index-creation", "constraint-in-expand"}),
     ("CREATE INDEX CONCURRENTLY i ON orders (a)", {"ban-concurrent-index-creation-in-transaction"}),
     ("CREATE TABLE new (a int); CREATE INDEX i ON new (a)", set()),
-    ("ALTER TABLE orders ADD COLUMN new text; CREATE UNIQUE INDEX i ON orders (new)", {"require-concurrent-index-creation"}),
+    (
+        "ALTER TABLE orders ADD COLUMN new text; CREATE UNIQUE INDEX i ON orders (new)",
+        {"require-concurrent-index-creation"},
+    ),
     ("CREATE TABLE IF NOT EXISTS orders (a int); CREATE INDEX i ON orders (a)", {"require-concurrent-index-creation"}),
     ("CREATE TABLE IF NOT EXISTS orders (a int); UPDATE orders SET a = 1", {"whole-table-update"}),
-    ("ALTER TABLE orders ADD COLUMN IF NOT EXISTS new int; ALTER TABLE orders ADD CHECK (new > 0) NOT VALID", {"constraint-in-expand"}),
+    (
+        "ALTER TABLE orders ADD COLUMN IF NOT EXISTS new int; ALTER TABLE orders ADD CHECK (new > 0) NOT VALID",
+        {"constraint-in-expand"},
+    ),
     ("DROP TABLE orders; CREATE TABLE orders (a int)", {"drop-in-expand"}),
     ("DROP INDEX i", {"require-concurrent-index-deletion"}),
     ("DROP INDEX CONCURRENTLY i", {"ban-concurrent-index-creation-in-transaction"}),
@@ -42,7 +54,10 @@ TABLE: list[tuple[str, set[str]]] = [
     ("ALTER TABLE orders ADD COLUMN a bigserial", {"adding-field-with-default"}),
     ("ALTER TABLE orders ADD COLUMN a bigint GENERATED ALWAYS AS IDENTITY", {"adding-field-with-default"}),
     ("ALTER TABLE orders ADD COLUMN a int GENERATED ALWAYS AS (b * 2) STORED", {"adding-field-with-default"}),
-    ("ALTER TABLE orders ADD COLUMN a bigint PRIMARY KEY", {"adding-required-field", "adding-serial-primary-key-field"}),
+    (
+        "ALTER TABLE orders ADD COLUMN a bigint PRIMARY KEY",
+        {"adding-required-field", "adding-serial-primary-key-field"},
+    ),
     ("ALTER TABLE orders ADD COLUMN a int UNIQUE", {"disallowed-unique-constraint"}),
     ("ALTER TABLE orders ADD COLUMN a int CHECK (a > 0)", {"constraint-missing-not-valid"}),
     ("ALTER TABLE orders ADD COLUMN a int REFERENCES other", {"reference-to-live-table"}),
@@ -62,17 +77,25 @@ TABLE: list[tuple[str, set[str]]] = [
     ("ALTER TABLE orders ADD CONSTRAINT c CHECK (a > 0)", {"constraint-missing-not-valid", "constraint-in-expand"}),
     ("ALTER TABLE orders ADD CONSTRAINT c CHECK (a > 0) NOT VALID", {"constraint-in-expand"}),
     ("ALTER TABLE orders ADD COLUMN a int; ALTER TABLE orders ADD CONSTRAINT c CHECK (a > 0) NOT VALID", set()),
-    ("ALTER TABLE orders ADD CONSTRAINT c CHECK (a > 0) NOT VALID; ALTER TABLE orders VALIDATE CONSTRAINT c",
-     {"constraint-in-expand", "validate-in-same-transaction"}),
+    (
+        "ALTER TABLE orders ADD CONSTRAINT c CHECK (a > 0) NOT VALID; ALTER TABLE orders VALIDATE CONSTRAINT c",
+        {"constraint-in-expand", "validate-in-same-transaction"},
+    ),
     ("ALTER TABLE orders VALIDATE CONSTRAINT c", set()),
-    ("ALTER TABLE orders ADD FOREIGN KEY (a) REFERENCES other", {"adding-foreign-key-constraint", "constraint-in-expand"}),
+    (
+        "ALTER TABLE orders ADD FOREIGN KEY (a) REFERENCES other",
+        {"adding-foreign-key-constraint", "constraint-in-expand"},
+    ),
     ("ALTER TABLE orders ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES other NOT VALID", {"constraint-in-expand"}),
     ("ALTER TABLE orders ADD CONSTRAINT c UNIQUE (a)", {"disallowed-unique-constraint", "constraint-in-expand"}),
     ("ALTER TABLE orders ADD PRIMARY KEY (a)", {"disallowed-unique-constraint", "constraint-in-expand"}),
     ("ALTER TABLE orders ADD CONSTRAINT c UNIQUE USING INDEX i", {"constraint-in-expand"}),
     ("ALTER TABLE orders ADD EXCLUDE USING gist (a WITH &&)", {"exclusion-constraint", "constraint-in-expand"}),
     ("ALTER TABLE orders DROP CONSTRAINT c", set()),
-    ("ALTER DOMAIN d ADD CONSTRAINT c CHECK (VALUE > 0)", {"ban-alter-domain-with-add-constraint", "constraint-in-expand"}),
+    (
+        "ALTER DOMAIN d ADD CONSTRAINT c CHECK (VALUE > 0)",
+        {"ban-alter-domain-with-add-constraint", "constraint-in-expand"},
+    ),
     ("ALTER DOMAIN d ADD CONSTRAINT c CHECK (VALUE > 0) NOT VALID", {"constraint-in-expand"}),
     # Rows.
     ("UPDATE orders SET a = 1", {"whole-table-update"}),
@@ -88,7 +111,10 @@ TABLE: list[tuple[str, set[str]]] = [
     ("MERGE INTO other USING orders ON other.id = orders.id WHEN MATCHED THEN DELETE", {"insert-from-select"}),
     ("UPDATE orders SET a = 1 WHERE true", {"whole-table-update"}),
     ("DELETE FROM orders WHERE 1 = 1", {"whole-table-delete"}),
-    ("CREATE TABLE new (a int); INSERT INTO new VALUES (1); UPDATE new SET a = 2; DELETE FROM new; TRUNCATE new", set()),
+    (
+        "CREATE TABLE new (a int); INSERT INTO new VALUES (1); UPDATE new SET a = 2; DELETE FROM new; TRUNCATE new",
+        set(),
+    ),
     # Tables as a whole.
     ("CREATE TABLE new (id bigint PRIMARY KEY, a text NOT NULL UNIQUE)", set()),
     ("CREATE TABLE new (a bigint REFERENCES orders)", {"reference-to-live-table"}),
@@ -112,11 +138,20 @@ TABLE: list[tuple[str, set[str]]] = [
     ("CREATE TABLE p1 PARTITION OF orders FOR VALUES IN (1)", {"create-partition-of"}),
     ("ALTER TABLE orders ATTACH PARTITION p1 FOR VALUES IN (1)", {"attach-partition"}),
     ("ALTER TABLE orders DETACH PARTITION p1", {"require-concurrent-partition-detach", "drop-in-expand"}),
-    ("ALTER TABLE orders DETACH PARTITION p1 CONCURRENTLY", {"ban-concurrent-index-creation-in-transaction", "drop-in-expand"}),
+    (
+        "ALTER TABLE orders DETACH PARTITION p1 CONCURRENTLY",
+        {"ban-concurrent-index-creation-in-transaction", "drop-in-expand"},
+    ),
     # Triggers, rules, rights, types, functions.
     ("CREATE TRIGGER t BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION f()", {"create-trigger"}),
     ("DROP TRIGGER t ON orders", {"drop-in-expand"}),
-    ("DROP TRIGGER IF EXISTS t ON orders; CREATE TRIGGER t BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION f()", {"create-trigger"}),
+    (
+        (
+            "DROP TRIGGER IF EXISTS t ON orders; CREATE TRIGGER t BEFORE INSERT ON orders FOR EACH ROW EXECUTE"
+            " FUNCTION f()"
+        ),
+        {"create-trigger"},
+    ),
     ("ALTER TABLE orders DISABLE TRIGGER ALL", {"disable-trigger"}),
     ("ALTER TABLE orders ENABLE TRIGGER t", set()),
     ("SET session_replication_role = replica", {"disable-trigger"}),
@@ -150,13 +185,45 @@ TABLE: list[tuple[str, set[str]]] = [
     # What is hidden, and what is not seen.
     ("DO $$ BEGIN UPDATE orders SET a = 1; END $$", {"whole-table-update"}),
     ("DO $$ BEGIN IF true THEN EXECUTE 'DROP TABLE orders'; END IF; END $$", {"drop-in-expand"}),
-    ("DO $$ DECLARE r record; BEGIN FOR r IN SELECT 1 AS a LOOP DELETE FROM orders; END LOOP; END $$", {"whole-table-delete"}),
-    ("DO $$ DECLARE r record; BEGIN FOR r IN SELECT 'x' AS a LOOP EXECUTE format('DROP TABLE %I', r.a); END LOOP; END $$", {"dynamic-sql"}),
-    ("DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'a') THEN GRANT SELECT ON orders TO a; END IF; END $$", set()),
-    ("DO $$ BEGIN IF to_regclass('orders') IS NULL THEN CREATE TABLE orders (a int); END IF; END $$; ALTER TABLE orders ALTER a TYPE bigint, DROP COLUMN b",
-     {"changing-column-type", "drop-in-expand"}),
-    ("DROP FUNCTION f(); DO $$ BEGIN IF a THEN CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; END IF; END $$", {"drop-in-expand"}),
-    ("DO $$ BEGIN IF a THEN ALTER TABLE orders ADD COLUMN new int; END IF; END $$; ALTER TABLE orders ADD CHECK (new > 0) NOT VALID", {"constraint-in-expand"}),
+    (
+        "DO $$ DECLARE r record; BEGIN FOR r IN SELECT 1 AS a LOOP DELETE FROM orders; END LOOP; END $$",
+        {"whole-table-delete"},
+    ),
+    (
+        (
+            "DO $$ DECLARE r record; BEGIN FOR r IN SELECT 'x' AS a LOOP EXECUTE format('DROP TABLE %I', r.a); END"
+            " LOOP; END $$"
+        ),
+        {"dynamic-sql"},
+    ),
+    (
+        (
+            "DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'a') THEN GRANT SELECT ON orders TO a; END IF;"
+            " END $$"
+        ),
+        set(),
+    ),
+    (
+        (
+            "DO $$ BEGIN IF to_regclass('orders') IS NULL THEN CREATE TABLE orders (a int); END IF; END $$; ALTER TABLE"
+            " orders ALTER a TYPE bigint, DROP COLUMN b"
+        ),
+        {"changing-column-type", "drop-in-expand"},
+    ),
+    (
+        (
+            "DROP FUNCTION f(); DO $$ BEGIN IF a THEN CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; END"
+            " IF; END $$"
+        ),
+        {"drop-in-expand"},
+    ),
+    (
+        (
+            "DO $$ BEGIN IF a THEN ALTER TABLE orders ADD COLUMN new int; END IF; END $$; ALTER TABLE orders ADD CHECK"
+            " (new > 0) NOT VALID"
+        ),
+        {"constraint-in-expand"},
+    ),
     ("DO LANGUAGE plpython3u 'pass'", {"unseen"}),
     ("SELECT migrate_everything()", {"calls-function"}),
     ("SELECT setval('orders_id_seq', 1000)", set()),
@@ -179,7 +246,13 @@ ALONE: list[tuple[str, set[str]]] = [
     ("DROP INDEX CONCURRENTLY i", set()),
     ("REINDEX INDEX CONCURRENTLY i", set()),
     ("BEGIN; CREATE INDEX CONCURRENTLY i ON orders (a); COMMIT", {"ban-concurrent-index-creation-in-transaction"}),
-    ("BEGIN; ALTER TABLE orders ADD CONSTRAINT c CHECK (a > 0) NOT VALID; COMMIT; ALTER TABLE orders VALIDATE CONSTRAINT c", {"constraint-in-expand"}),
+    (
+        (
+            "BEGIN; ALTER TABLE orders ADD CONSTRAINT c CHECK (a > 0) NOT VALID; COMMIT; ALTER TABLE orders VALIDATE"
+            " CONSTRAINT c"
+        ),
+        {"constraint-in-expand"},
+    ),
 ]
 # The same in phase contract, where old code is gone and only locks count.
 CONTRACT: list[tuple[str, set[str]]] = [
@@ -195,7 +268,9 @@ ROWS = [(sql, wanted, "expand", 1) for sql, wanted in TABLE] + [(sql, wanted, "e
 ROWS += [(sql, wanted, "contract", 1) for sql, wanted in CONTRACT]
 
 
-def source(sql: str, revision: str = "r", phase: str = "expand", transaction: int | None = 1, *unseen: Unseen) -> Source:
+def source(
+    sql: str, revision: str = "r", phase: str = "expand", transaction: int | None = 1, *unseen: Unseen
+) -> Source:
     return Source(revision, phase, f"{revision}.sql", (Piece(sql, 1, transaction),), unseen)
 
 
@@ -203,12 +278,16 @@ def source(sql: str, revision: str = "r", phase: str = "expand", transaction: in
 def judged() -> dict[str, set[str]]:
     """Number of the row → rules that were found. All in one go, so that squawk starts once."""
     found: dict[str, set[str]] = {str(number): set() for number in range(len(ROWS))}
-    for one in judge.judge([source(sql, str(number), phase, transaction) for number, (sql, _wanted, phase, transaction) in enumerate(ROWS)]):
+    for one in judge.judge(
+        [source(sql, str(number), phase, transaction) for number, (sql, _wanted, phase, transaction) in enumerate(ROWS)]
+    ):
         found[one["revision"]].add(one["rule"])
     return found
 
 
-@pytest.mark.parametrize("number", range(len(ROWS)), ids=[f"{phase} {transaction} {sql[:60]}" for sql, _wanted, phase, transaction in ROWS])
+@pytest.mark.parametrize(
+    "number", range(len(ROWS)), ids=[f"{phase} {transaction} {sql[:60]}" for sql, _wanted, phase, transaction in ROWS]
+)
 def test_a_revision_breaks_these_rules_and_no_others(number: int, judged: dict[str, set[str]]) -> None:
     assert judged[str(number)] == ROWS[number][1]
 
@@ -225,7 +304,15 @@ def test_every_rule_of_squawk_that_is_mapped_leads_to_one_of_ours() -> None:
 
 
 def test_a_finding_says_where_what_and_what_instead() -> None:
-    (found,) = judge.judge([source("SELECT 1;\n\n-- all of it\nALTER TABLE shop.orders\n  ALTER COLUMN total TYPE bigint, SET (fillfactor = 70);", "0007")])
+    (found,) = judge.judge(
+        [
+            source(
+                "SELECT 1;\n\n-- all of it\nALTER TABLE shop.orders\n  ALTER COLUMN total TYPE bigint, SET (fillfactor"
+                " = 70);",
+                "0007",
+            )
+        ]
+    )
     assert found == {
         "revision": "0007", "file": "0007.sql", "line": 4, "rule": "changing-column-type",
         "statement": "ALTER TABLE shop.orders ALTER COLUMN total TYPE bigint, SET (fillfactor = 70)", "lock": "AccessExclusiveLock on shop.orders",
@@ -249,7 +336,9 @@ def test_a_line_in_a_block_is_the_line_of_its_statement() -> None:
 
 
 def test_statements_of_more_than_one_byte_a_character_keep_their_lines() -> None:
-    found = judge.judge([source("COMMENT ON TABLE orders IS 'Größe in €';\nUPDATE orders SET a = 'ü';\nDROP TABLE orders")])
+    found = judge.judge(
+        [source("COMMENT ON TABLE orders IS 'Größe in €';\nUPDATE orders SET a = 'ü';\nDROP TABLE orders")]
+    )
     assert [(one["line"], one["rule"]) for one in found] == [(2, "whole-table-update"), (3, "drop-in-expand")]
 
 

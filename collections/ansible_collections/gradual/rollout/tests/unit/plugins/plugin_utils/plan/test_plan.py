@@ -41,10 +41,24 @@ def steps(rows: list[dict[str, Any]]) -> list[str]:
         ({"features": []}, ["preflight", "backup", "migrate", "release", "verify", "report", "contract"]),
         (
             {"migrations": None, "bake": {"aa": 300}},
-            ["preflight", "backup", "release", "ramp A/A", "ramp 25 %", "ramp 50 %", "ramp 100 %", "verify", "report", "retire"],
+            [
+                "preflight",
+                "backup",
+                "release",
+                "ramp A/A",
+                "ramp 25 %",
+                "ramp 50 %",
+                "ramp 100 %",
+                "verify",
+                "report",
+                "retire",
+            ],
         ),
         # Nobody to compare with, so nothing to learn beforehand; unless some are held back.
-        ({"migrations": None, "stages": [100], "bake": {"aa": 300}}, ["preflight", "backup", "release", "ramp 100 %", "verify", "report", "retire"]),
+        (
+            {"migrations": None, "stages": [100], "bake": {"aa": 300}},
+            ["preflight", "backup", "release", "ramp 100 %", "verify", "report", "retire"],
+        ),
         (
             {"migrations": None, "stages": [100], "bake": {"aa": 300}, "gate": {"holdback": 5}},
             ["preflight", "backup", "release", "ramp A/A", "ramp 100 %", "verify", "report", "retire"],
@@ -92,7 +106,12 @@ WATCHED: dict[str, Any] = {**MANIFEST, "bake": {**MANIFEST["bake"], "aa": 300}, 
 
 @pytest.mark.parametrize(
     ("stage", "durations", "seconds", "source"),
-    [(0, {}, 315, "manifest"), (0, {"ramp": 630}, 315, "manifest"), (50, {"ramp": 630}, 105, "earlier runs"), (50, {"ramp": 20}, 75, "manifest")],
+    [
+        (0, {}, 315, "manifest"),
+        (0, {"ramp": 630}, 315, "manifest"),
+        (50, {"ramp": 630}, 105, "earlier runs"),
+        (50, {"ramp": 20}, 75, "manifest"),
+    ],
 )
 def test_expected_seconds_with_an_aa_stage(stage: int, durations: dict[str, float], seconds: int, source: str) -> None:
     row = next(row for row in plan_steps.make(WATCHED, HOSTS, durations) if row["stage"] == stage)
@@ -102,15 +121,29 @@ def test_expected_seconds_with_an_aa_stage(stage: int, durations: dict[str, floa
 @pytest.mark.parametrize(
     ("canary", "hosts", "durations", "seconds", "what"),
     [
-        (120, HOSTS, {}, 180, "app1 first as the canary, watched for 2 min against hosts on the old code, then app2, app3;"),
+        (
+            120,
+            HOSTS,
+            {},
+            180,
+            "app1 first as the canary, watched for 2 min against hosts on the old code, then app2, app3;",
+        ),
         (120, HOSTS, {"release": 190}, 190, "watched for 2 min"),
         (120, HOSTS, {"release": 60}, 180, "watched for 2 min"),  # those that ran before were not watched so long
         (120, ["app1"], {}, 20, "app1 first as the canary;"),
         (0, HOSTS, {}, 60, "app1 first as the canary, then app2, app3;"),
-        (120, None, {}, 140, "one host first as the canary, watched for 2 min against hosts on the old code, then the others;"),
+        (
+            120,
+            None,
+            {},
+            140,
+            "one host first as the canary, watched for 2 min against hosts on the old code, then the others;",
+        ),
     ],
 )
-def test_the_canary_is_watched_where_others_run_the_old_code(canary: int, hosts: Any, durations: dict[str, float], seconds: int, what: str) -> None:
+def test_the_canary_is_watched_where_others_run_the_old_code(
+    canary: int, hosts: Any, durations: dict[str, float], seconds: int, what: str
+) -> None:
     rows = plan_steps.make({**MANIFEST, "bake": {**MANIFEST["bake"], "canary": canary}}, hosts, durations)
     row = next(row for row in rows if row["step"] == "release")
     assert row["expected_seconds"] == seconds
@@ -124,7 +157,10 @@ def test_the_canary_is_watched_where_others_run_the_old_code(canary: int, hosts:
         ({}, "to do"),
         ({"open": True, "certified": 0, "aa": None, "steps": {}}, "to do"),
         ({"open": True, "certified": 0, "aa": None, "steps": {"ramp": {"state": "started"}}}, "started"),
-        ({"open": True, "certified": 0, "aa": {"since": 1, "until": 2}, "steps": {"ramp": {"state": "started"}}}, "finished"),
+        (
+            {"open": True, "certified": 0, "aa": {"since": 1, "until": 2}, "steps": {"ramp": {"state": "started"}}},
+            "finished",
+        ),
     ],
 )
 def test_state_of_the_aa_stage(state: dict[str, Any], wanted: str) -> None:
@@ -212,6 +248,9 @@ def test_text_of_something_else_is_an_error(wrong: Any) -> None:
 
 
 def test_the_plan_says_that_a_restart_is_felt() -> None:
-    said = {felt: next(row["what"] for row in plan_steps.make(MANIFEST, ["app1"], felt=felt) if row["step"] == "release") for felt in (True, False)}
+    said = {
+        felt: next(row["what"] for row in plan_steps.make(MANIFEST, ["app1"], felt=felt) if row["step"] == "release")
+        for felt in (True, False)
+    }
     assert "USERS WILL FEEL IT" in said[True]
     assert "FEEL" not in said[False]
