@@ -1,7 +1,7 @@
-"""python -m tests.bench.gates [--quick] [--out FOLDER]: the gates on the same simulated traces; results.json, a table
-and pictures.
+"""python -m tests.bench.gates [--quick] [--out FOLDER]: the gates on the same simulated traces.
 
-`--render` makes the table and the pictures again from FOLDER/results.json. Exit status 1 when a check does not hold.
+Writes FOLDER/results.json, then the page FOLDER.md, and in FOLDER cells.csv, claims.csv and the pictures. `--render`
+makes all but results.json again. Exit status 1 when a check does not hold.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
         "--out",
         type=Path,
         default=OUT,
-        help="folder of results.json and the pictures (default %(default)s); the table is FOLDER.md",
+        help="folder of the data and the pictures (default %(default)s); the page is FOLDER.md",
     )
     parser.add_argument("--render", action="store_true", help="only render FOLDER/results.json again")
     given = parser.parse_args(argv)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -173,17 +174,70 @@ def test_a_baseline_that_stops_good_releases_is_no_measure(good: dict[str, Any])
     assert "of Argo, failureLimit 3, which stops the fewest at this rate, up to 6.0%" in rule({("argo-3", 10.0): 0.06})
 
 
+FILES = ("power.png", "false-stops.png", "cells.csv", "claims.csv")
+
+
 def test_the_page_is_made_from_the_results_alone_and_always_the_same(good: dict[str, Any], tmp_path: Path) -> None:
     texts = []
     for folder in (tmp_path / "a" / "bench", tmp_path / "b" / "bench"):
         rendering.render(json.loads(rendering.compact(good)), folder)
-        texts.append(
-            [
-                folder.with_name("bench.md").read_bytes(),
-                *((folder / name).read_bytes() for name in ("power.png", "false-stops.png")),
-            ]
-        )
+        texts.append([folder.with_name("bench.md").read_bytes(), *((folder / name).read_bytes() for name in FILES)])
     assert texts[0] == texts[1]
     page = texts[0][0].decode()
     assert "![Power against time](bench/power.png)" in page
-    assert "| no change | 10 | 0.3 % | 1000 | 100.0 | 0.0 |" in page
+    assert "| Argo, failureLimit 0 | 100.0 % | 100.0 % | 100.0 % | 100.0 % | no change, 1/s, base 0.3 % |" in page
+    assert "| **ours** | 0.0 % | 0.0 % | 0.0 % | 0.0 % |" in page
+    assert "\n| false stops ≤ 5% | 1 | 0 | 0 |\n" in page
+    assert "These claims do not hold" not in page
+
+
+def test_the_page_names_every_claim_that_does_not_hold(good: dict[str, Any], tmp_path: Path) -> None:
+    bad = copy.deepcopy(good)
+    bad["cells"][1]["gates"][OURS]["stopped"] = 0.06
+    rendering.render(bad, tmp_path / "bench")
+    page = (tmp_path / "bench.md").read_text(encoding="utf-8")
+    assert "\n| false stops ≤ 5% | 0 | 1 | 0 |\n" in page
+    assert "\n| false stops ≤ 5%: no-change | at most 6.00%" in page.split("These claims do not hold")[1]
+
+
+def test_the_data_beside_the_page_hold_every_figure_of_every_cell(good: dict[str, Any], tmp_path: Path) -> None:
+    rendering.render(good, tmp_path / "bench")
+    with (tmp_path / "bench" / "cells.csv").open(encoding="utf-8", newline="") as stream:
+        found = list(csv.DictReader(stream))
+    wanted = [(cell, name, cell["gates"][name]) for cell in good["cells"] for name in TITLES]
+    assert len(found) == len(wanted)
+    for row, (cell, name, gate) in zip(found, wanted):
+        assert (row["scenario"], float(row["requests_per_second"]), float(row["base"]), row["gate"]) == (
+            cell["scenario"],
+            cell["rate"],
+            cell["base"],
+            TITLES[name],
+        )
+        assert int(row["ramps"]) == cell["traces"]
+        assert [float(row[key]) for key in ("stopped", "certified", "held")] == [
+            gate[key] for key in ("stopped", "certified", "held")
+        ]
+        for key in ("stopped", "certified"):
+            assert [float(row[f"{key}_low"]), float(row[f"{key}_high"])] == gate[f"{key}_range"]
+        for key in ("looks_stopped", "looks_certified", "bad", "bad_to_the_end"):
+            assert {part: float(row[f"{key}_{part}"] or "nan") for part in gate[key]} == pytest.approx(
+                {part: float("nan") if value is None else value for part, value in gate[key].items()}, nan_ok=True
+            )
+    with (tmp_path / "bench" / "claims.csv").open(encoding="utf-8", newline="") as stream:
+        claims = list(csv.DictReader(stream))
+    assert [(row["claim"], row["figures"]) for row in claims] == [
+        (each.what, each.figures) for each in checks.check(good)
+    ]
+    assert {row["state"] for row in claims} == {"holds"}
+
+
+def test_the_committed_page_and_data_are_those_of_the_committed_results(tmp_path: Path) -> None:
+    committed = Path(__file__).resolve().parents[2] / "docs" / "bench-gates"
+    rendering.render(json.loads((committed / "results.json").read_text(encoding="utf-8")), tmp_path / "bench-gates")
+    for made in (
+        tmp_path / "bench-gates.md",
+        *((tmp_path / "bench-gates" / name) for name in ("cells.csv", "claims.csv")),
+    ):
+        assert made.read_text(encoding="utf-8") == (committed.parent / made.relative_to(tmp_path)).read_text(
+            encoding="utf-8"
+        )
