@@ -186,26 +186,3 @@ def sources(shop: Shop, other: tools.Community | None) -> Iterator[Row]:
     for method, cells in found.items():
         asked = {"options": options(server), "deadline": 30} if method == "pgbackrest" else {}
         yield Row(f"page of the source corrupt ({method})", {**cells, **refuses(method=method, **asked)})
-
-
-def false_accepts(found: list[Row]) -> dict[str, int]:
-    """How many damaged backups each check was content with, of those that it looked at."""
-    return {
-        column: sum(row.accepted.get(column, False) for row in found if not row.damage.startswith("nothing"))
-        for column in COLUMNS
-    }
-
-
-def markdown(found: list[Row]) -> str:
-    lines = ["| damage | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for row in found:
-        whole = row.damage.startswith("nothing")
-        words = {None: "–", True: "accepted" if whole else "**accepted**", False: "**refused**" if whole else "found"}
-        lines.append(f"| {row.damage} | " + " | ".join(words[row.accepted.get(column)] for column in COLUMNS) + " |")
-    damaged = [row for row in found if not row.damage.startswith("nothing")]
-    looked = {column: sum(column in row.accepted for row in damaged) for column in COLUMNS}
-    cells = [
-        f"{count} of {looked[column]}" if looked[column] else "–" for column, count in false_accepts(found).items()
-    ]
-    lines.append(f"| **accepted though damaged** | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
