@@ -104,12 +104,12 @@ def check(results: Mapping[str, Any]) -> Iterator[tuple[bool, str, str]]:
     """(holds, claim, figures)."""
     yield results["mib"] >= ENOUGH_MIB, f"a database of {ENOUGH_MIB} MiB or more", f"{results['mib']} MiB"
     rounds = min(len(each) for each in results["taken"].values())
-    yield rounds >= 3, "every way was taken in 3 rounds or more", f"{rounds} rounds"
-    yield not results["left_out"], "no way was left out", ", ".join(results["left_out"]) or "none"
+    yield rounds >= 3, "every method was taken in 3 rounds or more", f"{rounds} rounds"
+    yield not results["left_out"], "no method was left out", ", ".join(results["left_out"]) or "none"
     for name, ratio in ratios(results["taken"]).items():
         ours, raw = (medians(results["taken"][one])["seconds"] for one in (name, WAYS[name].raw))
         claim = f"{WAYS[name].title}: taking costs ≤ {ALLOWED} × {WAYS[WAYS[name].raw].title}"
-        yield ratio <= ALLOWED, claim, f"{ours:.1f} s beside {raw:.1f} s, {ratio:.2f} ×"
+        yield ratio <= ALLOWED, claim, f"{ours:.1f} s against {raw:.1f} s, {ratio:.2f} ×"
     for name, each in results["proven"].items():
         reached = [one["level"] for one in each]
         yield (
@@ -161,7 +161,7 @@ def page(results: Mapping[str, Any], data: str) -> str:
         if (each := results["restored"].get(name))
     ]
     digests = [
-        f"{found['digest']:.1f} s in {WAYS[name].title}"
+        f"- {WAYS[name].title}: {found['digest']:.1f} s"
         for name, each in results["taken"].items()
         if "digest" in (found := medians([one["parts"] for one in each]))
     ]
@@ -177,10 +177,10 @@ def page(results: Mapping[str, Any], data: str) -> str:
             [["yes" if holds else "**no**", claim, seen] for holds, claim, seen in check(results)],
         ),
         taken=table(["taking", "median", "from, to (s)", "× the raw tool", "size"], taken),
-        parts=table(["part, s", "medians"], parts),
+        parts=table(["method", "median seconds of each part"], parts),
         proofs=table(["proving", *LEVELS, "restoring it", "comparing", "pg_amcheck"], proofs),
-        digest=", ".join(digests) or "none was taken",
-        restored=table(["restoring with the raw tool", "into a running throwaway cluster"], restored),
+        digest="\n".join(digests) or "- none was taken",
+        restored=table(["restoring with the raw tool", "median, into a running throwaway cluster"], restored),
         proof_rounds=max((len(each) for each in results["proven"].values()), default=0),
     )
 
@@ -193,42 +193,59 @@ RAW_RESTORES = {
 }
 HEAD = """# What a proven backup costs
 
-Made by `make bench-backup`; `python -m tests.bench.backups --render` makes this page again from `{data}`.
+`make bench-backup` measures this. `python -m tests.bench.backups --render` makes this page again from
+`{data}`. `tests/bench/README.md` explains how the benchmark is built.
 
-{conditions}.
-A database of {mib:,} MiB, indexes and all: customers, orders, their lines, events, with text, JSON, numerics and timestamps. All of it is in the page cache,
-so what is compared is work and not a disk; files are synced as each tool does. Rounds: {rounds}, in each of them every way once, in an order that is drawn;
-before each, what is still dirty is written out. Figures are medians, and a ratio is of two medians of this run.
+## How it is measured
+
+- Machine: {conditions}.
+- The database has {mib:,} MiB with its indexes: customers, orders, order lines and events, with text, JSON, numerics
+  and timestamps. All of it is in the page cache, so the figures compare the work and not a disk.
+- Each tool syncs its files in its own way. Before each backup, all dirty pages are written to disk.
+- Rounds: {rounds}. Each round takes every method once, in a random order. Figures are medians. A ratio is a ratio of
+  two medians of this run.
 {left_out}
-Beside what the raw tool does, taking a backup with Gradual digests every table in the snapshot that is backed up, writes a canary row, the schema and the
-roles, sums every file, syncs all, writes a receipt and publishes the backup under its name.
+In addition to the work of the raw tool, Gradual computes a digest of every table in the snapshot of the backup, writes
+a canary row, the schema and the roles, computes the checksum of every file, syncs all files, writes a receipt, and
+publishes the backup under its name.
 
 ## What must hold
 
 {checks}
 
-The digest is work that no raw tool does: {digest}. Beside a dump it needs a processor that two processes of pg_dump leave to nobody on two
-cores; after a copy of the files nothing runs beside it, since the moment that is digested is later than the copy.
+The digest is work that no raw tool does. It took:
 
-## Taking
+{digest}
+
+During a dump the digest needs a processor, and on two cores the two processes of pg_dump leave none. After a copy of the
+files nothing runs in parallel, because the digest is of the restore point, which is later than the copy.
+
+## Taking a backup
 
 {taken}
 
 {parts}
 
-The parts of Gradual's, one after the other; where a dump runs beside the digest, `dump` is what is left of it after the digest.
+These are the parts of Gradual's backups, one after the other. Where the dump runs in parallel with the digest, `dump`
+is the time that remains after the digest.
 
 ## Proving and restoring
 
 {proofs}
 
-Rounds: {proof_rounds}. Each level's seconds are those beyond the level before it. *Intact*: every file summed again, and the tool's own verification.
-*Readable*: every byte decoded. *Restored*: a throwaway cluster is made, holds the backup (*restoring it*), and is compared with the snapshot (*comparing*).
-*Sound*: pg_amcheck on it; the application's smoke test and the pending migrations, which belong to this level too, need an application and are not here.
+Rounds: {proof_rounds}. The seconds of a level are those beyond the level before it.
+
+- *intact*: the checksum of every file is computed again, and the tool's own verification runs.
+- *readable*: every byte is decoded.
+- *restored*: a throwaway cluster is created, gets the backup (*restoring it*) and is compared with the snapshot
+  (*comparing*).
+- *sound*: pg_amcheck runs on the throwaway cluster. The smoke tests of the application and the pending migrations also
+  belong to this level. They need an application, so they are not in these figures.
 
 {restored}
 
-Beside *restoring it* above, which is Gradual's way to the same: there the roles are restored too, and a physical backup recovers to its restore point.
+Compare these with *restoring it* above. Gradual also restores the roles, and recovers a physical backup to its restore
+point.
 """
 
 

@@ -180,7 +180,7 @@ def check(results: Mapping[str, Any]) -> Iterator[tuple[bool, str, str]]:
     calm = max(one["longest_before"] for one in everything)
     yield (
         calm < ALLOWED_STALL,
-        f"before the migration nobody waits {ALLOWED_STALL} s, the long transaction being there already",
+        f"before the migration no transaction takes {ALLOWED_STALL} s, though the long transaction is open",
         f"{calm:.3f} s at most",
     )
     least = min(one["in_window"] for one in everything)
@@ -194,7 +194,7 @@ def check(results: Mapping[str, Any]) -> Iterator[tuple[bool, str, str]]:
         stall = found["none"]["longest"]
         yield (
             abs(stall - wanted) < 0.5,
-            f"without a timeout the site stalls as long as the transaction lasts, {wanted:.0f} s",
+            f"without a timeout users stall as long as the long transaction lasts, {wanted:.0f} s",
             f"{stall:.3f} s",
         )
     if OURS in found:
@@ -263,24 +263,34 @@ def page(results: Mapping[str, Any], data: str) -> str:
     )
 
 
-HEAD = """# One ALTER with a long transaction in its way
+HEAD = """# One ALTER while a long transaction is open
 
-Made by `make bench-locks`; `python -m tests.bench.locks --render` makes this page again from `{data}`.
+`make bench-locks` measures this. `python -m tests.bench.locks --render` makes this page again from `{data}`.
+`tests/bench/README.md` explains how the benchmark is built.
 
-`ALTER TABLE … ADD COLUMN` takes a moment, but it needs the table for itself in that moment. While it waits for a transaction that has merely read the
-table, everybody else's statements on that table wait behind it. So what counts is not how long the migration takes, but how long the site stands.
+`ALTER TABLE … ADD COLUMN` needs an exclusive lock on the table for a moment. A transaction that has only read the table
+makes it wait. While it waits, all other statements on that table queue behind it. So the duration of the migration does
+not matter; the longest stall of the users does.
 
-{conditions}.
-A table of {rows:,} orders; {rate:.0f} transactions a second, each reads one row and writes it, over {connections} connections. Each has a
-time at which it is due, and its latency counts from then, so those that queue behind a stall are seen (an open model). A transaction that has read the
-table stays open for {way:.0f} s; {before:.0f} s after its beginning one ALTER begins. Rounds: {rounds}, in each of them every strategy once, in an order that
-is drawn; the figures are medians of the rounds, but for the worst round.
+## How it is measured
+
+- Machine: {conditions}.
+- A table of {rows:,} orders gets {rate:.0f} transactions a second over {connections} connections. Each transaction reads
+  one row and writes it.
+- The load is an open model: each transaction has a time at which it is due, and its latency counts from then. So
+  transactions that queue behind a stall are measured too.
+- A transaction that has read the table stays open for {way:.0f} s. One ALTER begins {before:.0f} s after it.
+- Rounds: {rounds}. Each round plays every strategy once, in a random order. Figures are medians of the rounds, except
+  the worst round.
+
+The strategies:
 
 {words}
 
-The other tools' timings were read from their sources (`tests/bench/strategies.py` says where) and are run by a plain loop over psycopg, without the time
-that those tools need to start. Gradual is the real migrator with a release of Alembic's and a receipt, started anew for each attempt; that is its whole
-time, from the first check of the receipt to the last look at the revision.
+The timings of the other tools are from their sources (`tests/bench/strategies.py` names them). A plain loop over
+psycopg plays them, without the time that those tools need to start. Gradual is the real migrator, with an Alembic
+release and a receipt, and Alembic started again for each attempt. Its time is the whole time, from the first check of
+the receipt to the last check of the revision.
 
 ## What must hold
 
@@ -290,10 +300,13 @@ time, from the first check of the receipt to the last look at the revision.
 
 {table}
 
-*Longest stall*: the longest that a transaction took since the migration began. *p99*: of those due in the first {window:.0f} s, so that it is of as many
-transactions for every strategy. *Slower than {slow:.0f} ms*: how many transactions. *Until done*: since the migration began; the long transaction ends
-{way:.0f} − {before:.0f} s after that, and what is left of another tool's pause {after:.0f} s later is counted here, but not slept. *Failed*:
-transactions that ended with an error, of all rounds.
+- *longest stall*: the longest time that a transaction took since the migration began.
+- *p99*: of the transactions that were due in the first {window:.0f} s, so that it covers the same number for every
+  strategy.
+- *slower than {slow:.0f} ms*: the number of such transactions.
+- *until done*: seconds since the migration began. The long transaction ends {way:.0f} − {before:.0f} s after that.
+  {after:.0f} s later, the remaining pause of another tool is added to the time, but not waited for.
+- *failed*: transactions that ended with an error, in all rounds.
 
 {each}
 """
