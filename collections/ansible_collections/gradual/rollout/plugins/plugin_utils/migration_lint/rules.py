@@ -32,7 +32,7 @@ class Rule:
     instead: str
 
 
-_OLD_CODE = "hosts that still run the release before work on this schema too"
+_OLD_CODE = "hosts with the previous release still use this schema"
 _LATER = 'a revision with phase = "contract", which contract.yml runs when all hosts have the new release'
 
 RULES: dict[str, Rule] = {
@@ -46,31 +46,31 @@ RULES: dict[str, Rule] = {
     "require-concurrent-index-deletion": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "it waits for every reader of the table, and all others wait behind it",
+        "it waits for every reader of the table, and all other sessions queue behind it",
         "DROP INDEX CONCURRENTLY, outside a transaction",
     ),
     "reindex": Rule(
         ERROR,
         SHARE,
-        "nobody can write to the table, nor read by the index, until it is built again",
+        "nobody can write to the table or use the index until it is built again",
         "REINDEX … CONCURRENTLY, outside a transaction",
     ),
     "changing-column-type": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the table is written anew while nobody can read it, and old code meets another type",
+        "the table is rewritten while nobody can read it, and old code gets another type",
         "a new column, filled by a backfill, and drop the old one in contract",
     ),
     "adding-field-with-default": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the default is another one for each row (or is computed and stored), so the table is written anew",
+        "the default differs for each row (or is computed and stored), so the table is rewritten",
         "the column without it, SET DEFAULT in a second statement, then a backfill",
     ),
     "adding-serial-primary-key-field": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the table is written anew and an index is built while nobody can read it",
+        "the table is rewritten and an index is built while nobody can read it",
         "a nullable column, a backfill, a unique index CONCURRENTLY, then PRIMARY KEY USING INDEX in contract",
     ),
     "adding-not-nullable-field": Rule(
@@ -78,7 +78,7 @@ RULES: dict[str, Rule] = {
         ACCESS_EXCLUSIVE,
         "SET NOT NULL reads the whole table while nobody can use it",
         "CHECK (column IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in the next revision, then SET NOT NULL, which"
-        " believes the check",
+        " trusts the check",
     ),
     "constraint-missing-not-valid": Rule(
         ERROR,
@@ -95,7 +95,7 @@ RULES: dict[str, Rule] = {
     "validate-in-same-transaction": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the lock of ADD CONSTRAINT is kept until the end of the transaction, so rows are checked under it after all",
+        "the lock of ADD CONSTRAINT is kept until the end of the transaction, so the rows are checked under that lock",
         "VALIDATE CONSTRAINT in a revision of its own",
     ),
     "disallowed-unique-constraint": Rule(
@@ -119,41 +119,41 @@ RULES: dict[str, Rule] = {
     "whole-table-delete": Rule(
         ERROR,
         ROW_EXCLUSIVE,
-        "every row is locked until the end, replicas fall behind, and it is not to be undone",
+        "every row is locked until the end, replicas fall behind, and it cannot be undone",
         'batches by key, in a revision with phase = "contract"',
     ),
     "insert-from-select": Rule(
         WARNING,
         ROW_EXCLUSIVE,
-        "it is one transaction, however long the rows that it reads take",
+        "it is one transaction, however long it takes to read the rows",
         "an entry of migrations.backfills in the manifest, where the source is large",
     ),
     "truncate": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the rows are gone, for the release before as well",
-        'DROP TABLE in contract; or a revision with phase = "contract" and a waiver that says who no longer wants the'
-        " rows",
+        "the rows are gone, for the previous release too",
+        'DROP TABLE in contract; or a revision with phase = "contract" and a waiver that says why the rows are not'
+        " needed",
     ),
     "vacuum-full": Rule(
-        ERROR, ACCESS_EXCLUSIVE, "the table is written anew while nobody can read it", "plain VACUUM, or pg_repack"
+        ERROR, ACCESS_EXCLUSIVE, "the table is rewritten while nobody can read it", "plain VACUUM, or pg_repack"
     ),
     "cluster": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the table is written anew while nobody can read it",
-        "pg_repack, or leave the order to an index",
+        "the table is rewritten while nobody can read it",
+        "pg_repack, or use an index for the order",
     ),
     "set-logged": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the table is written anew while nobody can read it; unlogged, it is empty after a crash and on replicas",
+        "the table is rewritten while nobody can read it; unlogged, it is empty after a crash and on replicas",
         "a new table of the wanted kind, filled by a backfill",
     ),
     "rewrite-table": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the table is written anew while nobody can read it",
+        "the table is rewritten while nobody can read it",
         "a new table of the wanted kind, filled by a backfill",
     ),
     "refresh-materialized-view": Rule(
@@ -172,19 +172,19 @@ RULES: dict[str, Rule] = {
     "require-concurrent-partition-detach": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "nobody can read the partitioned table meanwhile, and old code misses the rows",
+        "nobody can read the partitioned table meanwhile, and old code does not find the rows",
         "DETACH PARTITION … CONCURRENTLY in contract",
     ),
     "create-partition-of": Rule(
         WARNING,
         ACCESS_EXCLUSIVE,
-        "the partitioned table is locked for everybody, if not for long",
+        "the partitioned table is locked for everybody, for a short time",
         "CREATE TABLE … (LIKE parent INCLUDING ALL), then ATTACH PARTITION",
     ),
     "alter-type": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "every table with the type is locked, and is written anew where a part of the type changes",
+        "every table with the type is locked, and is rewritten where a part of the type changes",
         "a new type and a new column, filled by a backfill",
     ),
     "ban-alter-domain-with-add-constraint": Rule(
@@ -209,7 +209,7 @@ RULES: dict[str, Rule] = {
     "disable-trigger": Rule(
         ERROR,
         SHARE_ROW,
-        "writes of old and new code go by without it, foreign keys included",
+        "writes of old and new code skip it, foreign keys included",
         "leave triggers on; a backfill that must not fire them can say so in its condition",
     ),
     "create-rule": Rule(
@@ -218,14 +218,14 @@ RULES: dict[str, Rule] = {
     "reference-to-live-table": Rule(
         WARNING,
         SHARE_ROW,
-        "writers of the referenced table wait for a moment, whenever the lock can be had",
+        "writers of the referenced table wait for a moment once it gets its lock",
         "keep it; it is quick, since there are no rows to look up. Give it a revision of its own",
     ),
     "cluster-wide": Rule(
         ERROR,
         "not on a table",
-        "it reaches beyond this database, where a backup of it does not help",
-        "provisioning: the role database_host, or whoever administers the server",
+        "it changes more than this database, and a backup of this database does not undo that",
+        "provisioning (the role database_host), or the administrator of the server",
     ),
     # Where a statement stands.
     "ban-concurrent-index-creation-in-transaction": Rule(
@@ -237,23 +237,23 @@ RULES: dict[str, Rule] = {
     "concurrently-not-alone": Rule(
         WARNING,
         SHARE_UPDATE,
-        "such a revision is run again from its beginning when it is cut off, and the other statements with it",
+        "such a revision is run again from its beginning after an interruption, and the other statements with it",
         "a revision of its own; or IF NOT EXISTS in all the others",
     ),
     "transaction-nesting": Rule(
         WARNING,
         "none",
-        "whoever runs the revision begins and ends its transaction already",
+        "the tool that runs the revision already begins and ends its transaction",
         "leave BEGIN and COMMIT out",
     ),
     "own-timeouts": Rule(
         WARNING,
         "none",
-        "Gradual sets lock_timeout and statement_timeout of each attempt, and is overruled by this",
+        "Gradual sets lock_timeout and statement_timeout of each attempt, and this overrides them",
         "leave it out; migrate_lock_timeout_milliseconds is for all",
     ),
     # What old code cannot work with, in a revision that says phase = "expand".
-    "drop-in-expand": Rule(ERROR, ACCESS_EXCLUSIVE, f"{_OLD_CODE}, and it is not to be undone", _LATER),
+    "drop-in-expand": Rule(ERROR, ACCESS_EXCLUSIVE, f"{_OLD_CODE}, and it cannot be undone", _LATER),
     "rename-in-expand": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
@@ -272,7 +272,7 @@ RULES: dict[str, Rule] = {
         WARNING,
         ACCESS_EXCLUSIVE,
         f"{_OLD_CODE} and may meet NULL where there was none",
-        "see that the release before can read it",
+        "make sure that the previous release can read it",
     ),
     "replace-in-expand": Rule(
         WARNING,
@@ -294,23 +294,23 @@ RULES: dict[str, Rule] = {
         ERROR,
         "not known",
         "what this does could not be read on the controller",
-        "SQL as text in op.execute or a file; or have it read by somebody, and waive this with their reason",
+        "SQL as text in op.execute or a file; or let somebody read it, and waive this finding with the reason",
     ),
     "dynamic-sql": Rule(
         ERROR,
         "not known",
-        "the statement is put together while it runs, so nobody can read it before",
+        "the statement is built while it runs, so nobody can read it before",
         "the statement itself, written out",
     ),
     "calls-function": Rule(
-        WARNING, "not known", "what the function does was not looked at", "the statements themselves, written out"
+        WARNING, "not known", "what the function does was not checked", "the statements themselves, written out"
     ),
     "asks-database": Rule(
         WARNING,
         "as listed for its statements",
-        "it asks the database and goes on by the answer; each statement in the file was judged, but not how often and"
-        " in which order",
-        "read its loops once more: each round has to be short and has to end",
+        "it queries the database and continues depending on the answer; each statement in the file was judged, but not"
+        " how often and in which order they run",
+        "check its loops: each round must be short and must end",
     ),
 }
 
