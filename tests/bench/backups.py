@@ -217,8 +217,8 @@ The digest is work that no raw tool does. It took:
 
 {digest}
 
-During a dump the digest needs a processor, and on two cores the two processes of pg_dump leave none. After a copy of the
-files nothing runs in parallel, because the digest is of the restore point, which is later than the copy.
+During a dump the digest needs a processor, and on two cores the two processes of pg_dump leave none. After a copy of
+the files nothing runs in parallel, because the digest is of the restore point, which is later than the copy.
 
 ## Taking a backup
 

@@ -194,7 +194,7 @@ def check(results: Mapping[str, Any]) -> Iterator[tuple[bool, str, str]]:
         stall = found["none"]["longest"]
         yield (
             abs(stall - wanted) < 0.5,
-            f"without a timeout users stall as long as the long transaction lasts, {wanted:.0f} s",
+            f"without a timeout users stall until the long transaction ends, {wanted:.0f} s later",
             f"{stall:.3f} s",
         )
     if OURS in found:
@@ -265,8 +265,8 @@ def page(results: Mapping[str, Any], data: str) -> str:
 
 HEAD = """# One ALTER while a long transaction is open
 
-`make bench-locks` measures this. `python -m tests.bench.locks --render` makes this page again from `{data}`.
-`tests/bench/README.md` explains how the benchmark is built.
+`make bench-locks` measures this. `python -m tests.bench.locks --render` makes this page again from
+`{data}`. `tests/bench/README.md` explains how the benchmark is built.
 
 `ALTER TABLE … ADD COLUMN` needs an exclusive lock on the table for a moment. A transaction that has only read the table
 makes it wait. While it waits, all other statements on that table queue behind it. So the duration of the migration does
@@ -275,13 +275,13 @@ not matter; the longest stall of the users does.
 ## How it is measured
 
 - Machine: {conditions}.
-- A table of {rows:,} orders gets {rate:.0f} transactions a second over {connections} connections. Each transaction reads
-  one row and writes it.
+- A table of {rows:,} orders gets {rate:.0f} transactions a second over {connections} connections. Each transaction
+  reads one row and writes it.
 - The load is an open model: each transaction has a time at which it is due, and its latency counts from then. So
   transactions that queue behind a stall are measured too.
-- A transaction that has read the table stays open for {way:.0f} s. One ALTER begins {before:.0f} s after it.
+- A transaction that has read the table stays open for {way:.0f} s. One ALTER begins {before:.0f} s after its start.
 - Rounds: {rounds}. Each round plays every strategy once, in a random order. Figures are medians of the rounds, except
-  the worst round.
+  for the worst round.
 
 The strategies:
 
