@@ -22,7 +22,8 @@ LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 # Messages and documents; the tests say what they like.
 READ = (
     "*.md", "Makefile", "*.cfg", "*.yml", "docs/**/*.md", "playbooks/*.yml", "roles/**/*.*", "inventories/**/*", "releases/*.yml", "sandbox/*",
-    "molecule/**/*.yml", "examples/*/README.md", "tests/*/README.md", f"{COLLECTION.relative_to(HOME)}/*.md", f"{COLLECTION.relative_to(HOME)}/plugins/**/*.*",
+    "molecule/**/*.yml", "examples/*/README.md", "tests/*/README.md",
+    f"{COLLECTION.relative_to(HOME)}/*.md", f"{COLLECTION.relative_to(HOME)}/plugins/**/*.*",
 )  # fmt: skip
 # What the reader makes, and what is made on a host: named so that it is seen to be an example.
 OTHERS = re.compile(
