@@ -49,10 +49,14 @@ options:
     type: list
     elements: raw
   hosts:
-    description: "What each application host runs before the rollout: host → C({version, digest, directory}), kept in rollout.started."
+    description: >-
+      What each application host runs before the rollout: host → C({version, digest, directory}), kept in
+      rollout.started.
     type: dict
   servers:
-    description: "The state of each server on each balancer before the rollout: balancer → server → state, kept in rollout.started."
+    description: >-
+      The state of each server on each balancer before the rollout: balancer → server → state, kept in
+      rollout.started.
     type: dict
   smoke:
     description: Which smoke tests held before the rollout on what ran then, C({held, failed}), kept in rollout.started.

@@ -76,10 +76,14 @@ rollout:
       description: The revision of the database schema before the rollout.
       type: str
     servers:
-      description: "Balancer → server → its state when the rollout was started, as M(gradual.rollout.haproxy_server_info) tells it; null when not known."
+      description: >-
+        Balancer → server → its state when the rollout was started, as M(gradual.rollout.haproxy_server_info) tells
+        it; null when not known.
       type: dict
     smoke:
-      description: "Which smoke tests held when the rollout was started on what ran then, C({held, failed}); null when that is not known."
+      description: >-
+        Which smoke tests held when the rollout was started on what ran then, C({held, failed}); null when that is
+        not known.
       type: dict
     steps:
       description: "Step → C({state, started, finished, error, task, host}); state is started, finished or failed."
@@ -88,7 +92,9 @@ rollout:
       description: "The failure that has not been overcome, C({step, host, task, error, at}); else null."
       type: dict
     hosts:
-      description: "Host → C({before, to, now, drained, since, left, switched}); now is untouched, released, returned or lost."
+      description: >-
+        Host → C({before, to, now, drained, since, left, switched}); now is untouched, released, returned or
+        lost.
       type: dict
     receipt:
       description: The receipt of the proven backup; else null.
@@ -118,16 +124,22 @@ rollout:
       type: list
       elements: dict
     aa:
-      description: "When the users of all stages were compared with the features off, C({since, until}) in epoch seconds; else null."
+      description: >-
+        When the users of all stages were compared with the features off, C({since, until}) in epoch seconds; else
+        null.
       type: dict
     canary:
-      description: "How the watch of the first host ended, C({host, ended, at}) with V(passed) or V(skipped); null when it has not."
+      description: >-
+        How the watch of the first host ended, C({host, ended, at}) with V(passed) or V(skipped); null when it has
+        not.
       type: dict
     contracted:
       description: Whether the point of no return has been passed, or may have been.
       type: bool
     contract:
-      description: "C({began, applied, from, to, before}); applied is null for one whose end is not known; null before the first."
+      description: >-
+        C({began, applied, from, to, before}); applied is null for one whose end is not known; null before the
+        first.
       type: dict
     durations:
       description: For each step the median of its seconds in the completed rollouts of this ledger.

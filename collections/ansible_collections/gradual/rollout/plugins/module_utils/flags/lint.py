@@ -236,7 +236,8 @@ def _lint_order(order: t.Sequence[str]) -> t.List[str]:
     if order[-1] != "off" or percents != sorted(set(percents)):
         return [
             (
-                "fractional does not name the stages in rising order, then off; in another order the labels stand at other"
+                "fractional does not name the stages in rising order, then off; in another order the labels stand at"
+                " other"
                 " users than the stages"
             )
         ]

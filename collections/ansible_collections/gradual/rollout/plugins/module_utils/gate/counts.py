@@ -128,7 +128,8 @@ def _hosts_before(stage: Stage) -> t.List[str]:
     if stage.aa is None:
         return [
             (
-                "the hosts are not known by the time before: none of it was seen on all of them, or their counters began"
+                "the hosts are not known by the time before: none of it was seen on all of them, or their counters"
+                " began"
                 " anew"
             )
         ]

@@ -63,8 +63,8 @@ def of_hosts(
     if attempts and until - max(attempts) > patient:
         return [
             (
-                f"Prometheus has taken no samples for {until - max(attempts):.0f} s: it was stopped or restarted, or cannot"
-                " keep up"
+                f"Prometheus has taken no samples for {until - max(attempts):.0f} s: it was stopped or restarted, or"
+                " cannot keep up"
             )
         ]
     latest = dict.fromkeys(named, 0.0)
@@ -117,10 +117,10 @@ def of_aa(metric: Metric, before: t.Sequence[Target], stage: Stage, counted: boo
     told = of_series(metric, before, sorted({target.host for target in before}), stage.aa_arms, stage, until - since)
     if told is None and not counted:
         told = "nothing was seen"
-    return (
-        told
-        and f"{told} in the A/A stage from {clock(since)} to {clock(until)}, so what the arms differed by before is not known"
-    )
+    if told is None:
+        return None
+    period = f"from {clock(since)} to {clock(until)}"
+    return f"{told} in the A/A stage {period}, so what the arms differed by before is not known"
 
 
 def notes(growth: Growth, seen: t.Set[int], up: t.Sequence[Series], since: float) -> t.List[str]:

@@ -121,9 +121,12 @@ def durations(lines: list[Line]) -> dict[str, float]:
 
 def _blank(identifier: str) -> dict[str, Any]:
     return {
-        "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None, "started_epoch": None, "finished": None,
-        "plan": None, "revision": None, "servers": None, "smoke": None, "steps": {}, "failed": None, "hosts": {}, "receipt": None, "migrated": None,
-        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [], "contracted": False, "contract": None,
+        "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None,
+        "started_epoch": None, "finished": None,
+        "plan": None, "revision": None, "servers": None, "smoke": None, "steps": {}, "failed": None, "hosts": {},
+        "receipt": None, "migrated": None,
+        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [],
+        "contracted": False, "contract": None,
         "returned": None, "aa": None, "canary": None, "completed": False,
         "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
     }  # fmt: skip

@@ -36,7 +36,8 @@ def names_of(hosts: Any) -> list[str]:
 
 
 def make(
-    manifest: Mapping[str, Any], hosts: Any = None, durations: Mapping[str, float] | None = None, state: Any = None, forecast: Any = None,
+    manifest: Mapping[str, Any], hosts: Any = None, durations: Mapping[str, float] | None = None, state: Any = None,
+    forecast: Any = None,
     felt: bool = False,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The steps in their order.

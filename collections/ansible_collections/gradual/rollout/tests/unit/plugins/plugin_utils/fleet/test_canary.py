@@ -113,7 +113,8 @@ def counts(
     }
     before = [[10.0 * place, *row] for place, row in enumerate(aa or [])]
     return {
-        "percent": 33, "stage": 0, "stages": [33], "cohorts": "hosts", "since": NOON, "until": NOON + seconds, "interval": 10.0, "problems": [],
+        "percent": 33, "stage": 0, "stages": [33], "cohorts": "hosts", "since": NOON, "until": NOON + seconds,
+        "interval": 10.0, "problems": [],
         "metrics": [{**metric, "aa": before, "rows": rows}],
     }  # fmt: skip
 
