@@ -35,6 +35,7 @@ from __future__ import annotations
 import operator
 import typing as t
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import time_of_day
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics, missing_data
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import ANSWERS, FAST, Metric
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import CONTROL, TREATMENT, Arms, Stage, named
@@ -133,9 +134,7 @@ def _hosts_before(stage: Stage) -> t.List[str]:
                 " anew"
             )
         ]
-    return [
-        f"the hosts were compared before from {missing_data.clock(stage.aa[0])} to {missing_data.clock(stage.aa[1])}"
-    ]
+    return [f"the hosts were compared before from {time_of_day(stage.aa[0])} UTC to {time_of_day(stage.aa[1])} UTC"]
 
 
 def _document(stage: Stage) -> Counts:

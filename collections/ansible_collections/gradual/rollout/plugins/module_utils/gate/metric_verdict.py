@@ -9,6 +9,7 @@ import math
 import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common import text
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import Settings
 from ansible_collections.gradual.rollout.plugins.module_utils.stats import sequential_test, share_bound
 from ansible_collections.gradual.rollout.plugins.module_utils.stats.sample_ratio import SampleRatio
@@ -133,7 +134,7 @@ class MetricGate:
                 spread=round(self.calibration.spread, 3),
                 share_expected=None if self.alone else round(self.sample_ratio.expected, 4),
             )
-        return {**told, "reason": f"{text.arms(told)}: {why}"}
+        return {**told, "reason": f"{sentences.arms(told)}: {why}"}
 
     def _totals(self) -> Row:
         total = self.tally.between(0, len(self.tally))
@@ -146,7 +147,7 @@ class MetricGate:
         if harmed:
             chance = f"the chance of saying so of a harmless release is under {text.percent(settings.alpha)}"
             return "abort", f"at least {self._at_least():.1f} times {'fewer' if self.fewer else 'worse'}, {chance}", 0.0
-        having, lacking, causes = text.arms_of(self.feature)
+        having, lacking, causes = sentences.arms_of(self.feature)
         over = self._over_hard_limit()
         limit = text.percent(settings.hard_share(self.kind) or 0.0)
         if over == "treatment" and not self.alone:
@@ -288,7 +289,7 @@ class MetricGate:
         earlier = sensible([0, before.get("events"), before.get("bad"), 0, 0])
         if earlier is None or not earlier[0]:
             return "continue", f"nothing is known of the time before; {nobody}", 1.0 + bound
-        seen = f"before this stage it was {text.share_of({'events': int(earlier[0]), 'bad': int(earlier[1])})}"
+        seen = f"before this stage it was {sentences.share_of({'events': int(earlier[0]), 'bad': int(earlier[1])})}"
         comparison = sequential_test.Comparison(
             sequential_test.Tally([self._turned((total[0], total[1], *earlier[:2]))]), sequential_test.Calibration()
         )

@@ -12,9 +12,9 @@ the A/A stage was not seen       what the arms differed by before is not known
 
 from __future__ import annotations
 
-import time
 import typing as t
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import time_of_day
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import ANSWERS, ERROR, FAST, OK, Metric
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Arms, Stage
@@ -35,10 +35,6 @@ def host_of(series: Series) -> str:
 def patience(interval: t.Optional[float]) -> float:
     """Seconds that a host may go without a sample."""
     return max(STALE_SECONDS, STALE_SCRAPES * (interval or 0.0))
-
-
-def clock(at: float) -> str:
-    return time.strftime("%H:%M:%S UTC", time.gmtime(at))
 
 
 def hosts(targets: t.Sequence[Target], up: t.Sequence[Series], named: t.Sequence[str]) -> t.List[str]:
@@ -106,7 +102,7 @@ def of_series(
             if broken:
                 return (
                     f"{_shown(metric, part, value, stage)} is no number{_on(sorted(broken))} at"
-                    f" {clock(max(broken.values()))}"
+                    f" {time_of_day(max(broken.values()))} UTC"
                 )
     return None
 
@@ -119,7 +115,7 @@ def of_aa(metric: Metric, before: t.Sequence[Target], stage: Stage, counted: boo
         told = "nothing was seen"
     if told is None:
         return None
-    period = f"from {clock(since)} to {clock(until)}"
+    period = f"from {time_of_day(since)} UTC to {time_of_day(until)} UTC"
     return f"{told} in the A/A stage {period}, so what the arms differed by before is not known"
 
 
@@ -129,7 +125,7 @@ def notes(growth: Growth, seen: t.Set[int], up: t.Sequence[Series], since: float
     told = []
     for target in growth.targets:
         told += [
-            f"the counters of {target.host} began anew at {clock(at)} and count from 0"
+            f"the counters of {target.host} began anew at {time_of_day(at)} UTC and count from 0"
             for at in target.anew
             if at >= since
         ]
@@ -137,7 +133,7 @@ def notes(growth: Growth, seen: t.Set[int], up: t.Sequence[Series], since: float
         begin, end = (growth.grid.since + index * growth.grid.seconds for index in (first, last + 1))
         tried = any(begin <= at < end for series in up for at in series.times)
         why = "no host could be scraped" if tried else "Prometheus took no samples"
-        told.append(f"{why} from {clock(begin)} to {clock(end)}; what happened then is not counted")
+        told.append(f"{why} from {time_of_day(begin)} UTC to {time_of_day(end)} UTC; what happened then is not counted")
     return told if len(told) <= MOST_NOTES else [*told[:MOST_NOTES], f"and {len(told) - MOST_NOTES} more of the kind"]
 
 
