@@ -197,8 +197,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, read
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import identifiers, owed, rollout_state
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -210,16 +210,16 @@ ARGUMENTS: dict[str, Any] = {
 def look(path: str, identifier: str | None, include_events: bool) -> dict[str, Any]:
     """Everything the module returns about the ledger in `path`."""
     reading = read(path)
-    known = replay.identifiers(reading.lines)
+    known = identifiers(reading.lines)
     if identifier and identifier not in known:
         raise LedgerError(
             f"rollout: the ledger in {path} knows no {identifier!r}; write one of"
             f" {', '.join(known) or 'nothing, it is empty'}"
         )
-    state = replay.state(reading.lines, identifier, time.time())
+    state = rollout_state(reading.lines, identifier, time.time())
     found: dict[str, Any] = {
         "rollout": state,
-        "owed": replay.owed(reading.lines),
+        "owed": owed(reading.lines),
         "clock": time.time(),
         "intact": reading.intact,
         "broken_at": reading.broken.seq if reading.broken else None,

@@ -170,8 +170,8 @@ def _problems(ramp: Ramp, stages: t.Sequence[Json], traffic: t.Sequence[Json]) -
 def _seen(ramp: Ramp, each: Json) -> str:
     """ "search errors: 0.4 requests a second, 0.6 in the busiest ten minutes of the last 3 h, 1.2 % of them bad"."""
     rate = (
-        f"{sentences.name(each)}: {each['rate']:.3g} requests a second, {each['busiest']:.3g} in the busiest ten minutes"
-        f" of the last {ramp.hours:g} h"
+        f"{sentences.name(each)}: {each['rate']:.3g} requests a second, {each['busiest']:.3g} in the busiest ten"
+        f" minutes of the last {ramp.hours:g} h"
     )
     return f"{rate}, {text.percent(each['share']) if each['share'] else 'none'} of them bad"
 

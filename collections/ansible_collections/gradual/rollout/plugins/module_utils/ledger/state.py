@@ -11,6 +11,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any, Iterable, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.events import FREE
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch, stamp
 
 Line = dict[str, Any]
@@ -30,8 +31,6 @@ REOPENING = frozenset(
         "step.failed",
     }
 )
-# What anybody may record without the lease: a person's word, and work that goes on beside rollouts.
-FREE = frozenset({"stage.approved", "backfill.finished"})
 REOPENING_STEPS = frozenset({"backup", "migrate", "release", "ramp", "rollback"})
 
 
@@ -40,7 +39,7 @@ def identifiers(lines: Iterable[Line]) -> list[str]:
     return list(dict.fromkeys(line["rollout"] for line in lines))
 
 
-def state(lines: list[Line], identifier: str | None = None, now: float | None = None) -> dict[str, Any] | None:
+def rollout_state(lines: list[Line], identifier: str | None = None, now: float | None = None) -> dict[str, Any] | None:
     """What became of one rollout (default: the newest). None when the ledger knows none.
 
     `now` (seconds since 1970 on the ledger's own clock) decides whether the lease is still held.

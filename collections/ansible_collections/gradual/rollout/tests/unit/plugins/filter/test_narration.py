@@ -7,6 +7,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.gradual.rollout.plugins.filter import narration
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import percent as percent_text
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
 
 LOOK = {
@@ -51,7 +52,7 @@ def metric(
     ],
 )
 def test_percent(share: float, text: str) -> None:
-    assert percent(share) == text
+    assert percent_text(share) == text
 
 
 def test_arms() -> None:
