@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Callable, Mapping
 
 from ansible.utils.display import Display
+from ansible_collections.gradual.rollout.plugins.module_utils.common import files
 
 NOTE = "gradual.lease"
 # Renewed so many seconds after the last time, and no sooner than after so many seconds of one module: a short step
@@ -55,11 +56,8 @@ def held(directory: str) -> dict[str, str] | None:
 
 def remember(directory: str, note: Mapping[str, str]) -> None:
     """The lease of this note has just been taken or renewed."""
-    fresh = f"{note_path(directory)}.{os.getpid()}"
-    with contextlib.suppress(OSError), open(fresh, "w", encoding="utf-8") as stream:
-        json.dump(dict(note), stream)
     with contextlib.suppress(OSError):
-        os.replace(fresh, note_path(directory))
+        files.replace(note_path(directory), json.dumps(dict(note)), durable=False)
 
 
 def forget(directory: str) -> None:

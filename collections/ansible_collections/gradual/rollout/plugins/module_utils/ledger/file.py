@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Iterator
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common.files import sync_directory
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import hash_chain
 
 FILE = "ledger.jsonl"
@@ -140,18 +141,9 @@ def locked(directory: str, patience: float = 10.0) -> Iterator[Ledger]:
         ) from error
     try:
         if new:
-            _keep_entry(directory)
+            sync_directory(directory)
         _lock(descriptor, path, patience)
         yield Ledger(directory, descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _keep_entry(directory: str) -> None:
-    """Put the directory's own entries on the disk, so that a new file in it outlives a crash."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
