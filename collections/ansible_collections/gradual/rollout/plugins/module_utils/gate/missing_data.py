@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What a look did not see, each kind in a sentence of its own: none of it is a pass. Pure.
+"""The fourth step of a look: say what it did not see, each kind in a sentence of its own. None of it is a pass. Pure.
 
 Prometheus does not answer       PrometheusError says so, and the look has no counts
 Prometheus takes no samples      no attempt to scrape anything for a while: it was stopped, restarted or is overloaded
@@ -16,25 +16,36 @@ import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.text import time_of_day
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.align import Aligned
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.counts import Counts
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.fetch import host_of
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import ANSWERS, ERROR, FAST, OK, Metric
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Arms, Stage
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Arms, Stage, named
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Series
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import Growth, Target
 
-# Scrapes that may be missing before a host counts as not seen, and the least time that makes.
-STALE_SCRAPES, STALE_SECONDS = 3, 5.0
 # Gaps that are told one by one.
 MOST_NOTES = 5
 
 
-def host_of(series: Series) -> str:
-    """The host that a series is from."""
-    return series.labels.get("host") or series.labels.get("instance", "")
-
-
-def patience(interval: t.Optional[float]) -> float:
-    """Seconds that a host may go without a sample."""
-    return max(STALE_SECONDS, STALE_SCRAPES * (interval or 0.0))
+def diagnose(aligned: Aligned, counts: Counts) -> Counts:
+    """The same counts with what is missing: in `problems` where it concerns every metric, in a metric's `problem`
+    else, and in `notes` what is over or does no harm."""
+    stage, growth, fetched = aligned.stage, aligned.growth, aligned.fetched
+    must = hosts(fetched.now, fetched.up, named(stage))
+    problems = of_hosts(fetched.now, fetched.up, named(stage), stage.since, stage.until, aligned.patience)
+    told = [of_series(metric, fetched.now, must, stage.arms, stage, aligned.patience) for metric in stage.wanted]
+    found = []
+    for metric, counted, problem in zip(stage.wanted, counts["metrics"], told):
+        unknown = None
+        if growth is not None and stage.aa_arms:
+            unknown = of_aa(metric, fetched.before, stage, bool(counted["aa"]))
+        # Without the whole of the A/A stage it is not used at all.
+        found.append({**counted, "problem": problem or unknown, **({"aa": []} if unknown else {})})
+    result = {**counts, "problems": problems, "metrics": found}
+    if growth is not None:
+        result["notes"] = [*notes(growth, growth.seen(), fetched.up, stage.since), *_hosts_before(stage)]
+    return result
 
 
 def hosts(targets: t.Sequence[Target], up: t.Sequence[Series], named: t.Sequence[str]) -> t.List[str]:
@@ -135,6 +146,21 @@ def notes(growth: Growth, seen: t.Set[int], up: t.Sequence[Series], since: float
         why = "no host could be scraped" if tried else "Prometheus took no samples"
         told.append(f"{why} from {time_of_day(begin)} UTC to {time_of_day(end)} UTC; what happened then is not counted")
     return told if len(told) <= MOST_NOTES else [*told[:MOST_NOTES], f"and {len(told) - MOST_NOTES} more of the kind"]
+
+
+def _hosts_before(stage: Stage) -> t.List[str]:
+    """How far back hosts are compared, which is not told by the time that was asked for."""
+    if not stage.by_host:
+        return []
+    if stage.aa is None:
+        return [
+            (
+                "the hosts are not known by the time before: none of it was seen on all of them, or their counters"
+                " began"
+                " anew"
+            )
+        ]
+    return [f"the hosts were compared before from {time_of_day(stage.aa[0])} UTC to {time_of_day(stage.aa[1])} UTC"]
 
 
 def _runs(numbers: t.Sequence[int]) -> t.List[t.Tuple[int, int]]:
