@@ -75,7 +75,7 @@ class MetricGate:
             self.first_bad = at
 
     def add_all(self, rows: t.Any) -> None:
-        """All rows of a look, [seconds, events, bad, control events, control bad] each; those that make no sense are
+        """All rows of a look, [seconds, events, bad, control events, control bad] each; those with invalid counts are
         counted as broken."""
         found, broken = usable(rows)
         self.broken += sum(broken)
@@ -155,7 +155,11 @@ class MetricGate:
         if self.problem:
             return "hold", str(self.problem), 0.0
         if self.broken:
-            return "hold", f"{self.broken} intervals make no sense", 0.0
+            return (
+                "hold",
+                f"{self.broken} {'interval has' if self.broken == 1 else 'intervals have'} invalid counts",
+                0.0,
+            )
         if over == "treatment":
             return (
                 "hold",

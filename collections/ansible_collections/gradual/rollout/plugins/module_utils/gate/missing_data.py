@@ -136,7 +136,7 @@ def notes(growth: Growth, seen: t.Set[int], up: t.Sequence[Series], since: float
     told = []
     for target in growth.targets:
         told += [
-            f"the counters of {target.host} began anew at {time_of_day(at)} UTC and count from 0"
+            f"the counters of {target.host} were reset at {time_of_day(at)} UTC and count from 0"
             for at in target.anew
             if at >= since
         ]

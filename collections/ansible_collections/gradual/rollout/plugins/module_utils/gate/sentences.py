@@ -17,7 +17,7 @@ USERS = (
     "with the feature",
     "without it",
     (
-        "a host that does not evaluate the flag, a cache that answers for both, users who were dealt again, or a"
+        "a host that does not evaluate the flag, a cache that answers for both, users who were re-bucketed, or a"
         " feature that changes how often it is asked for"
     ),
 )

@@ -151,7 +151,7 @@ def _together(
     if not waiting:
         return (
             "continue",
-            f"{seen}: nothing speaks against it, {settings.min - elapsed:.0f} s of the shortest bake are left",
+            f"{seen}: passing; the minimum bake ends in {settings.min - elapsed:.0f} s",
         )
     return "continue", f"{seen}: {named}"
 

@@ -131,7 +131,8 @@ def _fetch_and_unpack(root: str, directory: str, artifact: Artifact) -> None:
         os.rename(unpacked, directory)
     except OSError as error:
         raise StagingError(
-            f"release {artifact.version} cannot be stored in {base}: {error.strerror}; make room, or look at: df {base}"
+            f"release {artifact.version} cannot be stored in {base}: {error.strerror}; free disk space; to see it:"
+            f" df {base}"
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)

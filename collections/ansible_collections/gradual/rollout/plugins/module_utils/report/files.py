@@ -102,6 +102,6 @@ def _replace(path: str, content: bytes) -> None:
         files.replace(path, content)
     except OSError as error:
         raise ReportError(
-            f"{path} cannot be written: {error.strerror}. Make room or give access, then launch the playbook report.yml"
-            " again."
+            f"{path} cannot be written: {error.strerror}. Free disk space or give access, then launch the playbook"
+            " report.yml again."
         ) from error

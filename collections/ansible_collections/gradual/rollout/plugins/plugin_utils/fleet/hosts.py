@@ -53,7 +53,9 @@ def fleet_problems(
             )
         for path, free in sorted(host["free_bytes"].items()):
             if free < needed * MEBIBYTE:
-                problems.append(f"{name}: {free // MEBIBYTE} MB are free at {path}, {needed} MB are needed; make room")
+                problems.append(
+                    f"{name}: {free // MEBIBYTE} MB are free at {path}, {needed} MB are needed; free disk space"
+                )
         for path, left in sorted((host.get("free_inodes") or {}).items()):
             if left is not None and left < free_inodes:
                 problems.append(
