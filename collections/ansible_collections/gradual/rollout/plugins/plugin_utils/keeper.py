@@ -3,12 +3,10 @@
 """Renews the lease of a run while one of its modules runs, whatever that is and however long it takes.
 
 Whether a run holds a lease, of which ledger and on which host, stands in a note in the run's own temporary directory;
-its time is
-that of the last renewal. So all workers of a run know it, and one of them renews for all.
-The renewing is done by a child of the worker: the worker itself is blocked until its module returns, and a child shares
-no
-lock, connection or variable with it. It ends with the worker, and once ansible-playbook is dead nothing renews the
-lease any more.
+its time is that of the last renewal. So all workers of a run know it, and one of them renews for all. The renewing is
+done by a child of the worker: the worker itself is blocked until its module returns, and a child shares no lock,
+connection or variable with it. It ends with the worker, and once ansible-playbook is dead nothing renews the lease any
+more.
 """
 
 from __future__ import annotations

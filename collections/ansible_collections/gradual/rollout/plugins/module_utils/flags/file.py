@@ -17,8 +17,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.flags import proce
 
 PAUSE = 0.2
 # A provider that starts reads the file first and its time afterwards: what is written in between it takes for what it
-# has read.
-# While a process is behind, the file gets a newer time again and again, so that it is read once more.
+# has read. While a process is behind, the file gets a newer time again and again, so that it is read once more.
 RENEW = 1.0
 # The application on this very host is never behind a proxy, whatever the environment says.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -1,8 +1,8 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """What a ramp can see at the traffic of the last hours: for each stage, feature and metric how long harm takes to be
-stopped and a harmless
-release to be certified, and whether gate.low_traffic lets the ramp begin. The statistics are in power.py.
+stopped and a harmless release to be certified, and whether gate.low_traffic lets the ramp begin. The statistics are in
+power.py.
 
 The forecast, which the plan shows and the ledger keeps:
 

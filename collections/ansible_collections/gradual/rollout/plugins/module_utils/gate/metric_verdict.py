@@ -207,10 +207,9 @@ class MetricGate:
 
     def _over_hard_limit(self) -> t.Optional[str]:
         """ "treatment" when its share was over the limit in the latest two blocks while the control's was under half of
-        it, since what hits
-        everybody hits the arms about alike, not exactly; "both" when in one of them the control was over that, or over
-        the limit itself. A block is
-        as many intervals in a row as it takes to have enough requests in the treatment."""
+        it, since what hits everybody hits the arms about alike, not exactly; "both" when in one of them the control was
+        over that, or over the limit itself. A block is as many intervals in a row as it takes to have enough requests
+        in the treatment."""
         limit = self.settings.hard_share(self.kind)
         blocks: t.List[t.Tuple[bool, bool]] = []
         sums = [0.0, 0.0, 0.0, 0.0]

@@ -4,8 +4,7 @@
 names. Pure.
 
 A metric is made of parts, and a part is what one selector finds with the same meaning: answers that went well, errors,
-timed answers,
-fast ones, or a business counter. Users are told apart by the label `variant`, hosts by the label `host`.
+timed answers, fast ones, or a business counter. Users are told apart by the label `variant`, hosts by the label `host`.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
     event.
 
     Whatever the counts hold, no data is "hold": "promote" needs intervals that were seen, enough requests and a test
-    that excludes harm, for
-    every metric. `deadline_passed` says that a hold has lasted until the policy `on_no_data` applies.
+    that excludes harm, for every metric. `deadline_passed` says that a hold has lasted until the policy `on_no_data`
+    applies.
     """
     since = _number(counts.get("since"))
     elapsed = max(0.0, _number(counts.get("until")) - since)

@@ -118,8 +118,8 @@ class Ledger:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._end)
             raise LedgerError(
-                f"The ledger {self.path} cannot be written: {error.strerror}. Free disk space or repair the disk, then run"
-                " the same again."
+                f"The ledger {self.path} cannot be written: {error.strerror}. Free disk space or repair the disk, then"
+                " run the same again."
             ) from error
         self._end += len(block)
         self.reading.lines.extend(added)

@@ -19,8 +19,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state impor
 
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
 # A lease lasts so many seconds at the most: who drives a rollout renews it while a step runs (plugin_utils/keeper.py),
-# so a longer
-# one would only keep others out after that run was killed.
+# so a longer one would only keep others out after that run was killed.
 LONGEST = 90
 
 
@@ -38,8 +37,7 @@ class Request:
     """Who writes, at what time of the ledger's own clock, and for how long the lease is wanted.
 
     dead_holder: a holder that is known to be dead; take_over: whoever holds the lease loses it; owned: this run has
-    held the lease
-    and has not released it, so it must not take it a second time from whoever took it meanwhile."""
+    held the lease and has not released it, so it must not take it a second time from whoever took it meanwhile."""
 
     holder: str
     now: float

@@ -64,8 +64,7 @@ def owed(lines: Iterable[Line]) -> list[dict[str, Any]]:
     with one name the newest.
 
     They are owed from the rollout that expanded the schema for them on, whatever is rolled out after it or taken back.
-    Contract proves
-    all of them before it begins, so what was owed until then is not owed any more.
+    Contract proves all of them before it begins, so what was owed until then is not owed any more.
     """
     states: dict[str, dict[str, Any]] = {}
     for line in lines:

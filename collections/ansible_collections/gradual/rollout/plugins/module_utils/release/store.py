@@ -3,8 +3,8 @@
 """Where releases lie on a host: ROOT/releases/VERSION-DIGEST12, ROOT/current and ROOT/previous.
 
 A release that users do not have on this host yet, or that was taken back from them, holds the file .unadmitted. It is
-written when the
-release is staged and removed when a balancer sends users to it. ROOT/previous never leads to a release that holds it.
+written when the release is staged and removed when a balancer sends users to it. ROOT/previous never leads to a release
+that holds it.
 """
 
 from __future__ import annotations

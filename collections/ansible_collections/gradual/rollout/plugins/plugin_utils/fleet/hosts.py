@@ -3,9 +3,7 @@
 """What a rollout makes of the hosts it finds. Pure functions.
 
 A *host* is the result of the module host_info, a dictionary with clock_off, free_bytes, free_inodes, unwritable, links,
-root, current,
-previous, releases, running, flags, unit_load.
-A *manifest* is the normalised release manifest.
+root, current, previous, releases, running, flags, unit_load. A *manifest* is the normalised release manifest.
 """
 
 from __future__ import annotations
