@@ -17,9 +17,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.gate import counts as gate_counts
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import look as gate_look
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import replay
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.counts import Counts
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.fetch import Fetched
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Stage
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Series
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import Key, Target
@@ -84,10 +86,10 @@ def look(attempts: int, calibrated: bool) -> tuple[float, float, str]:
     now = samples(STARTED, NOW)
     before = samples(STARTED - LENGTH, BEFORE) if calibrated else []
 
-    def counted() -> gate_counts.Counts:
+    def counted() -> Counts:
         # New targets, as from a new query: what an earlier attempt has worked out is not used again.
         fresh, calm = ([Target(each.host, each.table) for each in targets] for targets in (now, before))
-        return gate_counts.count(stage, fresh, calm, [])
+        return gate_look.counted(Fetched(fresh, calm, []), stage)
 
     counts = counted()
     if any(len(metric["rows"]) != INTERVALS or bool(metric["aa"]) != calibrated for metric in counts["metrics"]):

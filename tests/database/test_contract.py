@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import file as ledger_file
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import rollout_state
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 from ansible_collections.gradual.rollout.tests.unit.sample_ledger import Ledger
 
@@ -126,7 +126,7 @@ class Fleet:
         self.record.write_bytes(content)
 
     def state(self) -> dict[str, Any]:
-        found = replay.state(ledger_file.read(str(self.folder / "ledger")).lines, now=time.time())
+        found = rollout_state(ledger_file.read(str(self.folder / "ledger")).lines, now=time.time())
         assert found is not None
         return found
 

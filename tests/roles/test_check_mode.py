@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.events import Event
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import locked
 
 from tests.roles.local import play
@@ -23,16 +24,16 @@ OLD: dict[str, Any] = {
 }
 NEW = {**OLD, "version": "2.0.0", "artifact": {"url": "http://x/2", "sha256": "2" * 64}}
 FAILED = ("step.failed", {"step": "release", "host": "app1", "task": "Start", "error": "it does not start"})
-COMPLETED: list[lease.Event] = [
+COMPLETED: list[Event] = [
     ("step.finished", {"step": step}) for step in ("backup", "migrate", "release", "ramp", "verify")
 ]
-RETURNED: list[lease.Event] = [
+RETURNED: list[Event] = [
     FAILED,
     ("step.started", {"step": "rollback"}),
     ("return.finished", {"left": [], "reasons": [], "hosts_kept": False}),
 ]
 # What the run that opened the rollout of OLD has left behind, and how it closed it.
-BEFORE: dict[str, tuple[list[lease.Event], str] | None] = {
+BEFORE: dict[str, tuple[list[Event], str] | None] = {
     "nothing": None,
     "completed": (COMPLETED, "completed"),
     "returned": (RETURNED, "returned"),
@@ -72,7 +73,7 @@ LATER = {
 }
 
 
-def leave(path: Path, before: tuple[list[lease.Event], str] | None) -> str:
+def leave(path: Path, before: tuple[list[Event], str] | None) -> str:
     """A ledger in which OLD was rolled out; the rollout's name."""
     if before is None:
         return ""

@@ -6,7 +6,7 @@ import math
 import pathlib
 import typing as t
 
-from ansible_collections.gradual.rollout.plugins.module_utils.gate import counts as gate_counts
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import look as gate_look
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Stage
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus
 
@@ -157,7 +157,7 @@ def recorded(folder: pathlib.Path) -> t.ContextManager[str]:
 
 def counted(address: str, job: str, at: float, percent: int = 25, since: float = 5.2, **more: t.Any) -> Json:
     options: Json = {"features": ["search"], **more}
-    return gate_counts.collect(
+    return gate_look.collect(
         Prometheus(address, 5),
         Stage(percent=percent, since=START + since, until=START + at, slow_seconds=0.5, job=job, **options),
     )

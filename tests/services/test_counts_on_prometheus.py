@@ -50,7 +50,7 @@ def test_a_longer_look_only_adds_to_what_a_shorter_one_saw(address: str, job: st
 def test_a_restart_loses_no_more_than_what_was_not_scraped(address: str) -> None:
     counts = counted(address, "restarted", 100)
     assert all(row[1:] == [10, 0, 30, 0] for row in rows(counts)[1:])
-    assert [note.split(" at ")[0] for note in counts["notes"]] == ["the counters of app1 began anew"]
+    assert [note.split(" at ")[0] for note in counts["notes"]] == ["the counters of app1 were reset"]
 
 
 @pytest.mark.parametrize(("job", "lost"), [("gap", 21), ("missed", 21), ("missed-once", 0)])

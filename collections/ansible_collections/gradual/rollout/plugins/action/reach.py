@@ -2,12 +2,11 @@
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs every module of this collection; a host that is lost meanwhile becomes an ordinary failure.
 
-Ansible runs neither rescue nor always for a host that is unreachable, and a rollout must go back by itself just
-then. So the loss of the connection is told as `failed` with `lost_host`, which rescue sees.
-While a module runs, the lease that the run holds is renewed (plugin_utils/keeper.py); a run that has lost it fails.
-For `ledger` it also says who writes, finds out whether the holder of the lease died on this controller, waits until the
-lease
-of a run that does not renew it has expired, and waits with the lease in hand where `hold_until` says so.
+Ansible runs neither rescue nor always for a host that is unreachable, and a rollout must go back by itself just then.
+So the loss of the connection is told as `failed` with `lost_host`, which rescue sees. While a module runs, the lease
+that the run holds is renewed (plugin_utils/keeper.py); a run that has lost it fails. For `ledger` it also says who
+writes, finds out whether the holder of the lease died on this controller, waits until the lease of a run that does not
+renew it has expired, and waits with the lease in hand where `hold_until` says so.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import tempfile
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.gradual.rollout.plugins.module_utils.common import files
 from ansible_collections.gradual.rollout.plugins.modules.report_copy import ARGUMENTS
 
 
@@ -41,7 +42,8 @@ class ActionModule(ActionBase):
                     changed = True
                     if not self._task.check_mode:
                         writable(to)
-                        write(path, self._content(os.path.join(options["directory"], name), digest, variables))
+                        content = self._content(os.path.join(options["directory"], name), digest, variables)
+                        files.replace(path, content, durable=False)
             copied = not (changed and self._task.check_mode)
             told = f"{place}, and a copy on the controller in {to}" if copied else place
         except Exception as error:  # whatever it is, the rollout has ended
@@ -70,20 +72,6 @@ def writable(directory: str) -> None:
     descriptor, path = tempfile.mkstemp(prefix=".report-", dir=directory)
     os.close(descriptor)
     os.unlink(path)
-
-
-def write(path: str, content: bytes) -> None:
-    """Whole or not at all; OSError."""
-    descriptor, temporary = tempfile.mkstemp(prefix=".report-", dir=os.path.dirname(path))
-    try:
-        with open(descriptor, "wb") as stream:
-            stream.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def _digest_of(path: str) -> str | None:

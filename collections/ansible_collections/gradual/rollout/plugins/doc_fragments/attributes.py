@@ -26,7 +26,8 @@ attributes:
     support: full
     details: [This module changes nothing.]
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description: >-
+      Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: N/A
     details: [This module changes nothing.]
 """

@@ -9,7 +9,7 @@ from typing import Any
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import definition as flag_definition
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import lint as flag_lint
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as rollout_state
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import outcome_of
 from ansible_collections.gradual.rollout.plugins.module_utils.observe import health
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import (
     canary,
@@ -56,7 +56,7 @@ class FilterModule:
                 own_word.host_differences,
                 own_word.still_runs,
                 primary.database_problems,
-                rollout_state.outcome_of,
+                outcome_of,
                 serving.out_of_traffic,
                 serving.strangers,
                 serving.switched_hosts,

@@ -218,15 +218,14 @@ look:
       returned: success
 """
 
-import dataclasses
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.gate import counts as gate_counts
-from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import look as gate_look
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import GateError, Settings, settings_from
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Stage
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import client as prometheus
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, PrometheusError
 
 ARGUMENTS = {
     "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
@@ -252,25 +251,23 @@ LONGEST_WAIT = 600.0
 Json = t.Dict[str, t.Any]
 
 
-def stage_of(options: Json, settings: gate_verdict.Settings, now: float) -> Stage:
+def stage_of(options: Json, settings: Settings, now: float) -> Stage:
     """What to look at; raises GateError naming the option, its value and what to write."""
     if now < options["since"]:
-        raise gate_verdict.GateError(
+        raise GateError(
             f"since is {options['since']}, which is in the future of this host ({now:.0f}); compare the clocks"
         )
     aa = options["aa"] and (options["aa"]["since"], options["aa"]["until"])
     if aa and not aa[0] < aa[1] <= options["since"]:
-        raise gate_verdict.GateError(
-            f"aa is from {aa[0]} to {aa[1]}; write a time before since, which is {options['since']}"
-        )
+        raise GateError(f"aa is from {aa[0]} to {aa[1]}; write a time before since, which is {options['since']}")
     both = sorted(set(options["treatment_hosts"]) & set(options["control_hosts"]))
     if both or (options["cohorts"] == "hosts" and not (options["treatment_hosts"] and options["control_hosts"])):
-        raise gate_verdict.GateError(
+        raise GateError(
             f"treatment_hosts is {options['treatment_hosts']} and control_hosts {options['control_hosts']}; name each"
             " host once, some in each"
         )
     if not 0 <= options["holdback"] < 100:
-        raise gate_verdict.GateError(f"holdback is {options['holdback']}; write a percentage from 0 to 50")
+        raise GateError(f"holdback is {options['holdback']}; write a percentage from 0 to 50")
     named = {
         key: options[key]
         for key in (
@@ -298,17 +295,9 @@ def stage_of(options: Json, settings: gate_verdict.Settings, now: float) -> Stag
 
 def look(options: Json, now: float) -> Json:
     """Fetch and judge; returns all there is to record of one look."""
-    settings = gate_verdict.settings_from(options["gate"], options["bake"])
+    settings = settings_from(options["gate"], options["bake"])
     stage = stage_of(options, settings, now)
-    counts = gate_counts.collect(prometheus.Prometheus(options["prometheus"], options["timeout"]), stage)
-    return {
-        "percent": stage.percent,
-        **gate_verdict.judge(counts, settings),
-        "intervals": max((sum(row is not None for row in metric["rows"]) for metric in counts["metrics"]), default=0),
-        "on_no_data": settings.on_no_data,
-        "counts": counts,
-        "settings": dataclasses.asdict(settings),
-    }
+    return gate_look.look(Prometheus(options["prometheus"], options["timeout"]), stage, settings)
 
 
 def main() -> None:
@@ -318,7 +307,7 @@ def main() -> None:
     try:
         time.sleep(min(LONGEST_WAIT, max(0.0, (module.params["not_before"] or 0.0) - time.time())))
         seen = look(module.params, time.time())
-    except (gate_verdict.GateError, prometheus.PrometheusError) as error:
+    except (GateError, PrometheusError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=False,

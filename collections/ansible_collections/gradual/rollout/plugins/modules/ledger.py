@@ -49,10 +49,14 @@ options:
     type: list
     elements: raw
   hosts:
-    description: "What each application host runs before the rollout: host → C({version, digest, directory}), kept in rollout.started."
+    description: >-
+      What each application host runs before the rollout: host → C({version, digest, directory}), kept in
+      rollout.started.
     type: dict
   servers:
-    description: "The state of each server on each balancer before the rollout: balancer → server → state, kept in rollout.started."
+    description: >-
+      The state of each server on each balancer before the rollout: balancer → server → state, kept in
+      rollout.started.
     type: dict
   smoke:
     description: Which smoke tests held before the rollout on what ran then, C({held, failed}), kept in rollout.started.
@@ -176,8 +180,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.events import checked
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, locked, read, stamp
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import rollout_state
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -216,7 +221,7 @@ def decide(lines: list[dict[str, Any]], given: dict[str, Any]) -> lease.Decision
         given["take_over"],
         given["owned"],
     )
-    events = lease.checked(given["events"])
+    events = checked(given["events"])
     if given["state"] == "opened":
         facts = {key: given[key] for key in ("plan", "hosts", "servers", "smoke", "revision")}
         return lease.opened(lines, given["release"], facts, request, given["force"])
@@ -244,7 +249,7 @@ def result(lines: list[dict[str, Any]], decision: lease.Decision) -> dict[str, A
     return {
         "changed": any(name != "lease.renewed" for name in names),
         "added": names,
-        "rollout": replay.state(lines, decision.rollout, time.time()),
+        "rollout": rollout_state(lines, decision.rollout, time.time()),
         "now": round(time.time(), 3),
         "diff": {"before_header": "ledger", "after_header": "ledger", "before": "", "after": shown},
     }

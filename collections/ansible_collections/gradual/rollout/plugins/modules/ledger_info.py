@@ -76,10 +76,14 @@ rollout:
       description: The revision of the database schema before the rollout.
       type: str
     servers:
-      description: "Balancer → server → its state when the rollout was started, as M(gradual.rollout.haproxy_server_info) tells it; null when not known."
+      description: >-
+        Balancer → server → its state when the rollout was started, as M(gradual.rollout.haproxy_server_info) tells
+        it; null when not known.
       type: dict
     smoke:
-      description: "Which smoke tests held when the rollout was started on what ran then, C({held, failed}); null when that is not known."
+      description: >-
+        Which smoke tests held when the rollout was started on what ran then, C({held, failed}); null when that is
+        not known.
       type: dict
     steps:
       description: "Step → C({state, started, finished, error, task, host}); state is started, finished or failed."
@@ -88,7 +92,9 @@ rollout:
       description: "The failure that has not been overcome, C({step, host, task, error, at}); else null."
       type: dict
     hosts:
-      description: "Host → C({before, to, now, drained, since, left, switched}); now is untouched, released, returned or lost."
+      description: >-
+        Host → C({before, to, now, drained, since, left, switched}); now is untouched, released, returned or
+        lost.
       type: dict
     receipt:
       description: The receipt of the proven backup; else null.
@@ -118,16 +124,22 @@ rollout:
       type: list
       elements: dict
     aa:
-      description: "When the users of all stages were compared with the features off, C({since, until}) in epoch seconds; else null."
+      description: >-
+        When the users of all stages were compared with the features off, C({since, until}) in epoch seconds; else
+        null.
       type: dict
     canary:
-      description: "How the watch of the first host ended, C({host, ended, at}) with V(passed) or V(skipped); null when it has not."
+      description: >-
+        How the watch of the first host ended, C({host, ended, at}) with V(passed) or V(skipped); null when it has
+        not.
       type: dict
     contracted:
       description: Whether the point of no return has been passed, or may have been.
       type: bool
     contract:
-      description: "C({began, applied, from, to, before}); applied is null for one whose end is not known; null before the first."
+      description: >-
+        C({began, applied, from, to, before}); applied is null for one whose end is not known; null before the
+        first.
       type: dict
     durations:
       description: For each step the median of its seconds in the completed rollouts of this ledger.
@@ -185,8 +197,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, read
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import identifiers, owed, rollout_state
 
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -198,16 +210,16 @@ ARGUMENTS: dict[str, Any] = {
 def look(path: str, identifier: str | None, include_events: bool) -> dict[str, Any]:
     """Everything the module returns about the ledger in `path`."""
     reading = read(path)
-    known = replay.identifiers(reading.lines)
+    known = identifiers(reading.lines)
     if identifier and identifier not in known:
         raise LedgerError(
             f"rollout: the ledger in {path} knows no {identifier!r}; write one of"
             f" {', '.join(known) or 'nothing, it is empty'}"
         )
-    state = replay.state(reading.lines, identifier, time.time())
+    state = rollout_state(reading.lines, identifier, time.time())
     found: dict[str, Any] = {
         "rollout": state,
-        "owed": replay.owed(reading.lines),
+        "owed": owed(reading.lines),
         "clock": time.time(),
         "intact": reading.intact,
         "broken_at": reading.broken.seq if reading.broken else None,

@@ -3,8 +3,7 @@
 """Runs one module on another host than the task's, over a connection of its own, from within an action plugin.
 
 What ansible-core's executor does for `delegate_to`, in its order, with the parts that both 2.19 and 2.21 have; the
-executor itself
-is internal and differs between them.
+executor itself is internal and differs between them.
 """
 
 from __future__ import annotations

@@ -3,12 +3,10 @@
 """Renews the lease of a run while one of its modules runs, whatever that is and however long it takes.
 
 Whether a run holds a lease, of which ledger and on which host, stands in a note in the run's own temporary directory;
-its time is
-that of the last renewal. So all workers of a run know it, and one of them renews for all.
-The renewing is done by a child of the worker: the worker itself is blocked until its module returns, and a child shares
-no
-lock, connection or variable with it. It ends with the worker, and once ansible-playbook is dead nothing renews the
-lease any more.
+its time is that of the last renewal. So all workers of a run know it, and one of them renews for all. The renewing is
+done by a child of the worker: the worker itself is blocked until its module returns, and a child shares no lock,
+connection or variable with it. It ends with the worker, and once ansible-playbook is dead nothing renews the lease any
+more.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from types import TracebackType
 from typing import Any, Callable, Mapping
 
 from ansible.utils.display import Display
+from ansible_collections.gradual.rollout.plugins.module_utils.common import files
 
 NOTE = "gradual.lease"
 # Renewed so many seconds after the last time, and no sooner than after so many seconds of one module: a short step
@@ -55,11 +54,8 @@ def held(directory: str) -> dict[str, str] | None:
 
 def remember(directory: str, note: Mapping[str, str]) -> None:
     """The lease of this note has just been taken or renewed."""
-    fresh = f"{note_path(directory)}.{os.getpid()}"
-    with contextlib.suppress(OSError), open(fresh, "w", encoding="utf-8") as stream:
-        json.dump(dict(note), stream)
     with contextlib.suppress(OSError):
-        os.replace(fresh, note_path(directory))
+        files.replace(note_path(directory), json.dumps(dict(note)), durable=False)
 
 
 def forget(directory: str) -> None:

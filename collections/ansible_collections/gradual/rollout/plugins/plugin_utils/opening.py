@@ -21,8 +21,7 @@ def objection(
     """Say why nothing may be done, and what to type instead; None when nothing speaks against it.
 
     options: those of ansible-playbook's command line, where its environment and configuration have been taken into
-    account already;
-    groups: the inventory's groups of hosts, whatever the limit.
+    account already; groups: the inventory's groups of hosts, whatever the limit.
     """
     partial = _partial(options, limit_allowed)
     if partial:

@@ -36,7 +36,8 @@ MANIFEST: dict[str, Any] = {
 BEFORE = {"version": "1.0.0", "digest": OLD, "directory": "/opt/storefront/releases/1.0.0-111111111111"}
 AFTER = {"version": "2.0.0", "digest": NEW, "directory": "/opt/storefront/releases/2.0.0-222222222222"}
 RECEIPT = {
-    "schema": 1, "id": "storefront-20261123T120003Z", "application": "storefront", "database": "storefront", "level": "restored",
+    "schema": 1, "id": "storefront-20261123T120003Z", "application": "storefront", "database": "storefront",
+    "level": "restored",
     "size": 48211, "revision": "0001", "taken_at": "2026-11-23T12:00:05Z", "schema_fingerprint": "f" * 64,
     "tables": {"public.orders": {"rows": 812, "digest": "a"}, "public.products": {"rows": 60, "digest": "b"}},
 }  # fmt: skip
@@ -194,7 +195,8 @@ def traffic(ledger: Ledger, failed: int = 0) -> None:
         series[-4]["failed"] = failed
     arm = {"requests": 4200, "errors": 4, "slow": 3, "mean_seconds": 0.012, "good": 91, "bad": 9, "orders": 120}
     ledger.add(
-        "traffic.observed", since=START, until=ledger.now, requests=sum(int(row["requests"]) for row in series), failed=failed, slow=6,
+        "traffic.observed", since=START, until=ledger.now, requests=sum(int(row["requests"]) for row in series),
+        failed=failed, slow=6,
         own_requests=12000, own_answered=11990,
         mean_seconds=0.0142, series=series, step=5.0, not_measured=[],
         by_variant=[{"feature": flag, "variant": variant, **arm} for flag in FEATURES for variant in ("on", "off")],
@@ -203,7 +205,8 @@ def traffic(ledger: Ledger, failed: int = 0) -> None:
 
 def monitoring(ledger: Ledger) -> None:
     ledger.add(
-        "monitoring.observed", rules=31, alertmanagers=1, watchdog=True, firing=[], delivered=6.0, health_check_age_seconds=143.0,
+        "monitoring.observed", rules=31, alertmanagers=1, watchdog=True, firing=[], delivered=6.0,
+        health_check_age_seconds=143.0,
         front_door={
             "headers": ["content-security-policy", "strict-transport-security"], "headers_missing": [],
             "internal_closed": ["/metrics", "/version"], "internal_open": [],

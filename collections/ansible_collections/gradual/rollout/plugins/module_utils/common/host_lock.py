@@ -4,9 +4,8 @@
 module at work.
 
 Two ways: `waited`, for work that has to be finished before anything else begins (a release that is being switched); and
-`Claim`,
-for work that the next call may overtake at any moment (a drain): the newest call wins, and the older one stops before
-its next step.
+`Claim`, for work that the next call may overtake at any moment (a drain): the newest call wins, and the older one stops
+before its next step.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import json
 import socket
 import ssl
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,12 +25,14 @@ class HttpError(Exception):
 
 @dataclass
 class Answer:
-    """Status, headers (lower-case names), body and the seconds from sending to the last byte."""
+    """Status, headers (lower-case names), body, the seconds from sending to the last byte, and whether the request was
+    sent a second time because the server had closed the connection."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     seconds: float = 0.0
+    resent: bool = False
 
     @property
     def text(self) -> str:
@@ -130,7 +132,7 @@ class Session:
             self.close()
             raise HttpError(f"{self._where(path)}: {_reason(error, self._timeout)}") from error
         try:
-            return self._exchange(method, path, headers, body)
+            return replace(self._exchange(method, path, headers, body), resent=True)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise HttpError(f"{self._where(path)}: {_reason(error, self._timeout)}") from error

@@ -1,34 +1,11 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Figures as an operator reads them."""
+"""Figures and times as an operator reads them."""
 
 from __future__ import annotations
 
+import time
 import typing as t
-
-Judged = t.Mapping[str, t.Any]
-"""One metric: feature, metric, treatment {events, bad}, control {events, bad} or None, and why it was judged so."""
-
-# What is told of hosts, where there is no single feature, as metrics.py names it.
-RELEASE = "release"
-# The treatment, the control, and what could have dealt the requests otherwise than it should be.
-USERS = (
-    "with the feature",
-    "without it",
-    (
-        "a host that does not evaluate the flag, a cache that answers for both, users who were dealt again, or a"
-        " feature that changes how often it is asked for"
-    ),
-)
-HOSTS = (
-    "on the new code",
-    "on the old code",
-    (
-        "a host that was out of traffic for a while, a balancer that does not share alike, or code that changes how"
-        " often it is asked"
-    ),
-)
-METRICS = {"errors": "errors", "slow": "slow answers"}
 
 
 def percent(share: float) -> str:
@@ -54,54 +31,39 @@ def span(seconds: t.Any) -> str:
     return f"{hours} h" + (f" {minutes} min" if minutes else "")
 
 
-def number(value: float) -> str:
-    """A count with thousands set apart."""
-    return f"{value:,.0f}"
+def number(value: t.Optional[float]) -> str:
+    """A count with thousands set apart; a dash when it was not measured."""
+    return "-" if value is None else f"{value:,.0f}"
 
 
-def name(metric: Judged) -> str:
-    """ "search slow answers"."""
-    return f"{metric['feature']} {METRICS.get(metric['metric'], metric['metric'])}"
+def milliseconds(value: t.Optional[float]) -> str:
+    """Seconds as milliseconds; a dash when they were not measured."""
+    return "-" if value is None else f"{1000 * value:.0f} ms"
 
 
-def share_of(arm: t.Mapping[str, int], of: bool = True) -> str:
-    """ "2.9 % of 4,210", or that there were none."""
-    if not arm["events"]:
-        return "no requests"
-    return percent(arm["bad"] / arm["events"]) + (f" of {number(arm['events'])}" if of else "")
+def time_of_day(moment: t.Optional[float]) -> str:
+    """Seconds since the epoch as 12:34:56 in UTC; a dash for None."""
+    return "-" if moment is None else time.strftime("%H:%M:%S", time.gmtime(moment))
 
 
-def arms_of(feature: str) -> t.Tuple[str, str, str]:
-    """USERS, or HOSTS where hosts are compared."""
-    return HOSTS if feature == RELEASE else USERS
+def elapsed(seconds: float) -> str:
+    """Seconds since a start as m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def arms(metric: Judged) -> str:
-    """ "search errors with the feature 2.9 % of 4,210, without it 1.0 % of 12,640"; the second part is left out without
-    a control."""
-    having, lacking, _causes = arms_of(metric["feature"])
-    without = f", {lacking} {share_of(metric['control'])}" if metric["control"] is not None else ""
-    return f"{name(metric)} {having} {share_of(metric['treatment'])}{without}"
+def shares(values: t.Mapping[str, float]) -> str:
+    """{flag: percentage of the users} as "search 25.4 %, wishlist 24.9 %"."""
+    return ", ".join(f"{flag} {value:.1f} %" for flag, value in sorted(values.items())) or "not measured"
 
 
-def summary(metrics: t.Sequence[Judged]) -> str:
-    """All metrics, those of one feature together: "search errors with the feature 0 % of 15, without it 0 % of 53, slow
-    answers 0 % and 0 %"."""
-    told: t.Dict[str, str] = {}
-    for metric in metrics:
-        if metric["feature"] not in told:
-            told[metric["feature"]] = arms(metric)
-            continue
-        both = [share_of(arm, of=False) for arm in (metric["treatment"], metric["control"]) if arm is not None]
-        told[metric["feature"]] += f", {METRICS.get(metric['metric'], metric['metric'])} {' and '.join(both)}"
-    return "; ".join(told.values())
-
-
-def grouped(metrics: t.Sequence[Judged]) -> t.List[str]:
-    """One sentence a reason: with its figures where it is that of one metric, with the names where several share it."""
-    by_why: t.Dict[str, t.List[Judged]] = {}
-    for metric in metrics:
-        by_why.setdefault(metric["why"], []).append(metric)
-    return [
-        each[0]["reason"] if len(each) == 1 else f"{', '.join(map(name, each))}: {why}" for why, each in by_why.items()
-    ]
+def ranges(numbers: t.Iterable[int]) -> str:
+    """1, 2, 3, 7 as "1-3, 7"; a dash for none."""
+    found: t.List[t.List[int]] = []
+    for each in sorted(numbers):
+        if found and each == found[-1][-1] + 1:
+            found[-1].append(each)
+        else:
+            found.append([each])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in found) or "-"

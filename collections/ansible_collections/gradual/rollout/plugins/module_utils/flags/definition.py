@@ -195,8 +195,7 @@ def _revision(holder: t.Any) -> int:
 
 def managed(current: t.Optional[t.Mapping[str, t.Any]]) -> t.List[str]:
     """The flags of a file that a rollback without a ledger turns off: those that were set together last, as its
-    metadata tells; without
-    that, all that have the form that Gradual writes."""
+    metadata tells; without that, all that have the form that Gradual writes."""
     flags = (current or {}).get("flags")
     flags = flags if isinstance(flags, dict) else {}
     metadata = (current or {}).get("metadata")

@@ -6,19 +6,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 import typing as t
 import urllib.error
 import urllib.request
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common import files
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import definition as flag_definition
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import process_state
 
 PAUSE = 0.2
 # A provider that starts reads the file first and its time afterwards: what is written in between it takes for what it
-# has read.
-# While a process is behind, the file gets a newer time again and again, so that it is read once more.
+# has read. While a process is behind, the file gets a newer time again and again, so that it is read once more.
 RENEW = 1.0
 # The application on this very host is never behind a proxy, whatever the environment says.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -48,38 +47,17 @@ def write(path: str, text: str) -> None:
     folder = os.path.dirname(path) or "."
     try:
         os.makedirs(folder, mode=0o755, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".flags-", dir=folder)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fchmod(stream.fileno(), 0o644)
-                os.fsync(stream.fileno())
-            fresh = max(time.time(), _modified(path) + 0.01)
-            os.utime(temporary, (fresh, fresh))
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        files.replace(path, text, newer=True)
     except OSError as error:
         raise flag_definition.FlagFileError(
             f"{path} cannot be written: {error.strerror}; look at the disk and the rights of {folder}"
         ) from error
 
 
-def _modified(path: str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
 def renew(path: str) -> None:
     """Give the file a newer time, as if it had been written again."""
     with contextlib.suppress(OSError):
-        fresh = max(time.time(), _modified(path) + 0.01)
-        os.utime(path, (fresh, fresh))
+        files.make_newer(path, files.modified(path))
 
 
 def wait(

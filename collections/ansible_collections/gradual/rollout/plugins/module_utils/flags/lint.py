@@ -5,9 +5,8 @@
 Gradual's own flags are held to what Gradual writes (`lint`), since a mistake that flagd's JSON Schema does not see
 changes what users get. A file may hold flags of others beside them: disabled, without a default, with any weights and
 computed variants. All that flagd takes is right there. What counts is what makes a provider refuse the *whole* file,
-for
-then no flag in it changes any more (`refusals`), and that a feature of the manifest does not take the name of somebody
-else's flag (`flag_problems`).
+for then no flag in it changes any more (`refusals`), and that a feature of the manifest does not take the name of
+somebody else's flag (`flag_problems`).
 """
 
 from __future__ import annotations
@@ -236,7 +235,8 @@ def _lint_order(order: t.Sequence[str]) -> t.List[str]:
     if order[-1] != "off" or percents != sorted(set(percents)):
         return [
             (
-                "fractional does not name the stages in rising order, then off; in another order the labels stand at other"
+                "fractional does not name the stages in rising order, then off; in another order the labels stand at"
+                " other"
                 " users than the stages"
             )
         ]

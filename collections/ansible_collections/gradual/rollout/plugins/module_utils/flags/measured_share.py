@@ -5,20 +5,16 @@ measurement."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import http.client
 import itertools
 import json
 import os
-import ssl
-import tempfile
 import threading
 import time
 import typing as t
-import urllib.parse
 
-from ansible_collections.gradual.rollout.plugins.module_utils.common.http import OWN
+from ansible_collections.gradual.rollout.plugins.module_utils.common import files
+from ansible_collections.gradual.rollout.plugins.module_utils.common.http import Answer, HttpError, Session
 
 PATH = "/api/features"
 COOKIE = "visitor"
@@ -63,40 +59,19 @@ def features_of(body: bytes, flags: t.Sequence[str]) -> t.Dict[str, bool]:
     return found
 
 
-class _Client:
-    """One kept-alive connection to the front door."""
+def _ask(session: Session, number: int) -> Answer:
+    """The answer to a user's browser; HttpError when there is none."""
+    headers = {"Cookie": f"{COOKIE}={user(number)}", "Accept": "application/json", "User-Agent": "gradual-share"}
+    return session.get(PATH, headers)
 
-    def __init__(self, base_url: str, context: t.Optional[ssl.SSLContext], timeout: float) -> None:
-        parts = urllib.parse.urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ShareError(f"base_url is {base_url!r}; write http:// or https:// and a host")
-        self.path = parts.path.rstrip("/") + PATH
-        if parts.scheme == "https":
-            self.connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=timeout, context=context
-            )
-        else:
-            self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
 
-    def ask(self, number: int) -> t.Tuple[int, bytes, float]:
-        """(status, body, seconds to wait before asking again)."""
-        headers = {
-            "Cookie": f"{COOKIE}={user(number)}",
-            "Accept": "application/json",
-            "User-Agent": "gradual-share",
-            **OWN,
-        }
-        self.connection.request("GET", self.path, headers=headers)
-        answer = self.connection.getresponse()
-        body = answer.read()
-        try:
-            pause = float(answer.headers.get("Retry-After") or 1)
-        except ValueError:
-            pause = 1.0
-        return answer.status, body, min(max(pause, 0.1), 5.0)
-
-    def close(self) -> None:
-        self.connection.close()
+def _pause(answer: Answer) -> float:
+    """Seconds to wait before asking again."""
+    try:
+        wanted = float(answer.headers.get("retry-after") or 1)
+    except ValueError:
+        wanted = 1.0
+    return min(max(wanted, 0.1), 5.0)
 
 
 def measure(
@@ -109,26 +84,23 @@ def measure(
 ) -> Measurement:
     """Ask as the users 1 to `users`, at most `rate` a second; users who got no answer are missing from `answered`, and
     told in `mistakes`."""
-    context = None
-    if base_url.startswith("https:"):
-        try:
-            context = ssl.create_default_context(cafile=ca_path)
-        except (OSError, ssl.SSLError) as error:
-            raise ShareError(f"ca_path {ca_path} cannot be used: {error}") from error
-    clients = [_Client(base_url, context, timeout) for _each in range(max(1, min(WORKERS, users)))]
+    try:
+        sessions = [Session(base_url, timeout, ca_path) for _each in range(max(1, min(WORKERS, users)))]
+    except HttpError as error:
+        raise ShareError(str(error)) from error
     result = Measurement({flag: set() for flag in flags}, set())
     numbers = iter(range(1, users + 1))
     lock = threading.Lock()
     start = time.monotonic()
 
-    def work(client: _Client) -> None:
+    def work(session: Session) -> None:
         while True:
             with lock:
                 number = next(numbers, None) if len(result.mistakes) < GIVE_UP else None
             if number is None:
                 break
             time.sleep(max(0.0, start + (number - 1) / rate - time.monotonic()))
-            repeated, mistake, found = _ask_patiently(client, number, flags)
+            repeated, mistake, found = _ask_patiently(session, number, flags)
             with lock:
                 result.repeated += repeated
                 if found is None:
@@ -138,9 +110,9 @@ def measure(
                 for flag, has in found.items():
                     if has:
                         result.on[flag].add(number)
-        client.close()
+        session.close()
 
-    threads = [threading.Thread(target=work, args=(client,), daemon=True) for client in clients]
+    threads = [threading.Thread(target=work, args=(session,), daemon=True) for session in sessions]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -150,29 +122,30 @@ def measure(
 
 
 def _ask_patiently(
-    client: _Client, number: int, flags: t.Sequence[str]
+    session: Session, number: int, flags: t.Sequence[str]
 ) -> t.Tuple[int, str, t.Optional[t.Dict[str, bool]]]:
     """(times repeated, last mistake, flags of the user or None). A closed connection or a busy answer is tried again, a
     wrong one is not."""
-    mistake = ""
+    mistake, repeated = "", -1
     for attempt in range(ATTEMPTS):
+        repeated += 1
         try:
-            status, body, pause = client.ask(number)
-        except (OSError, http.client.HTTPException) as error:
-            client.close()
-            mistake = str(error) or type(error).__name__
+            answer = _ask(session, number)
+        except HttpError as error:
+            mistake = str(error)
             time.sleep(0.1 * attempt)
             continue
-        if status == 200:
+        repeated += answer.resent
+        if answer.status == 200:
             try:
-                return attempt, "", features_of(body, flags)
+                return repeated, "", features_of(answer.body, flags)
             except ShareError as error:
-                return attempt, str(error), None
-        mistake = f"status {status}"
-        if status not in BUSY:
-            return attempt, mistake, None
-        time.sleep(pause)
-    return ATTEMPTS - 1, mistake, None
+                return repeated, str(error), None
+        mistake = f"status {answer.status}"
+        if answer.status not in BUSY:
+            return repeated, mistake, None
+        time.sleep(_pause(answer))
+    return repeated, mistake, None
 
 
 def compare(now: Measurement, before: t.Optional[t.Mapping[str, t.Sequence[int]]]) -> t.Dict[str, t.Dict[str, t.Any]]:
@@ -215,16 +188,7 @@ def save(path: str, measurement: Measurement) -> None:
     }
     try:
         os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".share-", dir=folder)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump(document, stream)
-                os.fchmod(stream.fileno(), 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        files.replace(path, json.dumps(document), durable=False)
     except OSError as error:
         raise ShareError(f"record: {path} cannot be written: {error.strerror}") from error
 

@@ -68,9 +68,8 @@ def complaints(
     """Where the processes differ from what was written, one sentence each; [] when every one evaluates it.
 
     `wanted` holds {flag: (revision, percent)}. No process at all is a complaint too: silence is not agreement. One
-    exception: a release
-    that does not know a flag cannot show its feature, so 0 % holds when the application is `speaking` and names the
-    flag nowhere.
+    exception: a release that does not know a flag cannot show its feature, so 0 % holds when the application is
+    `speaking` and names the flag nowhere.
     """
     told = []
     for flag, (revision, percent) in wanted.items():

@@ -19,8 +19,7 @@ def evaluations(
     the first.
 
     A flag that no host has a counter for was evaluated 0 times when each host was scraped from the begin of the time to
-    its end: the
-    code that runs there does not know the flag any more.
+    its end: the code that runs there does not know the flag any more.
     """
     scope = {"job": [job]}
     since = now - seconds

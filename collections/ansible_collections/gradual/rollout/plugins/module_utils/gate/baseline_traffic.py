@@ -57,8 +57,7 @@ def read(prometheus: Prometheus, window: Window) -> t.Tuple[t.List[Json], t.List
     sentences on what is not known.
 
     `rate` is requests a second in the `seconds` in which anybody was there, `busiest` that of the busiest ten minutes,
-    `share` the part of
-    bad ones: without the feature, as far as there were such users. Raises PrometheusError.
+    `share` the part of bad ones: without the feature, as far as there were such users. Raises PrometheusError.
     """
     scope = {"job": [window.job], "feature": list(window.features)}
     within = {**scope, "le": sorted({f"{window.slow_seconds:g}", str(float(window.slow_seconds))})}

@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The counts that a gate judges, from the application's counters in Prometheus: treatment and control, per feature,
-metric and interval.
+"""The third step of a look: count what treatment and control did, per feature, metric and interval. Pure.
 
 The arms are users with and without a feature (`cohorts: users`, told apart by the label `variant`), or hosts on the new
 code and on the
@@ -35,106 +34,43 @@ from __future__ import annotations
 import operator
 import typing as t
 
-from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics, missing_data
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import ANSWERS, FAST, Metric
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import CONTROL, TREATMENT, Arms, Stage, named
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import (
-    Prometheus,
-    PrometheusError,
-    Series,
-    matching,
-    scrape_interval,
-)
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import (
-    LONGEST_STEP,
-    Grid,
-    Growth,
-    Key,
-    Target,
-)
-
-# Seconds before a window of which samples are read too: they tell how often a host is scraped and that its series
-# exist.
-LEAD_IN = 60.0
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.align import Aligned
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import Metric
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import CONTROL, TREATMENT, Arms, Stage
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import Growth
 
 Counts = t.Dict[str, t.Any]
 
 
-def collect(prometheus: Prometheus, stage: Stage) -> Counts:
-    """The counts of one look in the form that gate.judge takes. What is missing becomes a sentence, in `problems` when
-    it concerns every
-    metric and in the metric's `problem` else; an unreachable Prometheus is such a sentence too."""
-    start = stage.since - (stage.lookback if stage.alone else 0.0)
-    try:
-        targets = fetch(prometheus, stage, start, stage.until, stage.arms)
-        before = fetch(prometheus, stage, *stage.aa, stage.aa_arms) if stage.aa and stage.aa_arms else []
-        scope = {"job": [stage.job], **({"host": list(named(stage))} if named(stage) else {})}
-        up = prometheus.series("up" + matching(scope), start - LEAD_IN, stage.until)
-    except PrometheusError as error:
-        return {**_document(stage), "problems": [str(error)], "metrics": [metric.as_dict() for metric in stage.wanted]}
-    return count(stage, targets, before, up)
-
-
-def count(stage: Stage, targets: t.Sequence[Target], before: t.Sequence[Target], up: t.Sequence[Series]) -> Counts:
-    """The counts from what was fetched: the hosts since the stage began, in the A/A stage, and when they were scraped
-    (`up`). Pure."""
-    interval = scrape_interval(target.times for target in [*targets, *before])
-    stage = stage.settled(before, interval)
-    patience = missing_data.patience(interval)
-    problems = missing_data.of_hosts(targets, up, named(stage), stage.since, stage.until, patience)
-    document = {**_document(stage), "interval": interval or 0.0, "problems": problems}
-    hosts = missing_data.hosts(targets, up, named(stage))
-    told = [missing_data.of_series(metric, targets, hosts, stage.arms, stage, patience) for metric in stage.wanted]
-    if interval is None:
-        return {
-            **document,
-            "metrics": [{**metric.as_dict(), "problem": problem} for metric, problem in zip(stage.wanted, told)],
-        }
-    growth = Growth(
-        targets, Grid(stage.since, interval, _complete(targets, stage, interval, patience), LONGEST_STEP * interval)
-    )
-    whole = (
-        Growth(targets, Grid(stage.since - stage.lookback, max(stage.lookback, 1.0), 1, LONGEST_STEP * interval))
-        if stage.alone
-        else None
-    )
-    aa = Growth(before, _aa_grid(stage, interval)) if stage.aa and before else None
-    found = []
-    for metric, problem in zip(stage.wanted, told):
-        each = {**metric.as_dict(), "problem": problem, "rows": rows(growth, metric, stage.arms)}
-        if stage.aa_arms:
-            each["aa"] = [row for row in rows(aa, metric, stage.aa_arms) if row is not None] if aa else []
-            unknown = missing_data.of_aa(metric, before, stage, bool(each["aa"]))
-            if unknown:
-                each.update(aa=[], problem=problem or unknown)
-        if whole is not None:
-            total = [sum(column) for column in columns(whole, metric, dict.fromkeys(stage.arms, TREATMENT))[:2]]
-            each["before"] = {"events": total[0], "bad": total[1]}
-        found.append(each)
-    seen = growth.seen()
+def count(aligned: Aligned) -> Counts:
+    """The counts of a look before anybody has asked what is missing in them: no problems and no notes yet."""
+    stage, growth = aligned.stage, aligned.growth
+    counts = nothing(stage)
+    if growth is None:
+        return counts
     return {
-        **document,
-        "notes": [*missing_data.notes(growth, seen, up, stage.since), *_hosts_before(stage)],
-        "unseen": growth.grid.length - len(seen),
+        **counts,
+        "interval": aligned.interval,
+        "unseen": growth.grid.length - len(growth.seen()),
         "unseen_by_host": growth.unseen_by_host(),
-        "metrics": found,
+        "metrics": [_count_metric(metric, growth, aligned) for metric in stage.wanted],
     }
 
 
-def _hosts_before(stage: Stage) -> t.List[str]:
-    """How far back hosts are compared, which is not told by the time that was asked for."""
-    if not stage.by_host:
-        return []
-    if stage.aa is None:
-        return [
-            (
-                "the hosts are not known by the time before: none of it was seen on all of them, or their counters began"
-                " anew"
-            )
-        ]
-    return [
-        f"the hosts were compared before from {missing_data.clock(stage.aa[0])} to {missing_data.clock(stage.aa[1])}"
-    ]
+def nothing(stage: Stage) -> Counts:
+    """The counts of a look that has seen nothing."""
+    return {**_document(stage), "metrics": [metric.as_dict() for metric in stage.wanted]}
+
+
+def _count_metric(metric: Metric, growth: Growth, aligned: Aligned) -> Counts:
+    stage = aligned.stage
+    counted = {**metric.as_dict(), "rows": rows(growth, metric, stage.arms)}
+    if stage.aa_arms and aligned.aa:
+        counted["aa"] = [row for row in rows(aligned.aa, metric, stage.aa_arms) if row is not None]
+    if aligned.earlier is not None:
+        events, bad = columns(aligned.earlier, metric, dict.fromkeys(stage.arms, TREATMENT))[:2]
+        counted["before"] = {"events": sum(events), "bad": sum(bad)}
+    return counted
 
 
 def _document(stage: Stage) -> Counts:
@@ -152,47 +88,6 @@ def _document(stage: Stage) -> Counts:
         "unseen": 0,
         "unseen_by_host": {},
     }
-
-
-def fetch(prometheus: Prometheus, stage: Stage, since: float, until: float, arms: Arms) -> t.List[Target]:
-    """The raw counters of every process in a time, told apart by feature, part and arm; raises PrometheusError."""
-    scope: t.Dict[str, t.Sequence[str]] = {"job": [stage.job], stage.label: list(arms)}
-    if stage.hosts and not stage.by_host:
-        scope["host"] = stage.hosts
-    features = {} if stage.by_host else {"feature": list(stage.features)}
-    within = {"le": sorted({f"{stage.slow_seconds:g}", str(float(stage.slow_seconds))})}
-    tables: t.Dict[t.Tuple[str, str], t.Dict[Key, t.List[Series]]] = {}
-
-    def ask(
-        name: str,
-        labels: t.Mapping[str, t.Sequence[str]],
-        part: t.Callable[[t.Mapping[str, str]], str],
-        own: bool = False,
-    ) -> None:
-        selector = matching({**labels, **scope}, {"route": metrics.NOT_USERS} if stage.by_host and not own else None)
-        for series in prometheus.series(name + selector, since - LEAD_IN, until):
-            host = missing_data.host_of(series)
-            key = (
-                series.labels.get("feature", "") if features else metrics.RELEASE,
-                part(series.labels),
-                series.labels.get(stage.label, ""),
-            )
-            tables.setdefault((host, series.labels.get("instance", "")), {}).setdefault(key, []).append(series)
-
-    requests, duration = metrics.sources(stage.by_host)
-    ask(requests, features, metrics.outcome)
-    ask(f"{duration}_count", features, lambda _labels: ANSWERS)
-    ask(f"{duration}_bucket", {**features, **within}, lambda _labels: FAST)
-    for metric in {each.name: each for each in stage.wanted if each.counter}.values():
-        part = metric.own_part
-        having = {"feature": [each.feature for each in stage.wanted if each.name == metric.name]} if features else {}
-        ask(
-            metric.counter,
-            {**{name: [value] for name, value in metric.labels}, **having},
-            lambda _labels, part=part: part,  # type: ignore[misc]
-            own=True,
-        )
-    return [Target(host, table) for (host, _instance), table in sorted(tables.items())]
 
 
 def rows(growth: Growth, metric: Metric, arms: Arms) -> t.List[t.Optional[t.List[float]]]:
@@ -239,16 +134,3 @@ def _readable(growth: Growth, metric: Metric, arms: Arms) -> Growth:
     keys = [(metric.feature, part, value) for parts in metric.parts for part in parts for value in arms]
     targets = [target.readable(keys) for target in growth.targets]
     return growth if targets == list(growth.targets) else Growth(targets, growth.grid)
-
-
-def _aa_grid(stage: Stage, interval: float) -> Grid:
-    since, until = stage.aa or (0.0, 0.0)
-    return Grid(since, interval, int((until - since) // interval), LONGEST_STEP * interval)
-
-
-def _complete(targets: t.Sequence[Target], stage: Stage, interval: float, patience: float) -> int:
-    """How many intervals since the stage began are over: those that every host has passed which is still scraped, or
-    all when none is."""
-    latest = [target.times[-1] for target in targets if target.times]
-    fresh = [at for at in latest if stage.until - at <= patience]
-    return max(0, int(((min(fresh) if fresh else stage.until) - stage.since) // interval))

@@ -1,8 +1,8 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """What a ramp can see at the traffic of the last hours: for each stage, feature and metric how long harm takes to be
-stopped and a harmless
-release to be certified, and whether gate.low_traffic lets the ramp begin. The statistics are in power.py.
+stopped and a harmless release to be certified, and whether gate.low_traffic lets the ramp begin. The statistics are in
+power.py.
 
 The forecast, which the plan shows and the ledger keeps:
 
@@ -30,7 +30,7 @@ import typing as t
 from ansible_collections.gradual.rollout.plugins.module_utils.common import text
 from ansible_collections.gradual.rollout.plugins.module_utils.common.text import span
 from ansible_collections.gradual.rollout.plugins.module_utils.flags.definition import labels_of, shown_at
-from ansible_collections.gradual.rollout.plugins.module_utils.gate import baseline_traffic, metrics, power
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import baseline_traffic, metrics, power, sentences
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import GateError, Settings
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, PrometheusError
@@ -170,8 +170,8 @@ def _problems(ramp: Ramp, stages: t.Sequence[Json], traffic: t.Sequence[Json]) -
 def _seen(ramp: Ramp, each: Json) -> str:
     """ "search errors: 0.4 requests a second, 0.6 in the busiest ten minutes of the last 3 h, 1.2 % of them bad"."""
     rate = (
-        f"{text.name(each)}: {each['rate']:.3g} requests a second, {each['busiest']:.3g} in the busiest ten minutes of"
-        f" the last {ramp.hours:g} h"
+        f"{sentences.name(each)}: {each['rate']:.3g} requests a second, {each['busiest']:.3g} in the busiest ten"
+        f" minutes of the last {ramp.hours:g} h"
     )
     return f"{rate}, {text.percent(each['share']) if each['share'] else 'none'} of them bad"
 
@@ -204,7 +204,7 @@ def _advice(ramp: Ramp, needed: power.Seconds) -> str:
 
 def _notes(ramp: Ramp, stages: t.Sequence[Json], traffic: t.Sequence[Json], missing: t.Sequence[str]) -> t.List[str]:
     told = []
-    brief = [text.name(each) for each in traffic if each["seconds"] < SHORTEST]
+    brief = [sentences.name(each) for each in traffic if each["seconds"] < SHORTEST]
     if brief:
         told.append(
             f"There was traffic for less than {span(SHORTEST)}, too little to refuse the ramp for: {', '.join(brief)}"

@@ -9,6 +9,7 @@ import math
 import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common import text
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import Settings
 from ansible_collections.gradual.rollout.plugins.module_utils.stats import sequential_test, share_bound
 from ansible_collections.gradual.rollout.plugins.module_utils.stats.sample_ratio import SampleRatio
@@ -74,7 +75,7 @@ class MetricGate:
             self.first_bad = at
 
     def add_all(self, rows: t.Any) -> None:
-        """All rows of a look, [seconds, events, bad, control events, control bad] each; those that make no sense are
+        """All rows of a look, [seconds, events, bad, control events, control bad] each; those with invalid counts are
         counted as broken."""
         found, broken = usable(rows)
         self.broken += sum(broken)
@@ -133,7 +134,7 @@ class MetricGate:
                 spread=round(self.calibration.spread, 3),
                 share_expected=None if self.alone else round(self.sample_ratio.expected, 4),
             )
-        return {**told, "reason": f"{text.arms(told)}: {why}"}
+        return {**told, "reason": f"{sentences.arms(told)}: {why}"}
 
     def _totals(self) -> Row:
         total = self.tally.between(0, len(self.tally))
@@ -146,7 +147,7 @@ class MetricGate:
         if harmed:
             chance = f"the chance of saying so of a harmless release is under {text.percent(settings.alpha)}"
             return "abort", f"at least {self._at_least():.1f} times {'fewer' if self.fewer else 'worse'}, {chance}", 0.0
-        having, lacking, causes = text.arms_of(self.feature)
+        having, lacking, causes = sentences.arms_of(self.feature)
         over = self._over_hard_limit()
         limit = text.percent(settings.hard_share(self.kind) or 0.0)
         if over == "treatment" and not self.alone:
@@ -154,7 +155,11 @@ class MetricGate:
         if self.problem:
             return "hold", str(self.problem), 0.0
         if self.broken:
-            return "hold", f"{self.broken} intervals make no sense", 0.0
+            return (
+                "hold",
+                f"{self.broken} {'interval has' if self.broken == 1 else 'intervals have'} invalid counts",
+                0.0,
+            )
         if over == "treatment":
             return (
                 "hold",
@@ -202,10 +207,9 @@ class MetricGate:
 
     def _over_hard_limit(self) -> t.Optional[str]:
         """ "treatment" when its share was over the limit in the latest two blocks while the control's was under half of
-        it, since what hits
-        everybody hits the arms about alike, not exactly; "both" when in one of them the control was over that, or over
-        the limit itself. A block is
-        as many intervals in a row as it takes to have enough requests in the treatment."""
+        it, since what hits everybody hits the arms about alike, not exactly; "both" when in one of them the control was
+        over that, or over the limit itself. A block is as many intervals in a row as it takes to have enough requests
+        in the treatment."""
         limit = self.settings.hard_share(self.kind)
         blocks: t.List[t.Tuple[bool, bool]] = []
         sums = [0.0, 0.0, 0.0, 0.0]
@@ -288,7 +292,7 @@ class MetricGate:
         earlier = sensible([0, before.get("events"), before.get("bad"), 0, 0])
         if earlier is None or not earlier[0]:
             return "continue", f"nothing is known of the time before; {nobody}", 1.0 + bound
-        seen = f"before this stage it was {text.share_of({'events': int(earlier[0]), 'bad': int(earlier[1])})}"
+        seen = f"before this stage it was {sentences.share_of({'events': int(earlier[0]), 'bad': int(earlier[1])})}"
         comparison = sequential_test.Comparison(
             sequential_test.Tally([self._turned((total[0], total[1], *earlier[:2]))]), sequential_test.Calibration()
         )

@@ -4,8 +4,7 @@
 names. Pure.
 
 A metric is made of parts, and a part is what one selector finds with the same meaning: answers that went well, errors,
-timed answers,
-fast ones, or a business counter. Users are told apart by the label `variant`, hosts by the label `host`.
+timed answers, fast ones, or a business counter. Users are told apart by the label `variant`, hosts by the label `host`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ OK, ERROR, ANSWERS, FAST = "ok", "error", "answers", "fast"
 RELEASE = "release"
 # Routes that balancer, Prometheus and Gradual ask each host for by themselves: no user waits for the answer.
 PLATFORM = ("/healthz", "/readyz", "/version", "/metrics")
-# The route by which the application counts every request that carries the header of Gradual's own (http_client.OWN).
+# The route by which the application counts every request that carries the header of Gradual's own (common.http.OWN).
 PROBES = "gradual-probe"
 NOT_USERS = (*PLATFORM, PROBES)
 BUILT_IN = ("errors", "slow")

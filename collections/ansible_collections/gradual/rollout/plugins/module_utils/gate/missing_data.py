@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What a look did not see, each kind in a sentence of its own: none of it is a pass. Pure.
+"""The fourth step of a look: say what it did not see, each kind in a sentence of its own. None of it is a pass. Pure.
 
 Prometheus does not answer       PrometheusError says so, and the look has no counts
 Prometheus takes no samples      no attempt to scrape anything for a while: it was stopped, restarted or is overloaded
@@ -12,33 +12,40 @@ the A/A stage was not seen       what the arms differed by before is not known
 
 from __future__ import annotations
 
-import time
 import typing as t
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import time_of_day
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.align import Aligned
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.counts import Counts
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.fetch import host_of
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import ANSWERS, ERROR, FAST, OK, Metric
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Arms, Stage
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Arms, Stage, named
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Series
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import Growth, Target
 
-# Scrapes that may be missing before a host counts as not seen, and the least time that makes.
-STALE_SCRAPES, STALE_SECONDS = 3, 5.0
 # Gaps that are told one by one.
 MOST_NOTES = 5
 
 
-def host_of(series: Series) -> str:
-    """The host that a series is from."""
-    return series.labels.get("host") or series.labels.get("instance", "")
-
-
-def patience(interval: t.Optional[float]) -> float:
-    """Seconds that a host may go without a sample."""
-    return max(STALE_SECONDS, STALE_SCRAPES * (interval or 0.0))
-
-
-def clock(at: float) -> str:
-    return time.strftime("%H:%M:%S UTC", time.gmtime(at))
+def diagnose(aligned: Aligned, counts: Counts) -> Counts:
+    """The same counts with what is missing: in `problems` where it concerns every metric, in a metric's `problem`
+    else, and in `notes` what is over or does no harm."""
+    stage, growth, fetched = aligned.stage, aligned.growth, aligned.fetched
+    must = hosts(fetched.now, fetched.up, named(stage))
+    problems = of_hosts(fetched.now, fetched.up, named(stage), stage.since, stage.until, aligned.patience)
+    told = [of_series(metric, fetched.now, must, stage.arms, stage, aligned.patience) for metric in stage.wanted]
+    found = []
+    for metric, counted, problem in zip(stage.wanted, counts["metrics"], told):
+        unknown = None
+        if growth is not None and stage.aa_arms:
+            unknown = of_aa(metric, fetched.before, stage, bool(counted["aa"]))
+        # Without the whole of the A/A stage it is not used at all.
+        found.append({**counted, "problem": problem or unknown, **({"aa": []} if unknown else {})})
+    result = {**counts, "problems": problems, "metrics": found}
+    if growth is not None:
+        result["notes"] = [*notes(growth, growth.seen(), fetched.up, stage.since), *_hosts_before(stage)]
+    return result
 
 
 def hosts(targets: t.Sequence[Target], up: t.Sequence[Series], named: t.Sequence[str]) -> t.List[str]:
@@ -63,8 +70,8 @@ def of_hosts(
     if attempts and until - max(attempts) > patient:
         return [
             (
-                f"Prometheus has taken no samples for {until - max(attempts):.0f} s: it was stopped or restarted, or cannot"
-                " keep up"
+                f"Prometheus has taken no samples for {until - max(attempts):.0f} s: it was stopped or restarted, or"
+                " cannot keep up"
             )
         ]
     latest = dict.fromkeys(named, 0.0)
@@ -106,7 +113,7 @@ def of_series(
             if broken:
                 return (
                     f"{_shown(metric, part, value, stage)} is no number{_on(sorted(broken))} at"
-                    f" {clock(max(broken.values()))}"
+                    f" {time_of_day(max(broken.values()))} UTC"
                 )
     return None
 
@@ -117,10 +124,10 @@ def of_aa(metric: Metric, before: t.Sequence[Target], stage: Stage, counted: boo
     told = of_series(metric, before, sorted({target.host for target in before}), stage.aa_arms, stage, until - since)
     if told is None and not counted:
         told = "nothing was seen"
-    return (
-        told
-        and f"{told} in the A/A stage from {clock(since)} to {clock(until)}, so what the arms differed by before is not known"
-    )
+    if told is None:
+        return None
+    period = f"from {time_of_day(since)} UTC to {time_of_day(until)} UTC"
+    return f"{told} in the A/A stage {period}, so what the arms differed by before is not known"
 
 
 def notes(growth: Growth, seen: t.Set[int], up: t.Sequence[Series], since: float) -> t.List[str]:
@@ -129,7 +136,7 @@ def notes(growth: Growth, seen: t.Set[int], up: t.Sequence[Series], since: float
     told = []
     for target in growth.targets:
         told += [
-            f"the counters of {target.host} began anew at {clock(at)} and count from 0"
+            f"the counters of {target.host} were reset at {time_of_day(at)} UTC and count from 0"
             for at in target.anew
             if at >= since
         ]
@@ -137,8 +144,23 @@ def notes(growth: Growth, seen: t.Set[int], up: t.Sequence[Series], since: float
         begin, end = (growth.grid.since + index * growth.grid.seconds for index in (first, last + 1))
         tried = any(begin <= at < end for series in up for at in series.times)
         why = "no host could be scraped" if tried else "Prometheus took no samples"
-        told.append(f"{why} from {clock(begin)} to {clock(end)}; what happened then is not counted")
+        told.append(f"{why} from {time_of_day(begin)} UTC to {time_of_day(end)} UTC; what happened then is not counted")
     return told if len(told) <= MOST_NOTES else [*told[:MOST_NOTES], f"and {len(told) - MOST_NOTES} more of the kind"]
+
+
+def _hosts_before(stage: Stage) -> t.List[str]:
+    """How far back hosts are compared, which is not told by the time that was asked for."""
+    if not stage.by_host:
+        return []
+    if stage.aa is None:
+        return [
+            (
+                "the hosts are not known by the time before: none of it was seen on all of them, or their counters"
+                " began"
+                " anew"
+            )
+        ]
+    return [f"the hosts were compared before from {time_of_day(stage.aa[0])} UTC to {time_of_day(stage.aa[1])} UTC"]
 
 
 def _runs(numbers: t.Sequence[int]) -> t.List[t.Tuple[int, int]]:

@@ -4,11 +4,9 @@
 ramp begins. Pure.
 
 The gate itself is asked (stats/sequential_test.py, stats/share_bound.py) what it would say of the counts that the
-traffic lets expect, moved to where one
-case in five is worse: along the direction in which the evidence falls fastest, by so many standard deviations of the
-Poisson counts
-(the delta method; Oehlert, A Note on the Delta Method, The American Statistician 46, 1992). The time is found by
-bisection.
+traffic lets expect, moved to where one case in five is worse: along the direction in which the evidence falls fastest,
+by so many standard deviations of the Poisson counts (the delta method; Oehlert, A Note on the Delta Method, The
+American Statistician 46, 1992). The time is found by bisection.
 
 What is left out: users who are not alike (an A/A stage that finds a spread makes everything take longer by it), and the
 hard limits
@@ -76,10 +74,9 @@ def seconds_needed(
     """Seconds of a stage until the gate has stopped, with this chance, a feature that makes it `ratio` times as bad.
 
     `rate` is requests a second, of all users together; `share` the share of bad ones without the feature; `percent` how
-    many users are
-    shown it; `aa_seconds` the length of the A/A stage; `alpha` the metric's chance of a false stop in this stage
-    (gate.alphas). None where
-    it takes longer than FARTHEST times bake.max, where no request is bad, and where nobody is left to compare with.
+    many users are shown it; `aa_seconds` the length of the A/A stage; `alpha` the metric's chance of a false stop in
+    this stage (gate.alphas). None where it takes longer than FARTHEST times bake.max, where no request is bad, and
+    where nobody is left to compare with.
     """
     if not 0 < percent < 100 or ratio <= settings.tolerated_ratio or not min(rate, share) > 0:
         return None

@@ -22,8 +22,8 @@ class Stage:
     look is.
 
     Times are seconds since the epoch; `aa` is when the A/A stage began and ended. `lookback` is how many seconds before
-    a stage without a
-    control are counted as well, to compare it with. `metrics` and `holdback` are those of the manifest's gate.
+    a stage without a control are counted as well, to compare it with. `metrics` and `holdback` are those of the
+    manifest's gate.
     """
 
     features: t.Sequence[str]
@@ -85,9 +85,8 @@ class Stage:
 
     def settled(self, before: t.Sequence[Target], interval: t.Optional[float]) -> Stage:
         """With hosts as arms, the same with the part of the A/A stage for which all of them are known and none of them
-        began anew, since it
-        may have run other code before; without an A/A stage where that is less than two intervals. Users have an A/A
-        stage of their own.
+        began anew, since it may have run other code before; without an A/A stage where that is less than two intervals.
+        Users have an A/A stage of their own.
         """
         if not self.by_host or self.aa is None:
             return self

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.gradual.rollout.plugins.module_utils.common import text
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import NO_DATA, MetricGate, is_number
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import (
     GateError,
@@ -35,8 +35,8 @@ def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
     event.
 
     Whatever the counts hold, no data is "hold": "promote" needs intervals that were seen, enough requests and a test
-    that excludes harm, for
-    every metric. `deadline_passed` says that a hold has lasted until the policy `on_no_data` applies.
+    that excludes harm, for every metric. `deadline_passed` says that a hold has lasted until the policy `on_no_data`
+    applies.
     """
     since = _number(counts.get("since"))
     elapsed = max(0.0, _number(counts.get("until")) - since)
@@ -140,10 +140,10 @@ def _together(
     if problems or by_verdict["hold"]:
         # Where a problem of all is told, that a metric has no data is no news.
         telling = [each for each in by_verdict["hold"] if not (problems and each["why"] == NO_DATA)]
-        return "hold", "; ".join([*problems, *text.grouped(telling)])
-    waiting, seen = by_verdict["continue"], text.summary(judged)
+        return "hold", "; ".join([*problems, *sentences.grouped(telling)])
+    waiting, seen = by_verdict["continue"], sentences.summary(judged)
     farthest = max(waiting or judged, key=lambda each: float(each["distance"]))
-    named = f"{text.name(farthest)}: {farthest['why']}" if len(judged) > 1 else farthest["why"]
+    named = f"{sentences.name(farthest)}: {farthest['why']}" if len(judged) > 1 else farthest["why"]
     if not waiting and elapsed >= settings.min:
         return "promote", f"{seen}: harm is excluded, {named}"
     if elapsed >= settings.max:
@@ -151,7 +151,7 @@ def _together(
     if not waiting:
         return (
             "continue",
-            f"{seen}: nothing speaks against it, {settings.min - elapsed:.0f} s of the shortest bake are left",
+            f"{seen}: passing; the minimum bake ends in {settings.min - elapsed:.0f} s",
         )
     return "continue", f"{seen}: {named}"
 

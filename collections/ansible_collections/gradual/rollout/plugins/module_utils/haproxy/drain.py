@@ -148,8 +148,11 @@ def _least(servers: Sequence[Server], rule: Rule) -> tuple[int, str]:
 
 def _seen(servers: Sequence[Server], names: Collection[str] | None = None) -> str:
     """ "app1 DOWN (L7STS/503), app3 MAINT"; names that the balancer does not have are told too."""
-    told = [f"{server.name} {server.status}" + ("" if server.settled else f" ({server.check})" if server.check not in ("", "none") else "")
-            for server in servers if names is None or server.name in names]  # fmt: skip
+    told = []
+    for server in servers:
+        if names is None or server.name in names:
+            failing = not server.settled and server.check not in ("", "none")
+            told.append(f"{server.name} {server.status}" + (f" ({server.check})" if failing else ""))
     known = {server.name for server in servers}
     return ", ".join(told + [f"{name} is not in the backend" for name in names or () if name not in known])
 
@@ -268,9 +271,14 @@ def _walk(
 
 
 def _insist(
-    balancer: Balancer, name: str, wish: Wish, results: list[dict[str, Any]], clock: Callable[[], float], sleep: Callable[[float], None],
+    balancer: Balancer,
+    name: str,
+    wish: Wish,
+    results: list[dict[str, Any]],
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
     leaving: Collection[str] = (),
-) -> int:  # fmt: skip
+) -> int:
     """Go on only if the server may be taken out of traffic, and return how many others must stay; what is between two
     states is waited for."""
     until = clock() + SETTLE

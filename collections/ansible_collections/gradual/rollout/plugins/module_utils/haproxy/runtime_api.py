@@ -15,9 +15,10 @@ import io
 import os
 import re
 import socket
-import tempfile
 from dataclasses import dataclass
 from typing import Any, Iterator
+
+from ansible_collections.gradual.rollout.plugins.module_utils.common import files
 
 # srv_admin_state: forced and inherited maintenance, by configuration, by tracking or by a name that does not resolve.
 MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20 | 0x40
@@ -225,21 +226,10 @@ class Socket:
             raise HaproxyError(
                 f"the balancer answered `show servers state` with {_excerpt(state)}; the state file is left as it was"
             )
-        directory = os.path.dirname(path)
         try:
-            descriptor, fresh = tempfile.mkstemp(prefix=".server-state-", dir=directory)
+            files.replace(path, state.lstrip("\n").rstrip("\n") + "\n")
         except OSError as error:
             raise HaproxyError(
-                f"state_file: {path} cannot be written: {error.strerror}; make {directory}, or write another path"
+                f"state_file: {path} cannot be written: {error.strerror}; make {os.path.dirname(path)}, or write"
+                " another path"
             ) from error
-        try:
-            with open(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(state.lstrip("\n").rstrip("\n") + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(fresh, 0o644)
-            os.replace(fresh, path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(fresh)
-            raise HaproxyError(f"state_file: {path} cannot be written: {error.strerror}") from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Iterator
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common.files import sync_directory
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import hash_chain
 
 FILE = "ledger.jsonl"
@@ -117,8 +118,8 @@ class Ledger:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._end)
             raise LedgerError(
-                f"The ledger {self.path} cannot be written: {error.strerror}. Make room or mend the disk, then run the"
-                " same again."
+                f"The ledger {self.path} cannot be written: {error.strerror}. Free disk space or repair the disk, then"
+                " run the same again."
             ) from error
         self._end += len(block)
         self.reading.lines.extend(added)
@@ -140,18 +141,9 @@ def locked(directory: str, patience: float = 10.0) -> Iterator[Ledger]:
         ) from error
     try:
         if new:
-            _keep_entry(directory)
+            sync_directory(directory)
         _lock(descriptor, path, patience)
         yield Ledger(directory, descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _keep_entry(directory: str) -> None:
-    """Put the directory's own entries on the disk, so that a new file in it outlives a crash."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

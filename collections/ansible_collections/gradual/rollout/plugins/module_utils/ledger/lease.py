@@ -8,41 +8,18 @@ holder is known to be dead, may be taken over.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.events import FREE, Event
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, epoch, stamp
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.hash_chain import digest
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import identifiers, rollout_state
 
-Event = tuple[str, dict[str, Any]]
-
-# Each event that roles may record, with the fields that the replay and the report cannot do without.
-EVENTS: dict[str, tuple[str, ...]] = {
-    "step.started": ("step",), "step.finished": ("step",), "step.failed": ("step",),
-    "backup.proven": ("receipt",), "migration.applied": ("from", "to"), "contract.began": ("from",),
-    "contract.applied": ("from", "to"), "contract.ended": (), "backfill.finished": ("backfills",), "database.restored": ("path",),
-    "host.drained": ("host",), "host.released": ("host",), "host.admitted": ("host",), "host.returned": ("host",), "host.lost": ("host",),
-    "host.rehearsed": ("host",),
-    "stage.set": ("percent",), "stage.verified": ("percent",), "stage.measured": ("percent",), "stage.certified": ("percent",),
-    "canary.began": ("host", "control"), "canary.looked": ("host",), "canary.passed": ("host",), "canary.skipped": ("host", "reason"),
-    "aa.began": ("since", "until", "variants"), "aa.ended": ("since", "until"),
-    "stage.approved": ("percent",), "gate.looked": ("percent",), "smoke.finished": ("phase",), "flags.off": (), "traffic.observed": (),
-    "monitoring.observed": (),
-    "return.finished": (), "flag.retired": ("flag",), "report.written": ("files",), "rollout.resumed": (),
-}  # fmt: skip
-# What anybody may record without the lease.
-FREE = replay.FREE
-# What the ledger module writes itself.
-OWN = frozenset({"rollout.started", "rollout.finished", "lease.taken", "lease.renewed", "lease.released"})
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
-
-
 # A lease lasts so many seconds at the most: who drives a rollout renews it while a step runs (plugin_utils/keeper.py),
-# so a longer
-# one would only keep others out after that run was killed.
+# so a longer one would only keep others out after that run was killed.
 LONGEST = 90
 
 
@@ -60,8 +37,7 @@ class Request:
     """Who writes, at what time of the ledger's own clock, and for how long the lease is wanted.
 
     dead_holder: a holder that is known to be dead; take_over: whoever holds the lease loses it; owned: this run has
-    held the lease
-    and has not released it, so it must not take it a second time from whoever took it meanwhile."""
+    held the lease and has not released it, so it must not take it a second time from whoever took it meanwhile."""
 
     holder: str
     now: float
@@ -85,47 +61,13 @@ class Decision:
     events: list[Event] = field(default_factory=list)
 
 
-def checked(events: list[dict[str, Any]]) -> list[Event]:
-    """Events as roles give them, [{event, data}], checked for name and fields."""
-    good: list[Event] = []
-    for number, entry in enumerate(events):
-        name, data = entry.get("event"), entry.get("data")
-        where = f"events[{number}]"
-        if name in OWN:
-            raise LedgerError(f"{where}.event: {name} is written by state: opened and state: closed, not by hand")
-        if name not in EVENTS:
-            near = difflib.get_close_matches(str(name), EVENTS, 1)
-            raise LedgerError(
-                f"{where}.event: no such event, seen {name!r}; write"
-                f" {near[0] if near else 'one of ' + ', '.join(EVENTS)}"
-            )
-        data = {} if data is None else data
-        missing = [key for key in EVENTS[name] if key not in data]
-        if missing:
-            raise LedgerError(f"{where}.data: {name} needs {', '.join(missing)}, seen {sorted(data)}")
-        if "percent" in data:
-            data = {**data, "percent": _percent(data["percent"], f"{where}.data.percent")}
-        good.append((name, data))
-    return good
-
-
-def _percent(value: Any, where: str) -> int:
-    try:
-        percent = int(str(value))
-    except ValueError:
-        percent = -1
-    if not 0 <= percent <= 100:
-        raise LedgerError(f"{where}: not a share of users, seen {value!r}; write a whole number from 0 to 100")
-    return percent
-
-
 def opened(
     lines: list[dict[str, Any]], manifest: dict[str, Any], facts: dict[str, Any], request: Request, force: bool = False
 ) -> Decision:
     """Start a rollout of the manifest, resume the open one of the same manifest, or find its release completed already.
 
     facts: {plan, hosts, servers, smoke, revision} for rollout.started."""
-    newest = replay.state(lines, now=request.now)
+    newest = rollout_state(lines, now=request.now)
     wanted = digest(manifest)
     if newest and newest["completed"] and same_release(newest["manifest"], manifest) and not force:
         return Decision(newest["id"])
@@ -264,7 +206,7 @@ def _taken(request: Request, after: str | None = None, forced: bool = False) -> 
 
 
 def _newest(lines: list[dict[str, Any]], request: Request, identifier: str | None) -> dict[str, Any]:
-    newest = replay.state(lines, now=request.now)
+    newest = rollout_state(lines, now=request.now)
     if newest is None:
         raise LedgerError(
             "The ledger is empty: there is no rollout to record in. Begin one with state: opened and release: the"
@@ -281,7 +223,7 @@ def _newest(lines: list[dict[str, Any]], request: Request, identifier: str | Non
 def _identifier(lines: list[dict[str, Any]], manifest: dict[str, Any], now: float) -> str:
     second = stamp(now)[:19].replace("-", "").replace(":", "") + "Z"
     base = f"{manifest['application']}-{manifest['version']}-{second}"
-    known, name, number = set(replay.identifiers(lines)), base, 1
+    known, name, number = set(identifiers(lines)), base, 1
     while name in known:
         number += 1
         name = f"{base}-{number}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any, Iterable, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.events import FREE
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch, stamp
 
 Line = dict[str, Any]
@@ -30,8 +31,6 @@ REOPENING = frozenset(
         "step.failed",
     }
 )
-# What anybody may record without the lease: a person's word, and work that goes on beside rollouts.
-FREE = frozenset({"stage.approved", "backfill.finished"})
 REOPENING_STEPS = frozenset({"backup", "migrate", "release", "ramp", "rollback"})
 
 
@@ -40,7 +39,7 @@ def identifiers(lines: Iterable[Line]) -> list[str]:
     return list(dict.fromkeys(line["rollout"] for line in lines))
 
 
-def state(lines: list[Line], identifier: str | None = None, now: float | None = None) -> dict[str, Any] | None:
+def rollout_state(lines: list[Line], identifier: str | None = None, now: float | None = None) -> dict[str, Any] | None:
     """What became of one rollout (default: the newest). None when the ledger knows none.
 
     `now` (seconds since 1970 on the ledger's own clock) decides whether the lease is still held.
@@ -65,8 +64,7 @@ def owed(lines: Iterable[Line]) -> list[dict[str, Any]]:
     with one name the newest.
 
     They are owed from the rollout that expanded the schema for them on, whatever is rolled out after it or taken back.
-    Contract proves
-    all of them before it begins, so what was owed until then is not owed any more.
+    Contract proves all of them before it begins, so what was owed until then is not owed any more.
     """
     states: dict[str, dict[str, Any]] = {}
     for line in lines:
@@ -121,9 +119,12 @@ def durations(lines: list[Line]) -> dict[str, float]:
 
 def _blank(identifier: str) -> dict[str, Any]:
     return {
-        "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None, "started_epoch": None, "finished": None,
-        "plan": None, "revision": None, "servers": None, "smoke": None, "steps": {}, "failed": None, "hosts": {}, "receipt": None, "migrated": None,
-        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [], "contracted": False, "contract": None,
+        "id": identifier, "open": True, "outcome": None, "manifest": None, "digest": None, "started": None,
+        "started_epoch": None, "finished": None,
+        "plan": None, "revision": None, "servers": None, "smoke": None, "steps": {}, "failed": None, "hosts": {},
+        "receipt": None, "migrated": None,
+        "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [],
+        "contracted": False, "contract": None,
         "returned": None, "aa": None, "canary": None, "completed": False,
         "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
     }  # fmt: skip

@@ -107,8 +107,7 @@ def calm(
     """Wait until no critical alert fires that nobody has accepted, at most `within` seconds; return the seconds.
 
     An alert fires on for as long as its expression looks back, so one whose cause is gone ends by itself. Pending
-    alerts
-    do not count. A Prometheus that does not answer is asked again.
+    alerts do not count. A Prometheus that does not answer is asked again.
     """
     began = clock()
     while True:

@@ -4,10 +4,9 @@
 application does.
 
 Gradual's own requests (measuring, probes, checks) are in none of these figures. The balancer answers them by a backend
-of their own, the
-application counts them by a route of their own; where one of them does not, `own_requests` or `own_answered` is None
-and the figures hold them.
-A figure that nothing was measured for is None and has a sentence in `not_measured`; it is never 0.
+of their own, the application counts them by a route of their own; where one of them does not, `own_requests` or
+`own_answered` is None and the figures hold them. A figure that nothing was measured for is None and has a sentence in
+`not_measured`; it is never 0.
 """
 
 from __future__ import annotations

@@ -30,8 +30,7 @@ class Series:
     """One series: its labels, and the times and values of its raw samples in order, in two lists of the same length.
 
     Times are seconds since the epoch. Those of samples that are no numbers to count with (NaN, infinity, or so large
-    that adding 1
-    changes nothing) are in `unusable` instead.
+    that adding 1 changes nothing) are in `unusable` instead.
     """
 
     labels: Labels

@@ -4,11 +4,9 @@
 hundredths of a second.
 
 All samples of one scrape have the same time, so a process is a list of times and its counters are lists of values
-beside it: the work
-for each time is done once for a process, and what is left for each counter is done on whole lists. What a counter grew
-by in an interval
-is its value at the last scrape of this interval less that at the last scrape of the one before: a step belongs where it
-ends.
+beside it: the work for each time is done once for a process, and what is left for each counter is done on whole lists.
+What a counter grew by in an interval is its value at the last scrape of this interval less that at the last scrape of
+the one before: a step belongs where it ends.
 
 The rules where samples are missing:
   a scrape failed    the step from the one before it to the one after counts where it ends
@@ -134,10 +132,8 @@ class Target:
 @dataclasses.dataclass
 class Placed:
     """How the scrapes of a process lie in a grid: the last scrape before each bound between two intervals, by its place
-    in the process's
-    times, the first bound first ([] without any scrape); the steps that are too long to count, by the place where they
-    begin; and the
-    intervals that were seen."""
+    in the process's times, the first bound first ([] without any scrape); the steps that are too long to count, by the
+    place where they begin; and the intervals that were seen."""
 
     last: t.List[int]
     breaks: t.List[int]

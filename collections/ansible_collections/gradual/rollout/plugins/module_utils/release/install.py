@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Iterator
 
-from ansible_collections.gradual.rollout.plugins.module_utils.common import host_lock
+from ansible_collections.gradual.rollout.plugins.module_utils.common import files, host_lock
 from ansible_collections.gradual.rollout.plugins.module_utils.release import store as release_store
 from ansible_collections.gradual.rollout.plugins.module_utils.release.archive import UnpackError, unpack
 from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import ArtifactError, fetch
@@ -131,7 +131,8 @@ def _fetch_and_unpack(root: str, directory: str, artifact: Artifact) -> None:
         os.rename(unpacked, directory)
     except OSError as error:
         raise StagingError(
-            f"release {artifact.version} cannot be stored in {base}: {error.strerror}; make room, or look at: df {base}"
+            f"release {artifact.version} cannot be stored in {base}: {error.strerror}; free disk space; to see it:"
+            f" df {base}"
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -154,16 +155,9 @@ def _write_note(directory: str, artifact: Artifact) -> None:
     release_store.withdraw({"directory": directory})
     os.sync()
     note = {"application": artifact.application, "release": artifact.version, "digest": artifact.sha256}
-    fresh = os.path.join(directory, release_store.NOTE + ".new")
-    with open(fresh, "w", encoding="utf-8") as stream:
-        json.dump(note, stream)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.chmod(fresh, 0o644)
-    os.replace(fresh, os.path.join(directory, release_store.NOTE))
-    release_store.sync(directory)
-    release_store.sync(os.path.dirname(directory))
+    files.replace(os.path.join(directory, release_store.NOTE), json.dumps(note) + "\n")
+    files.sync_directory(directory)
+    files.sync_directory(os.path.dirname(directory))
 
 
 def prune(root: str, keep: int) -> list[str]:

@@ -3,8 +3,8 @@
 """Where releases lie on a host: ROOT/releases/VERSION-DIGEST12, ROOT/current and ROOT/previous.
 
 A release that users do not have on this host yet, or that was taken back from them, holds the file .unadmitted. It is
-written when the
-release is staged and removed when a balancer sends users to it. ROOT/previous never leads to a release that holds it.
+written when the release is staged and removed when a balancer sends users to it. ROOT/previous never leads to a release
+that holds it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import json
 import os
 import shutil
 from typing import Any
+
+from ansible_collections.gradual.rollout.plugins.module_utils.common.files import sync_directory
 
 NOTE = ".release.json"
 UNADMITTED = ".unadmitted"
@@ -63,7 +65,7 @@ def admit(release: Release) -> None:
     """Note that users have the release."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(release["directory"], UNADMITTED))
-        sync(release["directory"])
+        sync_directory(release["directory"])
 
 
 def withdraw(release: Release) -> None:
@@ -71,7 +73,7 @@ def withdraw(release: Release) -> None:
     with contextlib.suppress(OSError):
         with open(os.path.join(release["directory"], UNADMITTED), "w", encoding="utf-8"):
             pass
-        sync(release["directory"])
+        sync_directory(release["directory"])
 
 
 def link_kind(root: str, link: str) -> str:
@@ -136,20 +138,11 @@ def switch(root: str, link: str, directory: str) -> None:
         os.unlink(fresh)
     os.symlink(os.path.relpath(directory, root), fresh)
     os.replace(fresh, os.path.join(root, link))
-    sync(root)
+    sync_directory(root)
 
 
 def unlink(root: str, link: str) -> None:
     """Remove ROOT/link, if it is there."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(root, link))
-        sync(root)
-
-
-def sync(directory: str) -> None:
-    """Put a directory's entries on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(root)

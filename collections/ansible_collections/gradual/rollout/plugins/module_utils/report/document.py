@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.text import span
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import identifiers, rollout_state
 from ansible_collections.gradual.rollout.plugins.module_utils.report import (
     canary,
     checks,
@@ -55,7 +55,7 @@ QUALITIES = ("security", "performance", "reliability", "maintainability")
 
 def newest(lines: list[Line]) -> str:
     """The rollout that the ledger speaks of last; ReportError when it knows none."""
-    known = replay.identifiers(lines)
+    known = identifiers(lines)
     if not known:
         raise ReportError(
             "The ledger holds no rollout yet. Begin one: ansible-playbook deploy.yml -e @releases/YOUR_RELEASE.yml"
@@ -66,7 +66,7 @@ def newest(lines: list[Line]) -> str:
 def build(lines: list[Line], rollout: str | None = None) -> dict[str, Any]:
     """The report of a rollout (default: the newest) from the lines of its ledger. Same lines, same report."""
     events = Events(lines, rollout or newest(lines))
-    state = replay.state(events.all, events.rollout)
+    state = rollout_state(events.all, events.rollout)
     if state is None:
         raise ReportError(f"The ledger knows no rollout {events.rollout!r}")
     parts = (timeline, rollback, database, canary, stages, traffic, checks)

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import Any
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common import files
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, locked, read
 from ansible_collections.gradual.rollout.plugins.module_utils.report import charts, check, document, page, text
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import Line, ReportError
@@ -99,14 +99,9 @@ def _replace(path: str, content: bytes) -> None:
     """Whole or not at all, readable by everybody: a report holds no secret."""
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".report-")
-        with open(descriptor, "wb") as stream:
-            stream.write(content)
-            os.fchmod(stream.fileno(), 0o644)
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        files.replace(path, content)
     except OSError as error:
         raise ReportError(
-            f"{path} cannot be written: {error.strerror}. Make room or give access, then launch the playbook report.yml"
-            " again."
+            f"{path} cannot be written: {error.strerror}. Free disk space or give access, then launch the playbook"
+            " report.yml again."
         ) from error

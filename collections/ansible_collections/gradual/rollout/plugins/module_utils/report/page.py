@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.report import words
+from ansible_collections.gradual.rollout.plugins.module_utils.report import templates
 
 STYLE = """
 :root { color-scheme: light; --ink: #1f2933; --soft: #52606d; --line: #dde3e9; --good: #1b7f56; --bad: #b42318; --open: #9a6700; }
@@ -56,8 +56,8 @@ TEMPLATE = """\
 <div><small>gate of this report</small><b>{{ badge(report.gate.status) }}</b></div>
 {% if report.stages %}<div><small>features certified at</small><b>{{ ("%d %%" % (report.stages | selectattr("certified") | map(attribute="percent") | max)) if report.stages | selectattr("certified") | list else "none" }}</b></div>
 {% else %}<div><small>hosts with the release</small><b>{{ "%d of %d" % (claims["with-all-users"].value.have | length, report.hosts | length) if claims["with-all-users"] is defined and claims["with-all-users"].value else "-" }}</b></div>
-{% endif %}<div><small>requests of users</small><b>{{ claims["requests-failed"].value.requests | figure if claims["requests-failed"].value else "not measured" }}</b></div>
-<div><small>failed</small><b>{{ claims["requests-failed"].value.failed | figure if claims["requests-failed"].value else "not measured" }}</b></div>
+{% endif %}<div><small>requests of users</small><b>{{ claims["requests-failed"].value.requests | number if claims["requests-failed"].value else "not measured" }}</b></div>
+<div><small>failed</small><b>{{ claims["requests-failed"].value.failed | number if claims["requests-failed"].value else "not measured" }}</b></div>
 <div><small>average answer</small><b>{{ claims["mean-seconds"].value | milliseconds if claims["mean-seconds"].value is not none else "not measured" }}</b></div>
 <div><small>time taken</small><b>{{ claims["duration"].value | seconds }}</b></div>
 </div>
@@ -77,7 +77,7 @@ TEMPLATE = """\
 <section><h2>The features, stage by stage</h2>
 {% if report.stages %}{{ chart("share", "Share of users who have the features: set, as measured through the front door, and certified") }}{% endif %}
 {% if report.stages %}<div class="wide"><table><tr><th>share</th><th>set</th><th>certified</th><th class="number">looks</th><th>measured</th><th>the gate's last word</th></tr>
-{% for row in report.stages %}<tr><td>{{ row.percent }} %</td><td>{{ row.set | clock }}</td><td>{{ row.certified | clock }}</td>
+{% for row in report.stages %}<tr><td>{{ row.percent }} %</td><td>{{ row.set | time_of_day }}</td><td>{{ row.certified | time_of_day }}</td>
 {{ n(row.looks) }}<td>{{ (row.shares | shares) if row.set else "-" }}</td>
 <td>{% if not row.set %}<small>not reached</small>{% elif row.verdict %}{{ badge(row.verdict) }} <small>{{ row.reason }}</small>{% else %}<small>did not look</small>{% endif %}</td></tr>
 {% endfor %}</table></div>{% else %}<p>{{ claims["stages"].statement if claims["stages"] is defined else "None." }}</p>{% endif %}</section>
@@ -90,47 +90,47 @@ TEMPLATE = """\
 {% if report.features %}<div class="wide"><table>
 <tr><th>feature</th><th>variant</th><th class="number">requests</th><th class="number">errors</th><th class="number">slow</th><th class="number">mean</th><th class="number">orders</th><th class="number">good / bad feedback</th></tr>
 {% for feature, arms in report.features.items() %}{% for variant in ("on", "off") %}<tr><td>{{ feature }}</td><td>{{ variant }}</td>
-{{ n(arms[variant].requests | figure) }}{{ n(arms[variant].errors | figure) }}
-{{ n(arms[variant].slow | figure) }}{{ n(arms[variant].mean_seconds | milliseconds) }}{{ n(arms[variant].orders | figure) }}<td class="number">{{ arms[variant].good | figure }} / {{ arms[variant].bad | figure }}</td></tr>
+{{ n(arms[variant].requests | number) }}{{ n(arms[variant].errors | number) }}
+{{ n(arms[variant].slow | number) }}{{ n(arms[variant].mean_seconds | milliseconds) }}{{ n(arms[variant].orders | number) }}<td class="number">{{ arms[variant].good | number }} / {{ arms[variant].bad | number }}</td></tr>
 {% endfor %}{% endfor %}</table></div>{% endif %}</section>
 
 <section><h2>Steps and hosts</h2>
 {{ chart("timeline", "Steps of the rollout, and when each host was out of traffic") }}
 <div class="wide"><table><tr><th>step</th><th>state</th><th>began</th><th class="number">took</th><th>where it failed</th></tr>
-{% for row in report.steps %}<tr><td>{{ row.step }}</td><td>{{ badge(row.state) }}</td><td>{{ row.started | clock }}</td>
+{% for row in report.steps %}<tr><td>{{ row.step }}</td><td>{{ badge(row.state) }}</td><td>{{ row.started | time_of_day }}</td>
 {{ n(row.seconds | seconds) }}<td>{% if row.error %}{{ row.host }}, {{ row.task }}: <code>{{ row.error }}</code>{% endif %}</td></tr>
 {% endfor %}</table></div>
 <div class="wide"><table><tr><th>host</th><th>before</th><th>now</th><th>in traffic</th><th>lines</th></tr>
 {% for row in report.hosts %}<tr><td>{{ row.host }}</td><td>{{ row.before or "nothing" }}</td>
 <td>{{ row.after or row.before or "nothing" }} ({{ row.now }})</td><td>{{ "yes" if row.in_traffic else "no" }}</td>
-<td class="lines">{{ row.evidence | lines }}</td></tr>
+<td class="lines">{{ row.evidence | ranges }}</td></tr>
 {% endfor %}</table></div></section>
 
 <section><h2>Times, and the way back</h2><ul>
 {% for name in ("asked", "bad-to-flags-off", "bad-to-hosts-back", "noticed-to-safe", "duration", "way-back", "rehearsal")
-if name in claims and claims[name].status != "not needed" or name in ("bad-to-flags-off", "way-back") %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | lines }})</small></li>
+if name in claims and claims[name].status != "not needed" or name in ("bad-to-flags-off", "way-back") %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | ranges }})</small></li>
 {% endfor %}</ul></section>
 
 <section><h2>Database</h2><ul>
-{% for name in ("backup", "backup-first", "migrations", "lock-waits") %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | lines }})</small></li>
+{% for name in ("backup", "backup-first", "migrations", "lock-waits") %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | ranges }})</small></li>
 {% endfor %}</ul></section>
 
 <section><h2>Smoke tests, alerts, dashboard, doors</h2><ul>
-{% for name in ("features-smoked", "validated", "alerts", "health-check", "dashboard", "headers", "closed", "strangers") %}<li>{{ badge(claims[name].status) }} {{ claims[name].statement }} <small>({{ claims[name].evidence | lines }})</small></li>
+{% for name in ("features-smoked", "validated", "alerts", "health-check", "dashboard", "headers", "closed", "strangers") %}<li>{{ badge(claims[name].status) }} {{ claims[name].statement }} <small>({{ claims[name].evidence | ranges }})</small></li>
 {% endfor %}</ul></section>
 
 <section><h2>Assessment</h2><div class="wide"><table><tr><th>quality</th><th>status</th><th>from what was measured</th></tr>
 {% for name, row in report.assessment.items() %}<tr><td>{{ name }}</td><td>{{ badge(row.status) }}</td><td>{{ row.text }}</td></tr>
 {% endfor %}</table></div></section>
 
-<section><h2>Plan and risk profile</h2><p class="soft">Recorded before anything changed: line {{ claims["plan"].evidence | lines }} of the ledger.</p>
+<section><h2>Plan and risk profile</h2><p class="soft">Recorded before anything changed: line {{ claims["plan"].evidence | ranges }} of the ledger.</p>
 <div class="wide"><table><tr><th>step</th><th>what could go wrong</th><th>how it would be seen</th><th>what then</th><th>what undoes it</th></tr>
 {% for row in report.plan %}<tr><td>{{ row.step }}{{ " %s %%" % row.stage if row.stage else "" }}{% if row.point_of_no_return %}<br><span class="badge FAIL">point of no return</span>{% endif %}</td><td>{{ row.risk }}</td><td>{{ row.seen_by }}</td><td>{{ row.then }}</td><td>{{ row.undo }}</td></tr>
 {% endfor %}</table></div></section>
 
 <section><h2>Every claim</h2><div class="wide"><table><tr><th>claim</th><th>status</th><th>statement</th><th>lines</th><th>how to recompute</th></tr>
 {% for claim in report.claims %}<tr id="claim-{{ claim.id }}"><td>{{ claim.id }}</td><td>{{ badge(claim.status) }}</td><td>{{ claim.statement }}</td>
-<td class="lines">{{ claim.evidence | lines }}</td><td class="soft">{{ claim.recompute }}</td></tr>
+<td class="lines">{{ claim.evidence | ranges }}</td><td class="soft">{{ claim.recompute }}</td></tr>
 {% endfor %}</table></div>
 <p class="soft">Made from the ledger up to line {{ report.ledger.through }}, hash <code>{{ report.ledger.hash }}</code>. Check it: <code>make check-report LEDGER=ledger.jsonl REPORT=.</code></p></section>
 </main></body></html>
@@ -139,7 +139,7 @@ if name in claims and claims[name].status != "not needed" or name in ("bad-to-fl
 
 def render(report: dict[str, Any], charts: dict[str, str]) -> str:
     """report.html; `charts` are svg elements by name, a missing one is called not measured."""
-    environment = words.environment(autoescape=True)
+    environment = templates.environment(autoescape=True)
     template = environment.from_string(TEMPLATE)
     return str(
         template.render(

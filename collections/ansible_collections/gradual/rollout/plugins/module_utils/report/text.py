@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.report import words
+from ansible_collections.gradual.rollout.plugins.module_utils.report import templates
 
 TEMPLATE = """\
 # {{ report.application }} {{ report.version }}: {{ report.outcome }}
@@ -51,7 +51,7 @@ Nothing.
 | share | set | certified | looks | measured | gate |
 |---|---|---|---|---|---|
 {% for row in report.stages %}
-| {{ row.percent }} % | {{ row.set | clock }} | {{ row.certified | clock }} | {{ row.looks }} | {{ (row.shares | shares | cell) if row.set else "-" }} | {{ (((row.verdict or "did not look") ~ ": " ~ (row.reason or "-")) | cell) if row.set else "not reached" }} |
+| {{ row.percent }} % | {{ row.set | time_of_day }} | {{ row.certified | time_of_day }} | {{ row.looks }} | {{ (row.shares | shares | cell) if row.set else "-" }} | {{ (((row.verdict or "did not look") ~ ": " ~ (row.reason or "-")) | cell) if row.set else "not reached" }} |
 {% endfor %}
 {% else %}
 {{ claims["stages"].statement if "stages" in claims else "None." }}
@@ -66,7 +66,7 @@ Nothing.
 | feature | variant | requests | errors | slow | mean | orders | feedback good / bad |
 |---|---|---|---|---|---|---|---|
 {% for feature, arms in report.features.items() %}{% for variant in ("on", "off") %}
-| {{ feature }} | {{ variant }} | {{ arms[variant].requests | figure }} | {{ arms[variant].errors | figure }} | {{ arms[variant].slow | figure }} | {{ arms[variant].mean_seconds | milliseconds }} | {{ arms[variant].orders | figure }} | {{ arms[variant].good | figure }} / {{ arms[variant].bad | figure }} |
+| {{ feature }} | {{ variant }} | {{ arms[variant].requests | number }} | {{ arms[variant].errors | number }} | {{ arms[variant].slow | number }} | {{ arms[variant].mean_seconds | milliseconds }} | {{ arms[variant].orders | number }} | {{ arms[variant].good | number }} / {{ arms[variant].bad | number }} |
 {% endfor %}{% endfor %}
 {% endif %}
 
@@ -79,7 +79,7 @@ Nothing.
 | step | state | began | took | where it failed |
 |---|---|---|---|---|
 {% for row in report.steps %}
-| {{ row.step }} | {{ row.state }} | {{ row.started | clock }} | {{ row.seconds | seconds }} | {{ (row.host ~ ", " ~ row.task ~ ": " ~ row.error if row.error else "-") | cell }} |
+| {{ row.step }} | {{ row.state }} | {{ row.started | time_of_day }} | {{ row.seconds | seconds }} | {{ (row.host ~ ", " ~ row.task ~ ": " ~ row.error if row.error else "-") | cell }} |
 {% endfor %}
 
 | host | before | now | in traffic |
@@ -105,10 +105,10 @@ The plan that was recorded before anything changed (line {{ claims["plan"].evide
 {% endfor %}
 
 ## Every claim
-| claim | status | statement | lines | how to recompute |
+| claim | status | statement | ranges | how to recompute |
 |---|---|---|---|---|
 {% for claim in report.claims %}
-| {{ claim.id }} | {{ claim.status }} | {{ claim.statement | cell }} | {{ claim.evidence | lines }} | {{ claim.recompute | cell }} |
+| {{ claim.id }} | {{ claim.status }} | {{ claim.statement | cell }} | {{ claim.evidence | ranges }} | {{ claim.recompute | cell }} |
 {% endfor %}
 
 Made from the ledger up to line {{ report.ledger.through }} (hash {{ report.ledger.hash[:16] }}…). Check it: `make check-report LEDGER=ledger.jsonl REPORT=.`
@@ -122,7 +122,7 @@ def cell(value: Any) -> str:
 
 def render(report: dict[str, Any]) -> str:
     """report.md."""
-    environment = words.environment(autoescape=False, cell=cell)
+    environment = templates.environment(autoescape=False, cell=cell)
     return str(
         environment.from_string(TEMPLATE).render(
             report=report, claims={claim["id"]: claim for claim in report["claims"]}

@@ -95,7 +95,8 @@ def steps(events: Events) -> list[dict[str, Any]]:
 
 def _step(name: Any, state: str, started: float | None) -> dict[str, Any]:
     return {
-        "step": str(name), "state": state, "started": started, "finished": None, "seconds": None, "host": None, "task": None, "error": None,
+        "step": str(name), "state": state, "started": started, "finished": None, "seconds": None, "host": None,
+        "task": None, "error": None,
     }  # fmt: skip
 
 

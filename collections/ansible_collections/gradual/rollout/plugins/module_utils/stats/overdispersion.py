@@ -4,10 +4,8 @@
 waves.
 
 Pearson's chi-squared statistic over its degrees of freedom (McCullagh and Nelder, Generalized Linear Models, 1989,
-section 4.5), on
-intervals and on blocks of 2, 4, 8, ... of them, since what lasts longer than an interval shows in blocks only. Of each,
-what chance
-alone exceeds in one case of ten is divided out, and the largest counts.
+section 4.5), on intervals and on blocks of 2, 4, 8, ... of them, since what lasts longer than an interval shows in
+blocks only. Of each, what chance alone exceeds in one case of ten is divided out, and the largest counts.
 """
 
 from __future__ import annotations

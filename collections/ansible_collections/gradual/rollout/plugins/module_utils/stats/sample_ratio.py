@@ -1,16 +1,12 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """Whether the treatment has the part of the traffic that it should have: where it has not, its users are not those of
-the A/A stage, and
-no comparison means what it says.
+the A/A stage, and no comparison means what it says.
 
 The events of the treatment among all events are compared with the A/A stage, or with the percentage of the users where
-there was
-none, by the multinomial e-value of Lindon and Malek (Anytime-Valid Inference for Multinomial Count Data, 2022) for two
-arms, against
-all odds within TOLERATED of those expected. Users are not alike, so without an A/A stage only a gross mismatch counts,
-and with one
-the counts are divided by the spread that the traffic had there.
+there was none, by the multinomial e-value of Lindon and Malek (Anytime-Valid Inference for Multinomial Count Data,
+2022) for two arms, against all odds within TOLERATED of those expected. Users are not alike, so without an A/A stage
+only a gross mismatch counts, and with one the counts are divided by the spread that the traffic had there.
 """
 
 from __future__ import annotations

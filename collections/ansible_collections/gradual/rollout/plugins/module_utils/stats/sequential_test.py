@@ -1,22 +1,19 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """What the counts of two arms say for or against harm, as e-values: an e-value exceeds 1/alpha with a chance of at most
-alpha when its
-null hypothesis holds, over all looks together (Ville's inequality), so one may look whenever one likes.
+alpha when its null hypothesis holds, over all looks together (Ville's inequality), so one may look whenever one likes.
 
 The model: bad events are Poisson. In the control their rate is p for each event, in the treatment p times an offset
-(how the two arms
-differ by nature) times the ratio (what the feature does). The nulls are `ratio <= tolerated` for harm and `ratio >=
-margin` for
-certifying; the e-value is the likelihood averaged over alternatives, divided by the likelihood at the edge of the null.
+(how the two arms differ by nature) times the ratio (what the feature does). The nulls are `ratio <= tolerated` for harm
+and `ratio >= margin` for certifying; the e-value is the likelihood averaged over alternatives, divided by the
+likelihood at the edge of the null.
 
 - p is never assumed. Compared *alone*, the arms of each stratum share it, whatever it is (Turner and Grunwald, Safe
-  Sequential Testing
-  and Effect Estimation in Stratified Count Data, 2023; the Poisson limit of their conditional test: with the total
-  given, the bad
-  events of the treatment are binomial). Compared *with history*, what the A/A stage saw of p is a prior for it that is
-  given up where it does not fit: a mixture of gamma priors from "as it was" to "anything" (Schmidli and others, Robust
-  Meta-Analytic-Predictive Priors in Clinical Trials with Historical Control Information, Biometrics 70, 2014).
+  Sequential Testing and Effect Estimation in Stratified Count Data, 2023; the Poisson limit of their conditional test:
+  with the total given, the bad events of the treatment are binomial). Compared *with history*, what the A/A stage saw
+  of p is a prior for it that is given up where it does not fit: a mixture of gamma priors from "as it was" to
+  "anything" (Schmidli and others, Robust Meta-Analytic-Predictive Priors in Clinical Trials with Historical Control
+  Information, Biometrics 70, 2014).
 - The offset is what the A/A stage says of it: 1 with a prior chance of nine in ten, else log-normal, weighed by the A/A
   stage's counts.
 - Events that come in clusters count for less: all counts are divided by the spread that the A/A stage had
@@ -37,8 +34,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.stats import overd
 from ansible_collections.gradual.rollout.plugins.module_utils.stats.overdispersion import Row
 
 # Alternatives as multiples of the edge, with their prior weights: around 2, 3 and 10 times as bad at a tolerated ratio
-# of 1.25,
-# and around as bad, a quarter worse and half as bad at a margin of 2.
+# of 1.25, and around as bad, a quarter worse and half as bad at a margin of 2.
 HARMFUL = ((1.6, 0.37), (2.4, 0.35), (8.0, 0.28))
 HARMLESS = ((0.5, 0.55), (0.65, 0.30), (0.3, 0.15))
 # The base rate may have changed since the A/A stage: (share of the prior, how many bad events the A/A stage counts for
@@ -261,8 +257,7 @@ class Comparison:
 
     def _levels(self, offset: float) -> Levels:
         """The chance of so many bad events in all, averaged over the base rate, in parts (log, power, rate): it is the
-        sum of
-        exp(log) / (rate + exposure)**power at an exposure in events of the control."""
+        sum of exp(log) / (rate + exposure)**power at an exposure in events of the control."""
         seen, history, before = self.now.all_bad, self.calibration.history, self.calibration.totals
         scale = (before.control_events + offset * before.events) / (before.all_bad + 0.5)
         parts = []

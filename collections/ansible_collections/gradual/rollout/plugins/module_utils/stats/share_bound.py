@@ -1,9 +1,8 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """The share of bad events of one arm alone, as a confidence bound that holds at every look: a mixture of Bernoulli
-likelihood ratios
-below a limit (Robbins, Statistical Methods Related to the Law of the Iterated Logarithm, 1970). Only the standard
-library.
+likelihood ratios below a limit (Robbins, Statistical Methods Related to the Law of the Iterated Logarithm, 1970). Only
+the standard library.
 """
 
 from __future__ import annotations

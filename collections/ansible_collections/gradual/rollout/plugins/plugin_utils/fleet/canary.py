@@ -69,8 +69,7 @@ def canary_look(
     gets no users.
 
     `look` is RV(look) of gate_look, `balancers` the servers by balancer as haproxy_server_info has them, seen after the
-    look. What they
-    say is kept in its counts, so that the record gives the same verdict again.
+    look. What they say is kept in its counts, so that the record gives the same verdict again.
     """
     absent = {"state": "missing", "status": "not in the backend", "check": "", "up": False}
     found = {

@@ -3,9 +3,7 @@
 """What a rollout makes of the hosts it finds. Pure functions.
 
 A *host* is the result of the module host_info, a dictionary with clock_off, free_bytes, free_inodes, unwritable, links,
-root, current,
-previous, releases, running, flags, unit_load.
-A *manifest* is the normalised release manifest.
+root, current, previous, releases, running, flags, unit_load. A *manifest* is the normalised release manifest.
 """
 
 from __future__ import annotations
@@ -53,7 +51,9 @@ def fleet_problems(
             )
         for path, free in sorted(host["free_bytes"].items()):
             if free < needed * MEBIBYTE:
-                problems.append(f"{name}: {free // MEBIBYTE} MB are free at {path}, {needed} MB are needed; make room")
+                problems.append(
+                    f"{name}: {free // MEBIBYTE} MB are free at {path}, {needed} MB are needed; free disk space"
+                )
         for path, left in sorted((host.get("free_inodes") or {}).items()):
             if left is not None and left < free_inodes:
                 problems.append(

@@ -3,8 +3,7 @@
 """Which hosts get users from which balancer, and whether these are enough. Pure.
 
 `balancers` are {balancer: servers}, each server as the module haproxy_server_info returns it: {name, up, state, status,
-check}.
-Every balancer is judged by itself: users of one are not served by what another one has.
+check}. Every balancer is judged by itself: users of one are not served by what another one has.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 """What a release manifest may say: the one table that the check, its defaults and the role's argument_specs come from.
 
 A field is a dictionary: type (str, int, float, bool, list, dict, json), description, and where wanted required,
-default,
-choices, options (of a dict, or of the elements of a list of dicts), elements (of a list), least and most (numbers),
-pattern and example (strings), and fill (an absent dict is filled with its own defaults).
+default, choices, options (of a dict, or of the elements of a list of dicts), elements (of a list), least and most
+(numbers), pattern and example (strings), and fill (an absent dict is filled with its own defaults).
 """
 
 from __future__ import annotations

@@ -16,8 +16,7 @@ def add(rows: Sequence[dict[str, Any]], forecast: Mapping[str, Any], least: floa
     is known.
 
     `power`: the forecast's KEPT; control and certify of the stage; metrics, with rate and share of the traffic. `least`
-    is bake.min, and
-    `to_set` what it takes to set a stage, in seconds.
+    is bake.min, and `to_set` what it takes to set a stage, in seconds.
     """
     stages = {stage["percent"]: stage for stage in forecast.get("stages") or []}
     traffic = {(each["feature"], each["metric"]): each for each in forecast.get("traffic") or []}

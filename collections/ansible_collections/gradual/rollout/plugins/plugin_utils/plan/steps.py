@@ -36,20 +36,18 @@ def names_of(hosts: Any) -> list[str]:
 
 
 def make(
-    manifest: Mapping[str, Any], hosts: Any = None, durations: Mapping[str, float] | None = None, state: Any = None, forecast: Any = None,
+    manifest: Mapping[str, Any], hosts: Any = None, durations: Mapping[str, float] | None = None, state: Any = None,
+    forecast: Any = None,
     felt: bool = False,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The steps in their order.
 
     `durations` are seconds by step, as earlier completed rollouts took; `state` is the rollout as ledger_info returns
-    it, and marks what
-    is done already; `forecast` is what forecast_info returns; `felt`: users feel the restart, since one host alone
-    serves them.
-    Each row: {step, stage, what, changes, undo, expected_seconds, source, risk,
-    seen_by, then, point_of_no_return, later, state}; `source` is "traffic", "earlier runs", "manifest" or "estimate";
-    rows with `later` are
-    no part of deploy.yml and have no expected duration; stages of the ramp have `power` where there is a forecast
-    (forecast.py).
+    it, and marks what is done already; `forecast` is what forecast_info returns; `felt`: users feel the restart, since
+    one host alone serves them. Each row: {step, stage, what, changes, undo, expected_seconds, source, risk, seen_by,
+    then, point_of_no_return, later, state}; `source` is "traffic", "earlier runs", "manifest" or "estimate"; rows with
+    `later` are no part of deploy.yml and have no expected duration; stages of the ramp have `power` where there is a
+    forecast (forecast.py).
     """
     if not isinstance(manifest, Mapping) or not manifest.get("application"):
         raise PlanError(f"rollout_plan: want the manifest as gradual.rollout.manifest returns it, got {manifest!r:.80}")

@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.common import text as wording
-from ansible_collections.gradual.rollout.plugins.module_utils.common.text import span
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import elapsed, percent, span
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
 from ansible_collections.gradual.rollout.plugins.plugin_utils.plan.steps import PlanError
 
 BAR = 28
@@ -24,13 +24,6 @@ def name_of(row: Mapping[str, Any]) -> str:
     if row.get("stage") is None:
         return str(row["step"])
     return f"{row['step']} {row['stage']} %" if row["stage"] else f"{row['step']} A/A"
-
-
-def clock(seconds: float) -> str:
-    """Seconds since the start as m:ss or h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def bar(start: float, end: float, total: float) -> str:
@@ -68,7 +61,7 @@ def _timeline(now: list[Mapping[str, Any]], total: float) -> list[str]:
     for row in now:
         seconds = row.get("expected_seconds") or 0
         lines.append(
-            f"  {name_of(row):<12} {clock(start):>7} {span(seconds):>11}  {bar(start, start + seconds, total)}  "
+            f"  {name_of(row):<12} {elapsed(start):>7} {span(seconds):>11}  {bar(start, start + seconds, total)}  "
             f"{row.get('source') or '-':<13} {row.get('state', 'to do')}"
         )
         start += seconds
@@ -99,9 +92,9 @@ def _power_line(stage: int, each: Mapping[str, Any], power: Mapping[str, Any]) -
     certified = each["by_share"] if by_share else each["by_margin"]
     return (
         f"{stage} %",
-        wording.name(each),
+        sentences.name(each),
         f"{each['rate']:.3g}/s",
-        wording.percent(each["share"]),
+        percent(each["share"]),
         _when(each["harm"], power) if power["control"] else "nobody to compare with",
         _when(certified, power) + (", by its share" if by_share else ""),
     )

@@ -7,7 +7,8 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.gradual.rollout.plugins.filter import narration
-from ansible_collections.gradual.rollout.plugins.module_utils.common import text as wording
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import percent as percent_text
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
 
 LOOK = {
     "percent": 25,
@@ -51,17 +52,17 @@ def metric(
     ],
 )
 def test_percent(share: float, text: str) -> None:
-    assert wording.percent(share) == text
+    assert percent_text(share) == text
 
 
 def test_arms() -> None:
-    told = wording.arms(metric("errors", (4210, 122), (12640, 126)))
+    told = sentences.arms(metric("errors", (4210, 122), (12640, 126)))
     assert told == "search errors with the feature 2.9 % of 4,210, without it 1.0 % of 12,640"
-    assert wording.arms(metric("slow", (0, 0), None)) == "search slow answers with the feature no requests"
+    assert sentences.arms(metric("slow", (0, 0), None)) == "search slow answers with the feature no requests"
 
 
 def test_a_summary_tells_each_feature_once() -> None:
-    told = wording.summary(
+    told = sentences.summary(
         [
             metric("errors", (15, 0), (53, 1)),
             metric("slow", (15, 3), (53, 0)),
@@ -74,7 +75,7 @@ def test_a_summary_tells_each_feature_once() -> None:
 
 
 def test_reasons_that_are_shared_are_told_once() -> None:
-    told = wording.grouped(
+    told = sentences.grouped(
         [
             metric("errors", (0, 0), None),
             metric("slow", (0, 0), None),

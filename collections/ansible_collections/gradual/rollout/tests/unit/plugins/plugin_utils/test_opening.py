@@ -42,7 +42,13 @@ def test_a_whole_playbook_may_begin(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"subset": "app1"}, "was given --limit app1. Launch it again without that (in AWX: leave Limit, Job Tags and Skip Tags empty). To keep a host "),
+        (
+            {"subset": "app1"},
+            (
+                "was given --limit app1. Launch it again without that (in AWX: leave Limit, Job Tags and Skip Tags"
+                " empty). To keep a host "
+            ),
+        ),
         ({"subset": "all"}, "was given --limit all."),
         ({"tags": ("x", "all", "a")}, "was given --tags a,x."),
         ({"listtags": True, "tags": ("x",)}, "was given --tags x."),

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.common import probe as probing
+from ansible_collections.gradual.rollout.plugins.module_utils.common import probe as http_probe
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import Answer, HttpError, Session, fetch_json
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,17 +25,17 @@ CART = {"cart": {"items": [{"sku": "tea-01", "count": 2}], "open": True}, "a.b":
     [
         ("cart.items.0.sku", "tea-01"),
         ("cart.items.0.count", 2),
-        ("cart.items.1", probing.ABSENT),
-        ("cart.items.x", probing.ABSENT),
-        ("cart.nix", probing.ABSENT),
-        ("cart.open.deeper", probing.ABSENT),
+        ("cart.items.1", http_probe.ABSENT),
+        ("cart.items.x", http_probe.ABSENT),
+        ("cart.nix", http_probe.ABSENT),
+        ("cart.open.deeper", http_probe.ABSENT),
         ("a.b.c", 1),
         ("none", None),
         ("", CART),
     ],
 )
 def test_lookup(path: str, wanted: Any) -> None:
-    assert probing.lookup(CART, path) == wanted
+    assert http_probe.lookup(CART, path) == wanted
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_lookup(path: str, wanted: Any) -> None:
     ],
 )
 def test_same(seen: Any, wanted: Any, same: bool) -> None:
-    assert probing.same(seen, wanted) is same
+    assert http_probe.same(seen, wanted) is same
 
 
 @pytest.mark.parametrize(
@@ -87,16 +87,16 @@ def test_same(seen: Any, wanted: Any, same: bool) -> None:
     ],
 )
 def test_judging(probe: dict[str, Any], answer: Answer, passed: bool, sentence: str | None) -> None:
-    wanted, seen = probing.judge(probe, answer)
+    wanted, seen = http_probe.judge(probe, answer)
     assert (wanted == seen) is passed
     if sentence:
-        assert probing.sentence({"name": "page", "wanted": wanted, "seen": seen}) == sentence
+        assert http_probe.sentence({"name": "page", "wanted": wanted, "seen": seen}) == sentence
 
 
 @given(st.binary(max_size=200), st.text(max_size=8))
 def test_any_body_is_judged(body: bytes, path: str) -> None:
-    probing.judge({"contains": "x", "json": {path: 1}}, Answer(200, {}, body))
-    probing.judge({"json": {path: 1}}, Answer(200, {}, b"[" * 100_000))
+    http_probe.judge({"contains": "x", "json": {path: 1}}, Answer(200, {}, body))
+    http_probe.judge({"json": {path: 1}}, Answer(200, {}, b"[" * 100_000))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_any_body_is_judged(body: bytes, path: str) -> None:
     ],
 )
 def test_what_is_asked(probe: dict[str, Any], wanted: Any) -> None:
-    assert probing.request_of(probe, {"X": "1"}) == wanted
+    assert http_probe.request_of(probe, {"X": "1"}) == wanted
 
 
 class Shop(BaseHTTPRequestHandler):
@@ -161,7 +161,7 @@ def shop() -> Iterator[str]:
 
 def test_one_connection_serves_all_probes(shop: str) -> None:
     with Session(shop) as session:
-        results = probing.probe_all(
+        results = http_probe.probe_all(
             session, [{"path": f"/{number}", "json": {"path": f"/{number}"}} for number in range(5)], {}
         )
     assert [result["passed"] for result in results] == [True] * 5
@@ -191,7 +191,7 @@ def test_another_address_with_the_same_name(shop: str) -> None:
 
 def test_own_requests_are_marked_and_those_as_a_user_are_not(shop: str) -> None:
     with Session(shop) as session, Session(shop, as_user=True) as user:
-        (result,) = probing.probe_all(
+        (result,) = http_probe.probe_all(
             session, [{"path": "/", "user": "u1", "json": {"x-gradual-probe": "1", "cookie": "visitor=u1"}}], {}
         )
         assert result["passed"], result
@@ -201,7 +201,7 @@ def test_own_requests_are_marked_and_those_as_a_user_are_not(shop: str) -> None:
 def test_a_probe_is_tried_again(shop: str) -> None:
     waited: list[float] = []
     with Session(shop) as session:
-        (result,) = probing.probe_all(
+        (result,) = http_probe.probe_all(
             session, [{"name": "f", "path": "/flaky", "flag": "on"}], {}, attempts=3, pause=0.5, sleep=waited.append
         )
     assert (result["passed"], result["attempts"], result["flag"], waited) == (True, 2, "on", [0.5])
@@ -209,9 +209,9 @@ def test_a_probe_is_tried_again(shop: str) -> None:
 
 def test_no_answer_is_a_result(shop: str) -> None:
     with Session(shop) as session:
-        broken, fine = probing.probe_all(session, [{"path": "/broken"}, {"path": "/"}], {})
+        broken, fine = http_probe.probe_all(session, [{"path": "/broken"}, {"path": "/"}], {})
     assert (broken["passed"], broken["status"], fine["passed"]) == (False, None, True)
-    assert probing.sentence(broken) == f"/broken: {shop}/broken closed the connection without an answer"
+    assert http_probe.sentence(broken) == f"/broken: {shop}/broken closed the connection without an answer"
 
 
 def test_nobody_there() -> None:

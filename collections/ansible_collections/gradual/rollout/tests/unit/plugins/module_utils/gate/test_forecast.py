@@ -71,7 +71,8 @@ SLO = {"low_traffic": "slo", "harmless_share": 0.05}
             traffic(0.2),
             [
                 (
-                    "search errors: 0.2 requests a second, 0.2 in the busiest ten minutes of the last 3 h, 1 % of them bad."
+                    "search errors: 0.2 requests a second, 0.2 in the busiest ten minutes of the last 3 h, 1 % of"
+                    " them bad."
                     " At 25 %"
                 )
             ],

@@ -36,7 +36,8 @@ def test_role_and_weight_of_what_is_always_there_can_be_set() -> None:
     assert (errors.weight, errors.role, slow.weight, slow.role) == (3.0, "guardrail", 1.0, "signal")
     assert orders == metrics.Metric("search", "orders", "counter", "fewer", "signal", 2.0, "feature_orders_total")
     assert orders.as_dict() == {
-        "feature": "search", "metric": "orders", "kind": "counter", "harm": "fewer", "role": "signal", "weight": 2.0, "problem": None, "aa": [], "rows": [],
+        "feature": "search", "metric": "orders", "kind": "counter", "harm": "fewer", "role": "signal", "weight": 2.0,
+        "problem": None, "aa": [], "rows": [],
     }  # fmt: skip
 
 

@@ -47,13 +47,14 @@ GOLDEN = [
     trace(stage(25, [None, None]), name="nothing seen"),
 ]
 PRINTED = """\
-{"name": "good", "verdict": "promote", "stage": 100, "look": 2, "bad_served": 54, "e_value": 1.0, "reason": "good bad with the feature \
-0.8 % of 2,000: before this stage it was 0.8 % of 6,000, so it is less than 2 times as bad (90 % sure); nobody is left without the feature to \
-compare with"}
-{"name": "bad at 50 %", "verdict": "abort", "stage": 50, "look": 3, "bad_served": 58, "e_value": 3488.59, "reason": "bad at 50 % bad with \
-the feature 4.4 % of 1,000, without it 0.8 % of 1,000: at least 1.6 times worse, the chance of saying so of a harmless release is under 5 %"}
-{"name": "nothing seen", "verdict": "hold", "stage": 25, "look": 2, "bad_served": 0, "e_value": 0.9, "reason": "nothing seen bad with the \
-feature no requests, without it no requests: no data"}
+{"name": "good", "verdict": "promote", "stage": 100, "look": 2, "bad_served": 54, "e_value": 1.0, "reason": "good bad \
+with the feature 0.8 % of 2,000: before this stage it was 0.8 % of 6,000, so it is less than 2 times as bad (90 % \
+sure); nobody is left without the feature to compare with"}
+{"name": "bad at 50 %", "verdict": "abort", "stage": 50, "look": 3, "bad_served": 58, "e_value": 3488.59, "reason": \
+"bad at 50 % bad with the feature 4.4 % of 1,000, without it 0.8 % of 1,000: at least 1.6 times worse, the chance of \
+saying so of a harmless release is under 5 %"}
+{"name": "nothing seen", "verdict": "hold", "stage": 25, "look": 2, "bad_served": 0, "e_value": 0.9, "reason": \
+"nothing seen bad with the feature no requests, without it no requests: no data"}
 """
 
 

@@ -35,7 +35,7 @@ def both(errors: list[t.Any], slow: list[t.Any] | None = None) -> tuple[Json, Js
 
 LOOKS: list[tuple[str, Json, str, str]] = [
     ("harmless", counts(*both(GOOD)), "promote", "less than 2 times as bad (90 % sure)"),
-    ("harmless, too early", counts(*both(GOOD), elapsed=19), "continue", "1 s of the shortest bake are left"),
+    ("harmless, too early", counts(*both(GOOD), elapsed=19), "continue", "passing; the minimum bake ends in 1 s"),
     ("no bad event at all", counts(metric(QUIET)), "continue", "no harm shown, but 2 times as bad is still possible"),
     (
         "nobody comes",
@@ -120,10 +120,14 @@ MISSING: list[tuple[str, Json, str]] = [
     ("no metric", counts(), "there is no metric to judge"),
     ("no metrics at all", {"percent": 25, "since": 0, "until": 60}, "there is no metric to judge"),
     ("nothing at all", {}, "there is no metric to judge"),
-    ("more bad ones than requests", counts(*both([[0, 5, 6, 75, 0], *GOOD])), "1 intervals make no sense"),
-    ("not a number", counts(*both([*GOOD, [60, float("nan"), 0, 75, 0]])), "1 intervals make no sense"),
-    ("not a number before", counts(metric(GOOD, aa=[*GOOD, [0, 5, float("nan"), 75, 0]])), "1 intervals make no sense"),
-    ("a counter that went backwards", counts(*both([[0, -5, -1, 75, 0], *GOOD])), "1 intervals make no sense"),
+    ("more bad ones than requests", counts(*both([[0, 5, 6, 75, 0], *GOOD])), "1 interval has invalid counts"),
+    ("not a number", counts(*both([*GOOD, [60, float("nan"), 0, 75, 0]])), "1 interval has invalid counts"),
+    (
+        "not a number before",
+        counts(metric(GOOD, aa=[*GOOD, [0, 5, float("nan"), 75, 0]])),
+        "1 interval has invalid counts",
+    ),
+    ("a counter that went backwards", counts(*both([[0, -5, -1, 75, 0], *GOOD])), "1 interval has invalid counts"),
 ]
 
 

@@ -8,9 +8,9 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import hash_chain, lease
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger import events, hash_chain, lease
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, stamp
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import rollout_state
 from ansible_collections.gradual.rollout.tests.unit.places import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +57,7 @@ class Book:
 
     @property
     def state(self) -> dict[str, Any]:
-        state = replay.state(self.lines, now=self.now)
+        state = rollout_state(self.lines, now=self.now)
         assert state is not None
         return state
 
@@ -316,7 +316,7 @@ def test_hosts_and_stages_are_told_as_they_are(book: Book) -> None:
 )
 def test_events_are_checked(event: dict[str, Any], wrong: str) -> None:
     with pytest.raises(LedgerError, match=wrong):
-        lease.checked([event])
+        events.checked([event])
 
 
 def test_every_event_that_the_roles_record_is_known() -> None:
@@ -325,12 +325,12 @@ def test_every_event_that_the_roles_record_is_known() -> None:
         for path in [*PROJECT.glob("roles/*/tasks/*.yml"), *PROJECT.glob("roles/*/vars/*.yml")]
     )
     recorded = set(re.findall(r"event: ['\"]?([a-z]+\.[a-z_]+)", text))
-    assert recorded - set(lease.EVENTS) == set()
+    assert recorded - set(events.EVENTS) == set()
     assert len(recorded) > 10, "the search itself"
 
 
 def test_a_percentage_out_of_a_template_is_a_number() -> None:
-    assert lease.checked([{"event": "stage.set", "data": {"percent": "25"}}]) == [("stage.set", {"percent": 25})]
+    assert events.checked([{"event": "stage.set", "data": {"percent": "25"}}]) == [("stage.set", {"percent": 25})]
 
 
 def test_there_must_be_a_rollout_to_record_in(book: Book) -> None:
@@ -360,7 +360,7 @@ DATA = st.dictionaries(
     ),
     VALUES,
 )
-NAMES = st.sampled_from([*lease.EVENTS, *lease.OWN, "nonsense", ""])
+NAMES = st.sampled_from([*events.EVENTS, *events.OWN, "nonsense", ""])
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), NAMES, DATA), max_size=8))
@@ -369,6 +369,6 @@ def test_no_data_of_an_event_breaks_the_replay(events: list[tuple[str, str, dict
         {"time": stamp(NOON + at), "rollout": rollout, "event": name, "data": data}
         for at, (rollout, name, data) in enumerate(events)
     ]
-    state = replay.state(lines, now=NOON)
+    state = rollout_state(lines, now=NOON)
     assert (state is None) == (not lines)
-    replay.state(lines, "a", NOON)
+    rollout_state(lines, "a", NOON)

@@ -7,8 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger import state as replay
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import stamp
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import (
+    durations,
+    outcome_of,
+    owed,
+    rollout_state,
+)
 
 Event = tuple[str, dict[str, Any]]
 NOON = 1_790_000_000.0
@@ -37,17 +42,17 @@ def state(*events: Event | list[Event], rollout: str = "r1") -> dict[str, Any]:
         {"time": stamp(NOON + 10 * at), "rollout": rollout, "event": name, "data": data}
         for at, (name, data) in enumerate(flat)
     ]
-    found = replay.state(lines, now=NOON)
+    found = rollout_state(lines, now=NOON)
     assert found is not None
     return found
 
 
 def test_no_ledger_no_rollout() -> None:
-    assert replay.state([]) is None
+    assert rollout_state([]) is None
 
 
 def test_a_rollout_that_is_not_known() -> None:
-    assert replay.state([{"time": stamp(NOON), "rollout": "r1", "event": "flags.off", "data": {}}], "r2") is None
+    assert rollout_state([{"time": stamp(NOON), "rollout": "r1", "event": "flags.off", "data": {}}], "r2") is None
 
 
 STORIES: dict[str, tuple[list[Event], str, bool, str | None]] = {
@@ -102,7 +107,7 @@ STORIES: dict[str, tuple[list[Event], str, bool, str | None]] = {
 def test_stories(story: str) -> None:
     events, outcome, is_open, step = STORIES[story]
     found = state(STARTED, events)
-    assert replay.outcome_of(found) == outcome
+    assert outcome_of(found) == outcome
     assert found["open"] is is_open
     assert (found["failed"] or {}).get("step") == step
 
@@ -194,13 +199,13 @@ def test_durations_are_medians_of_completed_rollouts() -> None:
             (seconds, "rollout.finished", {"outcome": outcome}),
         ):
             lines.append({"time": stamp(began + at), "rollout": f"r{number}", "event": name, "data": data})
-    assert replay.durations(lines) == {"backup": 20.0}
+    assert durations(lines) == {"backup": 20.0}
 
 
 @pytest.mark.parametrize(("now", "held"), [(NOON + 5, True), (NOON + 89, True), (NOON + 91, False), (None, True)])
 def test_a_lease_ends_by_the_clock(now: float | None, held: bool) -> None:
     lines = [{"time": stamp(NOON), "rollout": "r1", "event": "lease.taken", "data": {"holder": "ann", "seconds": 90}}]
-    found = replay.state(lines, now=now)
+    found = rollout_state(lines, now=now)
     assert found is not None
     assert (found["lease"]["held"], found["lease"]["until"]) == (held, stamp(NOON + 90))
 
@@ -255,14 +260,14 @@ def test_a_backfill_neither_needs_the_lease_nor_renews_it() -> None:
     assert state(STARTED, taken, ("backfill.finished", {"backfills": []}))["lease"]["until"] == until
 
 
-def owed(*rollouts: list[Event]) -> list[str]:
+def owed_by(*rollouts: list[Event]) -> list[str]:
     """What one rollout after the other leaves to fill in, as `name of set`."""
     lines = [
         {"time": stamp(NOON), "rollout": f"r{number}", "event": name, "data": data}
         for number, events in enumerate(rollouts)
         for name, data in events
     ]
-    return [f"{one['name']} of {one['set']}" for one in replay.owed(lines)]
+    return [f"{one['name']} of {one['set']}" for one in owed(lines)]
 
 
 def listing(*names: str, assigns: str = "a") -> Event:
@@ -278,17 +283,17 @@ POINT: Event = ("contract.began", {"from": "2"})
 
 def test_rows_are_owed_until_a_contract_has_begun() -> None:
     first, code_only = [listing("cents", "names"), EXPANDED], [listing(), EXPANDED]
-    assert owed() == owed([STARTED]) == owed([listing("cents")]) == []
-    assert owed(first) == owed(first, code_only) == owed(first, [STARTED]) == ["cents of a", "names of a"]
-    assert owed(first, [listing("cents", assigns="b"), EXPANDED]) == ["cents of b", "names of a"]
+    assert owed_by() == owed_by([STARTED]) == owed_by([listing("cents")]) == []
+    assert owed_by(first) == owed_by(first, code_only) == owed_by(first, [STARTED]) == ["cents of a", "names of a"]
+    assert owed_by(first, [listing("cents", assigns="b"), EXPANDED]) == ["cents of b", "names of a"]
     # Taken back, the code is; the rows that lack the new values are still there.
-    assert owed(
+    assert owed_by(
         [*first, ("return.finished", {"left": []}), ("rollout.finished", {"outcome": "returned"})], code_only
     ) == ["cents of a", "names of a"]
     # They were proven to be complete before it began.
-    assert owed(first, [*code_only, POINT]) == owed(first, [*code_only, POINT], [listing(), EXPANDED]) == []
-    assert owed(first, [*code_only, POINT, ("contract.ended", {})]) == ["cents of a", "names of a"]
-    assert owed([*first, POINT], [listing("more"), EXPANDED]) == ["more of a"]
+    assert owed_by(first, [*code_only, POINT]) == owed_by(first, [*code_only, POINT], [listing(), EXPANDED]) == []
+    assert owed_by(first, [*code_only, POINT, ("contract.ended", {})]) == ["cents of a", "names of a"]
+    assert owed_by([*first, POINT], [listing("more"), EXPANDED]) == ["more of a"]
 
 
 @pytest.mark.parametrize(
@@ -302,7 +307,7 @@ def test_rows_are_owed_until_a_contract_has_begun() -> None:
     ],
 )
 def test_a_manifest_that_lists_nothing_owes_nothing(manifest: Any) -> None:
-    assert owed([("rollout.started", {"manifest": manifest}), EXPANDED]) == []
+    assert owed_by([("rollout.started", {"manifest": manifest}), EXPANDED]) == []
 
 
 def test_a_host_that_went_back_to_no_release_has_nothing_to_be_admitted() -> None:

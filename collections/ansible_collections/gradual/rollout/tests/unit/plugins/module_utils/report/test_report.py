@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import ranges
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import hash_chain
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch, locked
 from ansible_collections.gradual.rollout.plugins.module_utils.report import (
@@ -21,9 +22,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report import (
     page,
     text,
     timeline,
-    words,
 )
-from ansible_collections.gradual.rollout.plugins.module_utils.report import stages as users_module
+from ansible_collections.gradual.rollout.plugins.module_utils.report.stages import tolerance
 from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
 from ansible_collections.gradual.rollout.tests.unit.claiming import by_id, claims, fits
 from ansible_collections.gradual.rollout.tests.unit.places import COLLECTION
@@ -362,7 +362,7 @@ def test_shares(share: float | None, users: int, lost: int, status: str) -> None
     [(25, 2000, 2.905), (50, 4000, 2.372), (50, 9000, 2.0), (100, 2000, 0.0), (0, 2000, 0.0)],
 )
 def test_tolerance(percent: int, users: int, points: float) -> None:
-    assert users_module.tolerance(percent, users) == pytest.approx(points, abs=0.001)
+    assert tolerance(percent, users) == pytest.approx(points, abs=0.001)
 
 
 def test_the_canary_that_went_back_is_the_rehearsal() -> None:
@@ -446,7 +446,7 @@ def test_steps_that_were_tried_twice_have_two_rows() -> None:
 
 @pytest.mark.parametrize(("seqs", "wanted"), [([], "-"), ([3], "3"), ([3, 1, 2, 7], "1-3, 7")])
 def test_lines(seqs: list[int], wanted: str) -> None:
-    assert words.lines(seqs) == wanted
+    assert ranges(seqs) == wanted
 
 
 # The files.

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.common import text
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch, stamp
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet.canary import canary_look, canary_watch
@@ -113,7 +113,8 @@ def counts(
     }
     before = [[10.0 * place, *row] for place, row in enumerate(aa or [])]
     return {
-        "percent": 33, "stage": 0, "stages": [33], "cohorts": "hosts", "since": NOON, "until": NOON + seconds, "interval": 10.0, "problems": [],
+        "percent": 33, "stage": 0, "stages": [33], "cohorts": "hosts", "since": NOON, "until": NOON + seconds,
+        "interval": 10.0, "problems": [],
         "metrics": [{**metric, "aa": before, "rows": rows}],
     }  # fmt: skip
 
@@ -161,11 +162,11 @@ def test_nothing_known_is_a_hold_until_half_as_long_again(seconds: int, passed: 
 def test_the_arms_are_named_by_what_they_are() -> None:
     metric = {"metric": "slow", "treatment": {"events": 100, "bad": 3}, "control": {"events": 200, "bad": 1}, "why": ""}
     assert (
-        text.arms({**metric, "feature": "search"})
+        sentences.arms({**metric, "feature": "search"})
         == "search slow answers with the feature 3 % of 100, without it 0.5 % of 200"
     )
     assert (
-        text.arms({**metric, "feature": "release"})
+        sentences.arms({**metric, "feature": "release"})
         == "release slow answers on the new code 3 % of 100, on the old code 0.5 % of 200"
     )
 

@@ -20,9 +20,12 @@ def release(version: str, digest: str, **more: Any) -> dict[str, Any]:
 def host(**changes: Any) -> dict[str, Any]:
     """A host on which the old release serves users."""
     return {
-        "clock_off": 0.0, "free_bytes": {"/opt/shop": 10**10}, "free_inodes": {"/opt/shop": 10**6}, "unwritable": {}, "root": "/opt/shop",
-        "links": {"current": "release", "previous": "missing"}, "current": release("1", OLD, admitted=True), "previous": None,
-        "releases": [release("1", OLD)], "running": {"release": "1", "digest": OLD}, "flags": None, "unit": "active", "unit_load": "loaded", **changes,
+        "clock_off": 0.0, "free_bytes": {"/opt/shop": 10**10}, "free_inodes": {"/opt/shop": 10**6}, "unwritable": {},
+        "root": "/opt/shop",
+        "links": {"current": "release", "previous": "missing"}, "current": release("1", OLD, admitted=True),
+        "previous": None,
+        "releases": [release("1", OLD)], "running": {"release": "1", "digest": OLD}, "flags": None, "unit": "active",
+        "unit_load": "loaded", **changes,
     }  # fmt: skip
 
 
@@ -63,15 +66,18 @@ def test_a_good_fleet_has_no_problems() -> None:
         ({"clock_off": 9.0}, "app2: its clock is +9 s off"),
         ({"free_bytes": {"/opt/shop": 10**6}}, "app2: 0 MB are free at /opt/shop, 500 MB are needed"),
         ({"free_inodes": {"/opt/shop": 12}}, "app2: 12 inodes are free at /opt/shop, 10000 are needed"),
-        ({"unwritable": {"/opt/shop": "its file system is read-only"}}, "app2: Gradual must write below /opt/shop, and its file system is read-only"),
+        ({"unwritable": {"/opt/shop": "its file system is read-only"}},
+        "app2: Gradual must write below /opt/shop, and its file system is read-only"),
         ({"unit_load": "not-found"}, "app2: systemd must be able to start shop.service, and says that it is not-found"),
         ({"unit_load": "masked"}, "says that it is masked"),
         ({"links": {"current": "directory"}, "current": None},
-         ("app2: /opt/shop/current is a directory, and must be a link to a release below /opt/shop/releases; move it away: "
-          "mv /opt/shop/current /opt/shop/current.old, then: ln -s releases/NAME /opt/shop/current")),
+         ("app2: /opt/shop/current is a directory, and must be a link to a release below /opt/shop/releases; move it"
+          " away: mv /opt/shop/current /opt/shop/current.old, then: ln -s releases/NAME /opt/shop/current")),
         ({"links": {"current": "file"}, "current": None, "releases": []}, "mv /opt/shop/current /opt/shop/current.old"),
-        ({"links": {"current": "release", "previous": "directory"}}, "app2: /opt/shop/previous is a directory, and must be a link"),
-        ({"links": {"current": "foreign"}, "current": None}, "leads to something that is no release of Gradual (it has no .release.json)"),
+        ({"links": {"current": "release", "previous": "directory"}},
+        "app2: /opt/shop/previous is a directory, and must be a link"),
+        ({"links": {"current": "foreign"}, "current": None},
+        "leads to something that is no release of Gradual (it has no .release.json)"),
         ({"links": {"current": "broken"}, "current": None, "running": None}, "app2: /opt/shop/current leads nowhere"),
     ],
 )  # fmt: skip

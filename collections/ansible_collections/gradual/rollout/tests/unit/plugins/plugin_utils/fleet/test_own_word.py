@@ -16,7 +16,8 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet.own_word imp
 OLD, NEW = "a" * 64, "b" * 64
 WANTED = {"version": "2.0.0", "digest": NEW}
 RUNS: dict[str, Any] = {
-    "current": {"version": "2.0.0", "digest": NEW, "directory": "/opt"}, "running": {"release": "2.0.0", "digest": NEW}, "unit": "active", "job": None,
+    "current": {"version": "2.0.0", "digest": NEW, "directory": "/opt"}, "running": {"release": "2.0.0", "digest": NEW},
+    "unit": "active", "job": None,
 }  # fmt: skip
 
 

@@ -18,7 +18,8 @@ def servers(**words: str) -> list[dict[str, Any]]:
     said."""
     states = {"UP": "ready", "UP 1/2": "ready", "DOWN": "down", "MAINT": "maintenance", "DRAIN": "drained"}
     known = {**dict.fromkeys(HOSTS, "UP"), **words}
-    return [{"name": name, "state": states[word], "status": word, "check": "L7STS/503" if word == "DOWN" else "L7OK", "up": word == "UP"}
+    return [{"name": name, "state": states[word], "status": word, "check": "L7STS/503" if word == "DOWN" else "L7OK",
+    "up": word == "UP"}
             for name, word in known.items() if word]  # fmt: skip
 
 

@@ -106,7 +106,8 @@ def test_checking_again_changes_nothing() -> None:
             {"artifact__url": "http://h:x/"},
             [
                 (
-                    "artifact.url: not a URL (Port could not be cast to integer value as 'x'), seen \"http://h:x/\"; write"
+                    "artifact.url: not a URL (Port could not be cast to integer value as 'x'), seen \"http://h:x/\";"
+                    " write"
                     " https://host/path.tar.gz"
                 )
             ],
@@ -152,7 +153,8 @@ def test_checking_again_changes_nothing() -> None:
             {"bake__expiry": 10},
             [
                 (
-                    "bake.expiry: the stage would expire before the next look, seen 10 with looks every 10 s; write 30 or"
+                    "bake.expiry: the stage would expire before the next look, seen 10 with looks every 10 s; write"
+                    " 30 or"
                     " more"
                 )
             ],
@@ -261,7 +263,8 @@ def test_checking_again_changes_nothing() -> None:
             {"smoke__0__body": float("nan")},
             [
                 (
-                    "manifest: holds a number that is not finite, which has no meaning here; write text, numbers, lists and"
+                    "manifest: holds a number that is not finite, which has no meaning here; write text, numbers,"
+                    " lists and"
                     " mappings"
                 )
             ],
