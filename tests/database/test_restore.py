@@ -362,16 +362,19 @@ PLAY = """
   gather_facts: false
   module_defaults:
     gradual.rollout.backup: {socket_directory: "{{ socket }}", port: "{{ shop_port }}", run_as: "{{ user }}"}
-    gradual.rollout.restore: {socket_directory: "{{ socket }}", port: "{{ shop_port }}", run_as: "{{ user }}", reserve_mib: 10}
+    gradual.rollout.restore:
+      {socket_directory: "{{ socket }}", port: "{{ shop_port }}", run_as: "{{ user }}", reserve_mib: 10}
   tasks:
-    - gradual.rollout.backup: {application: shop, database: "{{ shop_database }}", destination: "{{ backups }}", reserve_mib: 10}
+    - gradual.rollout.backup:
+        {application: shop, database: "{{ shop_database }}", destination: "{{ backups }}", reserve_mib: 10}
       register: taken
       check_mode: false
     - gradual.rollout.restore: {path: "{{ taken.path }}", database: "{{ shop_database }}_again"}
       register: restored
     - gradual.rollout.restore: {state: point, point: here}
       register: named
-    - ansible.builtin.copy: {dest: "{{ result }}", mode: "0600", content: "{{ {'restored': restored, 'named': named} | to_json }}"}
+    - ansible.builtin.copy:
+        {dest: "{{ result }}", mode: "0600", content: "{{ {'restored': restored, 'named': named} | to_json }}"}
       check_mode: false
 """
 

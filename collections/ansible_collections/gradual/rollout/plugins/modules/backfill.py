@@ -200,7 +200,9 @@ backfills:
       returned: with O(state=complete)
       type: str
     left:
-      description: "Rows that are still to do, C({rows, how}); how is counted, proven, or estimated by the planner for a table of more than 64 MiB."
+      description:
+        - "Rows that are still to do, C({rows, how}). how is counted, proven, or, for a table of more than 64 MiB,
+          estimated by the planner."
       type: dict
     remaining_seconds:
       description: At the pace of this run; null when it has changed nothing.

@@ -31,7 +31,8 @@ PAUSE = 0.5
 # Large objects are written in these; everything else is in tables of the users'.
 _CATALOGS = ("pg_catalog.pg_largeobject", "pg_catalog.pg_largeobject_metadata")
 _SCHEMA_STATE = """
-SELECT (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_class WHERE oid >= 16384 AND relpersistence <> 't'),
+SELECT (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_class
+         WHERE oid >= 16384 AND relpersistence <> 't'),
        (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_constraint WHERE oid >= 16384),
        (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_proc WHERE oid >= 16384),
        (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_namespace),
@@ -42,14 +43,17 @@ SELECT (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM
 # wraparound are let be.
 _END_VACUUMS = """
 SELECT pg_cancel_backend(a.pid) FROM pg_stat_activity a
- WHERE a.backend_type = 'autovacuum worker' AND a.datname = current_database() AND a.query NOT LIKE '%%to prevent wraparound%%'
+ WHERE a.backend_type = 'autovacuum worker' AND a.datname = current_database()
+   AND a.query NOT LIKE '%%to prevent wraparound%%'
 """
 _WRITERS = """
-SELECT DISTINCT format('%%s, pid %%s, user %%s, in a transaction since %%s', coalesce(nullif(a.application_name, ''), a.backend_type), a.pid, a.usename,
+SELECT DISTINCT format('%%s, pid %%s, user %%s, in a transaction since %%s',
+                       coalesce(nullif(a.application_name, ''), a.backend_type), a.pid, a.usename,
                        date_trunc('second', coalesce(a.xact_start, a.backend_start)))
   FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
  WHERE l.locktype = 'relation' AND l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()
-   AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareLock') AND (c.oid >= 16384 OR c.relname LIKE 'pg_largeobject%%')
+   AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareLock')
+   AND (c.oid >= 16384 OR c.relname LIKE 'pg_largeobject%%')
 UNION ALL
 SELECT format('prepared transaction %%s of %%s since %%s', gid, owner, date_trunc('second', prepared))
   FROM pg_prepared_xacts WHERE database = current_database()

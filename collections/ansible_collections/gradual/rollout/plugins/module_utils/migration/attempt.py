@@ -29,15 +29,17 @@ _SESSIONS = """
 SELECT a.pid, coalesce(a.wait_event_type, '')::text,
        CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END,
        CASE WHEN a.wait_event_type = 'Lock' THEN EXISTS (
-         SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock') ELSE false END,
+         SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted AND l.locktype = 'relation'
+            AND l.mode = 'AccessExclusiveLock') ELSE false END,
        coalesce((SELECT p.phase FROM pg_stat_progress_create_index p WHERE p.pid = a.pid), '')::text
   FROM pg_stat_activity a
  WHERE a.datname = current_database() AND a.application_name = %s AND a.pid <> pg_backend_pid()
 """
 # CONCURRENTLY waits for our own short look too, now and then: that is no blocker.
 _WHO = """
-SELECT format('pid %%s (%%s, user %%s, %%s for %%s s)', pid, coalesce(nullif(application_name, ''), backend_type), coalesce(usename, '-'),
-              coalesce(state, 'prepared transaction'), round(extract(epoch FROM clock_timestamp() - coalesce(xact_start, backend_start))))
+SELECT format('pid %%s (%%s, user %%s, %%s for %%s s)', pid, coalesce(nullif(application_name, ''), backend_type),
+              coalesce(usename, '-'), coalesce(state, 'prepared transaction'),
+              round(extract(epoch FROM clock_timestamp() - coalesce(xact_start, backend_start))))
   FROM pg_stat_activity WHERE pid = ANY(%s) AND pid <> pg_backend_pid() ORDER BY pid
 """
 

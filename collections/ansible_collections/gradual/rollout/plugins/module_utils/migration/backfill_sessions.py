@@ -23,10 +23,12 @@ APPLICATION_NAME = "gradual-backfill"
 LOCK = (0x67726164, 0x6266)
 _PATIENCE = 10.0
 _HOLDERS = """
-SELECT DISTINCT format('pid %%s (%%s, user %%s, in its transaction for %%s s)', a.pid, coalesce(nullif(a.application_name, ''), '-'), a.usename,
+SELECT DISTINCT format('pid %%s (%%s, user %%s, in its transaction for %%s s)', a.pid,
+                       coalesce(nullif(a.application_name, ''), '-'), a.usename,
                        round(extract(epoch FROM clock_timestamp() - a.xact_start)))
   FROM pg_locks l JOIN pg_stat_activity a USING (pid)
- WHERE l.locktype = 'relation' AND l.relation = to_regclass(%s) AND l.mode IN ('RowShareLock', 'RowExclusiveLock') AND a.application_name NOT LIKE 'gradual%%'
+ WHERE l.locktype = 'relation' AND l.relation = to_regclass(%s)
+   AND l.mode IN ('RowShareLock', 'RowExclusiveLock') AND a.application_name NOT LIKE 'gradual%%'
 """
 
 

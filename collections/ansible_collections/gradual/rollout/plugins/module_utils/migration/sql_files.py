@@ -25,7 +25,8 @@ _PSQL = ("psql", "--no-psqlrc", "--no-password", "--quiet", "--set", "ON_ERROR_S
 # The file may set another search_path, so the schema is asked for before. :"…" is psql's quoting.
 _OPEN = f"""\
 SET client_min_messages = warning;
-CREATE TABLE IF NOT EXISTS {revisions.SQL_TABLE} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, revision text NOT NULL UNIQUE,
+CREATE TABLE IF NOT EXISTS {revisions.SQL_TABLE} (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, revision text NOT NULL UNIQUE,
   sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
 RESET client_min_messages;
 SELECT n.nspname AS gradual_schema FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

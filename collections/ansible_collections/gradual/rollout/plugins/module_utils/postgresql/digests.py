@@ -34,7 +34,8 @@ _BY_VALUE = (
 )
 _COLUMNS = """
 SELECT a.attname::text, t.typname::text,
-       t.typnamespace = 'pg_catalog'::regnamespace AND t.typname = ANY(%s) AND (t.typname <> 'numeric' OR a.atttypmod >= 4)
+       t.typnamespace = 'pg_catalog'::regnamespace AND t.typname = ANY(%s)
+         AND (t.typname <> 'numeric' OR a.atttypmod >= 4)
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
  WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum

@@ -16,14 +16,16 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 # what it has flushed counts.
 _BEHIND = """
 SELECT coalesce(nullif(application_name, ''), host(client_addr), 'pid ' || pid)::text, state::text,
-       greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END,
+       greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
+                                     ELSE pg_current_wal_lsn() END,
                                 coalesce(replay_lsn, flush_lsn, write_lsn, sent_lsn)), 0)::bigint,
        extract(epoch FROM coalesce(replay_lag, flush_lag, write_lag))::float
   FROM pg_stat_replication WHERE state IN ('streaming', 'catchup') ORDER BY 1, pid
 """
 _ACTIVE = """
 SELECT count(*) FROM pg_stat_activity
- WHERE backend_type = 'client backend' AND state = 'active' AND pid <> pg_backend_pid() AND application_name NOT LIKE 'gradual%'
+ WHERE backend_type = 'client backend' AND state = 'active' AND pid <> pg_backend_pid()
+   AND application_name NOT LIKE 'gradual%'
 """
 _PAUSE = 0.2
 

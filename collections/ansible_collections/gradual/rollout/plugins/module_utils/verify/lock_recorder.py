@@ -44,7 +44,8 @@ AGAINST_WRITES = MODES[4:]
 
 _SETUP = f"""
 CREATE SCHEMA {SCHEMA};
-CREATE TABLE {SCHEMA}.seen (relation oid, mode text, source text, transaction bigint, seconds numeric, UNIQUE (relation, mode, source, transaction));
+CREATE TABLE {SCHEMA}.seen (relation oid, mode text, source text, transaction bigint, seconds numeric,
+  UNIQUE (relation, mode, source, transaction));
 CREATE TABLE {SCHEMA}.known (relation oid PRIMARY KEY, name text, filenode oid);
 
 CREATE FUNCTION {SCHEMA}.note(source text) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -57,7 +58,8 @@ $$;
 CREATE FUNCTION {SCHEMA}.recorded() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
   BEGIN PERFORM {SCHEMA}.note('record'); RETURN NULL; END
 $$;
-CREATE FUNCTION {SCHEMA}.commanded() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION {SCHEMA}.commanded() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog AS $$
   BEGIN
     -- What Gradual itself makes in between belongs to no migration.
     IF current_setting('application_name') = '{APPLICATION_NAME}' THEN PERFORM {SCHEMA}.note('command'); END IF;
@@ -81,14 +83,16 @@ CREATE EVENT TRIGGER {SCHEMA}_commanded ON ddl_command_end EXECUTE FUNCTION {SCH
 _KNOWN = f"""
 INSERT INTO {SCHEMA}.known SELECT c.oid, n.nspname || '.' || c.relname, pg_relation_filenode(c.oid)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'gradual', %s)
+ WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't'
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'gradual', %s)
    AND c.relname <> ALL(%s)
 """
 # Where each tool records what it has applied.
 RECORDS = ("alembic_version", "django_migrations", "gradual_sql_migration", "changes")
 _RECORDS = """
 SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.relname = ANY(%s) AND (c.relname = 'changes') = (n.nspname = 'sqitch')
+ WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.relname = ANY(%s)
+   AND (c.relname = 'changes') = (n.nspname = 'sqitch')
 """
 
 

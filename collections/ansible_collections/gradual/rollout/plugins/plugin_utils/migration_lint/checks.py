@@ -25,8 +25,9 @@ _SESSION = frozenset(
     )
 )
 _CLUSTER_WIDE = frozenset((
-    "AlterSystemStmt", "CreatedbStmt", "DropdbStmt", "AlterDatabaseStmt", "AlterDatabaseSetStmt", "CreateTableSpaceStmt", "DropTableSpaceStmt",
-    "CreateRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt", "DropOwnedStmt", "ReassignOwnedStmt",
+    "AlterSystemStmt", "CreatedbStmt", "DropdbStmt", "AlterDatabaseStmt", "AlterDatabaseSetStmt",
+    "CreateTableSpaceStmt", "DropTableSpaceStmt", "CreateRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt",
+    "DropOwnedStmt", "ReassignOwnedStmt",
 ))  # fmt: skip
 # Functions of PostgreSQL that a migration may call without surprise.
 _HARMLESS_CALLS = frozenset(
@@ -121,8 +122,10 @@ def _drop(node: Any, state: State) -> Iterator[str]:
         if not node.concurrent:
             yield "require-concurrent-index-deletion"
         return
-    named = {"OBJECT_FUNCTION": "function", "OBJECT_VIEW": "view", "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy", "OBJECT_TABLE": "table",
-             "OBJECT_MATVIEW": "table", "OBJECT_TYPE": "type"}.get(kind, "")  # fmt: skip
+    named = {
+        "OBJECT_FUNCTION": "function", "OBJECT_VIEW": "view", "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy",
+        "OBJECT_TABLE": "table", "OBJECT_MATVIEW": "table", "OBJECT_TYPE": "type",
+    }.get(kind, "")  # fmt: skip
     names = [
         (
             joined(getattr(one, "objname", None) or getattr(one, "names", None) or one)
@@ -242,26 +245,29 @@ def _reindex(node: Any, _state: State) -> Iterable[str]:
 
 
 _SIMPLE = {
-    "AlterObjectSchemaStmt": "rename-in-expand", "AlterPolicyStmt": "row-security-in-expand", "CallStmt": "unseen", "ClusterStmt": "cluster",
-    "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger", "LockStmt": "lock-table", "RuleStmt": "create-rule",
-    "AlterTableMoveAllStmt": "rewrite-table", "MergeStmt": "insert-from-select", "TruncateStmt": "truncate",
+    "AlterObjectSchemaStmt": "rename-in-expand", "AlterPolicyStmt": "row-security-in-expand", "CallStmt": "unseen",
+    "ClusterStmt": "cluster", "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger",
+    "LockStmt": "lock-table", "RuleStmt": "create-rule", "AlterTableMoveAllStmt": "rewrite-table",
+    "MergeStmt": "insert-from-select", "TruncateStmt": "truncate",
 }  # fmt: skip
 _CHECKS = {
-    "AlterDomainStmt": _domain, "AlterEnumStmt": _enum, "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (),
-    "CreateFunctionStmt": _replace, "CreateStmt": _create_table, "DeleteStmt": _update, "DropStmt": _drop, "GrantStmt": _grant,
-    "IndexStmt": _index, "InsertStmt": _insert,
+    "AlterDomainStmt": _domain, "AlterEnumStmt": _enum,
+    "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (), "CreateFunctionStmt": _replace,
+    "CreateStmt": _create_table, "DeleteStmt": _update, "DropStmt": _drop, "GrantStmt": _grant, "IndexStmt": _index,
+    "InsertStmt": _insert,
     "RefreshMatViewStmt": lambda node, _state: () if node.concurrent else ("refresh-materialized-view",),
-    "ReindexStmt": _reindex, "RenameStmt": _rename,
-    "SelectStmt": _select, "UpdateStmt": _update, "VacuumStmt": _vacuum, "VariableSetStmt": _set,
-    "GrantRoleStmt": _grant, "ViewStmt": _replace,
+    "ReindexStmt": _reindex, "RenameStmt": _rename, "SelectStmt": _select, "UpdateStmt": _update,
+    "VacuumStmt": _vacuum, "VariableSetStmt": _set, "GrantRoleStmt": _grant, "ViewStmt": _replace,
 }  # fmt: skip
 # New things, words about things, and what DO blocks hold is read by itself.
 _HARMLESS = frozenset((
-    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt", "AlterFunctionStmt", "AlterObjectDependsStmt",
-    "AlterOpFamilyStmt", "AlterOwnerStmt", "AlterPublicationStmt", "AlterSeqStmt", "AlterStatsStmt", "AlterTSConfigurationStmt", "AlterTSDictionaryStmt",
-    "CommentStmt", "CompositeTypeStmt", "ConstraintsSetStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt", "CreateEnumStmt",
-    "CreateExtensionStmt", "CreateFdwStmt", "CreateForeignServerStmt", "CreateForeignTableStmt", "CreateOpClassStmt", "CreateOpFamilyStmt",
-    "CreatePLangStmt", "CreatePublicationStmt", "CreateRangeStmt", "CreateSchemaStmt", "CreateSeqStmt", "CreateStatsStmt", "CreateTableAsStmt",
-    "CreateTransformStmt", "CreateUserMappingStmt", "DefineStmt", "DiscardStmt", "DoStmt", "ListenStmt", "NotifyStmt", "SecLabelStmt", "UnlistenStmt",
+    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt", "AlterFunctionStmt",
+    "AlterObjectDependsStmt", "AlterOpFamilyStmt", "AlterOwnerStmt", "AlterPublicationStmt", "AlterSeqStmt",
+    "AlterStatsStmt", "AlterTSConfigurationStmt", "AlterTSDictionaryStmt", "CommentStmt", "CompositeTypeStmt",
+    "ConstraintsSetStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt", "CreateEnumStmt",
+    "CreateExtensionStmt", "CreateFdwStmt", "CreateForeignServerStmt", "CreateForeignTableStmt", "CreateOpClassStmt",
+    "CreateOpFamilyStmt", "CreatePLangStmt", "CreatePublicationStmt", "CreateRangeStmt", "CreateSchemaStmt",
+    "CreateSeqStmt", "CreateStatsStmt", "CreateTableAsStmt", "CreateTransformStmt", "CreateUserMappingStmt",
+    "DefineStmt", "DiscardStmt", "DoStmt", "ListenStmt", "NotifyStmt", "SecLabelStmt", "UnlistenStmt",
     "VariableShowStmt",
 ))  # fmt: skip

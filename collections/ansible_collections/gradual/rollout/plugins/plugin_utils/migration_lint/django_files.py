@@ -14,13 +14,16 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.sta
 
 # Operations and the rules that they break, whatever the database. Those that are not here were not seen.
 OPERATIONS: dict[str, tuple[str, ...]] = {
-    "CreateModel": (), "AlterModelManagers": (), "AlterModelOptions": (), "AddIndexConcurrently": (), "RemoveIndexConcurrently": (), "ValidateConstraint": (),
-    "AlterModelTableComment": (), "AddConstraintNotValid": ("constraint-in-expand",),
-    "AddIndex": ("require-concurrent-index-creation",), "RemoveIndex": ("require-concurrent-index-deletion",),
+    "CreateModel": (), "AlterModelManagers": (), "AlterModelOptions": (), "AddIndexConcurrently": (),
+    "RemoveIndexConcurrently": (), "ValidateConstraint": (), "AlterModelTableComment": (),
+    "AddConstraintNotValid": ("constraint-in-expand",), "AddIndex": ("require-concurrent-index-creation",),
+    "RemoveIndex": ("require-concurrent-index-deletion",),
     "AlterIndexTogether": ("require-concurrent-index-creation",),
-    "AddConstraint": ("constraint-missing-not-valid", "constraint-in-expand"), "AlterUniqueTogether": ("disallowed-unique-constraint", "constraint-in-expand"),
-    "RemoveConstraint": (), "AlterField": ("changing-column-type",), "RenameField": ("rename-in-expand",), "RenameModel": ("rename-in-expand",),
-    "AlterModelTable": ("rename-in-expand",), "RemoveField": ("drop-in-expand",), "DeleteModel": ("drop-in-expand",), "RenameIndex": (),
+    "AddConstraint": ("constraint-missing-not-valid", "constraint-in-expand"),
+    "AlterUniqueTogether": ("disallowed-unique-constraint", "constraint-in-expand"), "RemoveConstraint": (),
+    "AlterField": ("changing-column-type",), "RenameField": ("rename-in-expand",),
+    "RenameModel": ("rename-in-expand",), "AlterModelTable": ("rename-in-expand",),
+    "RemoveField": ("drop-in-expand",), "DeleteModel": ("drop-in-expand",), "RenameIndex": (),
 }  # fmt: skip
 
 # What changes a list after it was written.

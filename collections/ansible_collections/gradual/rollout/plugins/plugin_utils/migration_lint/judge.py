@@ -123,7 +123,8 @@ def _told(
         "revision": read.source.revision, "file": read.source.file, "line": line, "rule": name, "statement": short(sql),
         "lock": ", ".join(taken) or rule.lock,
         # What was not read has no statement; what is said of it may be longer than one.
-        "why": f"{rule.why}: {sql}" if name == "unseen" and sql else rule.why, "instead": rule.instead, "level": rule.level, "waived": None,
+        "why": f"{rule.why}: {sql}" if name == "unseen" and sql else rule.why,
+        "instead": rule.instead, "level": rule.level, "waived": None,
     }  # fmt: skip
 
 

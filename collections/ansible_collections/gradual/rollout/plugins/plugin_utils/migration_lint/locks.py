@@ -25,16 +25,19 @@ Lock = tuple[str, str]
 STRENGTH = (ROW_EXCLUSIVE, SHARE_UPDATE, SHARE, SHARE_ROW, EXCLUSIVE, ACCESS_EXCLUSIVE)
 # LOCK TABLE's numbers (lockdefs.h).
 MODES = {
-    1: "AccessShareLock", 2: "RowShareLock", 3: ROW_EXCLUSIVE, 4: SHARE_UPDATE, 5: SHARE, 6: SHARE_ROW, 7: EXCLUSIVE, 8: ACCESS_EXCLUSIVE,
+    1: "AccessShareLock", 2: "RowShareLock", 3: ROW_EXCLUSIVE, 4: SHARE_UPDATE, 5: SHARE, 6: SHARE_ROW, 7: EXCLUSIVE,
+    8: ACCESS_EXCLUSIVE,
 }  # fmt: skip
 # Sub-commands of ALTER TABLE that take less than AccessExclusiveLock.
 _WEAKER = {
-    "AT_ValidateConstraint": SHARE_UPDATE, "AT_SetStatistics": SHARE_UPDATE, "AT_ClusterOn": SHARE_UPDATE, "AT_DropCluster": SHARE_UPDATE,
-    "AT_SetOptions": SHARE_UPDATE, "AT_ResetOptions": SHARE_UPDATE, "AT_SetRelOptions": SHARE_UPDATE, "AT_ResetRelOptions": SHARE_UPDATE,
-    "AT_AttachPartition": SHARE_UPDATE, "AT_DetachPartitionFinalize": SHARE_UPDATE,
     **dict.fromkeys(
-        ("AT_EnableTrig", "AT_EnableAlwaysTrig", "AT_EnableReplicaTrig", "AT_EnableTrigAll", "AT_EnableTrigUser", "AT_DisableTrig", "AT_DisableTrigAll",
-         "AT_DisableTrigUser"), SHARE_ROW,
+        ("AT_ValidateConstraint", "AT_SetStatistics", "AT_ClusterOn", "AT_DropCluster", "AT_SetOptions",
+         "AT_ResetOptions", "AT_SetRelOptions", "AT_ResetRelOptions", "AT_AttachPartition",
+         "AT_DetachPartitionFinalize"), SHARE_UPDATE,
+    ),
+    **dict.fromkeys(
+        ("AT_EnableTrig", "AT_EnableAlwaysTrig", "AT_EnableReplicaTrig", "AT_EnableTrigAll", "AT_EnableTrigUser",
+         "AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser"), SHARE_ROW,
     ),
 }  # fmt: skip
 

@@ -13,31 +13,42 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.sta
 
 # On a table that the same revision made, none of these matters: it has no rows, and nobody knows it.
 ABOUT_TABLES = frozenset(RULES) - {
-    "ban-concurrent-index-creation-in-transaction", "concurrently-not-alone", "transaction-nesting", "own-timeouts", "cluster-wide", "unseen", "dynamic-sql",
-    "calls-function", "asks-database", "phase-missing", "reference-to-live-table",
+    "ban-concurrent-index-creation-in-transaction", "concurrently-not-alone", "transaction-nesting", "own-timeouts",
+    "cluster-wide", "unseen", "dynamic-sql", "calls-function", "asks-database", "phase-missing",
+    "reference-to-live-table",
 }  # fmt: skip
 # The same for every row, so PostgreSQL keeps it once instead of writing the table anew (volatile ones it cannot).
-_STABLE = frozenset(("now", "transaction_timestamp", "statement_timestamp", "current_setting", "lower", "upper", "to_tsvector", "jsonb_build_object",
-                     "jsonb_build_array", "json_build_object", "json_build_array", "make_interval", "make_date", "timezone", "date_trunc", "length", "md5",
-                     "array_fill", "coalesce", "concat", "to_timestamp", "current_user", "version"))  # fmt: skip
+_STABLE = frozenset((
+    "now", "transaction_timestamp", "statement_timestamp", "current_setting", "lower", "upper", "to_tsvector",
+    "jsonb_build_object", "jsonb_build_array", "json_build_object", "json_build_array", "make_interval", "make_date",
+    "timezone", "date_trunc", "length", "md5", "array_fill", "coalesce", "concat", "to_timestamp", "current_user",
+    "version",
+))  # fmt: skip
 # Of these squawk speaks for every constraint; one with an index cannot be NOT VALID, and its index is told by a rule of
 # its own.
 _NO_SUCH_THING = frozenset(("constraint-missing-not-valid", "adding-serial-primary-key-field"))
 _SERIAL = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
 _SIMPLE = {
     "AT_SetExpression": "rewrite-table",
-    "AT_SetLogged": "set-logged", "AT_SetUnLogged": "set-logged", "AT_SetTableSpace": "rewrite-table", "AT_SetAccessMethod": "rewrite-table",
+    "AT_SetLogged": "set-logged", "AT_SetUnLogged": "set-logged",
+    "AT_SetTableSpace": "rewrite-table", "AT_SetAccessMethod": "rewrite-table",
     "AT_AttachPartition": "attach-partition", "AT_DropNotNull": "ban-drop-not-null",
     **dict.fromkeys(("AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser", "AT_DisableRule"), "disable-trigger"),
-    **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"), "row-security-in-expand"),
-    **dict.fromkeys(("AT_DropColumn", "AT_DropConstraint", "AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"), "drop-in-expand"),
+    **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
+        "row-security-in-expand",
+    ),
+    **dict.fromkeys(("AT_DropColumn", "AT_DropConstraint", "AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"),
+        "drop-in-expand",
+    ),
 }  # fmt: skip
 # Short, and nothing that code of the release before would notice.
 _HARMLESS = frozenset((
-    "AT_AddInherit", "AT_AddOf", "AT_AlterConstraint", "AT_ChangeOwner", "AT_ClusterOn", "AT_ColumnDefault", "AT_DetachPartitionFinalize", "AT_DropCluster",
-    "AT_DropOf", "AT_EnableAlwaysRule", "AT_EnableAlwaysTrig", "AT_EnableReplicaRule", "AT_EnableReplicaTrig", "AT_EnableRule", "AT_EnableTrig",
-    "AT_EnableTrigAll", "AT_EnableTrigUser", "AT_GenericOptions", "AT_AlterColumnGenericOptions", "AT_ReplicaIdentity", "AT_ResetOptions",
-    "AT_ResetRelOptions", "AT_SetCompression", "AT_SetIdentity", "AT_SetOptions", "AT_SetRelOptions", "AT_SetStatistics", "AT_SetStorage",
+    "AT_AddInherit", "AT_AddOf", "AT_AlterConstraint", "AT_ChangeOwner", "AT_ClusterOn", "AT_ColumnDefault",
+    "AT_DetachPartitionFinalize", "AT_DropCluster", "AT_DropOf", "AT_EnableAlwaysRule", "AT_EnableAlwaysTrig",
+    "AT_EnableReplicaRule", "AT_EnableReplicaTrig", "AT_EnableRule", "AT_EnableTrig", "AT_EnableTrigAll",
+    "AT_EnableTrigUser", "AT_GenericOptions", "AT_AlterColumnGenericOptions", "AT_ReplicaIdentity", "AT_ResetOptions",
+    "AT_ResetRelOptions", "AT_SetCompression", "AT_SetIdentity", "AT_SetOptions", "AT_SetRelOptions",
+    "AT_SetStatistics", "AT_SetStorage",
 ))  # fmt: skip
 
 

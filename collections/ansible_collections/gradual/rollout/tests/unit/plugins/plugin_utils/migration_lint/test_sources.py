@@ -133,14 +133,22 @@ def test_what_only_the_answer_would_have_written_is_not_seen(release: Path) -> N
 
 
 BRANCHES = {
-    "an answer": ("if op.get_bind().execute(sa.text('SELECT 1')).scalar(): op.drop_column('orders', 'total')", {"asks-database", "unseen"}),
-    "SQL by its name": ("if op.get_bind().execute(sa.text('SELECT 1')).scalar(): op.execute(sqltext='DROP TABLE orders')", {"asks-database", "drop-in-expand"}),
-    "offline": ("if op.get_context().as_sql:\n    return\nop.execute('DROP TABLE orders')\nop.drop_index('i')", {"drop-in-expand", "unseen"}),
+    "an answer": (
+        "if op.get_bind().execute(sa.text('SELECT 1')).scalar(): op.drop_column('orders', 'total')",
+        {"asks-database", "unseen"}),
+    "SQL by its name": (
+        "if op.get_bind().execute(sa.text('SELECT 1')).scalar(): op.execute(sqltext='DROP TABLE orders')",
+        {"asks-database", "drop-in-expand"}),
+    "offline": (
+        "if op.get_context().as_sql:\n    return\nop.execute('DROP TABLE orders')\nop.drop_index('i')",
+        {"drop-in-expand", "unseen"}),
     "what may have been there": (
-        "if not op.get_bind().execute(sa.text('SELECT 1')).scalar():\n    op.execute('CREATE TABLE orders (a int)')\nop.execute('TRUNCATE orders')",
+        "if not op.get_bind().execute(sa.text('SELECT 1')).scalar():\n    op.execute('CREATE TABLE orders (a int)')\n"
+        "op.execute('TRUNCATE orders')",
         {"asks-database", "truncate"}),
     "a batch": (
-        "with op.batch_alter_table('orders') as batch_op:\n    batch_op.add_column(sa.Column('a', sa.Text))\nop.alter_column(\n  'orders', 'a')",
+        "with op.batch_alter_table('orders') as batch_op:\n    batch_op.add_column(sa.Column('a', sa.Text))\n"
+        "op.alter_column(\n  'orders', 'a')",
         set()),
 }  # fmt: skip
 
