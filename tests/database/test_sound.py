@@ -127,7 +127,7 @@ def prove(shop: Shop, **options: Any) -> dict[str, Any]:
     taken = shop.back_up()
 
     def work() -> dict[str, Any]:
-        with dump.Dump().materialise(taken["path"], taken["receipt"], str(shop.server.folder), 60) as scratch:
+        with dump.Dump().restored_copy(taken["path"], taken["receipt"], str(shop.server.folder), 60) as scratch:
             before = os.stat(scratch.folder).st_mode
             try:
                 return {**soundness.prove(Wanted(options), taken["receipt"], scratch), "folder": scratch.folder}
@@ -288,7 +288,7 @@ def test_a_copy_is_open_to_those_with_its_password_only(shop: Shop) -> None:
 
     def work() -> list[Any]:
         with (
-            dump.Dump().materialise(taken["path"], taken["receipt"], str(shop.server.folder), 60) as scratch,
+            dump.Dump().restored_copy(taken["path"], taken["receipt"], str(shop.server.folder), 60) as scratch,
             copy_access.opened(scratch, [OWNER]) as passwords,
         ):
             seen: list[Any] = []

@@ -104,11 +104,11 @@ class Basebackup(base.Method):
         is to read."""
         wal.decode(server.kept_program(receipt, "pg_waldump"), os.path.join(path, WAL), receipt["restore"], timeout)
 
-    def room(self, receipt: Mapping[str, Any]) -> int:
+    def copy_bytes(self, receipt: Mapping[str, Any]) -> int:
         return int(receipt["restore"]["cluster_bytes"]) + OVERHEAD
 
     @contextlib.contextmanager
-    def materialise(
+    def restored_copy(
         self,
         path: str,
         receipt: Mapping[str, Any],

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import snapshot
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
@@ -67,7 +67,7 @@ def _schema_differences(path: str, receipt: Mapping[str, Any], scratch: Scratch,
                 "--output",
                 "/dev/null",
                 "--file",
-                os.path.join(path, base.SCHEMA),
+                os.path.join(path, snapshot.SCHEMA),
             ],
             timeout=timeout,
         )
@@ -92,9 +92,9 @@ def _schema(scratch: Scratch, database: str) -> str:
                 database,
             ]
         ),
-        base.HARMLESS,
+        snapshot.HARMLESS,
     )
-    return base.schema_text(path)
+    return snapshot.schema_text(path)
 
 
 def corruption(receipt: Mapping[str, Any], scratch: Scratch, timeout: float) -> list[str]:

@@ -9,7 +9,7 @@ import os
 import shutil
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, snapshot, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
@@ -52,7 +52,7 @@ class Dump(base.Method):
                 path = os.path.join(work.folder, name)
                 shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
-        held = base.patiently(lambda: _snapshot(work), work.session, clean, work.request.deadline)
+        held = snapshot.retry_while_locked(lambda: _dump_snapshot(work), work.session, clean, work.request.deadline)
         strictly(
             run(
                 [
@@ -84,11 +84,11 @@ class Dump(base.Method):
             )
         )
 
-    def room(self, receipt: Mapping[str, Any]) -> int:
+    def copy_bytes(self, receipt: Mapping[str, Any]) -> int:
         return int(receipt["database_bytes"]) + OVERHEAD
 
     @contextlib.contextmanager
-    def materialise(
+    def restored_copy(
         self, path: str, receipt: Mapping[str, Any], parent: str, timeout: float, jobs: int = 2
     ) -> Iterator[Scratch]:
         with scratch_cluster(
@@ -118,23 +118,23 @@ class Dump(base.Method):
             yield scratch
 
 
-def _snapshot(work: Work) -> dict[str, Any]:
+def _dump_snapshot(work: Work) -> dict[str, Any]:
     """Dump and digest one snapshot, side by side; what the receipt says of it."""
     session = work.session
     contents.hold(session)
     taken_at = receipts.now()
-    snapshot = str(session.value("SELECT pg_export_snapshot()"))
+    snapshot_id = str(session.value("SELECT pg_export_snapshot()"))
     before = contents.sequences(session)
-    told = base.facts(server.identity(session), server.revisions(session))
+    told = snapshot.facts(server.identity(session), server.revisions(session))
     work.clock.lap("prepare")
-    command = _command(work, snapshot)
+    command = _command(work, snapshot_id)
     # pg_dump is what is waited for; the digest shall not take more than one processor from it.
     session.run("SET LOCAL max_parallel_workers_per_gather = 0")
-    with base.schema_beside(work, snapshot) as schema, beside(command) as dumping:
+    with snapshot.schema_beside(work, snapshot_id) as schema, beside(command) as dumping:
         tables = contents.tables(session)
         fingerprint = contents.fingerprint(schema())
         work.clock.lap("digest")
-        warnings = strictly(finished(dumping, command), base.HARMLESS)
+        warnings = strictly(finished(dumping, command), snapshot.HARMLESS)
     work.clock.lap("dump")
     after = contents.sequences(session)
     session.run("COMMIT")
@@ -148,7 +148,7 @@ def _snapshot(work: Work) -> dict[str, Any]:
     }
 
 
-def _command(work: Work, snapshot: str) -> list[str]:
+def _command(work: Work, snapshot_id: str) -> list[str]:
     form = work.request.format
     parallel = ["--jobs", str(work.request.jobs)] if form == "directory" else []
     # The lightest compression: half the time of the default one for a tenth more bytes.
@@ -160,9 +160,9 @@ def _command(work: Work, snapshot: str) -> list[str]:
         "1",
         *parallel,
         "--snapshot",
-        snapshot,
+        snapshot_id,
         "--lock-wait-timeout",
-        str(base.PATIENCE_MS),
+        str(base.LOCK_TIMEOUT_MS),
         "--no-tablespaces",
         *work.request.address(),
         "--file",

@@ -36,7 +36,7 @@ class PgBackRest(base.Method):
     name = "pgbackrest"
     unlogged = False
 
-    def place(self, request: Request) -> str:
+    def disk_folder(self, request: Request) -> str:
         return Repository.of(request.options).local() or request.destination
 
     def check(self, request: Request, session: Session) -> None:
@@ -79,7 +79,7 @@ class PgBackRest(base.Method):
             "tools": {"pgbackrest": repository.do("version").strip()},
         }
 
-    def tidy(self, request: Request, taken: Mapping[str, Any]) -> list[str]:
+    def apply_retention(self, request: Request, taken: Mapping[str, Any]) -> list[str]:
         """pgBackRest's own retention, unless it would take the newest backup that was proven; and the receipts of what
         is gone."""
         repository = Repository.of(request.options)
@@ -123,11 +123,11 @@ class PgBackRest(base.Method):
     def readable(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:  # noqa: ARG002 (other methods need it)
         Repository.of(receipt["restore"]).verify(receipt["restore"]["labels"], timeout)
 
-    def room(self, receipt: Mapping[str, Any]) -> int:
+    def copy_bytes(self, receipt: Mapping[str, Any]) -> int:
         return int(receipt["restore"]["cluster_bytes"]) + OVERHEAD
 
     @contextlib.contextmanager
-    def materialise(
+    def restored_copy(
         self,
         path: str,  # noqa: ARG002 (other methods need it)
         receipt: Mapping[str, Any],

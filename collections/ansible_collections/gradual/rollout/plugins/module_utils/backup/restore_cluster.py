@@ -61,7 +61,7 @@ class NewCluster:
             "folder": self.folder,
             "message": (
                 f"would restore {self.receipt['id']} as a new cluster in {self.folder} on port"
-                f" {self.request.cluster_port}, of about {self.method.room(self.receipt) / store.MIB:.0f} MiB of"
+                f" {self.request.cluster_port}, of about {self.method.copy_bytes(self.receipt) / store.MIB:.0f} MiB of"
                 f" {free / store.MIB:.0f} MiB free"
             ),
         }
@@ -105,7 +105,7 @@ class NewCluster:
                 " name another one"
             )
         return store.need_space(
-            self.parent, self.method.room(self.receipt), self.request.reserve_mib, "the restored cluster"
+            self.parent, self.method.copy_bytes(self.receipt), self.request.reserve_mib, "the restored cluster"
         )
 
     def _wanted(self) -> Mapping[str, Any]:
@@ -119,7 +119,7 @@ class NewCluster:
     @contextlib.contextmanager
     def _restored(self) -> Any:
         """The data folder of a restored, compared and closed cluster; taken away unless it was moved meanwhile."""
-        with self.method.materialise(
+        with self.method.restored_copy(
             self.request.path, self._wanted(), self.parent, self.request.timeout, self.request.jobs
         ) as scratch:
             if self.request.point:

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, snapshot
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
@@ -79,7 +79,7 @@ def facts(work: Work, fetch: Callable[[Moment], None] | None = None) -> dict[str
         # Recovery stops at the first restore point of its name, so each attempt has its own.
         return _attempt(work, f"{work.id}-{next(attempts)}", fetch)
 
-    return base.patiently(attempt, work.session, lambda: None, work.request.deadline)
+    return snapshot.retry_while_locked(attempt, work.session, lambda: None, work.request.deadline)
 
 
 def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> dict[str, Any]:
@@ -88,14 +88,14 @@ def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> d
     moment = _quiet(work, name)
     taken_at = receipts.now()
     work.clock.lap("moment")
-    told = base.facts(server.identity(session), server.revisions(session))
-    snapshot = str(session.value("SELECT pg_export_snapshot()"))
+    told = snapshot.facts(server.identity(session), server.revisions(session))
+    snapshot_id = str(session.value("SELECT pg_export_snapshot()"))
     # Completes the segment that the restore point is in.
     session.run("SELECT pg_switch_wal()")
     if fetch is not None:
         fetch(moment)
     work.clock.lap("wal")
-    with base.schema_beside(work, snapshot) as schema:
+    with snapshot.schema_beside(work, snapshot_id) as schema:
         tables = contents.tables(session, unlogged=False)
         fingerprint = contents.fingerprint(schema())
     work.clock.lap("digest")
@@ -139,7 +139,7 @@ def _quiet(work: Work, name: str) -> Moment:
                 found = _try(session, other, name)
             except DatabaseError as error:
                 session.run("ROLLBACK")
-                if not base.is_busy(error):
+                if not snapshot.lock_refused(error):
                     raise
                 found = None
             if found is not None:
@@ -171,7 +171,7 @@ def _try(session: Session, other: Session, name: str) -> Moment | None:
     session.run("ROLLBACK TO SAVEPOINT moment")
     seconds = round(time.monotonic() - begun, 4)
     session.run("RELEASE SAVEPOINT moment")
-    session.run(f"SET LOCAL lock_timeout = {base.PATIENCE_MS}")
+    session.run(f"SET LOCAL lock_timeout = {base.LOCK_TIMEOUT_MS}")
     session.run("SET LOCAL statement_timeout = 0")
     if other.rows(_SCHEMA_STATE) != session.rows(_SCHEMA_STATE):
         session.run("ROLLBACK")

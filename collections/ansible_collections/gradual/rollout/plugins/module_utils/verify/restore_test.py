@@ -38,7 +38,7 @@ def plan(drill: Drill) -> dict[str, Any]:
     """What a verification would do; reads only."""
     receipt = receipts.read(drill.path)
     method = registry.of(receipt["method"])
-    needed = method.room(receipt) if receipts.LEVELS.index(drill.level) >= _COPY else 0
+    needed = method.copy_bytes(receipt) if receipts.LEVELS.index(drill.level) >= _COPY else 0
     if (drill.sound or {}).get("pending"):
         # A migration that is rehearsed may write everything anew.
         needed += int(receipt["database_bytes"])
@@ -127,7 +127,7 @@ class _Proof:
         """A throwaway cluster holds the same schema, revision, rows and contents as the snapshot of the backup."""
         clock = Clock()
         self.scratch = self.copies.enter_context(
-            self.method.materialise(
+            self.method.restored_copy(
                 self.drill.path, self.receipt, self.drill.scratch, self.drill.timeout, self.drill.jobs
             )
         )
