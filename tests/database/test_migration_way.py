@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import connection_check, guards
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import connection_check
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import settings as session_settings
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 from .pooler import pooler
 from .server import OWNER, PASSWORD, RUN_AS, Shop
 
-SETTINGS = guards.settings(50, 60000, 150000)
+SETTINGS = session_settings(50, 60000, 150000)
 
 
 @pytest.mark.parametrize(

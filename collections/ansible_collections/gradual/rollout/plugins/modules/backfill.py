@@ -221,10 +221,10 @@ message:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill import backfills, sentence
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_runner import Runner
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_sessions import Request, variables_of
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.lag import Limits
 
@@ -262,11 +262,11 @@ def request(module: AnsibleModule) -> Request:
     """The module's options as a request."""
     given = module.params
     variables = variables_of(given["environment_file"], given["database_url"])
-    module.no_log_values.update(guards.secrets(variables))
+    module.no_log_values.update(dsn.secrets(variables))
     limits = Limits(given["lag_bytes"] or None, given["lag_seconds"] or None, tuple(given["lag_ignored"]))
     active = given["active_sessions"] if given["active_sessions"] is not None else 2 * (os.cpu_count() or 1)
     return Request(
-        database=given["database"] or guards.database_of(variables["DATABASE_URL"]),
+        database=given["database"] or dsn.database_of(variables["DATABASE_URL"]),
         variables=variables,
         limits=limits,
         active_sessions=active,

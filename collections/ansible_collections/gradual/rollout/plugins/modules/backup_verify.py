@@ -135,7 +135,7 @@ message:
 from typing import Any, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import restore_test, soundness
@@ -161,13 +161,7 @@ def to_try(given: Mapping[str, Any] | None) -> dict[str, Any]:
             path = part.get("environment_file")
             variables = dict(part.get("environment") or {})
             if path:
-                try:
-                    with open(path, encoding="utf-8") as file:
-                        variables.update(guards.variables(file.read(), path))
-                except OSError as error:
-                    raise DatabaseError(
-                        f"sound.{name}.environment_file {path} cannot be read: {error.strerror}"
-                    ) from None
+                variables.update(dsn.read_variables(path, f"sound.{name}.environment_file"))
             if "DATABASE_URL" not in variables:
                 raise DatabaseError(
                     f"sound.{name} has no DATABASE_URL; write the path of the file that has it as environment_file"
@@ -183,7 +177,7 @@ def main() -> None:
     try:
         options = to_try(given["sound"]) if given["level"] == "sound" and not module.check_mode else {}
         for part in options.values():
-            module.no_log_values.update(guards.secrets(part["environment"]))
+            module.no_log_values.update(dsn.secrets(part["environment"]))
         wanted = restore_test.Drill(
             **{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")}, sound=options
         )

@@ -79,7 +79,7 @@ options:
       - V(info) tells where the database stands, V(applied) brings it forward.
       - V(reverted) goes one step back, from exactly the revision that O(target) names. Only from an expand revision
         that this module applied and that no
-        other rests on, by the tool's own way back, behind the same guards. What was written meanwhile into what it
+        other rests on, by the tool's own way back, behind the same dsn. What was written meanwhile into what it
         takes away is lost, so it is for a schema
         that nobody uses yet; a rollback of the code does not need it.
     type: str
@@ -236,9 +236,10 @@ identity:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters, guards
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.reverting import Reverter
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed, Migrator, Request
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 ARGUMENTS = {
@@ -287,17 +288,11 @@ def request(module: AnsibleModule) -> Request:
     given = module.params
     variables: dict[str, str] = {}
     if given["environment_file"]:
-        try:
-            with open(given["environment_file"], encoding="utf-8") as file:
-                variables = guards.variables(file.read(), given["environment_file"])
-        except OSError as error:
-            raise DatabaseError(
-                f"environment_file {given['environment_file']} cannot be read: {error.strerror}"
-            ) from None
+        variables = dsn.read_variables(given["environment_file"])
     if given["database_url"]:
         variables["DATABASE_URL"] = given["database_url"]
     url = variables.get("DATABASE_URL", "")
-    module.no_log_values.update(guards.secrets(variables))
+    module.no_log_values.update(dsn.secrets(variables))
     if given["state"] != "info" and not url:
         raise DatabaseError(
             "there is no DATABASE_URL of the owner of the schema; name a file that has it as environment_file"
@@ -305,7 +300,7 @@ def request(module: AnsibleModule) -> Request:
     if not given["database"] and not url:
         raise DatabaseError("which database? Give database, or environment_file with DATABASE_URL")
     return Request(
-        database=given["database"] or guards.database_of(url), variables=variables, **{key: given[key] for key in _SAME}
+        database=given["database"] or dsn.database_of(url), variables=variables, **{key: given[key] for key in _SAME}
     )
 
 

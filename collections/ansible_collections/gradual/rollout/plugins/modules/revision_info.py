@@ -60,8 +60,7 @@ reason:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -89,8 +88,7 @@ def database(given: dict[str, str | None]) -> str:
         return given["database"] or ""
     if not os.path.isfile(file):
         raise DatabaseError(f"there is no {file} on this host yet")
-    with open(file, encoding="utf-8") as opened:
-        return guards.database_of(guards.variables(opened.read(), file).get("DATABASE_URL", ""))
+    return dsn.database_of(dsn.read_variables(file).get("DATABASE_URL", ""))
 
 
 def main() -> None:

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
     account,
@@ -43,6 +44,16 @@ SELECT format('pid %%s (%%s, user %%s, %%s for %%s s)', pid, coalesce(nullif(app
   FROM pg_stat_activity WHERE pid = ANY(%s) AND pid <> pg_backend_pid() ORDER BY pid
 """
 
+# The error's class or SQLSTATE, which every driver prints, in every language of the server.
+_LOCK_TIMEOUT = re.compile(r"LockNotAvailable|55P03|canceling statement due to lock timeout")
+_TRANSIENT = re.compile(
+    r"DeadlockDetected|SerializationFailure|CannotConnectNow|40P01|40001|57P03|[Cc]onnection refused"
+)
+_LOST = re.compile(
+    r"AdminShutdown|CrashShutdown|57P0[12]|server closed the connection unexpectedly|terminating connection"
+    r"|the connection is lost|consuming input failed|connection to server was lost"
+)
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -64,15 +75,31 @@ class Attempt:
     ended: str = ""
 
 
+def settings(lock_timeout_ms: int | None, statement_timeout_ms: int, server_version: int) -> dict[str, int]:
+    """Settings of the tool's sessions, which override those of the role and the database.
+
+    lock_timeout_ms: None for CONCURRENTLY, which has to wait for locks.
+    """
+    found = {
+        "lock_timeout": lock_timeout_ms or 0,
+        "statement_timeout": statement_timeout_ms,
+        "idle_in_transaction_session_timeout": 60000,
+    }
+    if server_version >= 140000:
+        # The server ends a statement whose client is gone, so that no statement runs on without its driver.
+        found["client_connection_check_interval"] = 1000
+    return found
+
+
 def environment(
     given: Mapping[str, str], settings: Mapping[str, int], command: Command | None = None
 ) -> dict[str, str]:
     """What the tool gets: the file's variables, our name for its sessions, and settings that nothing else may
     loosen."""
     if command is not None:
-        address = guards.libpq_variables(given["DATABASE_URL"]) if command.libpq else {}
+        address = dsn.libpq_variables(given["DATABASE_URL"]) if command.libpq else {}
         given = {**given, **address, **command.variables}
-    own = " ".join(part for part in (given.get("PGOPTIONS", ""), guards.options(settings)) if part)
+    own = " ".join(part for part in (given.get("PGOPTIONS", ""), dsn.pgoptions(settings)) if part)
     return {
         **clean_environment(),
         "LC_ALL": "C.UTF-8",
@@ -176,6 +203,21 @@ def _look(session: Session, seen: Attempt, limits: Limits, since: dict[str, floa
                 if name == "exclusive"
                 else f"it waited longer than {limits.waiting:.0f} s for older transactions to end"
             )
+
+
+def lock_timed_out(output: str) -> bool:
+    """Whether the tool ended because it did not get a lock in time."""
+    return bool(_LOCK_TIMEOUT.search(output))
+
+
+def connection_lost(output: str) -> bool:
+    """Whether the connection was lost, so that the result of the last statement is unknown."""
+    return bool(_LOST.search(output))
+
+
+def transient(output: str) -> bool:
+    """Whether the same step may succeed next time: a deadlock, a restart of the server, a lost connection."""
+    return bool(_TRANSIENT.search(output)) or connection_lost(output)
 
 
 def merged(earlier: Sequence[str], later: Sequence[str]) -> list[str]:

@@ -10,9 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill import Backfill, settings
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, records, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, lag, records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
@@ -56,11 +55,7 @@ def variables_of(file: str | None, url: str | None) -> dict[str, str]:
     """DATABASE_URL and what goes with it, from a file of KEY=value lines or as it is given."""
     found: dict[str, str] = {}
     if file:
-        try:
-            with open(file, encoding="utf-8") as opened:
-                found = guards.variables(opened.read(), file)
-        except OSError as error:
-            raise DatabaseError(f"environment_file {file} cannot be read: {error.strerror}") from None
+        found = dsn.read_variables(file)
     if url:
         found["DATABASE_URL"] = url
     if not found.get("DATABASE_URL"):
@@ -168,11 +163,11 @@ class Sessions:
     def _write(self) -> Session:
         """Straight to this very database: a pooler would drop the timeouts and share the lock."""
         given = self.request
-        url = guards.libpq_url(given.variables["DATABASE_URL"])
+        url = dsn.libpq_url(given.variables["DATABASE_URL"])
         parameters = {"dsn": url, "options": settings(self.version, given.lock_timeout_ms, given.statement_timeout_ms)}
         if "PGPASSFILE" in given.variables:
             parameters["passfile"] = given.variables["PGPASSFILE"]
-        way = f"DATABASE_URL ({guards.address(url)})"
+        way = f"DATABASE_URL ({dsn.without_password(url)})"
         try:
             session = Session(parameters, APPLICATION_NAME)
         except DatabaseError as error:

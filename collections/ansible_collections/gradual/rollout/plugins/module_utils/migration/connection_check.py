@@ -8,11 +8,11 @@ from __future__ import annotations
 import secrets
 from typing import Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import (
     APPLICATION_NAME,
     running_sessions,
 )
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -24,10 +24,10 @@ _PROBE = "gradual.probe"
 def check(ours: Session, variables: Mapping[str, str], user: str, settings: Mapping[str, int], database: str) -> None:
     """ours: a session with the server itself. user: system user that the tool runs as. Raises before anything was
     changed."""
-    way = f"DATABASE_URL ({guards.address(variables['DATABASE_URL'])})"
+    way = f"DATABASE_URL ({dsn.without_password(variables['DATABASE_URL'])})"
     token = secrets.token_hex(8)
-    options = guards.options({**settings, _PROBE: token})
-    parameters = {"dsn": guards.libpq_url(variables["DATABASE_URL"]), "options": options}
+    options = dsn.pgoptions({**settings, _PROBE: token})
+    parameters = {"dsn": dsn.libpq_url(variables["DATABASE_URL"]), "options": options}
     if "PGPASSFILE" in variables:
         parameters["passfile"] = variables["PGPASSFILE"]
     try:

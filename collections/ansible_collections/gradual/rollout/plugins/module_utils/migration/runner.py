@@ -11,8 +11,8 @@ from typing import Any, Callable
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
     connection_check,
     failure_message,
-    guards,
     indexes,
+    phases,
     preconditions,
     steps,
 )
@@ -20,14 +20,18 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt 
     Attempt,
     Limits,
     attempt,
+    connection_lost,
     environment,
+    lock_timed_out,
     merged,
     running_sessions,
+    settings,
     terminate_sessions,
+    transient,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter, Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.request import MigrationFailed, Request
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.server import wait_for_lock
@@ -81,7 +85,7 @@ class Migrator:
         recorded = self._recorded()
         pending = self.adapter.pending(recorded, self.request.target)
         steps.refuse_edited(self.session, self.adapter, list(self.adapter.current(recorded)))
-        now, self.left = guards.steps(pending, self.request.phase)
+        now, self.left = phases.split(pending, self.request.phase)
         return now
 
     def apply(self) -> dict[str, Any]:
@@ -113,9 +117,7 @@ class Migrator:
             return self.info()
         except DatabaseError as error:
             told = str(error) + failure_message.notes((self.failed or {}).get("notes", []))
-            raise MigrationFailed(
-                guards.scrubbed(told, guards.secrets(self.request.variables)), self._last_known()
-            ) from None
+            raise MigrationFailed(dsn.scrubbed(told, dsn.secrets(self.request.variables)), self._last_known()) from None
 
     def _step(self, revision: Revision) -> None:
         """One revision, with as many attempts as the deadline allows."""
@@ -218,12 +220,12 @@ class Migrator:
         spent: float,
     ) -> None:
         """Return when the step may be tried again, raise when not."""
-        waited = ended.ended == "lock timeout" or guards.lock_timeout(ended.output)
+        waited = ended.ended == "lock timeout" or lock_timed_out(ended.output)
         told["lock_waits"] += int(waited)
-        lost = not waited and (bool(ended.ended) or guards.lost(ended.output))
+        lost = not waited and (bool(ended.ended) or connection_lost(ended.output))
         self.unsure = self.unsure or (lost and revision.recorded_apart)
         # What is not one transaction may have done a part of its work before it had to wait.
-        passing = not ended.ended and guards.passing(ended.output)
+        passing = not ended.ended and transient(ended.output)
         again = (
             (revision.transactional or revision.repeatable) if waited else passing and (revision.repeatable or not lost)
         )
@@ -264,13 +266,13 @@ class Migrator:
 
     def _settings(self, lock_timeout_ms: int | None) -> dict[str, int]:
         # Without a timeout on the whole statement the role's own might end it halfway.
-        return guards.settings(lock_timeout_ms, int(self.request.timeout * 1000), self.identity["server_version"])
+        return settings(lock_timeout_ms, int(self.request.timeout * 1000), self.identity["server_version"])
 
     def _unprivileged(self) -> str | None:
         return self.request.migrate_as if os.geteuid() == 0 else None
 
     def _sentence(self, ended: Attempt) -> str:
-        return guards.scrubbed(self.adapter.sentence(ended.output), guards.secrets(self.request.variables)).rstrip(".")
+        return dsn.scrubbed(self.adapter.sentence(ended.output), dsn.secrets(self.request.variables)).rstrip(".")
 
     def _check_way(self) -> None:
         connection_check.check(

@@ -16,9 +16,9 @@ import pwd
 import secrets
 import time
 from typing import Collection, Iterator, Mapping
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -28,26 +28,18 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 _KEPT = ("options", "application_name", "connect_timeout", "client_encoding")
 
 
-def role_of(url: str) -> str:
-    """The role that the address connects as."""
-    name = unquote(urlsplit(guards.libpq_url(url)).username or "")
-    if not name:
-        raise DatabaseError("DATABASE_URL names no role; write postgresql://role:password@host:5432/database")
-    return name
-
-
 def rewritten(url: str, folder: str, port: int, password: str) -> str:
     """The address of the same database, role and driver on the copy's socket."""
     parts = urlsplit(url)
     query = [(key, value) for key, value in parse_qsl(parts.query) if key in _KEPT]
     way = urlencode([*query, ("host", folder), ("port", str(port))])
-    return f"{parts.scheme}://{quote(role_of(url), safe='')}:{password}@{parts.path}?{way}"
+    return f"{parts.scheme}://{quote(dsn.role_of(url), safe='')}:{password}@{parts.path}?{way}"
 
 
 def environment(given: Mapping[str, str], folder: str, port: int, passwords: Mapping[str, str]) -> dict[str, str]:
     """Variables for code that is to work on the copy: what leads to the live database leads here."""
     found = {key: value for key, value in given.items() if not key.startswith("PG")}
-    role = role_of(found["DATABASE_URL"])
+    role = dsn.role_of(found["DATABASE_URL"])
     found["DATABASE_URL"] = rewritten(found["DATABASE_URL"], folder, port, passwords[role])
     return {**found, "PGHOST": folder, "PGPORT": str(port)}
 

@@ -19,7 +19,7 @@ from typing import IO, Any, Iterator, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import Session as Browser
 from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import probe_all, sentence
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
     account,
@@ -154,11 +154,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, timeout: float
 def _last_words(printed: IO[bytes], variables: Mapping[str, str]) -> str:
     printed.seek(0)
     lines = [line.strip() for line in printed.read().decode(errors="replace").splitlines() if line.strip()]
-    return (
-        guards.scrubbed(f"; it printed last: {' / '.join(lines[-4:])}"[:600], guards.secrets(variables))
-        if lines
-        else ""
-    )
+    return dsn.scrubbed(f"; it printed last: {' / '.join(lines[-4:])}"[:600], dsn.secrets(variables)) if lines else ""
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

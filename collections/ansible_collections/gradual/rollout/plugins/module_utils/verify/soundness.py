@@ -11,6 +11,7 @@ import pwd
 import time
 from typing import Any, Iterator, Mapping, Protocol
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PORT, Scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import copy_access, rehearsal, root_helper, smoke
@@ -46,7 +47,7 @@ def prove(drill: Drill, receipt: Mapping[str, Any], scratch: Scratch) -> dict[st
     """
     options = drill.sound or {}
     roles = [
-        copy_access.role_of(part["environment"]["DATABASE_URL"])
+        dsn.role_of(part["environment"]["DATABASE_URL"])
         for part in (options.get("pending"), options.get("smoke"))
         if part
     ]

@@ -8,7 +8,6 @@ import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
     adapters,
     failure_message,
-    guards,
     sql_text,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django import Django
@@ -284,23 +283,6 @@ def test_a_project_that_cannot_be_read_as_text_is_refused(
 def test_an_unknown_tool_is_told() -> None:
     with pytest.raises(DatabaseError, match="write one of alembic, django, sql, sqitch"):
         adapters.of("flyway", "/", ".")
-
-
-def test_an_address_becomes_variables_without_an_argument() -> None:
-    found = guards.libpq_variables(
-        "postgresql+psycopg://o:p%40ss@one,two:5433/shop?sslmode=require&target_session_attrs=read-write&keepalives=1"
-    )
-    assert found == {
-        "PGUSER": "o",
-        "PGPASSWORD": "p@ss",
-        "PGHOST": "one,two",
-        "PGPORT": ",5433",
-        "PGDATABASE": "shop",
-        "PGSSLMODE": "require",
-        "PGTARGETSESSIONATTRS": "read-write",
-    }
-    with pytest.raises(DatabaseError, match="has replication, for which libpq knows no variable"):
-        guards.libpq_variables("postgresql://o@one/shop?replication=database")
 
 
 @pytest.mark.parametrize(

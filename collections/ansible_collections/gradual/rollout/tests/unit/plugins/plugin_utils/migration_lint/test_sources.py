@@ -143,12 +143,12 @@ BRANCHES = {
         "if op.get_context().as_sql:\n    return\nop.execute('DROP TABLE orders')\nop.drop_index('i')",
         {"drop-in-expand", "unseen"}),
     "what may have been there": (
-        "if not op.get_bind().execute(sa.text('SELECT 1')).scalar():\n    op.execute('CREATE TABLE orders (a int)')\n"
-        "op.execute('TRUNCATE orders')",
+        ("if not op.get_bind().execute(sa.text('SELECT 1')).scalar():\n    op.execute('CREATE TABLE orders (a int)')\n"
+        "op.execute('TRUNCATE orders')"),
         {"asks-database", "truncate"}),
     "a batch": (
-        "with op.batch_alter_table('orders') as batch_op:\n    batch_op.add_column(sa.Column('a', sa.Text))\n"
-        "op.alter_column(\n  'orders', 'a')",
+        ("with op.batch_alter_table('orders') as batch_op:\n    batch_op.add_column(sa.Column('a', sa.Text))\n"
+        "op.alter_column(\n  'orders', 'a')"),
         set()),
 }  # fmt: skip
 
