@@ -208,7 +208,7 @@ def test_a_concurrent_index_is_run_again_from_its_beginning(items: Shop, tool: s
 
 
 def test_a_file_without_a_phase_is_not_run(items: Shop, tool: str) -> None:
-    with pytest.raises(DatabaseError, match="does not say its phase"):
+    with pytest.raises(DatabaseError, match="does not name its phase"):
         apply(items, tool, release(items, tool, Step(1, "DROP TABLE items", phase=None)))
     assert columns(items) == {"id", "extra"}
 

@@ -212,9 +212,9 @@ def test_damage_that_fits_its_checksum_is_seen_by_decoding(shop: Shop) -> None:
         ),
         ("DELETE FROM orders WHERE id = 7", "public.orders has 1999 rows, the snapshot had 2000"),
         ("DROP TABLE orders", "public.orders is missing"),
-        ("UPDATE alembic_version SET version_num = '0002'", "is at revision 0002, the snapshot was at 0001"),
-        ("ALTER TABLE orders ADD CHECK (total > -1)", "the schema is another one: .*orders_total_check"),
-        ("REVOKE SELECT ON orders FROM shop_app", "the schema is another one: .*GRANT SELECT"),
+        ("UPDATE alembic_version SET version_num = '0002'", "is at revision 0002, expected 0001"),
+        ("ALTER TABLE orders ADD CHECK (total > -1)", "the schema differs: .*orders_total_check"),
+        ("REVOKE SELECT ON orders FROM shop_app", "the schema differs: .*GRANT SELECT"),
         (
             "SELECT setval('orders_id_seq', 1)",
             "sequence public.orders_id_seq stands at 1 in the restored copy, outside 2000 to 2000",
@@ -331,7 +331,7 @@ def test_a_table_that_stays_locked_ends_the_dump_in_time(shop: Shop) -> None:
     ("changes", "complaint"),
     [
         ({"database": "nosuch"}, 'database "nosuch" does not exist'),
-        ({"application": "../etc"}, "cannot be part of a folder's name"),
+        ({"application": "../etc"}, "application is part of a folder's name"),
         ({"port": 1}, "No such file or directory"),
     ],
 )

@@ -74,10 +74,10 @@ def test_looking_changes_nothing_and_needs_no_receipt(shop: Shop) -> None:
     ("change", "complaint"),
     [
         ({"level": "readable"}, "'restored' is needed"),
-        ({"database": "other"}, "for the database 'other'"),
-        ({"system_identifier": "1"}, "for the cluster 1"),
+        ({"database": "other"}, "of the database 'other'"),
+        ({"system_identifier": "1"}, "of the cluster 1"),
         ({"timeline": 7}, "timeline 7"),
-        ({"revision": "0002"}, "not on the way"),
+        ({"revision": "0002"}, "not an ancestor"),
         ({"taken_at": "2020-01-01T00:00:00Z"}, "hours old"),
         ({"canary": {"id": 4711, "run": "of the database that was here before"}}, "another one took its place since"),
     ],
@@ -95,7 +95,7 @@ def test_a_receipt_that_does_not_fit_stops_everything(
     ("given", "complaint"),
     [
         (None, "no receipt of a backup"),
-        ("/nowhere", "no receipt to read"),
+        ("/nowhere", "the receipt .*/nowhere.* cannot be read"),
         ({"level": "restored"}, "not a receipt"),
         ({}, "no receipt of a backup"),
     ],
@@ -110,7 +110,7 @@ def test_a_receipt_may_be_named_by_its_folder_and_must_be_sealed_and_its_files_b
     receipt = shop.proven()
     release = shop.release(FIRST, COLUMN)
     Path(receipt["path"], "roles.sql").rename(Path(receipt["path"], "elsewhere"))
-    with pytest.raises(MigrationFailed, match=r"roles\.sql is missing, but its receipt says"):
+    with pytest.raises(MigrationFailed, match=r"roles\.sql is missing, expected"):
         shop.migrate(release, receipt)
     Path(receipt["path"], "elsewhere").rename(Path(receipt["path"], "roles.sql"))
     with pytest.raises(MigrationFailed, match="changed after it was sealed"):
@@ -127,7 +127,7 @@ def test_a_proof_that_was_withdrawn_since_allows_nothing(shop: Shop) -> None:
 
 
 def test_a_file_without_a_phase_is_not_run(shop: Shop, receipt: dict[str, Any]) -> None:
-    with pytest.raises(DatabaseError, match="does not say its phase"):
+    with pytest.raises(DatabaseError, match="does not name its phase"):
         shop.migrate(shop.release(FIRST, revision(2, "DROP TABLE orders", phase=None)), receipt)
     assert shop.revision() == "0001"
 

@@ -178,10 +178,10 @@ def main() -> None:
         options = to_try(given["sound"]) if given["level"] == "sound" and not module.check_mode else {}
         for part in options.values():
             module.no_log_values.update(dsn.secrets(part["environment"]))
-        wanted = restore_test.Drill(
+        wanted = restore_test.RestoreTest(
             **{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")}, sound=options
         )
-        with soundness.at_hand(options):
+        with soundness.root_helper_running(options):
             result = as_user(given["run_as"], lambda: work(wanted))
     except DatabaseError as error:
         module.fail_json(msg=str(error))

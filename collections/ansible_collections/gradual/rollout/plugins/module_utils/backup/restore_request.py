@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What is asked of a restore."""
+"""What a restore is asked for."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any, Mapping
 
 @dataclass(frozen=True)
 class Request:
-    """Which backup, as what, and where the live cluster is. Empty: choose. Seconds where nothing else is said.
+    """Which backup to restore, to what, and where the live cluster is. timeout and deadline in seconds.
 
-    target: database or cluster; database: the new one's name; folder and cluster_port: the new cluster's; in_place: the
-    name of the
-    database that it is to replace, or ""; point: a named restore point.
+    target: database or cluster, "" for the method's default; database: name of the new database; folder, cluster_port:
+    of the new cluster; in_place: name of the database to replace, or ""; point: a named restore point, or "".
     """
 
     path: str
