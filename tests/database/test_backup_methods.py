@@ -185,7 +185,7 @@ def test_a_writer_that_does_not_end_is_named_and_nobody_waits_behind_us(shop: Sh
                 with pytest.raises(
                     DatabaseError,
                     match=(
-                        r"not be locked against writes within 2 s, .*: test, pid \d+, user tester, in a transaction since"
+                        r"be locked against writes within 2 s, .*: test, pid \d+, user tester, in a transaction since"
                     ),
                 ):
                     shop.back_up("basebackup", deadline=2)

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""One attempt at one step: the migration tool runs as an unprivileged user while we watch its session from our own."""
+"""One attempt at one step: run the migration tool as an unprivileged user, and watch its session from our own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 
 APPLICATION_NAME = "gradual-migration"
 _PAUSE = 0.02
-# Who waits for whom is asked for only while somebody waits: the answer takes the lock manager's own locks for a moment.
+# pg_blocking_pids is called only while the session waits, because it takes locks of the lock manager.
 _SESSIONS = """
 SELECT a.pid, coalesce(a.wait_event_type, '')::text,
        CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END,
@@ -36,7 +36,7 @@ SELECT a.pid, coalesce(a.wait_event_type, '')::text,
   FROM pg_stat_activity a
  WHERE a.datname = current_database() AND a.application_name = %s AND a.pid <> pg_backend_pid()
 """
-# CONCURRENTLY waits for our own short look too, now and then: that is no blocker.
+# CONCURRENTLY may wait for this watching session for a moment, which is not a blocker.
 _WHO = """
 SELECT format('pid %%s (%%s, user %%s, %%s for %%s s)', pid, coalesce(nullif(application_name, ''), backend_type),
               coalesce(usename, '-'), coalesce(state, 'prepared transaction'),
@@ -57,7 +57,7 @@ _LOST = re.compile(
 
 @dataclass(frozen=True)
 class Limits:
-    """How one attempt may run. lock_timeout_ms: None for CONCURRENTLY. Seconds else."""
+    """Limits of one attempt, in seconds unless the name says otherwise. lock_timeout_ms: None for CONCURRENTLY."""
 
     lock_timeout_ms: int | None
     watched_lock_ms: int
@@ -67,7 +67,7 @@ class Limits:
 
 @dataclass
 class Attempt:
-    """How it ended: status, everything printed, who was in the way, why we ended it ourselves (or "")."""
+    """How it ended: status, output, the sessions that blocked it, and why Gradual ended it (or "")."""
 
     status: int
     output: str
@@ -94,8 +94,8 @@ def settings(lock_timeout_ms: int | None, statement_timeout_ms: int, server_vers
 def environment(
     given: Mapping[str, str], settings: Mapping[str, int], command: Command | None = None
 ) -> dict[str, str]:
-    """What the tool gets: the file's variables, our name for its sessions, and settings that nothing else may
-    loosen."""
+    """The tool's environment: the file's variables, the name of its sessions, and settings that come last, so that
+    nothing overrides them."""
     if command is not None:
         address = dsn.libpq_variables(given["DATABASE_URL"]) if command.libpq else {}
         given = {**given, **address, **command.variables}
@@ -119,7 +119,7 @@ def attempt(
     limits: Limits,
     watcher: Callable[[], Session | None],
 ) -> Attempt:
-    """Run it to its end or to a limit. `watcher` gives our session, or None while the server is away."""
+    """Run the tool to its end or to a limit. `watcher` returns our session, or None while the server is down."""
     identity: dict[str, Any] = {}
     if user is not None:
         who = account(user)
@@ -141,8 +141,8 @@ def attempt(
         except OSError as error:
             as_whom = f" as user {user!r}" if user else ""
             raise DatabaseError(
-                f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; is the release"
-                " staged, and may that user read it? Else name another one as migrate_as"
+                f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; check that the"
+                " release is staged and that this user can read it, or write another user as migrate_as"
             ) from None
         try:
             result = _watch(process, limits, watcher)
@@ -166,7 +166,7 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits, watcher: Callable[[
             try:
                 _look(session, seen, limits, waiting_since, now)
             except DatabaseError:
-                # The server may be on its way down; what counts is how the step ends and what the revision is then.
+                # The server may be stopping. The step's end and the revision after it decide.
                 waiting_since.clear()
         if not seen.ended and now - begun > limits.running:
             seen.ended = f"it ran longer than {limits.running:.0f} s; raise `timeout` if this migration needs longer"
@@ -178,7 +178,7 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits, watcher: Callable[[
 
 
 def _look(session: Session, seen: Attempt, limits: Limits, since: dict[str, float], now: float) -> None:
-    """See whether the step waits for a lock, for whom, and whether it has waited long enough."""
+    """Note whether the step waits for a lock, and for whom; set `ended` when it has waited too long."""
     waits = exclusive = False
     for pid, wait, blocking, wants_all, progress in session.rows(_SESSIONS, (APPLICATION_NAME,)):
         if wait != "Lock" and not progress.startswith("waiting for"):
@@ -189,8 +189,7 @@ def _look(session: Session, seen: Attempt, limits: Limits, since: dict[str, floa
         seen.blockers = merged(seen.blockers, [row[0] for row in who])
     if limits.lock_timeout_ms is not None:
         return
-    # CONCURRENTLY waits for transactions without being in anybody's way; a wait for the whole table stalls everyone
-    # behind it.
+    # CONCURRENTLY waits for transactions without blocking others; a wait for the whole table blocks all behind it.
     for name, is_so, allowed in (
         ("lock", waits, limits.waiting),
         ("exclusive", exclusive, limits.watched_lock_ms / 1000),
@@ -221,12 +220,12 @@ def transient(output: str) -> bool:
 
 
 def merged(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
-    """Blockers, each process once, as it was last seen."""
+    """Blocking sessions, each process once, as last seen."""
     return list({one.partition(" (")[0]: one for one in (*earlier, *later)}.values())
 
 
 def _end(process: subprocess.Popen[bytes], session: Session | None) -> None:
-    """End the sessions first: a statement goes on when only its client is gone."""
+    """End the sessions before the tool: without its client, a statement would still run on."""
     if session is not None:
         with contextlib.suppress(DatabaseError):
             terminate_sessions(session)
@@ -239,7 +238,7 @@ def _end(process: subprocess.Popen[bytes], session: Session | None) -> None:
 
 
 def running_sessions(session: Session) -> list[int]:
-    """Server processes that work for a migration of this database, ours or one left by a run that died."""
+    """Server processes of migrations of this database, of this run or of one that died."""
     return [
         row[0]
         for row in session.rows(
@@ -251,7 +250,7 @@ def running_sessions(session: Session) -> list[int]:
 
 
 def terminate_sessions(session: Session) -> None:
-    """End those sessions; returns when they are gone, or after 10 s."""
+    """End these sessions. Returns when they are gone, or after 10 s."""
     until = time.monotonic() + 10
     while time.monotonic() < until:
         pids = running_sessions(session)

@@ -67,7 +67,7 @@ def test_nothing_in_a_revision_file_is_run() -> None:
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [(source("a", None, "expnad"), "write one of expand, data, contract"), ("def (", "is not Python")],
+    [(source("a", None, "expnad"), "expected one of expand, data, contract"), ("def (", "is not Python")],
 )
 def test_a_file_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
@@ -94,7 +94,7 @@ def test_a_merge_comes_after_both_of_its_parents(tmp_path: Path) -> None:
     ("sources", "recorded", "target", "complaint"),
     [
         ((source("a", None),), ["z"], "head", "database is at revision z, which is none of the 1"),
-        ((source("a", None),), [], "zzzz", "the target 'zzzz' is no revision"),
+        ((source("a", None),), [], "zzzz", "target: got 'zzzz', which is no revision"),
         ((source("a", None), source("b", "a"), source("c", "a")), [], "head", r"several heads \(b, c\)"),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_target_or_state_that_does_not_fit_is_an_error(
 @pytest.mark.parametrize(
     ("sources", "complaint"),
     [
-        ((source("a", "gone"),), "comes after revision 'gone'"),
+        ((source("a", "gone"),), "depends on revision 'gone'"),
         ((source("a", None), source("a", None)), "the same revision 'a'"),
     ],
 )
@@ -170,7 +170,7 @@ DETAIL:  Key (a)=(1) is duplicated.
         ),
         ("Traceback\nKeyError: 'DATABASE_URL'\n", "'DATABASE_URL'"),
         ("No module named alembic", "No module named alembic"),
-        ("", "it said nothing"),
+        ("", "it printed nothing"),
     ],
 )
 def test_the_database_speaks_for_itself(output: str, said: str) -> None:
