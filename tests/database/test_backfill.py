@@ -283,7 +283,7 @@ def test_it_waits_while_a_migration_runs_and_another_runner_goes_away(orders: Sh
         first.sessions.prepare()
         with pytest.raises(
             DatabaseError,
-            match=rf"another backfill of this database is running \({APPLICATION_NAME}, pid \d+, since .*run this again",
+            match=rf"another backfill of this database is running \({APPLICATION_NAME}, pid \d+, since .*run this",
         ):
             fill(orders, deadline=0.5)
     # While one of its batches is under way, no migration begins: both can never be at it.

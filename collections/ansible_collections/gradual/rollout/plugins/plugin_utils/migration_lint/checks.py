@@ -1,7 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which rules a statement breaks: the parser's tree in, names of rules out. What a revision has made itself is nobody's
-yet."""
+"""Which rules a statement breaks: the parser's tree in, names of rules out. Tables that the revision itself made are
+exempt, because nobody uses them yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rul
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State, made
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
 
-# What a revision that is cut off can do again, whatever was done before.
+# Statements that can run again after an interruption.
 _REPEATABLE = ("VariableSetStmt", "TransactionStmt", "CommentStmt", "SelectStmt", "UpdateStmt", "GrantStmt")
 _SESSION = frozenset(
     (
@@ -29,7 +29,7 @@ _CLUSTER_WIDE = frozenset((
     "CreateTableSpaceStmt", "DropTableSpaceStmt", "CreateRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt",
     "DropOwnedStmt", "ReassignOwnedStmt",
 ))  # fmt: skip
-# Functions of PostgreSQL that a migration may call without surprise.
+# Functions of PostgreSQL that a migration may call without a finding.
 _HARMLESS_CALLS = frozenset(
     (
         "setval",
@@ -47,8 +47,7 @@ _HARMLESS_CALLS = frozenset(
 
 
 def rules(statement: Statement, state: State, alone: bool) -> set[str]:
-    """Rules that the statement breaks. alone: nothing else in the revision that could not be done again. `state` takes
-    in what it does."""
+    """Rules that the statement breaks; updates `state`. alone: every other statement of the revision can run again."""
     node = statement.node
     kind = type(node).__name__
     state.harmless = set()
@@ -70,7 +69,7 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
 
 
 def repeatable(node: Any) -> bool:
-    """Whether the statement does no harm, and does not fail, when it is run again."""
+    """Whether the statement can run again without failure or harm."""
     if type(node).__name__ == "AlterTableStmt":
         return all(command.missing_ok for command in node.cmds)
     return (
@@ -104,7 +103,7 @@ def _broken(kind: str, node: Any, statement: Statement, state: State) -> Iterato
         ):
             yield "transaction-nesting"
     elif kind not in _HARMLESS:
-        # What this table does not know is no pass.
+        # An unknown statement does not pass.
         yield "unseen"
 
 
@@ -141,7 +140,7 @@ def _drop(node: Any, state: State) -> Iterator[str]:
 
 def _rename(node: Any, state: State) -> Iterator[str]:
     kind = node.renameType.name
-    # Names of constraints, indexes and triggers are no concern of the application's.
+    # The application does not use the names of constraints, indexes and triggers.
     quiet = (
         "OBJECT_INDEX",
         "OBJECT_TABCONSTRAINT",
@@ -158,7 +157,7 @@ def _rename(node: Any, state: State) -> Iterator[str]:
 
 
 def _update(node: Any, state: State) -> Iterator[str]:
-    # A condition that names no column (WHERE true) is none.
+    # A condition without a column (WHERE true) does not count.
     if not tables.columns_of(node.whereClause):
         yield "whole-table-update" if type(node).__name__ == "UpdateStmt" else "whole-table-delete"
     yield from _inside(node, state)
@@ -184,7 +183,7 @@ def _replace(node: Any, _state: State) -> Iterator[str]:
 
 
 def _inside(node: Any, state: State) -> Iterator[str]:
-    """Statements in WITH write too."""
+    """Statements in WITH may write too."""
     for one in node.withClause.ctes if node.withClause is not None else ():
         handler = _CHECKS.get(type(one.ctequery).__name__)
         if handler is not None:
@@ -259,7 +258,7 @@ _CHECKS = {
     "ReindexStmt": _reindex, "RenameStmt": _rename, "SelectStmt": _select, "UpdateStmt": _update,
     "VacuumStmt": _vacuum, "VariableSetStmt": _set, "GrantRoleStmt": _grant, "ViewStmt": _replace,
 }  # fmt: skip
-# New things, words about things, and what DO blocks hold is read by itself.
+# New objects, comments and labels. The statements of DO blocks are checked separately.
 _HARMLESS = frozenset((
     "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt", "AlterFunctionStmt",
     "AlterObjectDependsStmt", "AlterOpFamilyStmt", "AlterOwnerStmt", "AlterPublicationStmt", "AlterSeqStmt",

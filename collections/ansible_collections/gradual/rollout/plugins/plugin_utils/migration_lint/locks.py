@@ -21,7 +21,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rul
 )
 
 Lock = tuple[str, str]
-# By strength: which of two locks on one table is told.
+# Weakest first; of two locks on one table the stronger one is reported.
 STRENGTH = (ROW_EXCLUSIVE, SHARE_UPDATE, SHARE, SHARE_ROW, EXCLUSIVE, ACCESS_EXCLUSIVE)
 # LOCK TABLE's numbers (lockdefs.h).
 MODES = {
@@ -51,14 +51,13 @@ def name(relation: Any) -> str:
 
 
 def joined(parts: Any) -> str:
-    """A name that the parser gives as a list of strings."""
+    """A name that the parser returns as a list of strings."""
     words = [str(one.sval) for one in parts if hasattr(one, "sval")]
     return ".".join(words[1:] if len(words) > 1 and words[0] == "public" else words)
 
 
 def locks(node: Any) -> list[Lock]:
-    """(mode, table), the strongest for each table, in the order of the statement; [] where no table of others is
-    locked."""
+    """(mode, table), the strongest for each table, in the statement's order; [] when it locks no existing table."""
     strongest: dict[str, str] = {}
     for mode, table in _of(node):
         if table and (table not in strongest or STRENGTH.index(mode) > STRENGTH.index(strongest[table])):

@@ -165,7 +165,7 @@ UNPLAYABLE = {
     "inspects": ("sa.inspect(op.get_bind()).get_columns('orders')", "offline mode ended"),
     "imports": ("import no_such_library", "No module named 'no_such_library'"),
     "connects": ("import socket; socket.create_connection(('127.0.0.1', 9))", "socket.connect"),
-    "starts": ("import subprocess; subprocess.run(['true'])", "may not do that"),
+    "starts": ("import subprocess; subprocess.run(['true'])", "may not do this"),
     "wants": ("import os; os.environ['DATABASE_URL']", "DATABASE_URL"),
     "exits": ("raise SystemExit(3)", "SystemExit"),
     "dies": ("import os; os._exit(3)", "exit status 3"),
@@ -294,8 +294,8 @@ def test_a_waiver_holds_to_the_end_of_its_day(release: Path) -> None:
 def test_a_waiver_of_nothing_is_a_mistake() -> None:
     idle = [{**GOOD, "rule": "reindex"}, {**GOOD, "revision": "9"}, GOOD]
     assert list(waiver.unused(idle, FOUND, ["1"], ["1"])) == [
-        "migrations.waivers[0]: nothing to waive, 1 has no finding reindex; take the waiver out",
-        "migrations.waivers[1].revision: the release has no such revision, seen '9'; write one of 1",
+        "migrations.waivers[0]: 1 has no finding reindex; remove the waiver",
+        "migrations.waivers[1].revision: got '9', expected a revision of the release, such as 1",
     ]
     # Of what was applied meanwhile, nobody knows any more whether there was something to waive.
     assert list(waiver.unused(idle[:1], [], [], ["1"])) == []
@@ -307,15 +307,15 @@ def test_a_waiver_of_nothing_is_a_mistake() -> None:
         (
             {"rule": "no-such"},
             (
-                "migrations.waivers[0].rule: no rule of migration_lint, seen 'no-such'; write one of"
+                "migrations.waivers[0].rule: got 'no-such', expected a rule of"
                 " docs/migration-lint.md"
             ),
         ),
         (
             {"reason": "fine"},
-            "migrations.waivers[0].reason: says too little, seen 'fine'; write a sentence why it does no harm here",
+            "migrations.waivers[0].reason: got 'fine', expected a sentence that says why it does no harm here",
         ),
-        ({"until": "2027-02-30"}, "migrations.waivers[0].until: no date, seen '2027-02-30'; write one like 2027-03-31"),
+        ({"until": "2027-02-30"}, "migrations.waivers[0].until: got '2027-02-30', expected a date like 2027-03-31"),
         ({}, None),
     ],
 )
