@@ -220,7 +220,7 @@ def test_the_stanza_of_another_cluster_is_refused(shop: Shop, server: Server) ->
         deadline=3,
         options=options(shop),
     )
-    with pytest.raises(DatabaseError, match=r"the stanza 'shop' is of the cluster \d+, this one is \d+"):
+    with pytest.raises(DatabaseError, match=r"the stanza 'shop' belongs to the cluster \d+, this cluster is \d+"):
         as_user(RUN_AS, lambda: registry.of("pgbackrest").plan(request))
 
 

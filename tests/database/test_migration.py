@@ -237,7 +237,7 @@ def test_an_alter_hidden_among_concurrent_statements_stalls_nobody_either(shop: 
 def test_two_migrators_at_once_are_one_after_the_other(shop: Shop, receipt: dict[str, Any]) -> None:
     with shop.session() as other:
         assert live.try_lock(other, shared=False)
-        with pytest.raises(MigrationFailed, match=r"exclude each other, and test, pid \d+.* did not end within 1 s"):
+        with pytest.raises(MigrationFailed, match=r"cannot run now: test, pid \d+.* did not end within 1 s"):
             shop.migrate(shop.release(FIRST, COLUMN), receipt, deadline=1)
         releasing = threading.Timer(1, other.close)
         releasing.start()

@@ -140,7 +140,7 @@ def test_what_does_not_hold_what_its_receipt_says_is_not_left_behind(shop: Shop)
     taken = shop.back_up()
     tables = {**taken["receipt"]["tables"], "public.orders": {"rows": 2001, "digest": "0"}}
     receipts.write(taken["path"], {**taken["receipt"], "tables": tables})
-    with pytest.raises(DatabaseError, match=r"public\.orders has 2000 rows, the snapshot had 2001"):
+    with pytest.raises(DatabaseError, match=r"public\.orders has 2000 rows, expected 2001"):
         bring_back(shop, taken["path"])
     assert databases(shop) == {shop.name}
 
@@ -170,7 +170,7 @@ def test_a_role_that_is_gone_is_made_again_without_a_password(shop: Shop) -> Non
             "readable",
             "is proven to the level 'readable'; to replace live data, 'restored' is needed",
         ),
-        ({}, "restored", "is of the cluster 1, this one is"),
+        ({}, "restored", "is of the cluster 1, this cluster is"),
     ],
 )
 def test_what_may_not_replace_the_live_database(shop: Shop, changes: dict[str, str], level: str, reason: str) -> None:
@@ -212,7 +212,7 @@ def test_a_database_is_not_replaced_while_a_migration_holds_it(shop: Shop) -> No
     path = shop.proven()["path"]
     with shop.session() as session:
         session.run("SELECT pg_advisory_lock(%s, %s)", server_facts.LOCK)
-        with pytest.raises(DatabaseError, match="exclude each other"):
+        with pytest.raises(DatabaseError, match="cannot run now: "):
             bring_back(shop, path, in_place=shop.name, deadline=0.3)
     assert databases(shop) == {shop.name}
 
@@ -267,7 +267,7 @@ def test_a_dump_comes_back_as_a_cluster_of_its_own(shop: Shop, folder: Path) -> 
     there = {"dbname": shop.name, "host": str(shop.server.folder), "port": str(port)}
     assert as_user(RUN_AS, lambda: _rows(there)) == [2000, "on"]
     assert f"--port {port}" in told["next"][0]
-    with pytest.raises(DatabaseError, match="is there already, and no restore overwrites it"):
+    with pytest.raises(DatabaseError, match="exists already, and no restore overwrites it"):
         bring_back(shop, taken["path"], target="cluster", folder=str(folder / "rescue"), cluster_port=port)
     with pytest.raises(DatabaseError, match=f"port {port} is in use already"):
         bring_back(shop, taken["path"], target="cluster", folder=str(folder / "other"), cluster_port=port)
@@ -324,7 +324,7 @@ def test_a_restore_point_is_written_and_a_dump_cannot_be_restored_to_it(shop: Sh
     made = bring_back(shop, "", restore.make_point, point="before-import")
     assert made["lsn"] in made["message"]
     assert made["timeline"] == 1
-    with pytest.raises(DatabaseError, match="use letters, digits"):
+    with pytest.raises(DatabaseError, match="letters, digits"):
         bring_back(shop, "", restore.make_point, point="before import'")
     with pytest.raises(DatabaseError, match="use a backup of the method pgbackrest"):
         bring_back(shop, shop.back_up()["path"], point="before-import")

@@ -256,7 +256,7 @@ def test_a_migration_that_fails_on_the_copy_says_the_tools_own_sentence(shop: Sh
     with pytest.raises(
         DatabaseError,
         match=(
-            r'do not work on a restored copy .*: Revision 0002 .*check constraint "dear" of relation "orders" is'
+            r'fail on a restored copy .*: Revision 0002 .*check constraint "dear" of relation "orders" is'
             r" violated"
         ),
     ):
@@ -382,7 +382,7 @@ def test_warnings_are_about_large_tables() -> None:
     }
     rows = {"public.big": 100_000, "public.wide": 2_000_000, "public.small": 99_999, "public.read": 5_000_000}
     assert rehearsal.warnings(step, rows) == [
-        "0007 writes the whole table public.big anew (100000 rows); nobody can use it meanwhile, for at most 4.2 s",
+        "0007 rewrites the table public.big (100000 rows); nobody can use it meanwhile, for at most 4.2 s",
         "0007 holds ShareLock on public.wide (2000000 rows); nobody can write it meanwhile, for at most 4.2 s",
     ]
 

@@ -11,7 +11,7 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-# A role that may act as one of the given ones by membership works for the same application.
+# A role that is a member of one of the given roles belongs to the same application.
 _SESSIONS = """
 SELECT a.pid, a.usename::text, coalesce(a.application_name, '')::text, host(a.client_addr)::text,
        extract(epoch FROM a.backend_start)::float, coalesce(a.state, '')::text

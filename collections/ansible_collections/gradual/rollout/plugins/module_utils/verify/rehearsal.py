@@ -123,8 +123,7 @@ def warnings(step: Mapping[str, Any], rows: Mapping[str, int], many: int = MANY_
     for name in step["rewrote"]:
         if rows.get(name, 0) >= many:
             found.append(
-                f"{step['revision']} rewrites the table {name} ({rows[name]} rows); nobody can use the table"
-                f" meanwhile{held}"
+                f"{step['revision']} rewrites the table {name} ({rows[name]} rows); nobody can use it meanwhile{held}"
             )
     for lock in step["locks"]:
         name = lock["table"]

@@ -286,7 +286,7 @@ def test_a_waiver_holds_to_the_end_of_its_day(release: Path) -> None:
     assert [waiver.of(one, [GOOD], tomorrow) for one in FOUND] == [None, None]
     (said,) = waiver.expired([GOOD], tomorrow)
     assert said.startswith(
-        "migrations.waivers[0].until: the waiver of whole-table-delete for 1 ended on 2027-01-15; look at the finding"
+        "migrations.waivers[0].until: the waiver of whole-table-delete for 1 ended on 2027-01-15; review the finding"
         " again"
     )
 
