@@ -306,10 +306,7 @@ def test_a_waiver_of_nothing_is_a_mistake() -> None:
     [
         (
             {"rule": "no-such"},
-            (
-                "migrations.waivers[0].rule: got 'no-such', expected a rule of"
-                " docs/migration-lint.md"
-            ),
+            "migrations.waivers[0].rule: got 'no-such', expected a rule of docs/migration-lint.md",
         ),
         (
             {"reason": "fine"},
