@@ -73,7 +73,7 @@ def test_looking_changes_nothing_and_needs_no_receipt(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"level": "readable"}, "'restored' is needed"),
+        ({"level": "readable"}, "expected 'restored'"),
         ({"database": "other"}, "of the database 'other'"),
         ({"system_identifier": "1"}, "of the cluster 1"),
         ({"timeline": 7}, "timeline 7"),

@@ -59,7 +59,8 @@ def long_dump(stage: Stage) -> Seen:
             in_the_way(shop)
             watch.struck()
             with pytest.raises(
-                MigrationFailed, match=r"a dump of this database is running \(pg_dump, pid \d+, .*did not end within 2 s"
+                MigrationFailed,
+                match=r"a dump of this database is running \(pg_dump, pid \d+, .*not end within 2 s",
             ) as failed:
                 shop.migrate(release, given, deadline=2)
             seen = watch.safe(failed.value, "0001", "the dump goes on")

@@ -20,21 +20,27 @@ APPLICATION_NAME = "gradual-drill"
 def differences(path: str, receipt: Mapping[str, Any], scratch: Scratch, unlogged: bool, timeout: float) -> list[str]:
     """How the copy differs from the backup's snapshot: schema, revision, rows, contents, sequences, canary row."""
     with Session(scratch.parameters(receipt["database"]), APPLICATION_NAME) as session:
-        contents.fix_text(session)
-        found = contents.differences(receipt["tables"], contents.tables(session, unlogged))
-        ranges = receipt["sequences"]
-        found += contents.sequence_differences(
-            {name: ends[0] for name, ends in ranges.items()},
-            {name: ends[1] for name, ends in ranges.items()},
-            contents.sequences(session),
-        )
-        revision = ",".join(server.revisions(session)) or None
-        canary = receipt.get("canary")
-        if canary and not records.has_canary(session, canary):
-            found.append(f"the canary row of this backup (gradual.canary, id {canary['id']}) is missing")
+        found = content_differences(receipt, session, unlogged)
+    return found + _schema_differences(path, receipt, scratch, timeout)
+
+
+def content_differences(receipt: Mapping[str, Any], session: Session, unlogged: bool = True) -> list[str]:
+    """How a restored database differs from the snapshot in rows, contents, sequences, canary row and revision."""
+    contents.fix_text(session)
+    found = contents.differences(receipt["tables"], contents.tables(session, unlogged))
+    ranges = receipt["sequences"]
+    found += contents.sequence_differences(
+        {name: ends[0] for name, ends in ranges.items()},
+        {name: ends[1] for name, ends in ranges.items()},
+        contents.sequences(session),
+    )
+    revision = ",".join(server.revisions(session)) or None
+    canary = receipt.get("canary")
+    if canary and not records.has_canary(session, canary):
+        found.append(f"the canary row of this backup (gradual.canary, id {canary['id']}) is missing")
     if revision != receipt["revision"]:
         found.append(f"the restored copy is at revision {revision}, expected {receipt['revision']}")
-    return found + _schema_differences(path, receipt, scratch, timeout)
+    return found
 
 
 def _schema_differences(path: str, receipt: Mapping[str, Any], scratch: Scratch, timeout: float) -> list[str]:

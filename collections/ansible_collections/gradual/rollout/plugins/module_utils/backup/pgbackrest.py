@@ -10,7 +10,7 @@ import os
 import time
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, restore_point, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, compare, restore_point, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Request, Work
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.basebackup import cluster_bytes, need_primary
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.repository import HARMLESS, Repository
@@ -115,9 +115,8 @@ class PgBackRest(base.Method):
         if not wanted:
             # The repository is on another host, so there are no checksums of its files.
             repository.verify(receipt["restore"]["labels"], timeout)
-        found = store.file_differences(wanted, repository.sums(receipt["restore"]["labels"], segments))
-        if wanted and found:
-            raise DatabaseError("; ".join(found[:5]) + (f" (and {len(found) - 5} more)" if len(found) > 5 else ""))
+            return
+        compare.none_of(store.file_differences(wanted, repository.sums(receipt["restore"]["labels"], segments)))
 
     def readable(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:  # noqa: ARG002 (other methods need it)
         Repository.of(receipt["restore"]).verify(receipt["restore"]["labels"], timeout)

@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import socket_parameters
+
 
 @dataclass(frozen=True)
 class Request:
@@ -31,12 +33,7 @@ class Request:
     deadline: float = 60
 
     def parameters(self, database: str) -> dict[str, str]:
-        return {
-            "dbname": database,
-            "host": self.socket_directory,
-            "port": str(self.port),
-            "options": "-c statement_timeout=0 -c lock_timeout=0",
-        }
+        return socket_parameters(database, self.socket_directory, self.port)
 
     def address(self) -> list[str]:
         return ["--host", self.socket_directory, "--port", str(self.port), "--no-password"]

@@ -11,14 +11,14 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
-    account,
     clean_environment,
+    credentials,
     die_with_parent,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -120,10 +120,6 @@ def attempt(
     watcher: Callable[[], Session | None],
 ) -> Attempt:
     """Run the tool to its end or to a limit. `watcher` returns our session, or None while the server is down."""
-    identity: dict[str, Any] = {}
-    if user is not None:
-        who = account(user)
-        identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as sent:
         sent.write(command.send.encode())
         sent.seek(0)
@@ -136,7 +132,7 @@ def attempt(
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
-                **identity,
+                **credentials(user),
             )
         except OSError as error:
             as_whom = f" as user {user!r}" if user else ""

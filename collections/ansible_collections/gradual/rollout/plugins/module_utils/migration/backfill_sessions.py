@@ -13,7 +13,11 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, lag, records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import (
+    Session,
+    quote,
+    socket_parameters,
+)
 
 APPLICATION_NAME = "gradual-backfill"
 # "grad", "bf": one backfill runner per database. Not Gradual's main lock, which migrations and backups need during a
@@ -147,13 +151,7 @@ class Sessions:
         given = self.request
         with effective_user(given.run_as):
             return Session(
-                {
-                    "dbname": given.database,
-                    "host": given.socket_directory,
-                    "port": str(given.port),
-                    "options": "-c statement_timeout=0 -c lock_timeout=0",
-                },
-                f"{APPLICATION_NAME}-watcher",
+                socket_parameters(given.database, given.socket_directory, given.port), f"{APPLICATION_NAME}-watcher"
             )
 
     def _write(self) -> Session:

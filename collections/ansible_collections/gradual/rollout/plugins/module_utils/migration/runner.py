@@ -35,7 +35,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.server import wait_for_lock
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, socket_parameters
 
 __all__ = ["MigrationFailed", "Migrator", "Request"]
 _WATCHER = "gradual-migration-watcher"
@@ -293,13 +293,7 @@ class Migrator:
     def _connect(self) -> Session:
         with effective_user(self.request.run_as):
             return Session(
-                {
-                    "dbname": self.request.database,
-                    "host": self.request.socket_directory,
-                    "port": str(self.request.port),
-                    "options": "-c statement_timeout=0 -c lock_timeout=0",
-                },
-                _WATCHER,
+                socket_parameters(self.request.database, self.request.socket_directory, self.request.port), _WATCHER
             )
 
     def _alive(self) -> Session:

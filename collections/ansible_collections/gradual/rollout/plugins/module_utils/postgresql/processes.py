@@ -123,6 +123,14 @@ def account(name: str) -> pwd.struct_passwd:
         ) from None
 
 
+def credentials(name: str | None) -> dict[str, Any]:
+    """Popen's arguments to run a program as that user without its other groups; {} for None, the present user."""
+    if name is None:
+        return {}
+    who = account(name)
+    return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+
+
 def as_user(name: str, work: Callable[[], Any]) -> Any:
     """Do the work in a child process that becomes that user, and return its (JSON) result.
 

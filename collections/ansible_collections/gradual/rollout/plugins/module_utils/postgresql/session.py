@@ -25,6 +25,16 @@ def quote(*names: str) -> str:
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
+def socket_parameters(database: str, folder: str, port: int | str) -> dict[str, str]:
+    """Parameters of a session over the server's Unix socket in `folder`, without timeouts."""
+    return {
+        "dbname": database,
+        "host": folder,
+        "port": str(port),
+        "options": "-c statement_timeout=0 -c lock_timeout=0",
+    }
+
+
 def explained(error: BaseException) -> DatabaseError:
     """A driver's error as DatabaseError: the server's message, detail and hint, and the SQLSTATE."""
     diagnostics = getattr(error, "diag", None)

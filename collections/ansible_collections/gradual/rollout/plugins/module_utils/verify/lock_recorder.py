@@ -17,8 +17,8 @@ from typing import Any, Iterator, Mapping, Sequence
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
-    account,
     clean_environment,
+    credentials,
     die_with_parent,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
@@ -162,10 +162,6 @@ def exact(rows: Sequence[Sequence[Any]]) -> bool:
 @contextlib.contextmanager
 def watching(session: Session, psql: str, parameters: Mapping[str, str], run_as: str | None) -> Iterator[None]:
     """Poll the migrations' locks every 2 ms in a separate session while the block runs. run_as: needed as root only."""
-    identity: dict[str, Any] = {}
-    if run_as is not None:
-        who = account(run_as)
-        identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
     process = subprocess.Popen(
         [
             psql,
@@ -187,7 +183,7 @@ def watching(session: Session, psql: str, parameters: Mapping[str, str], run_as:
         cwd="/",
         preexec_fn=die_with_parent,  # noqa: PLW1509
         env={**clean_environment(), "PGAPPNAME": NAME},
-        **identity,
+        **credentials(run_as),
     )
     try:
         _wait_until_watched(session, process)

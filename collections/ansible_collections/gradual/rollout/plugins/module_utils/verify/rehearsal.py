@@ -13,7 +13,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.interfac
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import Migrator, Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, socket_parameters
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import copy_access
 from ansible_collections.gradual.rollout.plugins.module_utils.verify.lock_recorder import (
     AGAINST_WRITES,
@@ -42,12 +42,7 @@ class Copy:
     rows: Mapping[str, int]
 
     def parameters(self) -> dict[str, str]:
-        return {
-            "dbname": self.database,
-            "host": self.folder,
-            "port": str(self.port),
-            "options": "-c statement_timeout=0 -c lock_timeout=0",
-        }
+        return socket_parameters(self.database, self.folder, self.port)
 
     def user(self) -> str | None:
         """The system user for programs that connect as the copy's superuser; None when not root."""

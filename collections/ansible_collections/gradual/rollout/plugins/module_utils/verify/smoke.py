@@ -22,8 +22,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.common.probe impor
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
-    account,
     clean_environment,
+    credentials,
     die_with_parent,
 )
 
@@ -68,12 +68,10 @@ def _started(
     release: Mapping[str, Any], variables: Mapping[str, str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], str, IO[bytes]]]:
     """The running release, its address and its output. It and its children are stopped at the end of the block."""
-    identity: dict[str, Any] = {}
+    user = credentials(str(release.get("run_as") or "nobody") if os.geteuid() == 0 else None)
     folder = tempfile.mkdtemp(prefix="gradual-smoke-")
-    if os.geteuid() == 0:
-        who = account(str(release.get("run_as") or "nobody"))
-        identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
-        os.chown(folder, who.pw_uid, who.pw_gid)
+    if user:
+        os.chown(folder, user["user"], user["group"])
     port = _free_port()
     command = [str(word) for word in release["command"]]
     command[0] = os.path.join(str(release["directory"]), command[0])
@@ -89,7 +87,7 @@ def _started(
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
-                    **identity,
+                    **user,
                 )
             except OSError as error:
                 raise DatabaseError(f"{command[0]} cannot be run: {error.strerror}") from None
