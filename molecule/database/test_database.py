@@ -66,7 +66,7 @@ def test_the_second_run_took_a_backup_on_the_new_timeline_and_finished(story: Se
 
 
 def test_the_receipt_of_before_is_worth_nothing_any_more(story: Seen) -> None:
-    assert "was taken on timeline 1, this server is on 2 (there was a failover or a restore since)" in " ".join(
+    assert "was taken on timeline 1, this server is on 2 (after a failover or a restore)" in " ".join(
         story.record["refusal"].split()
     )
     assert "Nothing was changed" in story.record["refusal"]

@@ -35,7 +35,8 @@ INSTALLED_APPS = ["shop"]
 USE_TZ = True
 url = urlsplit(os.environ["DATABASE_URL"])
 DATABASES = {"default": {
-    "ENGINE": "django.db.backends.postgresql", "NAME": url.path[1:], "USER": url.username, "PASSWORD": url.password, "HOST": url.hostname, "PORT": url.port,
+    "ENGINE": "django.db.backends.postgresql",
+    "NAME": url.path[1:], "USER": url.username, "PASSWORD": url.password, "HOST": url.hostname, "PORT": url.port,
     # As projects do: a name and settings of their own, which must not get the better of Gradual's.
     "OPTIONS": {"application_name": "shop-migrate", "options": "-c lock_timeout=0"},
 }}

@@ -196,7 +196,7 @@ class Shop:
 
     def prove(self, path: str, level: str = "restored", **changes: Any) -> dict[str, Any]:
         """Prove a backup; its receipt."""
-        wanted = restore_test.Drill(
+        wanted = restore_test.RestoreTest(
             **{
                 "path": path,
                 "level": level,

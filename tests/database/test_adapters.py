@@ -144,7 +144,7 @@ def goes_back(shop: Shop, tool: str, folder: Path) -> None:
     adapter = adapters.of(tool, str(folder), PATHS[tool])
     first, second = name(tool, 1), name(tool, 2)
     with (
-        pytest.raises(DatabaseError, match=f"{second} came after {first}"),
+        pytest.raises(DatabaseError, match=f"{second} depends on {first}"),
         Reverter(shop.request(target=first), adapter) as looking,
     ):
         looking.plan()
@@ -169,9 +169,7 @@ def refuses_an_edit(shop: Shop, tool: str, folder: Path) -> None:
     first = file(folder, tool, FIRST)
     text = first.read_text()
     first.write_text(text.replace("extra text", "extra json"))
-    with pytest.raises(
-        DatabaseError, match=f"{first.name} was edited after it was applied.*Put the file back as it was"
-    ):
+    with pytest.raises(DatabaseError, match=f"{first.name} was edited after it was applied.*Restore the file"):
         apply(shop, tool, folder)
     with pytest.raises(DatabaseError, match="was edited after it was applied"), migrator(shop, tool, folder) as looking:
         looking.plan()
@@ -208,7 +206,7 @@ def test_a_concurrent_index_is_run_again_from_its_beginning(items: Shop, tool: s
 
 
 def test_a_file_without_a_phase_is_not_run(items: Shop, tool: str) -> None:
-    with pytest.raises(DatabaseError, match="does not say its phase"):
+    with pytest.raises(DatabaseError, match="does not name its phase"):
         apply(items, tool, release(items, tool, Step(1, "DROP TABLE items", phase=None)))
     assert columns(items) == {"id", "extra"}
 
@@ -238,11 +236,14 @@ def test_a_backend_killed_in_the_middle_is_tried_again_where_that_is_safe(items:
             # It records a change only after the script's own COMMIT, so nobody knows; a script that counts would count
             # twice.
             with pytest.raises(
-                MigrationFailed, match="it may be there without being recorded: look before you run it again"
+                MigrationFailed,
+                match="it may be applied without being recorded: check the schema before you run it again",
             ):
                 apply(items, tool, folder, deadline=60)
             assert columns(items) == {"id", "extra"}
-            with pytest.raises(MigrationFailed, match="It is not run again by itself, since it may do something twice"):
+            with pytest.raises(
+                MigrationFailed, match="It is not run again automatically, because it may do something twice"
+            ):
                 apply(items, tool, folder)
             items.run("DELETE FROM gradual.migration_step WHERE adapter = 'sqitch'")
             apply(items, tool, folder)

@@ -208,16 +208,16 @@ def test_damage_that_fits_its_checksum_is_seen_by_decoding(shop: Shop) -> None:
     [
         (
             "UPDATE orders SET total = total + 0.01 WHERE id = 7",
-            r"public.orders has the right number of rows \(2000\) but other contents",
+            r"public.orders has 2000 rows as expected, but other contents",
         ),
-        ("DELETE FROM orders WHERE id = 7", "public.orders has 1999 rows, the snapshot had 2000"),
+        ("DELETE FROM orders WHERE id = 7", "public.orders has 1999 rows, expected 2000"),
         ("DROP TABLE orders", "public.orders is missing"),
-        ("UPDATE alembic_version SET version_num = '0002'", "is at revision 0002, the snapshot was at 0001"),
-        ("ALTER TABLE orders ADD CHECK (total > -1)", "the schema is another one: .*orders_total_check"),
-        ("REVOKE SELECT ON orders FROM shop_app", "the schema is another one: .*GRANT SELECT"),
+        ("UPDATE alembic_version SET version_num = '0002'", "is at revision 0002, expected 0001"),
+        ("ALTER TABLE orders ADD CHECK (total > -1)", "the schema differs: .*orders_total_check"),
+        ("REVOKE SELECT ON orders FROM shop_app", "the schema differs: .*GRANT SELECT"),
         (
             "SELECT setval('orders_id_seq', 1)",
-            "sequence public.orders_id_seq stands at 1 in the restored copy, outside 2000 to 2000",
+            "sequence public.orders_id_seq is at 1 in the restored copy, expected 2000 to 2000",
         ),
     ],
 )
@@ -311,9 +311,7 @@ def test_what_a_killed_backup_left_is_removed_by_the_next_one(shop: Shop) -> Non
 def test_a_backup_does_not_begin_while_a_migration_runs(shop: Shop) -> None:
     with shop.session() as migrator:
         assert live.try_lock(migrator, shared=False)
-        with pytest.raises(
-            DatabaseError, match=r"exclude each other, and test, pid \d+, since .* did not end within 1 s"
-        ):
+        with pytest.raises(DatabaseError, match=r"cannot run now: test, pid \d+, since .* did not end within 1 s"):
             shop.back_up(deadline=1)
     assert shop.back_up()["receipt"]["level"] == "taken"
 
@@ -331,7 +329,7 @@ def test_a_table_that_stays_locked_ends_the_dump_in_time(shop: Shop) -> None:
     ("changes", "complaint"),
     [
         ({"database": "nosuch"}, 'database "nosuch" does not exist'),
-        ({"application": "../etc"}, "cannot be part of a folder's name"),
+        ({"application": "../etc"}, "application is part of a folder's name"),
         ({"port": 1}, "No such file or directory"),
     ],
 )

@@ -116,7 +116,7 @@ def flip(path: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Shop], Path], Callable[[Path], object], str]] = {
-    "a file flipped": (lambda shop: of_label(shop, ".gz"), flip, "is not intact: backup/.* has other contents"),
+    "a file flipped": (lambda shop: of_label(shop, ".gz"), flip, "is not intact: backup/.* was changed since"),
     "a file cut": (
         lambda shop: of_label(shop, ".gz"),
         lambda path: os.truncate(path, 100),
@@ -126,9 +126,9 @@ DAMAGE: dict[str, tuple[Callable[[Shop], Path], Callable[[Path], object], str]] 
     "a needed segment missing": (
         needed_segment,
         Path.unlink,
-        r"is not intact: the archive lacks 0000\w+, which .* needs to reach its restore point",
+        r"is not intact: the archive has no 0000\w+, which .* needs to reach its restore point",
     ),
-    "a needed segment flipped": (needed_segment, flip, "is not intact: archive/.* has other contents"),
+    "a needed segment flipped": (needed_segment, flip, "is not intact: archive/.* was changed since"),
 }
 
 
@@ -187,7 +187,7 @@ def test_a_corrupt_page_of_the_source_is_no_backup(shop: Shop) -> None:
     with pytest.raises(
         DatabaseError,
         match=(
-            r"has pages with a wrong checksum in base/\d+/\d+: the live cluster's files are damaged there\. It was"
+            r"has pages with a wrong checksum in base/\d+/\d+: these files of the live cluster are damaged\. It was"
             r" removed"
         ),
     ):
@@ -198,8 +198,8 @@ def test_a_corrupt_page_of_the_source_is_no_backup(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({}, "needs the name of a stanza"),
-        ({"stanza": "shop", "config": "/nonexistent"}, "the configuration of pgBackRest /nonexistent cannot be read"),
+        ({}, "is the name of a pgBackRest stanza, got ''"),
+        ({"stanza": "shop", "config": "/nonexistent"}, "cannot read pgBackRest's configuration /nonexistent"),
         ({"stanza": "other"}, "no such stanza|stanza .other."),
     ],
 )
@@ -220,7 +220,7 @@ def test_the_stanza_of_another_cluster_is_refused(shop: Shop, server: Server) ->
         deadline=3,
         options=options(shop),
     )
-    with pytest.raises(DatabaseError, match=r"the stanza 'shop' is of the cluster \d+, this one is \d+"):
+    with pytest.raises(DatabaseError, match=r"the stanza 'shop' belongs to the cluster \d+, this cluster is \d+"):
         as_user(RUN_AS, lambda: registry.of("pgbackrest").plan(request))
 
 
@@ -230,7 +230,7 @@ def test_without_a_quiet_moment_there_is_no_receipt_and_the_label_is_told(shop: 
         writer.run("UPDATE orders SET total = 0 WHERE id = 1")
         with pytest.raises(
             DatabaseError,
-            match=r"no moment without writers within 2 s.*The backup \d{8}-\d{6}F stays in the repository",
+            match=r"could not be locked against writes within 2 s.*The backup \d{8}-\d{6}F stays in the repository",
         ):
             shop.back_up("pgbackrest", options=options(shop), deadline=2)
     assert store.survey(shop.backups) == ([], [])

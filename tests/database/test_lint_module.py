@@ -35,7 +35,9 @@ PLAY = """
       register: not_yet
     - gradual.rollout.migration_lint: {recorded: "{{ here.recorded }}", target: "0002"}
       register: pending
-    - gradual.rollout.migration_lint: {target: "0003", waivers: [{revision: "0003", rule: reindex, reason: not looked at yet, until: "2020-01-01"}]}
+    - gradual.rollout.migration_lint:
+        target: "0003"
+        waivers: [{revision: "0003", rule: reindex, reason: not looked at yet, until: "2020-01-01"}]
       register: refused
       ignore_errors: true
     - gradual.rollout.migration_lint: {sha256: "{{ '0' * 64 }}"}
@@ -44,7 +46,9 @@ PLAY = """
     - ansible.builtin.copy:
         dest: "{{ result }}"
         mode: "0600"
-        content: "{{ {'here': here, 'nowhere': nowhere, 'not_yet': not_yet, 'pending': pending, 'refused': refused, 'another': another} | to_json }}"
+        content: >-
+          {{ {'here': here, 'nowhere': nowhere, 'not_yet': not_yet, 'pending': pending, 'refused': refused,
+              'another': another} | to_json }}
       diff: false
       check_mode: false
 """
@@ -80,12 +84,14 @@ def artifact(tmp_path: Path) -> Iterator[tuple[str, str]]:
 def test_a_playbook_refuses_before_anything_is_touched(shop: Shop, artifact: tuple[str, str], tmp_path: Path) -> None:
     (tmp_path / "play.yml").write_text(PLAY)
     variables = {
-        "socket": str(shop.server.folder), "shop_port": shop.server.port, "user": RUN_AS, "shop_database": shop.name, "url": artifact[0],
-        "sha256": artifact[1], "result": str(tmp_path / "result.json"), "ansible_python_interpreter": sys.executable,
+        "socket": str(shop.server.folder), "shop_port": shop.server.port, "user": RUN_AS, "shop_database": shop.name,
+        "url": artifact[0], "sha256": artifact[1], "result": str(tmp_path / "result.json"),
+        "ansible_python_interpreter": sys.executable,
     }  # fmt: skip
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", "--check", "-e", json.dumps(variables),
-         str(tmp_path / "play.yml")], capture_output=True, text=True, cwd=ROOT, check=False,
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", "--check",
+         "-e", json.dumps(variables), str(tmp_path / "play.yml")],
+        capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     told: dict[str, Any] = json.loads((tmp_path / "result.json").read_text())

@@ -73,13 +73,13 @@ def test_looking_changes_nothing_and_needs_no_receipt(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"level": "readable"}, "'restored' is needed"),
-        ({"database": "other"}, "for the database 'other'"),
-        ({"system_identifier": "1"}, "for the cluster 1"),
+        ({"level": "readable"}, "expected 'restored'"),
+        ({"database": "other"}, "of the database 'other'"),
+        ({"system_identifier": "1"}, "of the cluster 1"),
         ({"timeline": 7}, "timeline 7"),
-        ({"revision": "0002"}, "not on the way"),
+        ({"revision": "0002"}, "not an ancestor"),
         ({"taken_at": "2020-01-01T00:00:00Z"}, "hours old"),
-        ({"canary": {"id": 4711, "run": "of the database that was here before"}}, "another one took its place since"),
+        ({"canary": {"id": 4711, "run": "of the earlier database"}}, "the database was replaced since then"),
     ],
 )
 def test_a_receipt_that_does_not_fit_stops_everything(
@@ -95,7 +95,7 @@ def test_a_receipt_that_does_not_fit_stops_everything(
     ("given", "complaint"),
     [
         (None, "no receipt of a backup"),
-        ("/nowhere", "no receipt to read"),
+        ("/nowhere", "the receipt .*/nowhere.* cannot be read"),
         ({"level": "restored"}, "not a receipt"),
         ({}, "no receipt of a backup"),
     ],
@@ -110,7 +110,7 @@ def test_a_receipt_may_be_named_by_its_folder_and_must_be_sealed_and_its_files_b
     receipt = shop.proven()
     release = shop.release(FIRST, COLUMN)
     Path(receipt["path"], "roles.sql").rename(Path(receipt["path"], "elsewhere"))
-    with pytest.raises(MigrationFailed, match=r"roles\.sql is missing, but its receipt says"):
+    with pytest.raises(MigrationFailed, match=r"roles\.sql is missing, expected"):
         shop.migrate(release, receipt)
     Path(receipt["path"], "elsewhere").rename(Path(receipt["path"], "roles.sql"))
     with pytest.raises(MigrationFailed, match="changed after it was sealed"):
@@ -121,13 +121,13 @@ def test_a_receipt_may_be_named_by_its_folder_and_must_be_sealed_and_its_files_b
 def test_a_proof_that_was_withdrawn_since_allows_nothing(shop: Shop) -> None:
     receipt = shop.proven()
     receipts.write(receipt["path"], {**receipt, "level": "taken", "problem": "not intact: a bit was flipped"})
-    with pytest.raises(MigrationFailed, match="its proof was withdrawn: not intact"):
+    with pytest.raises(MigrationFailed, match="its level was withdrawn: not intact"):
         shop.migrate(shop.release(FIRST, COLUMN), receipt)
     assert shop.revision() == "0001"
 
 
 def test_a_file_without_a_phase_is_not_run(shop: Shop, receipt: dict[str, Any]) -> None:
-    with pytest.raises(DatabaseError, match="does not say its phase"):
+    with pytest.raises(DatabaseError, match="does not name its phase"):
         shop.migrate(shop.release(FIRST, revision(2, "DROP TABLE orders", phase=None)), receipt)
     assert shop.revision() == "0001"
 
@@ -149,7 +149,7 @@ def test_an_error_is_told_in_the_databases_own_words_and_leaves_nothing(shop: Sh
     said = str(seen.value)
     assert said.startswith(
         'Revision 0003 (migrations/versions/0002.py) failed: column "status" of relation "orders" already exists. '
-        "The database stands at 0002, as before. It ran in a transaction, nothing of it is left."
+        "The database is at 0002, as before. It ran in one transaction, so nothing of it is left."
     )
     assert "deploy.yml" in said
     assert [one["revision"] for one in seen.value.result["applied"]] == ["0002"]
@@ -182,7 +182,7 @@ def test_if_not_exists_does_not_believe_in_an_invalid_index(shop: Shop, receipt:
 
 @pytest.mark.parametrize("env", ["raise SystemExit(0)", "context.configure(url=url, as_sql=True)\nraise SystemExit(0)"])
 def test_a_status_of_0_without_movement_is_a_failure(shop: Shop, receipt: dict[str, Any], env: str) -> None:
-    with pytest.raises(MigrationFailed, match="ended with status 0, but the database did not move"):
+    with pytest.raises(MigrationFailed, match="ended with status 0, but is not applied"):
         shop.migrate(shop.release(FIRST, COLUMN, env=env), receipt)
     assert shop.revision() == "0001"
 
@@ -191,7 +191,7 @@ def test_an_error_after_the_commit_is_told_as_what_it_is(shop: Shop, receipt: di
     release = shop.release(FIRST, COLUMN, env="import atexit, os as system\natexit.register(system._exit, 3)")
     step = shop.migrate(release, receipt)["applied"][0]
     assert "ended with status 3" in step["notes"][0]
-    assert "the database says that it is applied" in step["notes"][0]
+    assert "according to the database it is applied" in step["notes"][0]
 
 
 def test_concurrently_waits_no_longer_than_the_deadline_for_an_old_transaction(
@@ -237,7 +237,7 @@ def test_an_alter_hidden_among_concurrent_statements_stalls_nobody_either(shop: 
 def test_two_migrators_at_once_are_one_after_the_other(shop: Shop, receipt: dict[str, Any]) -> None:
     with shop.session() as other:
         assert live.try_lock(other, shared=False)
-        with pytest.raises(MigrationFailed, match=r"exclude each other, and test, pid \d+.* did not end within 1 s"):
+        with pytest.raises(MigrationFailed, match=r"cannot run now: test, pid \d+.* did not end within 1 s"):
             shop.migrate(shop.release(FIRST, COLUMN), receipt, deadline=1)
         releasing = threading.Timer(1, other.close)
         releasing.start()
@@ -279,5 +279,5 @@ def test_an_older_release_does_not_touch_a_newer_database(shop: Shop, receipt: d
 def test_a_release_that_cannot_be_read_is_told(shop: Shop, receipt: dict[str, Any]) -> None:
     release = shop.release(FIRST, COLUMN)
     (release / ".venv").unlink()
-    with pytest.raises(MigrationFailed, match=r"cannot be run in .*; is the release staged"):
+    with pytest.raises(MigrationFailed, match=r"cannot be run in .*; check that the release is staged"):
         shop.migrate(release, receipt)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import connection_check, guards
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import connection_check
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import settings as session_settings
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 from .pooler import pooler
 from .server import OWNER, PASSWORD, RUN_AS, Shop
 
-SETTINGS = guards.settings(50, 60000, 150000)
+SETTINGS = session_settings(50, 60000, 150000)
 
 
 @pytest.mark.parametrize(
     ("mode", "settings", "said"),
     [
-        ("transaction", [], "unsupported startup parameter.*If a pooler is in the way, name the server itself"),
-        ("transaction", ["ignore_startup_parameters = options"], "goes through a pooler: it calls itself process"),
-        ("session", ["ignore_startup_parameters = options"], "goes through a pooler: it calls itself process"),
+        ("transaction", [], "unsupported startup parameter.*If it is a pooler's address, write the server's own"),
+        ("transaction", ["ignore_startup_parameters = options"], "goes through a pooler: got process"),
+        ("session", ["ignore_startup_parameters = options"], "goes through a pooler: got process"),
     ],
 )
 def test_a_pooler_is_refused(empty: Shop, mode: str, settings: list[str], said: str) -> None:

@@ -22,7 +22,8 @@ PLAY = """
     gradual.rollout.backup_verify: {run_as: "{{ user }}", scratch: "{{ socket }}", reserve_mib: 10}
     gradual.rollout.migration: {socket_directory: "{{ socket }}", port: "{{ shop_port }}", run_as: "{{ user }}"}
   tasks:
-    - gradual.rollout.backup: {application: shop, database: "{{ shop_database }}", destination: "{{ backups }}", reserve_mib: 10}
+    - gradual.rollout.backup:
+        {application: shop, database: "{{ shop_database }}", destination: "{{ backups }}", reserve_mib: 10}
       register: taken
     - gradual.rollout.backup_verify: {path: "{{ taken.path }}"}
       register: proven

@@ -23,7 +23,7 @@ from .repositories import command, options
 from .stage import Stage, Watch
 from .tools import passes
 
-BEFORE = "older backups are as they were"
+BEFORE = "older backups are unchanged"
 
 
 def filled_during_dump(shop: Shop, mounted: Path, form: str) -> Seen:
@@ -266,7 +266,7 @@ def segment_missing_in_archive(stage: Stage) -> Seen:
         segment.unlink()
         assert passes(*command(shop.server, "verify")), "control: pgBackRest itself is content"
         watch.struck()
-        with pytest.raises(DatabaseError, match=f"is not intact: the archive lacks {segment.name[:24]}") as failed:
+        with pytest.raises(DatabaseError, match=f"is not intact: the archive has no {segment.name[:24]}") as failed:
             shop.prove(path, "restored")
         assert receipts.read(path)["level"] == "taken"
         return watch.safe(str(failed.value).partition(" is ")[2], "0001", "the receipt proves nothing any more")

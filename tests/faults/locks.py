@@ -149,7 +149,7 @@ def frozen(stage: Stage) -> Seen:
         first.send_signal(signal.SIGSTOP)
         watch.struck()
         with pytest.raises(
-            MigrationFailed, match=r"exclude each other, and .*pid \d+.* did not end within 1 s"
+            MigrationFailed, match=r"cannot run now: .*pid \d+.* did not end within 1 s"
         ) as failed:
             shop.migrate(release, given, deadline=1)
         end_now(first)

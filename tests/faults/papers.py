@@ -50,7 +50,7 @@ def tampered(stage: Stage) -> Seen:
 @fault(5, "the receipt of a proven backup of another database of the same cluster is given", "of another database")
 def foreign(stage: Stage) -> Seen:
     with stage.shop() as other, stage.shop() as shop:
-        return refused(shop, other.proven(), f"it is for the database '{other.name}', this one is '{shop.name}'")
+        return refused(shop, other.proven(), f"it is of the database '{other.name}', this one is '{shop.name}'")
 
 
 @fault(5, "the receipt of a proven backup is given whose cluster has another system identifier", "of another cluster")
@@ -59,7 +59,7 @@ def another_cluster(stage: Stage) -> Seen:
         return refused(
             shop,
             receipt(shop, system_identifier="7123456789012345678"),
-            "it is for the cluster 7123456789012345678, this one is ",
+            "it is of the cluster 7123456789012345678, this cluster is ",
         )
 
 
@@ -68,7 +68,7 @@ def stale(stage: Stage) -> Seen:
     with stage.shop() as shop:
         given = receipt(shop)
         until(lambda: receipts.age(given) > 1.1)
-        return refused(shop, given, r"it is \d+ s old, 1 s are allowed", max_age=1)
+        return refused(shop, given, r"it is \d+ s old, at most 1 s are allowed", max_age=1)
 
 
 @fault(5, "a file of the backup is removed after it was proven; the receipt is as it was", "of a backup that is gone")
@@ -76,4 +76,4 @@ def gone(stage: Stage) -> Seen:
     with stage.shop() as shop:
         given = shop.proven()
         (Path(given["path"]) / "database.dump").unlink()
-        return refused(shop, given, r"database\.dump is missing, but its receipt says")
+        return refused(shop, given, r"database\.dump is missing, expected")

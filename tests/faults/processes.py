@@ -137,7 +137,7 @@ def no_movement(stage: Stage) -> Seen:
         watch, given = Watch(shop), receipt(shop)
         release = shop.release(FIRST, revision(2, COLUMN), env="raise SystemExit(0)")
         watch.struck()
-        with pytest.raises(MigrationFailed, match="ended with status 0, but the database did not move") as failed:
+        with pytest.raises(MigrationFailed, match="ended with status 0, but is not applied") as failed:
             shop.migrate(release, given)
         assert "note" not in columns(shop)
         return watch.safe(failed.value, "0001")

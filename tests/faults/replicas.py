@@ -115,7 +115,7 @@ def promoted_elsewhere(stage: Stage) -> Seen:
             primary.pg_ctl("stop", "-m", "immediate")
             standby.pg_ctl("promote")
 
-        with meanwhile(fail_over), pytest.raises(MigrationFailed, match="has been away for 3 s") as failed:
+        with meanwhile(fail_over), pytest.raises(MigrationFailed, match="does not answer for 3 s") as failed:
             shop.migrate(release, given, deadline=3)
         seen = watch.safe(failed.value, "0001", "timeline 2; nothing of the ALTER is there")
         assert "note" not in columns(there)

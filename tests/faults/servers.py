@@ -54,7 +54,7 @@ def commit_never_arrived(stage: Stage) -> Seen:
 def answer_never_arrived(stage: Stage) -> Seen:
     seen, step = cut(stage, answered=True)
     assert step["attempts"] == 1
-    assert "but the database says that it is applied" in step["notes"][0]
+    assert "but according to the database it is applied" in step["notes"][0]
     return Seen(step["notes"][0], seen.state, seen.seconds)
 
 

@@ -59,7 +59,8 @@ def long_dump(stage: Stage) -> Seen:
             in_the_way(shop)
             watch.struck()
             with pytest.raises(
-                MigrationFailed, match=r"a dump of this database runs \(pg_dump, pid \d+, .*did not end within 2 s"
+                MigrationFailed,
+                match=r"a dump of this database is running \(pg_dump, pid \d+, .*not end within 2 s",
             ) as failed:
                 shop.migrate(release, given, deadline=2)
             seen = watch.safe(failed.value, "0001", "the dump goes on")
@@ -118,7 +119,7 @@ def pooled(stage: Stage, said: str, *settings: str) -> Seen:
 
 @fault(19, "DATABASE_URL leads to a PgBouncer in transaction mode, as Debian configures it", "as it comes")
 def pooler_as_it_comes(stage: Stage) -> Seen:
-    return pooled(stage, "unsupported startup parameter.*name the server itself")
+    return pooled(stage, "unsupported startup parameter.*write the server's own")
 
 
 @fault(
@@ -128,7 +129,7 @@ def pooler_as_it_comes(stage: Stage) -> Seen:
     "that drops settings",
 )
 def pooler_that_drops(stage: Stage) -> Seen:
-    return pooled(stage, "name the server itself", "ignore_startup_parameters = options,extra_float_digits")
+    return pooled(stage, "write the server's own", "ignore_startup_parameters = options,extra_float_digits")
 
 
 @fault(20, "ALTER ROLE … SET statement_timeout = '200ms' on the owner; the migration needs longer")

@@ -12,8 +12,8 @@ class ModuleDocFragment:
 options:
   run_as:
     description:
-      - The system user that may do everything in the cluster by peer authentication on its socket.
-      - The module needs to be run as this user, or as root, and then steps down to it.
+      - The system user that is a superuser of the cluster by peer authentication on its socket.
+      - Run the module as this user, or as root; it then changes to this user.
     type: str
     default: postgres
   socket_directory:

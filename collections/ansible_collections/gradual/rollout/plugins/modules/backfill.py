@@ -7,47 +7,45 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backfill
-short_description: Fill in existing rows batch by batch, resumably, without being in anybody's way
+short_description: Fill in existing rows batch by batch, resumably and without blocking users
 version_added: "0.1.0"
 description:
-  - Goes through a table in the order of its key. Each batch is one short transaction that changes rows and moves the
-    recorded position, so that a run which is
-    killed anywhere loses nothing and repeats nothing. The next run goes on from there.
-  - Rows that others hold are left out and come in a later pass. A backfill is complete when no row meets C(where) any
-    more, and only then.
-  - The size of a batch follows the time that it takes, O(batch_ms). After each one comes a pause at least as long as
-    the batch took.
+  - Works through a table in the order of its key. Each batch is one short transaction that changes rows and records the
+    position, so that a killed run loses nothing and repeats nothing. The next run continues from there.
+  - Rows that others have locked are skipped and come in a later pass. A backfill is complete only when no row matches
+    C(where).
+  - The size of a batch follows its duration, O(batch_ms). The pause after each batch is at least as long as the batch.
   - Waits while a replica is too far behind, while the server is busy, and while a migration of the database runs.
-  - Runs with the rights of the role in C(DATABASE_URL), the owner of the schema. One run at a time in a database.
-  - A backfill whose C(table), C(key), C(set) or C(where) is not what it was when it began is refused.
+  - Runs with the rights of the role in C(DATABASE_URL), the owner of the schema. One run at a time per database.
+  - Refuses a backfill whose C(table), C(key), C(set) or C(where) has changed since it began.
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
   - gradual.rollout.database
 attributes:
   check_mode:
-    description: Tells how many rows are left. Changes nothing.
+    description: Returns how many rows are left. Changes nothing.
     support: full
   diff_mode:
-    description: There is nothing to show but numbers.
+    description: The results are numbers only.
     support: none
 options:
   backfills:
-    description: What to fill in, in this order.
+    description: The backfills, in order.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: By which its progress is kept in the table C(gradual.backfill).
+        description: Name of the backfill, under which the table C(gradual.backfill) has its progress.
         type: str
         required: true
       table:
-        description: The table, with its schema where the role's search path does not lead to it.
+        description: The table, with its schema unless it is in the role's search path.
         type: str
         required: true
       key:
-        description: Column that is NOT NULL and the first of an index, by which the batches go.
+        description: Column that orders the batches. It is NOT NULL and the first column of an index.
         type: str
         default: id
       set:
@@ -55,40 +53,40 @@ options:
         type: str
         required: true
       where:
-        description: Condition of the rows that are still to do.
+        description: Condition of the rows that still need the change.
         type: str
         required: true
       batch:
-        description: Rows of the first batch. A batch grows to ten times that at the most.
+        description: Rows of the first batch. A batch grows to at most ten times that.
         type: int
         default: 1000
       pause_ms:
-        description: Milliseconds after each batch at the least.
+        description: Minimum pause after each batch in milliseconds.
         type: int
         default: 100
   state:
-    description: V(info) tells how far each one is, V(complete) goes on until all are complete or O(deadline) has
+    description: V(info) returns the progress of each, V(complete) runs until all are complete or O(deadline) has
       passed.
     type: str
     choices: [info, complete]
     default: info
   prove:
-    description: With O(state=info), looks for rows that are left over also where the record says that all is done. This
-      may read a whole table.
+    description: With O(state=info), search for rows that are left even if the record says complete. This may read a
+      whole table.
     type: bool
     default: false
   database:
     description: Name of the database. Taken from the C(DATABASE_URL) when it is not given.
     type: str
   environment_file:
-    description: File on this host with lines of C(KEY=value), C(DATABASE_URL) of the role that owns the schema among
-      them.
+    description: File on this host with lines C(KEY=value), among them the C(DATABASE_URL) of the role that owns the
+      schema.
     type: path
   database_url:
     description: The C(DATABASE_URL) itself, instead of a file.
     type: str
   deadline:
-    description: Seconds after which it stops. What is done stays done, and the next run goes on.
+    description: Seconds after which it stops. The next run continues from there.
     type: float
     default: 3600
   batch_ms:
@@ -96,7 +94,7 @@ options:
     type: int
     default: 200
   lock_timeout_ms:
-    description: Milliseconds that a batch waits for a lock before it is tried again later.
+    description: Milliseconds that a batch waits for a lock before it is retried later.
     type: int
     default: 50
   lag_bytes:
@@ -113,8 +111,8 @@ options:
     elements: str
     default: []
   active_sessions:
-    description: How many sessions of others may have a statement running while a batch is done. Without it, twice as
-      many as this host has processors.
+    description: How many sessions of others may run a statement during a batch. The default is twice the number of
+      this host's processors.
     type: int
 seealso:
   - module: gradual.rollout.migration
@@ -192,18 +190,20 @@ backfills:
       returned: with O(state=complete)
       type: dict
     retries:
-      description: Batches that were taken back, by a lock that was not to be had or a lost connection, and done again.
+      description: Batches that were rolled back after a lock timeout or a lost connection, and done again.
       returned: with O(state=complete)
       type: int
     waits_for:
-      description: What is in its way; empty when nothing is.
+      description: What it waits for; empty when it waits for nothing.
       returned: with O(state=complete)
       type: str
     left:
-      description: "Rows that are still to do, C({rows, how}); how is counted, proven, or estimated by the planner for a table of more than 64 MiB."
+      description:
+        - "Rows that are left, C({rows, how}). how is counted, proven, or, for a table of more than 64 MiB,
+          estimated by the planner."
       type: dict
     remaining_seconds:
-      description: At the pace of this run; null when it has changed nothing.
+      description: Seconds left at the pace of this run; null when it has changed no row.
       returned: with O(state=complete)
       type: float
 finished:
@@ -211,7 +211,7 @@ finished:
   returned: success
   type: bool
 message:
-  description: How far it is, in a sentence.
+  description: The progress in a sentence.
   returned: success
   type: str
 """
@@ -219,10 +219,10 @@ message:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill import backfills, sentence
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_runner import Runner
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_sessions import Request, variables_of
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.lag import Limits
 
@@ -260,11 +260,11 @@ def request(module: AnsibleModule) -> Request:
     """The module's options as a request."""
     given = module.params
     variables = variables_of(given["environment_file"], given["database_url"])
-    module.no_log_values.update(guards.secrets(variables))
+    module.no_log_values.update(dsn.secrets(variables))
     limits = Limits(given["lag_bytes"] or None, given["lag_seconds"] or None, tuple(given["lag_ignored"]))
     active = given["active_sessions"] if given["active_sessions"] is not None else 2 * (os.cpu_count() or 1)
     return Request(
-        database=given["database"] or guards.database_of(variables["DATABASE_URL"]),
+        database=given["database"] or dsn.database_of(variables["DATABASE_URL"]),
         variables=variables,
         limits=limits,
         active_sessions=active,
@@ -273,7 +273,7 @@ def request(module: AnsibleModule) -> Request:
 
 
 def fill(module: AnsibleModule) -> dict[str, object]:
-    """Look or go on, as asked."""
+    """Return the progress, or run, as state says."""
     wanted = backfills(module.params["backfills"])
     with Runner(request(module), wanted) as runner:
         looking = module.check_mode or module.params["state"] == "info"
@@ -297,7 +297,7 @@ def main() -> None:
     try:
         result = fill(module)
     except DatabaseError as error:
-        module.fail_json(msg=f"Nothing more is filled in: {error}")
+        module.fail_json(msg=f"The backfill stopped: {error}")
     module.exit_json(**result)
 
 

@@ -7,33 +7,31 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup
-short_description: Back up a PostgreSQL database together with what its contents were
+short_description: Back up a PostgreSQL database with a digest of its contents
 version_added: "0.1.0"
 description:
-  - Backs up one database, or the cluster that it is in, and takes the number of rows and an order-independent digest of
-    every table of the database from the
-    same snapshot, so that M(gradual.rollout.backup_verify) can compare a restored copy with what was there.
-  - Roles and grants are part of the backup, passwords are not.
-  - The backup is written under a temporary name, brought to the disk, checksummed and only then named. Nothing is ever
-    overwritten, and nothing is left
-    behind when it fails.
-  - A row is written for this backup before it is taken (schema C(gradual) of the database), which a restored copy has
-    to hold.
-  - Whatever the programs say besides their exit status is judged too, since pg_dump ends with 0 on a full disk, and
+  - Backs up one database, or its whole cluster. From the same snapshot it takes the number of rows and an
+    order-independent digest of every table of the database, so that M(gradual.rollout.backup_verify) can compare a
+    restored copy.
+  - The backup contains roles and grants, but no passwords.
+  - The backup is written under a temporary name, synced and checksummed, and only then gets its final name. Nothing
+    is ever overwritten, and a failed backup leaves no files.
+  - Before the backup, a row is written for it into the schema C(gradual) of the database. A restored copy must
+    contain this canary row.
+  - The output of the programs is checked as well as their exit status, because pg_dump ends with 0 on a full disk, and
     pgBackRest on a damaged page.
-  - For a copy of the files there is no snapshot, so nobody may write for some milliseconds, while a restore point is
-    made and a snapshot is taken. A
-    restored copy that recovers to that point must hold what the snapshot holds. With a writer that does not end until
-    O(deadline), there is no backup.
-  - The receipt that it returns is at the level V(taken). It is no proof yet.
-  - A backup and a migration of the same database exclude each other, since pg_dump blocks every ALTER.
+  - For a copy of the files, writes are blocked for some milliseconds, while a restore point and a snapshot are made.
+    A copy that is recovered to this restore point must contain what the snapshot contains. There is no backup if
+    writers do not end until O(deadline).
+  - The returned receipt has the level V(taken), which proves nothing yet.
+  - A backup and a migration of the same database never run at the same time, because pg_dump blocks every ALTER.
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
   - gradual.rollout.database
 attributes:
   check_mode:
-    description: Says what would be done, with the estimated size, and does nothing.
+    description: Returns what would be done, with the estimated size, and changes nothing.
     support: full
   diff_mode:
     description: There is no text to compare.
@@ -48,16 +46,15 @@ options:
     type: str
     required: true
   destination:
-    description: Folder that keeps the backups of this application. It is made where it is missing, for O(run_as) only.
+    description: Folder for the backups of this application. It is made if it is missing, private to O(run_as).
     type: path
     required: true
   method:
     description: >-
-      How to back up. V(dump) is pg_dump of one database. V(basebackup) is pg_basebackup of the whole cluster and of the
-      write-ahead log up to a
-      restore point at which the contents of O(database) are compared. V(pgbackrest) takes a backup into a repository of
-      pgBackRest (2.41 or later), and
-      is compared in the same way; O(destination) has its receipt.
+      How to back up. V(dump) is pg_dump of one database. V(basebackup) is pg_basebackup of the whole cluster with its
+      write-ahead log up to a restore point, at which the contents of O(database) are compared. V(pgbackrest) takes a
+      backup into a repository of pgBackRest (2.41 or later), and is compared in the same way; O(destination) then has
+      its receipt.
     type: str
     choices: [dump, basebackup, pgbackrest]
     default: dump
@@ -85,8 +82,7 @@ options:
     type: int
     default: 2
   keep:
-    description: Number of backups of this database that are kept. The newest one that was proven by a restore is kept
-      in any case.
+    description: Number of backups of this database to keep. The newest one that was proven by a restore is always kept.
     type: int
     default: 5
   reserve_mib:
@@ -94,7 +90,7 @@ options:
     type: int
     default: 512
   deadline:
-    description: Seconds to wait for a migration of this database to end, and for each lock that pg_dump needs.
+    description: Seconds to wait for a running migration of this database, and for each lock that pg_dump needs.
     type: int
     default: 60
 seealso:
@@ -119,7 +115,7 @@ EXAMPLES = r"""
     type: incr
     options: {stanza: main}
 
-- name: Prove it
+- name: Verify the backup
   gradual.rollout.backup_verify:
     path: "{{ taken.path }}"
 """
@@ -139,7 +135,7 @@ size:
   returned: when taken
   type: int
 seconds:
-  description: How long it took.
+  description: Duration in seconds.
   returned: when taken
   type: float
 removed:

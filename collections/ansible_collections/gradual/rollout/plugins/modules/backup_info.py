@@ -7,36 +7,36 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_info
-short_description: Tell which backups there are and how far each one is proven
+short_description: List the backups and their proven levels
 version_added: "0.1.0"
 description:
-  - Reads the receipts below a folder, checks their seals, and that every file of each backup is there with its size.
-  - This is no proof of the contents. For that there is M(gradual.rollout.backup_verify).
+  - Reads the receipts below a folder, and checks their seals and that every file of each backup exists with its size.
+  - Contents are not checked; M(gradual.rollout.backup_verify) does that.
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
   - gradual.rollout.attributes.info_module
 options:
   destination:
-    description: Folder that keeps the backups of an application. It may be missing.
+    description: Folder of an application's backups. It may be missing.
     type: path
     required: true
 """
 
 EXAMPLES = r"""
-- name: Which backups are there?
+- name: List the backups
   gradual.rollout.backup_info:
     destination: /var/backups/gradual/storefront
   register: backups
 
-- name: The one to go back to
+- name: Show the newest proven backup
   ansible.builtin.debug:
     var: backups.newest_proven.path
 """
 
 RETURN = r"""
 receipts:
-  description: Receipts of the backups that are there, oldest first.
+  description: Receipts of the backups, oldest first.
   returned: always
   type: list
   elements: dict
@@ -45,12 +45,12 @@ newest_proven:
   returned: always
   type: dict
 broken:
-  description: Backups whose receipt or files do not hold, each with the C(path) and the C(reason).
+  description: Backups whose receipt or files are wrong, each with the C(path) and the C(reason).
   returned: always
   type: list
   elements: dict
 leftovers:
-  description: Folders of backups that were never finished. The next backup removes them.
+  description: Folders of unfinished backups. The next backup removes them.
   returned: always
   type: list
   elements: str

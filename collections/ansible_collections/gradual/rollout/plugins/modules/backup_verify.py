@@ -7,22 +7,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_verify
-short_description: Prove a backup by reading it back and restoring it beside the live cluster
+short_description: Verify a backup by reading it and restoring it beside the live cluster
 version_added: "0.1.0"
 description:
-  - Earns a backup its level, one after the other. V(intact) reads every file back and compares its SHA-256. V(readable)
-    decodes every byte of the dump.
-    V(restored) restores roles and database into a throwaway cluster and compares schema, migration revision, number of
-    rows and contents of every
-    table with those of the snapshot that the backup was made from. V(sound) has pg_amcheck look at every page of it,
-    tries the release before on it,
-    and rehearses the pending migrations, with how long each took and which locks.
-  - Of a physical backup, V(intact) is pg_verifybackup or pgBackRest's own verification as well, and V(restored)
-    recovers to the restore point at which
-    the contents were digested.
-  - The throwaway cluster listens on no network, archives nothing, runs no jobs, and is gone when the module ends,
-    however it ends.
-  - The receipt in the backup's folder is written anew and never says more than what was seen just now.
+  - Verifies the levels of a backup one by one. V(intact) reads every file and compares its SHA-256. V(readable)
+    decodes every byte of the dump. V(restored) restores roles and database into a throwaway cluster, and compares
+    schema, migration revision, number of rows and contents of every table with the backup's snapshot. V(sound) runs
+    pg_amcheck on the copy, tests the previous release on it, and rehearses the pending migrations with their duration
+    and locks.
+  - For a physical backup, V(intact) is also pg_verifybackup or pgBackRest's own verification, and V(restored)
+    recovers to the restore point whose contents were digested.
+  - The throwaway cluster has no network, no archive and no jobs, and is gone when the module ends, however it ends.
+  - The receipt in the backup's folder is rewritten with the level that was reached this time.
 author:
   - The Gradual project (@gradual)
 requirements:
@@ -30,7 +26,7 @@ requirements:
   - psycopg or psycopg2 (Debian's python3-psycopg or python3-psycopg2).
 attributes:
   check_mode:
-    description: Says what would be proven and whether there is room for it.
+    description: Returns what would be verified, and checks the disk space.
     support: full
   diff_mode:
     description: There is no text to compare.
@@ -41,13 +37,13 @@ options:
     type: path
     required: true
   level:
-    description: How far to prove it. Each level includes those before it. A migration wants V(restored).
+    description: The level to verify. Each one includes those before it. A migration needs V(restored).
     type: str
     choices: [taken, intact, readable, restored, sound]
     default: restored
   sound:
     description:
-      - What to try on the restored copy at the level V(sound). What is not named here is not tried, and is null in the
+      - What to test on the restored copy at the level V(sound). A missing part is not tested, and is null in the
         receipt.
     type: dict
     suboptions:
@@ -59,22 +55,21 @@ options:
         type: dict
       smoke:
         description: >-
-          The release before: C(directory), C(version), C(command) as argv, C(probes), C(probes_from) (whose they are,
-            for messages),
-          C(run_as), C(ready) for the path that tells when it is ready, C(timeout) until then in seconds,
-          C(environment_file) as above and C(environment) for more. No password is needed, the copy gets its own.
+          The previous release: C(directory), C(version), C(command) as argv, C(probes), C(probes_from) (whose probes
+          they are, for messages), C(run_as), C(ready), the path of its readiness check, C(timeout) until it is ready in
+          seconds, C(environment_file) as above, and C(environment) for more variables. No password is needed; the copy
+          has its own.
         type: dict
   run_as:
-    description: The system user that the backups belong to, and that the throwaway cluster runs as. PostgreSQL does not
-      run as root.
+    description: The system user that owns the backups and runs the throwaway cluster. PostgreSQL does not run as root.
     type: str
     default: postgres
   scratch:
-    description: Folder below which the throwaway cluster is made.
+    description: Parent folder of the throwaway cluster.
     type: path
     default: /var/tmp
   reserve_mib:
-    description: MiB that have to stay free at O(scratch) while the restored copy is there.
+    description: MiB that have to stay free at O(scratch) beside the restored copy.
     type: int
     default: 512
   jobs:
@@ -90,13 +85,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Prove the backup that was just taken
+- name: Verify the new backup
   gradual.rollout.backup_verify:
     path: "{{ taken.path }}"
     level: restored
   register: proven
 
-- name: Tell what was proven
+- name: Show the proven level
   ansible.builtin.debug:
     msg: "{{ proven.receipt.id }}: {{ proven.receipt.level }}, {{ proven.tables }} tables compared"
 """
@@ -112,10 +107,10 @@ receipt:
       type: str
       sample: restored
     durations:
-      description: Seconds of each part of taking and proving.
+      description: Seconds of each part of taking and verifying.
       type: dict
 seconds:
-  description: How long the proof took.
+  description: Duration of the verification in seconds.
   returned: when proven
   type: float
 tables:
@@ -123,7 +118,7 @@ tables:
   returned: when proven
   type: int
 estimated_bytes:
-  description: About how much room the restored copy needs.
+  description: Estimated disk space of the restored copy.
   returned: in check mode
   type: int
 message:
@@ -135,7 +130,7 @@ message:
 from typing import Any, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import restore_test, soundness
@@ -153,21 +148,14 @@ ARGUMENTS = {
 
 
 def to_try(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The parts of `sound` that were given, each with its environment: what it says itself, and what its file says, so
-    that no secret is an argument."""
+    """The given parts of `sound`, each with its environment from the options and from its file of secrets."""
     found = {}
     for name, part in (given or {}).items():
         if part:
             path = part.get("environment_file")
             variables = dict(part.get("environment") or {})
             if path:
-                try:
-                    with open(path, encoding="utf-8") as file:
-                        variables.update(guards.variables(file.read(), path))
-                except OSError as error:
-                    raise DatabaseError(
-                        f"sound.{name}.environment_file {path} cannot be read: {error.strerror}"
-                    ) from None
+                variables.update(dsn.read_variables(path, f"sound.{name}.environment_file"))
             if "DATABASE_URL" not in variables:
                 raise DatabaseError(
                     f"sound.{name} has no DATABASE_URL; write the path of the file that has it as environment_file"
@@ -183,11 +171,11 @@ def main() -> None:
     try:
         options = to_try(given["sound"]) if given["level"] == "sound" and not module.check_mode else {}
         for part in options.values():
-            module.no_log_values.update(guards.secrets(part["environment"]))
-        wanted = restore_test.Drill(
+            module.no_log_values.update(dsn.secrets(part["environment"]))
+        wanted = restore_test.RestoreTest(
             **{key: given[key] for key in ("path", "level", "scratch", "reserve_mib", "jobs", "timeout")}, sound=options
         )
-        with soundness.at_hand(options):
+        with soundness.root_helper_running(options):
             result = as_user(given["run_as"], lambda: work(wanted))
     except DatabaseError as error:
         module.fail_json(msg=str(error))

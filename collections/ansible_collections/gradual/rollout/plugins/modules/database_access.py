@@ -10,11 +10,11 @@ module: database_access
 short_description: Make a database, its roles and their privileges
 version_added: "0.1.0"
 description:
-  - Makes an owner, a role for the application with no more than it needs, and others that may connect.
-  - Everybody else is kept out of the database. Roles get no power in the cluster, except that a standby may stream with
-    those of O(roles[].replication).
-  - Passwords are compared with what the server keeps, and sent as SCRAM verifiers only.
-  - It drops nothing. A role or database that is no longer named stays.
+  - Makes an owner, an application role with the privileges that it needs, and other roles that may connect.
+  - No other role can connect. Roles get no special attributes, except REPLICATION for standbys by
+    O(roles[].replication).
+  - Passwords are compared with the server's stored ones, and sent as SCRAM verifiers only.
+  - It drops nothing. A role or database that is no longer listed stays.
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
@@ -58,7 +58,7 @@ options:
         elements: str
         default: []
       replication:
-        description: Whether it is the role that standbys stream with. It may not connect to the database then.
+        description: Whether standbys stream with this role. It cannot connect to the database then.
         type: bool
         default: false
   table_privileges:
@@ -101,13 +101,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 statements:
-  description: What was done, or would be in check mode; passwords left out.
+  description: The statements that were run, or would be in check mode, without passwords.
   returned: always
   type: list
   elements: str
   sample: ['GRANT CONNECT ON DATABASE "storefront" TO "storefront_app"']
 existed:
-  description: Whether the database was there before.
+  description: Whether the database existed before.
   returned: always
   type: bool
 waiting:

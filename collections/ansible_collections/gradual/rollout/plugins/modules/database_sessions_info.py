@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: database_sessions_info
-short_description: Tell which sessions an application has in its database, from which host and since when
+short_description: List an application's sessions in its database, with host and start time
 version_added: "0.1.0"
 description:
   - Reads the sessions of the roles that an application connects as, and of their members, and finds the host of each by
     its address.
-  - What is old code and what is new is not decided here; the filter P(gradual.rollout.contract_objections#filter) does.
+  - The filter P(gradual.rollout.contract_objections#filter) decides which of them are of old code.
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
@@ -41,7 +41,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Who is connected?
+- name: List the sessions
   gradual.rollout.database_sessions_info:
     database: storefront
     roles: [storefront_app]
@@ -56,25 +56,25 @@ sessions:
   elements: dict
   contains:
     pid:
-      description: Process of the server that works for it.
+      description: Its server process.
       type: int
     role:
-      description: As whom it is connected.
+      description: Its role.
       type: str
     application_name:
-      description: What it calls itself.
+      description: Its application_name.
       type: str
     address:
-      description: Where it comes from; null for a local socket.
+      description: The client's address; null for a local socket.
       type: str
     host:
-      description: Which of O(hosts) that is; null for none of them.
+      description: The matching host of O(hosts), or null.
       type: str
     begun:
-      description: Since when, in epoch seconds of the database's clock.
+      description: Its start, in epoch seconds of the database's clock.
       type: float
     state:
-      description: What it does, such as V(active) or V(idle).
+      description: Its state, such as V(active) or V(idle).
       type: str
 """
 

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: database_standby
-short_description: Make a streaming standby of a cluster that nobody has used yet
+short_description: Turn an unused cluster into a streaming standby
 version_added: "0.1.0"
 description:
-  - Exchanges the data of the cluster on this host for a copy of the primary's, by pg_basebackup, and starts it as a
+  - Replaces the data of the cluster on this host by a copy of the primary's, by pg_basebackup, and starts it as a
     standby.
-  - C(primary_conninfo) and C(primary_slot_name) are taken from the configuration of the server, where they belong. The
-    slot has to be there.
-  - A cluster that is a standby already is left alone, whomever it follows.
-  - A primary that holds any database is refused. Its data are never thrown away.
-  - Where the copy does not stream within a minute, the cluster of before is put back.
+  - C(primary_conninfo) and C(primary_slot_name) are read from the server's configuration. The slot must exist.
+  - A cluster that is a standby already is not changed, whatever primary it follows.
+  - A primary with user data is refused. Its data is never deleted.
+  - If the copy does not stream within a minute, the previous cluster is put back.
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
@@ -46,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 steps:
-  description: What was done, or would be in check mode.
+  description: The steps that were done, or would be in check mode.
   returned: always
   type: list
   elements: str

@@ -7,33 +7,30 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration
-short_description: Migrate a database one revision at a time, behind a proven backup, without stalling its users
+short_description: Migrate a database one revision at a time, after a proven backup, without blocking its users
 version_added: "0.1.0"
 description:
-  - Reads the revision over a connection of its own before and after every step. A tool that ends with 0 without having
-    moved the database has failed, and
-    one that ends with an error although the database has moved is told as what it is.
-  - Changes nothing without a receipt of a backup of this very database, proven by a restore and young enough.
-  - Applies one revision at a time, each by the release's own tool as an unprivileged user, with a short timeout for
-    locks and long pauses, since the share
-    of time spent in the lock's queue is what stalls others.
-  - Revisions that use CONCURRENTLY run without a lock timeout, which would only leave invalid indexes. Such indexes of
-    an attempt that died are dropped
-    before, and those that are invalid afterwards are rebuilt.
-  - Runs alone. A second migrator, a backup by this collection and any running pg_dump of this database are waited for
-    until O(deadline).
-  - Applies revisions of the phase V(expand) only, unless asked for more. The phase is read from the revision's file,
-    C(phase = "expand") at the top level
-    of one of Alembic's.
-  - Keeps the SHA-256 of each revision's file in the database, in C(gradual.migration_step), and refuses to go on when
-    one was edited after it was applied.
+  - Reads the revision over its own connection before and after every step. A tool that ends with 0 without having
+    applied the revision has failed. A tool that ends with an error although the revision is applied is reported as
+    such.
+  - Changes nothing without the receipt of a recent backup of this database that was proven by a restore.
+  - Applies one revision at a time, each by the release's own tool as an unprivileged user, with a short lock timeout
+    and long pauses between attempts, because other sessions wait behind each attempt.
+  - Revisions that use CONCURRENTLY run without a lock timeout, which would only leave invalid indexes. Invalid
+    indexes of a failed attempt are dropped before the next one, and those that are invalid afterwards are rebuilt.
+  - Runs alone. It waits until O(deadline) for another migration, a backup by this collection, and any pg_dump of this
+    database.
+  - Applies revisions of the phase V(expand) only, unless O(phase) says otherwise. The phase is in the revision's file,
+    for Alembic as C(phase = "expand") at the top level.
+  - Records the SHA-256 of each revision's file in the database, in C(gradual.migration_step), and refuses to continue
+    when a file was edited after it was applied.
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
   - gradual.rollout.database
 attributes:
   check_mode:
-    description: Tells what is pending and what would be applied. Needs no receipt and changes nothing.
+    description: Returns what is pending and what would be applied. Needs no receipt and changes nothing.
     support: full
   diff_mode:
     description: The revision before and after, in RV(from) and RV(to).
@@ -42,11 +39,11 @@ options:
   adapter:
     description:
       - The migration tool. V(sql) is a folder of plain SQL files, C(0001_orders.sql), which psql runs, each in one
-        transaction with the row that records it.
+        transaction with its record.
       - "For V(sql) and V(sqitch) the phase is in a comment at the top of the file, C(-- gradual: phase=expand); for
         V(django) it is the attribute
-        C(gradual_phase) of the class C(Migration), and for apps of others the setting C(GRADUAL_PHASES), by the label
-        of the app."
+        C(gradual_phase) of the class C(Migration), and for third-party apps the setting C(GRADUAL_PHASES), by the app's
+        label."
     type: str
     choices: [alembic, django, sql, sqitch]
     default: alembic
@@ -56,32 +53,30 @@ options:
     required: true
   path:
     description:
-      - Folder of the migrations below O(directory). The one that holds C(versions) for Alembic, C(manage.py) for
+      - Folder of the migrations below O(directory). The one that contains C(versions) for Alembic, C(manage.py) for
         Django, C(sqitch.plan) for sqitch, or the
         SQL files themselves.
     type: str
     default: migrations
   target:
-    description: V(head), a revision, or the first letters of one. A revision of Django's is C(app.name). For
-      O(state=reverted) the one to go back from.
+    description: V(head), a revision, or the first letters of one. A revision of Django is C(app.name). For
+      O(state=reverted) the revision to revert.
     type: str
     default: head
   phase:
     description:
-      - With V(expand) the expand revisions up to the first one of another phase are applied. The rest stays pending, in
+      - V(expand) applies the expand revisions before the first one of another phase. The others stay pending, in
         RV(left).
-      - With V(contract) everything up to the target is applied.
+      - V(contract) applies all revisions up to the target.
     type: str
     choices: [expand, contract]
     default: expand
   state:
     description:
-      - V(info) tells where the database stands, V(applied) brings it forward.
-      - V(reverted) goes one step back, from exactly the revision that O(target) names. Only from an expand revision
-        that this module applied and that no
-        other rests on, by the tool's own way back, behind the same guards. What was written meanwhile into what it
-        takes away is lost, so it is for a schema
-        that nobody uses yet; a rollback of the code does not need it.
+      - V(info) returns the database's revision and what is pending, V(applied) applies revisions.
+      - V(reverted) reverts exactly the revision O(target), by the tool's own command and with the same checks. It
+        must be an expand revision that this module applied and that no other revision depends on. Data in what it
+        removes is lost, so use it for a schema that nobody uses yet; a rollback of the code does not need it.
     type: str
     choices: [info, applied, reverted]
     default: info
@@ -89,16 +84,15 @@ options:
     description: Name of the database. Taken from the C(DATABASE_URL) when it is not given.
     type: str
   environment_file:
-    description: File on this host with lines of C(KEY=value), C(DATABASE_URL) of the role that owns the schema among
-      them.
+    description: File on this host with lines C(KEY=value), among them the C(DATABASE_URL) of the role that owns the
+      schema.
     type: path
   database_url:
-    description: The C(DATABASE_URL) itself, instead of a file. It reaches the tool by its environment, never by an
+    description: The C(DATABASE_URL) itself, instead of a file. The tool gets it in its environment, never as an
       argument.
     type: str
   migrate_as:
-    description: System user that the release's tool runs as when the module runs as root. It has to be able to read
-      O(directory).
+    description: System user of the release's tool when the module runs as root. It must be able to read O(directory).
     type: str
     default: nobody
   receipt:
@@ -110,15 +104,15 @@ options:
     type: int
     default: 86400
   lock_timeout_ms:
-    description: Milliseconds that one attempt waits for a lock. Others wait behind it for as long.
+    description: Milliseconds that one attempt waits for a lock. Other sessions wait behind it as long.
     type: int
     default: 50
   pause_ms:
-    description: Milliseconds between two attempts, in which everybody else catches up.
+    description: Milliseconds between two attempts, so that other sessions catch up.
     type: int
     default: 500
   deadline:
-    description: Seconds after which a lock, a dump or another migrator is waited for no longer.
+    description: Seconds to wait for a lock, a dump or another migration.
     type: int
     default: 60
   timeout:
@@ -126,8 +120,8 @@ options:
     type: int
     default: 3600
   max_lag_bytes:
-    description: Before each step, wait until no replica is further behind than this. Until O(deadline); nothing is
-      waited for when this is not given.
+    description: Before each step, wait until O(deadline) for replicas that are further behind than this. Without it,
+      there is no wait.
     type: int
   max_lag_seconds:
     description: The same in seconds.
@@ -236,9 +230,10 @@ identity:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters, guards
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.reverting import Reverter
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed, Migrator, Request
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 ARGUMENTS = {
@@ -283,39 +278,33 @@ _SAME = (
 
 
 def request(module: AnsibleModule) -> Request:
-    """The module's options as a request; the environment from its file."""
+    """The module's options as a request, with the variables of its environment file."""
     given = module.params
     variables: dict[str, str] = {}
     if given["environment_file"]:
-        try:
-            with open(given["environment_file"], encoding="utf-8") as file:
-                variables = guards.variables(file.read(), given["environment_file"])
-        except OSError as error:
-            raise DatabaseError(
-                f"environment_file {given['environment_file']} cannot be read: {error.strerror}"
-            ) from None
+        variables = dsn.read_variables(given["environment_file"])
     if given["database_url"]:
         variables["DATABASE_URL"] = given["database_url"]
     url = variables.get("DATABASE_URL", "")
-    module.no_log_values.update(guards.secrets(variables))
+    module.no_log_values.update(dsn.secrets(variables))
     if given["state"] != "info" and not url:
         raise DatabaseError(
-            "there is no DATABASE_URL of the owner of the schema; name a file that has it as environment_file"
+            "DATABASE_URL of the schema's owner is missing; write the path of the file that has it as environment_file"
         )
     if not given["database"] and not url:
-        raise DatabaseError("which database? Give database, or environment_file with DATABASE_URL")
+        raise DatabaseError("the database is missing; write database, or environment_file with DATABASE_URL")
     return Request(
-        database=given["database"] or guards.database_of(url), variables=variables, **{key: given[key] for key in _SAME}
+        database=given["database"] or dsn.database_of(url), variables=variables, **{key: given[key] for key in _SAME}
     )
 
 
 def migrate(module: AnsibleModule) -> dict[str, object]:
-    """Look or apply, as asked."""
+    """Return the state, or apply, as state says."""
     if module.check_mode and not os.path.isdir(module.params["directory"]):
         nothing: dict[str, object] = {
             key: [] for key in ("pending", "would_apply", "applied", "left", "invalid_indexes")
         }
-        told = f"the release is not staged in {module.params['directory']} yet; what is pending can be told only then"
+        told = f"the release is not staged in {module.params['directory']} yet; what is pending is known only then"
         return {"changed": True, "message": told, "from": None, "to": None, "current": None, "identity": {}, **nothing}
     adapter = adapters.of(module.params["adapter"], os.path.realpath(module.params["directory"]), module.params["path"])
     kind = Reverter if module.params["state"] == "reverted" else Migrator
@@ -338,7 +327,7 @@ def main() -> None:
     except MigrationFailed as error:
         module.fail_json(msg=str(error), **{"changed": bool(error.result.get("applied")), **error.result})
     except DatabaseError as error:
-        module.fail_json(msg=f"The migration was not begun: {error}")
+        module.fail_json(msg=f"The migration did not begin: {error}")
     module.exit_json(**result)
 
 

@@ -7,36 +7,35 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_lint
-short_description: Judge the migrations of a release before anything is touched
+short_description: Check the migrations of a release before anything changes
 version_added: 0.1.0
 description:
-  - Reads the SQL that the revisions of a release will run, and says what each statement locks, why that hurts, and what
-    to write instead.
-  - Two read it, squawk and rules of Gradual's own on the tree of PostgreSQL's parser. What cannot be read is a finding
-    too.
-  - Fails when a finding of level C(error) is not waived, or when a waiver is expired or unused. The message lists them
-    all.
-  - Runs on the controller and contacts no host but the one that has the artifact. The artifact is unpacked into a
-    folder of its own that is removed again.
-  - Revisions of Alembic are Python code of the release. They are run in a process of its own, in Alembic's offline
-    mode, without the
-    release's C(env.py), without an environment and without a database; as C(nobody) where Ansible runs as root, else as
-    who runs it.
+  - Reads the SQL that the revisions of a release will run, and reports what each statement locks, why that is a
+    problem, and what to write instead.
+  - Two checkers read it, squawk and Gradual's own rules on the tree of PostgreSQL's parser. What cannot be read is a
+    finding too.
+  - Fails when a finding of level C(error) has no waiver, or when a waiver is expired or unused. The message lists all
+    of them.
+  - Runs on the controller and connects only to the host of the artifact. The artifact is unpacked into a temporary
+    folder.
+  - Revisions of Alembic are Python code of the release. They run in a separate process in Alembic's offline mode,
+    without the release's C(env.py), without its environment and without a database; as C(nobody) if Ansible runs as
+    root, else as the user of Ansible.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes.info_module]
 requirements:
   - pglast and squawk-cli for the Python that runs Ansible on the controller.
-  - Alembic there too for O(adapter=alembic); without it, only SQL that is written out in the files is read, and the
-    rest is a finding.
+  - Alembic there too for O(adapter=alembic); without it, only SQL that is text in the files is read, and the rest is a
+    finding.
 options:
   url:
-    description: Where the release's artifact is, http or https. The controller fetches it.
+    description: URL of the release's artifact, http or https. The controller downloads it.
     type: str
   sha256:
     description: SHA-256 of the artifact, as 64 hex digits.
     type: str
   directory:
-    description: A folder on the controller that holds the release unpacked, instead of O(url).
+    description: A folder on the controller with the unpacked release, instead of O(url).
     type: path
   adapter:
     description: The migration tool that the release uses.
@@ -44,29 +43,28 @@ options:
     choices: [alembic, django, sql, sqitch]
     default: alembic
   path:
-    description: Where its migrations are in the release.
+    description: Folder of the migrations in the release.
     type: str
     default: migrations
   target:
-    description: Revision that the database will be brought to.
+    description: Revision to migrate to.
     type: str
     default: head
   recorded:
     description:
-      - What the database holds already, as M(gradual.rollout.revision_info) returns it. Only what is still pending is
-        judged.
-      - Everything is judged without it.
+      - The applied revisions, as M(gradual.rollout.revision_info) returns them. Only pending revisions are checked.
+      - Without it, all revisions are checked.
     type: list
     elements: str
   phase:
     description:
-      - V(expand) judges what a rollout would run, which is the revisions of phase expand, and those that name no phase.
-      - V(contract) judges all of them, without the rules that are about code of the release before.
+      - V(expand) checks what a rollout would apply, that is revisions of phase expand, and those without a phase.
+      - V(contract) checks all revisions, without the rules about code of the previous release.
     type: str
     choices: [expand, contract]
     default: expand
   waivers:
-    description: Findings that somebody has looked at.
+    description: Findings that somebody has reviewed.
     type: list
     elements: dict
     default: []
@@ -84,7 +82,7 @@ options:
         type: str
         required: true
       until:
-        description: The last day on which this holds, C(YYYY-MM-DD).
+        description: The last day of the waiver, C(YYYY-MM-DD).
         type: str
         required: true
   timeout:

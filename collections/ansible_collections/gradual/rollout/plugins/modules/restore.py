@@ -7,17 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: restore
-short_description: Bring a backup back beside what is live, or in its place
+short_description: Restore a backup beside the live data, or in its place
 version_added: "0.1.0"
 description:
-  - V(restored) reads every file of the backup and compares it with its receipt, looks whether there is room, restores
-    beside the live databases, and
-    compares what is there then with the receipt. A dump becomes a new database of the live cluster, or a cluster of its
-    own; other backups become a
-    cluster of their own. Nothing that is live is touched, and no name, folder or port that is taken is used.
-  - With O(in_place) the restored one takes the place of the live one, once it was compared. What was live until then is
-    kept, under a name that is told.
-  - V(point) writes a named place into the write-ahead log, which a backup of the method pgbackrest can be restored to.
+  - V(restored) reads every file of the backup and compares it with its receipt, checks the disk space, restores
+    beside the live databases, and compares the result with the receipt. A dump becomes a new database of the live
+    cluster, or a new cluster; other backups become a new cluster. Live data is not changed, and no existing name,
+    folder or port is used.
+  - With O(in_place) the restored copy replaces the live one after the comparison. The replaced one is kept under
+    another name, which is returned.
+  - V(point) writes a named restore point into the write-ahead log. A backup of the method pgbackrest can be restored
+    to it.
 author:
   - The Gradual project (@gradual)
 requirements:
@@ -25,7 +25,7 @@ requirements:
   - psycopg or psycopg2 (Debian's python3-psycopg or python3-psycopg2).
 attributes:
   check_mode:
-    description: Makes every check, reads the backup, and says what would be done.
+    description: Makes every check, reads the backup, and returns what would be done.
     support: full
   diff_mode:
     description: There is no text to compare.
@@ -35,18 +35,18 @@ options:
     description: Folder of the backup, as M(gradual.rollout.backup) returns it. Needed for V(restored).
     type: path
   state:
-    description: Whether to restore, or to name the present moment so that one can restore to it.
+    description: Whether to restore, or to write a restore point now.
     type: str
     choices: [restored, point]
     default: restored
   target:
     description:
-      - What it is restored as. Default is V(database) for a dump, and V(cluster) for what holds a whole cluster.
+      - What to restore to. The default is V(database) for a dump, and V(cluster) for other methods.
     type: str
     choices: [database, cluster]
   database:
     description:
-      - Name of the new database. Default is the old name and when the backup was taken, as in
+      - Name of the new database. The default is the old name with the backup's time, as in
         C(storefront_restored_20261123T120000Z).
     type: str
   folder:
@@ -57,21 +57,19 @@ options:
     type: int
   in_place:
     description:
-      - The name of the database that the backup is of, from somebody who means to replace what is live. Needs a backup
-        that was proven to V(restored).
-      - A database is renamed aside after its sessions were ended. A cluster has to be stopped, and its data folder is
-        renamed aside.
+      - Name of the backup's database, to confirm that it replaces the live data. Needs a backup of level V(restored).
+      - The sessions of a live database are ended, and it is renamed. A live cluster must be stopped, and its data
+        folder is renamed.
     type: str
   point:
-    description: Name of the restore point, to make one or to restore to it. To restore to one needs the method
-      pgbackrest.
+    description: Name of the restore point to write or to restore to. To restore to one needs the method pgbackrest.
     type: str
   jobs:
     description: Number of processes that restore.
     type: int
     default: 2
   reserve_mib:
-    description: MiB that have to stay free beside what is restored.
+    description: MiB that have to stay free beside the restored copy.
     type: int
     default: 512
   timeout:
@@ -79,12 +77,12 @@ options:
     type: int
     default: 3600
   deadline:
-    description: Seconds to wait for a backup or a migration that runs, and for sessions to end, before a database is
+    description: Seconds to wait for a running backup or migration, and for sessions to end, before a database is
       replaced.
     type: int
     default: 60
   run_as:
-    description: The system user that PostgreSQL runs as, and that the backups belong to.
+    description: The system user of PostgreSQL, which owns the backups.
     type: str
     default: postgres
   socket_directory:
@@ -101,12 +99,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Bring yesterday's rows back beside the live ones
+- name: Restore yesterday's rows beside the live ones
   gradual.rollout.restore:
     path: /var/backups/gradual/storefront/storefront-20261123T120000Z
   register: restored
 
-- name: Say how to look at them
+- name: Show how to read them
   ansible.builtin.debug:
     msg: "{{ restored.next }}"
 
@@ -115,7 +113,7 @@ EXAMPLES = r"""
     path: /var/backups/gradual/storefront/storefront-20261123T120000Z
     in_place: storefront
 
-- name: Name this moment
+- name: Write a restore point
   gradual.rollout.restore:
     state: point
     point: before-price-import
@@ -127,7 +125,7 @@ message:
   returned: success
   type: str
 target:
-  description: What it was restored as.
+  description: What it was restored to.
   returned: when state is restored
   type: str
   sample: database
@@ -141,11 +139,11 @@ folder:
   returned: when the target is a cluster
   type: str
 aside:
-  description: Name of the database, or data folder, that was live until now.
+  description: New name of the replaced database or data folder.
   returned: with in_place
   type: str
 roles_made:
-  description: Roles of the backup that the cluster did not have. They have no password.
+  description: Roles of the backup that were made, without passwords.
   returned: when a database was restored
   type: list
   elements: str
@@ -159,7 +157,7 @@ receipt:
   returned: when state is restored
   type: dict
 seconds:
-  description: How long it took.
+  description: Duration in seconds.
   returned: when something was restored
   type: float
 point:
@@ -167,11 +165,11 @@ point:
   returned: when state is point
   type: str
 lsn:
-  description: Where the restore point is in the write-ahead log. Null in check mode.
+  description: Position of the restore point in the write-ahead log. Null in check mode.
   returned: when state is point
   type: str
 timeline:
-  description: The timeline that it is on.
+  description: The timeline of the restore point.
   returned: when state is point
   type: int
 archived:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: revision_info
-short_description: Tell which migrations a database has had, and whether its server takes writes
+short_description: Return the applied migrations of a database, and whether its server is a standby
 version_added: 0.1.0
 description:
-  - Reads the table of the migration tool over a session of its own. Neither the tool nor a release is needed on the
-    host.
-  - A database that cannot be asked is no failure; RV(recorded) and RV(standby) are null then, and RV(reason) says why.
-    Whoever reads that has to count on
-    everything.
+  - Reads the migration tool's table in its own session. Neither the tool nor a release is needed on the host.
+  - A database that cannot be read is not an error; then RV(recorded) and RV(standby) are null, and RV(reason) says why.
+    A playbook must then assume the worst case.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.database, gradual.rollout.attributes.info_module]
 options:
@@ -27,41 +25,38 @@ options:
     description: Name of the database. Taken from the C(DATABASE_URL) in O(environment_file) when it is not given.
     type: str
   environment_file:
-    description: File on this host with lines of C(KEY=value), C(DATABASE_URL) among them.
+    description: File on this host with lines C(KEY=value), among them C(DATABASE_URL).
     type: path
 seealso:
   - module: gradual.rollout.migration_lint
 """
 
 EXAMPLES = r"""
-- name: See what the database has had
+- name: Read the applied migrations
   gradual.rollout.revision_info:
     database: storefront
 """
 
 RETURN = r"""
 recorded:
-  description: What the tool's table holds, an empty list for a database without that table, null where that is not
-    known.
+  description: What the tool's table holds; an empty list without such a table, null when it is unknown.
   returned: always
   type: list
   elements: str
 standby:
-  description: Whether the server is in recovery (C(pg_is_in_recovery())), so that it takes no writes; null where that
-    is not known.
+  description: Whether the server is a standby (C(pg_is_in_recovery())), which takes no writes; null when it is unknown.
   returned: always
   type: bool
 reason:
-  description: Why it is not known.
-  returned: when it is not known
+  description: Why it is unknown.
+  returned: when it is unknown
   type: str
 """
 
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -83,14 +78,13 @@ ARGUMENTS = {
 
 
 def database(given: dict[str, str | None]) -> str:
-    """The name, from the options or from the file that they name."""
+    """The database's name, from the options or from the environment file."""
     file = given["environment_file"]
     if given["database"] or not file:
         return given["database"] or ""
     if not os.path.isfile(file):
         raise DatabaseError(f"there is no {file} on this host yet")
-    with open(file, encoding="utf-8") as opened:
-        return guards.database_of(guards.variables(opened.read(), file).get("DATABASE_URL", ""))
+    return dsn.database_of(dsn.read_variables(file).get("DATABASE_URL", ""))
 
 
 def main() -> None:

@@ -1,7 +1,9 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Backup method `basebackup`: pg_basebackup of the whole cluster, and the write-ahead log up to a restore point at
-which it is compared."""
+"""Backup method `basebackup`: pg_basebackup of the whole cluster, and the write-ahead log up to a restore point.
+
+A restored copy is recovered to that restore point, and compared with the snapshot that was taken there.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 WAL = "wal"
 MANIFEST = "backup_manifest"
 _SLOT = "gradual_backup_"
-# PostgreSQL's own segments during the backup, and what is written to the log meanwhile.
+# Bytes for the write-ahead log that is written during the backup.
 _WAL_ALLOWANCE = 256 * store.MIB
 
 
@@ -54,8 +56,8 @@ class Basebackup(base.Method):
         ]
         if outside:
             raise DatabaseError(
-                f"the method basebackup does not carry tablespaces, and there is {', '.join(outside)}; use the method"
-                " dump or pgbackrest"
+                f"the method basebackup does not copy tablespaces, and this cluster has {', '.join(outside)}; use the"
+                " method dump or pgbackrest"
             )
 
     def estimate(self, session: Session) -> int:
@@ -64,15 +66,15 @@ class Basebackup(base.Method):
     def fill(self, work: Work) -> dict[str, Any]:
         size = cluster_bytes(work.session)
         with Session(work.request.parameters(), base.APPLICATION_NAME) as keeper:
-            # Keeps the log from now on for as long as this session lives, and not a moment longer, however it ends.
+            # A temporary slot: the server keeps the WAL as long as this session lives, and drops the slot with it.
             keeper.run("SELECT pg_create_physical_replication_slot(%s || pg_backend_pid(), true, true)", (_SLOT,))
             warnings = _copy(work)
             work.clock.lap("copy")
-            # The disk works while the tables are read; the frame syncs again what this did not see.
+            # Sync while the tables are read. `take` syncs again what is written after this.
             command = ["find", os.path.join(work.folder, store.CLUSTER), "-type", "f", "-exec", "sync", "--", "{}", "+"]
             with beside(command) as syncing:
                 held = restore_point.facts(work, lambda at: _fetch(work, at))
-                # Who syncs first is told of a failure, and nobody after that.
+                # Only the first sync after a failed write reports the error.
                 strictly(finished(syncing, command))
         _need_all_wal(work, held)
         return {
@@ -85,8 +87,7 @@ class Basebackup(base.Method):
         }
 
     def intact(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:
-        # Reads every file again, against sums that the server made of what it sent, and looks for the log that the
-        # backup needs.
+        # Reads every file again, compares it with the server's checksums, and looks for the WAL that the backup needs.
         strictly(
             run(
                 [
@@ -100,15 +101,14 @@ class Basebackup(base.Method):
         )
 
     def readable(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:
-        """Every record of the log up to the restore point can be decoded; of the files, their checksums are all there
-        is to read."""
+        """Decode every WAL record up to the restore point. The files themselves can be checked by checksum only."""
         wal.decode(server.kept_program(receipt, "pg_waldump"), os.path.join(path, WAL), receipt["restore"], timeout)
 
-    def room(self, receipt: Mapping[str, Any]) -> int:
+    def copy_bytes(self, receipt: Mapping[str, Any]) -> int:
         return int(receipt["restore"]["cluster_bytes"]) + OVERHEAD
 
     @contextlib.contextmanager
-    def materialise(
+    def restored_copy(
         self,
         path: str,
         receipt: Mapping[str, Any],
@@ -131,7 +131,7 @@ class Basebackup(base.Method):
                     timeout=timeout,
                 )
             )
-            # By a link, so that no character of a path can mean something in the command.
+            # By a link, so that no character of the path needs quoting in the command.
             os.symlink(os.path.join(path, WAL), os.path.join(folder, WAL))
             target = Target(receipt["restore"]["target"], f'cp "../{WAL}/%f" "%p"')
             with recovered(folder, programs, receipt["bootstrap_role"], target, timeout) as scratch:
@@ -139,16 +139,16 @@ class Basebackup(base.Method):
 
 
 def need_primary(session: Session, method: str) -> None:
-    """Restore points are written on a primary."""
+    """Refuse a standby: restore points are written on a primary."""
     if session.value("SELECT pg_is_in_recovery()"):
         raise DatabaseError(
-            f"this server is a standby, which takes no restore point; run {method} on the primary, or use the method"
-            " dump here"
+            f"this server is a standby, where no restore point can be made; run {method} on the primary, or use the"
+            " method dump here"
         )
 
 
 def cluster_bytes(session: Session) -> int:
-    """Of all databases of the cluster, indexes included."""
+    """Size of all databases of the cluster, with their indexes."""
     return int(session.value("SELECT sum(pg_database_size(oid))::bigint FROM pg_database"))
 
 
@@ -177,13 +177,12 @@ def _copy(work: Work) -> list[str]:
 
 
 def _fetch(work: Work, at: restore_point.Moment) -> None:
-    """Get the log from the copy's last segment, which the copy has the beginning of only, to the one with the restore
-    point."""
+    """Receive the WAL from the copy's last segment, which is incomplete there, to the segment of the restore point."""
     copied = sorted(
         name for name in os.listdir(os.path.join(work.folder, store.CLUSTER, "pg_wal")) if wal.is_segment(name)
     )
     if not copied:
-        raise DatabaseError("pg_basebackup said that all is well, but its copy has no write-ahead log")
+        raise DatabaseError("pg_basebackup ended with status 0, but its copy has no write-ahead log; take a new backup")
     folder = os.path.join(work.folder, WAL)
     os.makedirs(folder, exist_ok=True)
     wal.receive(
@@ -197,7 +196,7 @@ def _fetch(work: Work, at: restore_point.Moment) -> None:
 
 
 def _need_all_wal(work: Work, held: Mapping[str, Any]) -> None:
-    """Every segment from the beginning of the copy to the restore point is there in its full size."""
+    """Refuse a backup that lacks a segment between the beginning of the copy and the restore point."""
     inside = os.path.join(work.folder, store.CLUSTER, "pg_wal")
     size = held["restore"]["segment_bytes"]
     first = min(name for name in os.listdir(inside) if wal.is_segment(name))
@@ -210,13 +209,13 @@ def _need_all_wal(work: Work, held: Mapping[str, Any]) -> None:
         ]
         if size not in found:
             raise DatabaseError(
-                f"the segment {name} of the write-ahead log, which the backup needs, was not received;"
-                " max_slot_wal_keep_size may be too small"
+                f"the backup needs the WAL segment {name}, which was not received; raise max_slot_wal_keep_size and"
+                " take a new backup"
             )
 
 
 def _known(folder: str) -> dict[str, str]:
-    """The sums that the server made of each file while it sent it: what arrives must be that."""
+    """{path: SHA-256} that the server computed while it sent each file."""
     with open(os.path.join(folder, store.CLUSTER, MANIFEST), encoding="utf-8") as file:
         listed = json.load(file)["Files"]
     return {

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Backup method `dump`: pg_dump of one database, with the roles, from a snapshot whose contents are digested."""
+"""Backup method `dump`: pg_dump of one database, and its roles, from a snapshot whose contents are digested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import shutil
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, snapshot, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
@@ -33,12 +33,12 @@ _SMALL = 64 * store.MIB
 
 
 class Dump(base.Method):
-    """pg_dump, of one file or of a folder that several processes write."""
+    """pg_dump into one file, or into a folder that several processes write."""
 
     name = "dump"
 
     def estimate(self, session: Session) -> int:
-        # Rows uncompressed, without indexes. What cannot be compressed grows by a sixth: bytea is written as text.
+        # Uncompressed rows without indexes, and 20 % more: bytea is dumped as text, which does not compress as well.
         return int(
             session.value(
                 "SELECT (coalesce(sum(pg_table_size(c.oid)), 0) * 1.2)::bigint + 1048576 FROM pg_class c WHERE"
@@ -52,7 +52,7 @@ class Dump(base.Method):
                 path = os.path.join(work.folder, name)
                 shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
-        held = base.patiently(lambda: _snapshot(work), work.session, clean, work.request.deadline)
+        held = snapshot.retry_while_locked(lambda: _dump_snapshot(work), work.session, clean, work.request.deadline)
         strictly(
             run(
                 [
@@ -69,7 +69,7 @@ class Dump(base.Method):
         archive = os.path.join(work.folder, DUMP[work.request.format])
         if not os.path.exists(archive):
             raise DatabaseError(
-                f"pg_dump said that all is well, but {os.path.basename(archive)} is missing; is the disk of"
+                f"pg_dump ended with status 0, but {os.path.basename(archive)} is missing; is the disk of"
                 f" {work.request.destination} full?"
             )
         strictly(run([work.program("pg_restore"), "--list", archive]))
@@ -84,11 +84,11 @@ class Dump(base.Method):
             )
         )
 
-    def room(self, receipt: Mapping[str, Any]) -> int:
+    def copy_bytes(self, receipt: Mapping[str, Any]) -> int:
         return int(receipt["database_bytes"]) + OVERHEAD
 
     @contextlib.contextmanager
-    def materialise(
+    def restored_copy(
         self, path: str, receipt: Mapping[str, Any], parent: str, timeout: float, jobs: int = 2
     ) -> Iterator[Scratch]:
         with scratch_cluster(
@@ -96,8 +96,7 @@ class Dump(base.Method):
         ) as scratch:
             _restore_roles(path, receipt, scratch, timeout)
             parallel = ["--jobs", str(jobs)] if receipt["database_bytes"] > _SMALL else []
-            # The database `postgres` is there already; any other one is made by the dump itself, with its settings and
-            # grants.
+            # The database `postgres` exists already. The dump creates any other one, with its settings and grants.
             create = [] if receipt["database"] == "postgres" else ["--create"]
             strictly(
                 run(
@@ -118,23 +117,23 @@ class Dump(base.Method):
             yield scratch
 
 
-def _snapshot(work: Work) -> dict[str, Any]:
-    """Dump and digest one snapshot, side by side; what the receipt says of it."""
+def _dump_snapshot(work: Work) -> dict[str, Any]:
+    """Dump and digest one snapshot at the same time; returns what the receipt says of it."""
     session = work.session
     contents.hold(session)
     taken_at = receipts.now()
-    snapshot = str(session.value("SELECT pg_export_snapshot()"))
+    snapshot_id = str(session.value("SELECT pg_export_snapshot()"))
     before = contents.sequences(session)
-    told = base.facts(server.identity(session), server.revisions(session))
+    told = snapshot.facts(server.identity(session), server.revisions(session))
     work.clock.lap("prepare")
-    command = _command(work, snapshot)
-    # pg_dump is what is waited for; the digest shall not take more than one processor from it.
+    command = _command(work, snapshot_id)
+    # pg_dump takes longest, so the digest may use only one processor.
     session.run("SET LOCAL max_parallel_workers_per_gather = 0")
-    with base.schema_beside(work, snapshot) as schema, beside(command) as dumping:
+    with snapshot.schema_beside(work, snapshot_id) as schema, beside(command) as dumping:
         tables = contents.tables(session)
         fingerprint = contents.fingerprint(schema())
         work.clock.lap("digest")
-        warnings = strictly(finished(dumping, command), base.HARMLESS)
+        warnings = strictly(finished(dumping, command), snapshot.HARMLESS)
     work.clock.lap("dump")
     after = contents.sequences(session)
     session.run("COMMIT")
@@ -148,10 +147,10 @@ def _snapshot(work: Work) -> dict[str, Any]:
     }
 
 
-def _command(work: Work, snapshot: str) -> list[str]:
+def _command(work: Work, snapshot_id: str) -> list[str]:
     form = work.request.format
     parallel = ["--jobs", str(work.request.jobs)] if form == "directory" else []
-    # The lightest compression: half the time of the default one for a tenth more bytes.
+    # The lightest compression takes half the time of the default, for a tenth more bytes.
     return [
         work.program("pg_dump"),
         "--format",
@@ -160,9 +159,9 @@ def _command(work: Work, snapshot: str) -> list[str]:
         "1",
         *parallel,
         "--snapshot",
-        snapshot,
+        snapshot_id,
         "--lock-wait-timeout",
-        str(base.PATIENCE_MS),
+        str(base.LOCK_TIMEOUT_MS),
         "--no-tablespaces",
         *work.request.address(),
         "--file",
@@ -172,7 +171,7 @@ def _command(work: Work, snapshot: str) -> list[str]:
 
 
 def _restore_roles(path: str, receipt: Mapping[str, Any], scratch: Scratch, timeout: float) -> None:
-    """All roles of the source, but the one that every cluster is born with."""
+    """Restore all roles of the source but the bootstrap role, which initdb has made."""
     born = f"CREATE ROLE {receipt['bootstrap_role']};", f"CREATE ROLE {quote(receipt['bootstrap_role'])};"
     with open(os.path.join(path, ROLES), "rb") as file:
         statements = b"".join(line for line in file if line.decode(errors="replace").strip() not in born)

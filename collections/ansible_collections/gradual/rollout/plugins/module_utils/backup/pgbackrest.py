@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Backup method `pgbackrest`: its backup stays in its repository; here lie the receipt, and what the receipt is held
-against."""
+"""Backup method `pgbackrest`: the backup stays in pgBackRest's repository; the folder has the receipt and checksums."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ import os
 import time
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, restore_point, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, compare, restore_point, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Request, Work
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.basebackup import cluster_bytes, need_primary
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.repository import HARMLESS, Repository
@@ -31,12 +30,12 @@ _ANNOTATION = "gradual"
 
 
 class PgBackRest(base.Method):
-    """pgBackRest, wrapped strictly."""
+    """pgBackRest, whose output is checked as well as its status."""
 
     name = "pgbackrest"
     unlogged = False
 
-    def place(self, request: Request) -> str:
+    def disk_folder(self, request: Request) -> str:
         return Repository.of(request.options).local() or request.destination
 
     def check(self, request: Request, session: Session) -> None:
@@ -61,7 +60,7 @@ class PgBackRest(base.Method):
             held = restore_point.facts(work)
         except DatabaseError as error:
             raise DatabaseError(
-                f"{error}. The backup {label} stays in the repository, but nothing is known of what it holds",
+                f"{error}. The backup {label} stays in the repository, but its contents are unknown; do not use it",
                 error.sqlstate,
             ) from None
         restore = {**held["restore"], **_where(repository, taken), "cluster_bytes": size}
@@ -79,9 +78,9 @@ class PgBackRest(base.Method):
             "tools": {"pgbackrest": repository.do("version").strip()},
         }
 
-    def tidy(self, request: Request, taken: Mapping[str, Any]) -> list[str]:
-        """pgBackRest's own retention, unless it would take the newest backup that was proven; and the receipts of what
-        is gone."""
+    def apply_retention(self, request: Request, taken: Mapping[str, Any]) -> list[str]:
+        """Run pgBackRest's retention, unless it would remove the newest proven backup. Remove the receipts of what it
+        removed."""
         repository = Repository.of(request.options)
         ours = [
             one
@@ -96,10 +95,10 @@ class PgBackRest(base.Method):
         )
         if lost and proven:
             what = (
-                f"pgBackRest would expire {', '.join(lost)}, which {proven['id']} needs, the newest backup that was"
-                " proven; nothing was expired"
+                f"pgBackRest would expire {', '.join(lost)}, which the newest proven backup {proven['id']} needs;"
+                " nothing was expired"
             )
-            return [f"{what}. Prove the new one: the next backup expires it then. Or raise repo1-retention-full"]
+            return [f"{what}. Verify the new backup, then the next one expires it; or raise repo1-retention-full"]
         repository.do("expire")
         left = {one["label"] for one in repository.info()["backup"]}
         for one in ours:
@@ -114,20 +113,19 @@ class PgBackRest(base.Method):
             wanted = json.load(file)
         segments = list(_found(repository, receipt["restore"]).values())
         if not wanted:
-            # The repository is elsewhere, so nothing of it could be summed here.
+            # The repository is on another host, so there are no checksums of its files.
             repository.verify(receipt["restore"]["labels"], timeout)
-        found = store.file_differences(wanted, repository.sums(receipt["restore"]["labels"], segments))
-        if wanted and found:
-            raise DatabaseError("; ".join(found[:5]) + (f" (and {len(found) - 5} more)" if len(found) > 5 else ""))
+            return
+        compare.none_of(store.file_differences(wanted, repository.sums(receipt["restore"]["labels"], segments)))
 
     def readable(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:  # noqa: ARG002 (other methods need it)
         Repository.of(receipt["restore"]).verify(receipt["restore"]["labels"], timeout)
 
-    def room(self, receipt: Mapping[str, Any]) -> int:
+    def copy_bytes(self, receipt: Mapping[str, Any]) -> int:
         return int(receipt["restore"]["cluster_bytes"]) + OVERHEAD
 
     @contextlib.contextmanager
-    def materialise(
+    def restored_copy(
         self,
         path: str,  # noqa: ARG002 (other methods need it)
         receipt: Mapping[str, Any],
@@ -141,7 +139,7 @@ class PgBackRest(base.Method):
         with scratch_folder(parent) as folder:
             for name in ("data", "lock", "spool", "tablespaces"):
                 os.mkdir(os.path.join(folder, name), 0o700)
-            # Each of these paths is the live cluster's own unless it is told otherwise.
+            # Without these options, each path would be the live cluster's.
             repository.do(
                 "restore",
                 f"--set={told['label']}",
@@ -167,14 +165,13 @@ def _need_this_cluster(repository: Repository, session: Session) -> None:
     there = [str(one["system-id"]) for one in repository.info()["db"]]
     if not there or there[-1] != here:
         raise DatabaseError(
-            f"the stanza {repository.stanza!r} is of the cluster {', '.join(there) or 'nobody'}, this one is {here};"
-            " name its own stanza"
+            f"the stanza {repository.stanza!r} belongs to the cluster {', '.join(there) or 'unknown'}, this cluster is"
+            f" {here}; write this cluster's stanza as options.stanza"
         )
 
 
 def _take(repository: Repository, work: Work) -> list[str]:
-    """Its warnings of damaged pages are told by `info` with the files' names, so they are no failure of the program
-    here."""
+    """Take the backup. Warnings of damaged pages do not fail it here, because `info` reports them with file names."""
     known = (
         "WARN: invalid page checksum",
         "WARN: page misalignment",
@@ -199,27 +196,29 @@ def _label(repository: Repository, name: str) -> str:
     ]
     if not found:
         raise DatabaseError(
-            f"pgbackrest backup said that all is well, but no backup in the repository has the mark {name}"
+            f"pgbackrest backup ended with status 0, but no backup in the repository has the annotation {name}"
         )
     return str(found[-1])
 
 
 def _discard(repository: Repository, label: str) -> str:
-    """A damaged backup would count for pgBackRest's retention and push out a good one. What became of it, as a
-    sentence."""
-    # It warns of what is done here in any case, so the repository is asked afterwards.
+    """Expire a damaged backup, which would count for pgBackRest's retention and replace a good one.
+
+    Returns the result as a sentence.
+    """
+    # expire warns in any case, so look into the repository afterwards.
     with contextlib.suppress(DatabaseError):
         repository.do("expire", f"--set={label}")
     if label in [one["label"] for one in repository.info()["backup"]]:
         return (
-            "It is still in the repository; remove it when there is a good one: pgbackrest"
+            "It is still in the repository; when there is a good backup, type: pgbackrest"
             f" --stanza={repository.stanza} --set={label} expire"
         )
-    return "It was removed from the repository; older backups are as they were"
+    return "It was removed from the repository; older backups are unchanged"
 
 
 def _where(repository: Repository, taken: Mapping[str, Any]) -> dict[str, Any]:
-    """What the receipt says of where the backup is."""
+    """Where the backup is, for the receipt."""
     labels = [*(taken.get("reference") or []), taken["label"]]
     root = repository.local()
     return {
@@ -241,13 +240,13 @@ def _where(repository: Repository, taken: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _found(repository: Repository, restore: Mapping[str, Any]) -> dict[str, str]:
-    """Every segment from the backup's beginning to the restore point; pgBackRest's verify does not look for them."""
+    """Every segment from the backup's beginning to the restore point; pgbackrest verify does not look for them."""
     wanted = wal.segments(restore["first_segment"], restore["last_segment"], restore["segment_bytes"])
     found = repository.segments(restore["archive"], wanted)
     missing = [name for name in wanted if name not in found]
     if missing:
         raise DatabaseError(
-            f"the archive lacks {', '.join(missing[:5])}, which {restore['label']} needs to reach its restore point"
+            f"the archive has no {', '.join(missing[:5])}, which {restore['label']} needs to reach its restore point"
         )
     return found
 

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The receipt of a backup: what it holds, how far it was proven, and whether it is one for this database, now."""
+"""The receipt of a backup: its contents, its proven level, and whether it allows a change of this database now."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LEVELS = ("taken", "intact", "readable", "restored", "sound")
 
 
 def now() -> str:
-    """This moment in UTC, as receipts write it: 2026-11-23T12:00:00Z."""
+    """The time in UTC, as receipts have it: 2026-11-23T12:00:00Z."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def age(receipt: Mapping[str, Any], at: datetime | None = None) -> float:
-    """Seconds since the backup's snapshot; negative when the receipt is from the future."""
+    """Seconds since the backup's snapshot; negative when its time is in the future."""
     taken = datetime.strptime(str(receipt["taken_at"]), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     return ((at or datetime.now(timezone.utc)) - taken).total_seconds()
 
@@ -46,7 +46,7 @@ def reached(receipt: Mapping[str, Any], level: str) -> bool:
 
 
 def write(folder: str, receipt: Mapping[str, Any]) -> dict[str, Any]:
-    """Seal it and put it into the backup's folder: whole or not at all, and on the disk."""
+    """Seal the receipt and write it into the backup's folder, atomically and synced."""
     finished = sealed(receipt)
     path = os.path.join(folder, FILE)
     with open(path + ".new", "w", encoding="utf-8") as file:
@@ -60,7 +60,7 @@ def write(folder: str, receipt: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sync_folder(folder: str) -> None:
-    """Make a folder's new or renamed entries last."""
+    """Sync a folder, so that new and renamed entries survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -69,24 +69,25 @@ def sync_folder(folder: str) -> None:
 
 
 def read(path: str) -> dict[str, Any]:
-    """The receipt in that file or backup folder, its seal checked."""
+    """The receipt in that file or backup folder, with its seal checked."""
     file_path = os.path.join(path, FILE) if os.path.isdir(path) else path
     try:
         with open(file_path, encoding="utf-8") as file:
             found = json.load(file)
     except OSError as error:
-        raise DatabaseError(f"there is no receipt to read at {file_path}: {error.strerror}") from None
+        raise DatabaseError(f"the receipt {file_path} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise DatabaseError(f"{file_path} is not JSON; it is no receipt any more, take a new backup") from None
+        raise DatabaseError(f"the receipt {file_path} is not JSON; take a new backup") from None
     return checked(found, file_path)
 
 
 def checked(receipt: Any, origin: str) -> dict[str, Any]:
-    """A receipt of the schema we know whose seal fits, or an error."""
+    """The receipt, once its schema and its seal are right."""
     if not isinstance(receipt, Mapping) or receipt.get("schema") != SCHEMA:
         seen = receipt.get("schema") if isinstance(receipt, Mapping) else type(receipt).__name__
         raise DatabaseError(
-            f"{origin} is not a receipt of schema {SCHEMA} (seen: {seen!r}); give what backup_verify returned"
+            f"{origin} is not a receipt: got schema {seen!r}, expected {SCHEMA}; give the receipt that backup_verify"
+            " returned"
         )
     if receipt.get("seal") != seal(receipt):
         raise DatabaseError(f"{origin} was changed after it was sealed; take a new backup and verify it")
@@ -103,35 +104,34 @@ def objections(
 ) -> list[str]:
     """Why this receipt does not allow a change of this database; an empty list when it does.
 
-    identity: as `server.identity` tells it, just now. ancestors: the revisions that a backup may have been taken at:
-    the present
-    one and those that it was made from; None among them stands for a database without any revision.
+    identity: what `server.identity` returns now. ancestors: the revisions that the backup may be at: the current one
+    and all before it; None stands for a database without any revision.
     """
     found = []
     if receipt["system_identifier"] != identity["system_identifier"]:
         found.append(
-            f"it is for the cluster {receipt['system_identifier']}, this one is {identity['system_identifier']}"
+            f"it is of the cluster {receipt['system_identifier']}, this cluster is {identity['system_identifier']}"
         )
     elif receipt["timeline"] != identity["timeline"]:
         found.append(
-            f"it was taken on timeline {receipt['timeline']}, this server is on {identity['timeline']} (there was a"
-            " failover or a restore since)"
+            f"it was taken on timeline {receipt['timeline']}, this server is on {identity['timeline']} (after a"
+            " failover or a restore)"
         )
     if receipt["database"] != identity["database"]:
-        found.append(f"it is for the database {receipt['database']!r}, this one is {identity['database']!r}")
+        found.append(f"it is of the database {receipt['database']!r}, this one is {identity['database']!r}")
     if receipt["revision"] not in ancestors:
         here = ", ".join(str(one) for one in ancestors if one) or "no revision"
         found.append(
-            f"it was taken at revision {receipt['revision']}, which is not on the way to where this database stands"
+            f"it was taken at revision {receipt['revision']}, which is not an ancestor of this database's revision"
             f" ({here})"
         )
     if not reached(receipt, level):
-        found.append(f"it is proven to the level {receipt.get('level')!r} only, {level!r} is needed")
+        found.append(f"it is proven to the level {receipt.get('level')!r}, expected {level!r}")
     old = age(receipt, at)
     if old > max_age:
-        found.append(f"it is {_long(old)} old, {_long(max_age)} are allowed")
+        found.append(f"it is {_long(old)} old, at most {_long(max_age)} are allowed")
     elif old < -300:
-        found.append(f"it is from the future ({receipt['taken_at']}); compare the clocks of the hosts")
+        found.append(f"its time {receipt['taken_at']} is in the future; compare the clocks of the hosts")
     return found
 
 

@@ -14,7 +14,7 @@ METHODS: dict[str, Method] = {method.name: method for method in (Dump(), Basebac
 
 
 def of(name: str) -> Method:
-    """The method of that name, as a request or a receipt says it."""
+    """The method of that name, as a request or a receipt has it."""
     if name not in METHODS:
-        raise DatabaseError(f"there is no backup method {name!r}; write one of {', '.join(METHODS)}")
+        raise DatabaseError(f"backup method: got {name!r}, expected one of {', '.join(METHODS)}")
     return METHODS[name]

@@ -1,11 +1,9 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A repository of pgBackRest, by the program's own commands; each is judged by all that it says, since its status alone
-says too little.
+"""A repository of pgBackRest, by the program's own commands. Their output is checked, because the status is not enough.
 
-Seen with 2.45: `backup` ends with 0 on a corrupt page of the source, `verify` ends with 0 while it says `status:
-error`, and says ok while the
-write-ahead log that a backup needs is gone.
+With 2.45, `backup` ends with 0 although a page of the source is corrupt; `verify` ends with 0 although it prints
+`status: error`, and prints ok although WAL that a backup needs is missing.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 PROGRAM = "/usr/bin/pgbackrest"
 CONFIG = "/etc/pgbackrest.conf"
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
-# Advice, and a full backup where there was nothing to build upon.
+# Advice, and a full backup in place of an incremental one without a base.
 HARMLESS = (
     "WARN: option 'repo1-retention-full' is not set",
     "WARN: no prior backup exists",
@@ -38,7 +36,7 @@ _VERIFIED = re.compile(r"^\s*backup: (\S+), status: (\S+?),", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Repository:
-    """A stanza of the repository that a configuration file tells of."""
+    """One stanza of a repository, and the configuration file that names it."""
 
     program: str
     config: str
@@ -50,7 +48,8 @@ class Repository:
         stanza = options.get("stanza", "")
         if not _WORD.match(stanza):
             raise DatabaseError(
-                f"the method pgbackrest needs the name of a stanza, and {stanza!r} is none; write options: {{stanza:"
+                f"options.stanza is the name of a pgBackRest stanza, got {stanza!r}; write for example options:"
+                f" {{stanza:"
                 " main}"
             )
         found = cls(options.get("program") or PROGRAM, options.get("config") or CONFIG, stanza)
@@ -61,8 +60,8 @@ class Repository:
             )
         if not os.access(found.config, os.R_OK):
             raise DatabaseError(
-                f"the configuration of pgBackRest {found.config} cannot be read by this user; write options.config, or"
-                " let the user read it"
+                f"this user cannot read pgBackRest's configuration {found.config}; write options.config, or let the"
+                " user read it"
             )
         return found
 
@@ -80,35 +79,36 @@ class Repository:
         ]
 
     def do(self, command: str, *options: str, timeout: float | None = None) -> str:
-        """Run it strictly; what it printed."""
+        """Run a command and return its output; any unknown message is an error."""
         done = run(self.argv(command, *options), timeout=timeout)
         strictly(done, HARMLESS)
         return done.output
 
     def info(self, label: str | None = None) -> dict[str, Any]:
-        """The stanza as `info` tells it; an error when the stanza is not well."""
+        """What `info` says of the stanza; an error when its status is not ok."""
         output = self.do("info", "--output=json", *([f"--set={label}"] if label else []))
         found = json.loads(output or "[]")
         status = found[0]["status"] if found else {"code": 1, "message": "no such stanza"}
-        # 2: no backup so far.
+        # 2: the stanza has no backup yet.
         if status["code"] not in (0, 2):
             raise DatabaseError(
-                f"pgBackRest says of the stanza {self.stanza!r} in {self.config}: {status['message']}; see `pgbackrest"
-                " info`"
+                f"the stanza {self.stanza!r} in {self.config} is not usable: {status['message']}; see `pgbackrest info`"
             )
         told: dict[str, Any] = found[0]
         return told
 
     def backup(self, label: str) -> dict[str, Any]:
-        """One backup; an error when it is not there any more or has pages with a wrong checksum."""
+        """One backup; an error when it is missing or has pages with a wrong checksum."""
         found = next((one for one in self.info(label)["backup"] if one["label"] == label), None)
         if found is None:
-            raise DatabaseError(f"the backup {label} is not in the repository of stanza {self.stanza!r} any more")
+            raise DatabaseError(
+                f"the backup {label} is no longer in the repository of stanza {self.stanza!r}; take a new backup"
+            )
         if found.get("error") or found.get("error-list"):
             raise DatabaseError(
                 f"the backup {label} has pages with a wrong checksum in"
-                f" {', '.join(found.get('error-list') or ['unknown files'])}: the live cluster's files are damaged"
-                " there"
+                f" {', '.join(found.get('error-list') or ['unknown files'])}: these files of the live cluster are"
+                " damaged"
             )
         return dict(found)
 
@@ -129,19 +129,18 @@ class Repository:
         return {name: found[name] for name in wanted if name in found}
 
     def verify(self, labels: Sequence[str], timeout: float) -> None:
-        """Have every file of the repository read and decoded; an error when anything in it is damaged, or these backups
-        were not looked at."""
+        """Read and decode every file of the repository; an error when one is damaged or these backups were not read."""
         output = self.do("verify", "--output=text", "--verbose", timeout=timeout)
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         states = dict(_VERIFIED.findall(output))
         bad = [f"{label} is {states.get(label, 'not mentioned')}" for label in labels if states.get(label) != "valid"]
         if bad or "status: ok" not in lines:
             raise DatabaseError(
-                f"pgbackrest verify says of the stanza {self.stanza!r}: {'; '.join([*bad, *lines[:12]])}"
+                f"pgbackrest verify failed for the stanza {self.stanza!r}: {'; '.join([*bad, *lines[:12]])}"
             )
 
     def would_expire(self) -> list[str]:
-        """Labels that pgBackRest's own retention would remove now."""
+        """Labels of the backups that pgBackRest's retention would remove now."""
         done = run(self.argv("expire", "--dry-run", console="info"))
         strictly(done, HARMLESS)
         return sorted(
@@ -154,7 +153,7 @@ class Repository:
         )
 
     def local(self) -> str | None:
-        """The repository's folder when it is one on this host."""
+        """The repository's folder; None when it is not on this host."""
         parser = configparser.ConfigParser(interpolation=None, strict=False, allow_no_value=True)
         parser.read(self.config)
         told = {
@@ -166,8 +165,7 @@ class Repository:
         return None if elsewhere or not os.path.isdir(path) else path
 
     def sums(self, labels: Sequence[str], segments: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Bytes and SHA-256 of each file of these backups and segments, by path below the repository; nothing for one
-        that is elsewhere."""
+        """Bytes and SHA-256 of each file, by path below the repository; {} when the repository is on another host."""
         root = self.local()
         if root is None:
             return {}
@@ -184,8 +182,7 @@ class Repository:
         return found
 
     def restore_command(self, folder: str) -> str:
-        """What brings the throwaway cluster in `folder` a segment: reads the archive, and keeps its own locks apart
-        from the live ones."""
+        """restore_command of the throwaway cluster in `folder`; its locks are not the live cluster's."""
         words = [
             self.program,
             f"--config={self.config}",

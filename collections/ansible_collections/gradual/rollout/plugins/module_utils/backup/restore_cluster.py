@@ -1,9 +1,8 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A backup as a cluster of its own: in a new folder, or in the place of one that is stopped.
+"""Restore a backup as a cluster: into a new folder, or in place of a stopped cluster.
 
-It is restored, recovered and compared as in a drill, closed in good order, brought to the disk, and only then given its
-place.
+It is restored, recovered and compared as in a restore test, shut down, synced, and only then moved to its folder.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-# Who may enter a restored cluster is not settled by who might enter the old one.
+# The restored cluster does not take over the old cluster's pg_hba.conf.
 _HBA = (
     'local all "{user}" peer\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\nhost all all'
     " ::1/128 scram-sha-256\n"
@@ -36,32 +35,32 @@ _CONFIGURATION = ("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_
 
 
 class NewCluster:
-    """Restore into a folder that nobody has, and run it on a port of its own."""
+    """Restore into a new folder, and run the cluster on its own port."""
 
     def __init__(self, request: Request, receipt: Mapping[str, Any], method: Method) -> None:
         self.request, self.receipt, self.method = request, receipt, method
         if not request.folder:
             raise DatabaseError(
-                "where to? Give folder: the data folder of the restored cluster, below a folder of the user of"
-                " PostgreSQL with room for it"
+                "folder is missing; write the restored cluster's data folder, below a folder of PostgreSQL's user with"
+                " enough disk space"
             )
         self.folder = os.path.abspath(request.folder)
         self.parent = os.path.dirname(self.folder)
 
     def plan(self) -> dict[str, Any]:
         if os.path.lexists(self.folder):
-            raise DatabaseError(f"{self.folder} is there already, and nothing is restored over it; name another folder")
+            raise DatabaseError(f"{self.folder} exists already, and no restore overwrites it; write another folder")
         if not self.request.cluster_port:
-            raise DatabaseError("the restored cluster needs a port of its own; give cluster_port, for example 5433")
+            raise DatabaseError("cluster_port is missing; write the port of the restored cluster, for example 5433")
         if os.path.lexists(self._socket()) or _listens(self.request.cluster_port):
-            raise DatabaseError(f"port {self.request.cluster_port} is in use already; give another cluster_port")
+            raise DatabaseError(f"port {self.request.cluster_port} is in use already; write another cluster_port")
         free = self._need_room()
         return {
             "target": "cluster",
             "folder": self.folder,
             "message": (
                 f"would restore {self.receipt['id']} as a new cluster in {self.folder} on port"
-                f" {self.request.cluster_port}, of about {self.method.room(self.receipt) / store.MIB:.0f} MiB of"
+                f" {self.request.cluster_port}, of about {self.method.copy_bytes(self.receipt) / store.MIB:.0f} MiB of"
                 f" {free / store.MIB:.0f} MiB free"
             ),
         }
@@ -90,26 +89,26 @@ class NewCluster:
         return {
             "message": (
                 f"{self.receipt['id']} is restored as a cluster in {self.folder}, runs on port"
-                f" {self.request.cluster_port}, listens on its socket only, and holds {self._held()}"
+                f" {self.request.cluster_port}, listens on its socket only, and contains {self._held()}"
             ),
             "next": [
                 f'psql {way} "dbname={self.receipt["database"]}"',
-                f"{control} --pgdata {self.folder} stop  # and remove the folder, when it is not needed any more",
+                f"{control} --pgdata {self.folder} stop  # and remove the folder, when it is no longer needed",
             ],
         }
 
     def _need_room(self) -> int:
         if not os.path.isdir(self.parent) or not os.access(self.parent, os.W_OK):
             raise DatabaseError(
-                f"{self.parent} is no folder that user {pwd.getpwuid(os.geteuid()).pw_name!r} may write in; make it, or"
-                " name another one"
+                f"{self.parent} is not a folder that user {pwd.getpwuid(os.geteuid()).pw_name!r} can write to; make it,"
+                " or write another folder"
             )
         return store.need_space(
-            self.parent, self.method.room(self.receipt), self.request.reserve_mib, "the restored cluster"
+            self.parent, self.method.copy_bytes(self.receipt), self.request.reserve_mib, "the restored cluster"
         )
 
     def _wanted(self) -> Mapping[str, Any]:
-        """The receipt, with another end of recovery where one is asked for."""
+        """The receipt, with the requested restore point as the end of recovery, if there is one."""
         return (
             {**self.receipt, "restore": {**self.receipt["restore"], "target": self.request.point}}
             if self.request.point
@@ -118,12 +117,12 @@ class NewCluster:
 
     @contextlib.contextmanager
     def _restored(self) -> Any:
-        """The data folder of a restored, compared and closed cluster; taken away unless it was moved meanwhile."""
-        with self.method.materialise(
+        """The data folder of a restored, compared and stopped cluster; removed at the end unless it was moved."""
+        with self.method.restored_copy(
             self.request.path, self._wanted(), self.parent, self.request.timeout, self.request.jobs
         ) as scratch:
             if self.request.point:
-                self._look(scratch)
+                self._need_canary(scratch)
             else:
                 compare.none_of(
                     compare.differences(
@@ -131,16 +130,16 @@ class NewCluster:
                     )
                 )
             data = os.path.join(scratch.folder, "data")
-            _tidy(scratch)
-            _close(data, self.request.timeout)
+            _drop_schema_copy(scratch)
+            _shut_down(data, self.request.timeout)
             yield data
 
-    def _look(self, scratch: Scratch) -> None:
-        """At another point the rows are others; the row that was written for the backup is there all the same."""
+    def _need_canary(self, scratch: Scratch) -> None:
+        """At another restore point the rows differ, so only the backup's canary row is checked."""
         with Session(scratch.parameters(self.receipt["database"]), "gradual-restore") as session:
             if self.receipt.get("canary") and not records.has_canary(session, self.receipt["canary"]):
                 raise DatabaseError(
-                    f"what was restored to {self.request.point} has not the row that was written for"
+                    f"the copy restored to {self.request.point} does not contain the canary row of"
                     f" {self.receipt['id']}; nothing was put in place"
                 )
 
@@ -148,7 +147,7 @@ class NewCluster:
         port, sockets = self.request.cluster_port, self.request.socket_directory.replace("'", "''")
         _write(
             os.path.join(data, "postgresql.conf"),
-            f"# Restored from {self.receipt['id']}. Settings of the old cluster are not taken over.\nport = {port}\n"
+            f"# Restored from {self.receipt['id']}. Settings of the old cluster are not copied.\nport = {port}\n"
             f"unix_socket_directories = '{sockets}'\nlisten_addresses = ''\n",
         )
         _write(os.path.join(data, "postgresql.auto.conf"), "")
@@ -156,8 +155,8 @@ class NewCluster:
 
     def _place(self, data: str, folder: str) -> None:
         if os.path.lexists(folder):
-            raise DatabaseError(f"{folder} has appeared meanwhile, and nothing is restored over it")
-        _take_along(data, f"{folder}.tablespaces-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+            raise DatabaseError(f"{folder} was created meanwhile, and no restore overwrites it; write another folder")
+        _move_tablespaces(data, f"{folder}.tablespaces-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
         store.sync(data)
         os.rename(data, folder)
         os.chmod(folder, 0o700)
@@ -165,7 +164,7 @@ class NewCluster:
 
     def _held(self) -> str:
         return (
-            f"what was there at the restore point {self.request.point}"
+            f"what the database had at the restore point {self.request.point}"
             if self.request.point
             else "what its receipt says"
         )
@@ -175,7 +174,7 @@ class NewCluster:
 
 
 class ClusterInPlace(NewCluster):
-    """Restore beside a stopped cluster, and then change places; the old data folder stays, under another name."""
+    """Restore beside a stopped cluster, then rename both folders; the old data folder is kept under another name."""
 
     def __init__(self, request: Request, receipt: Mapping[str, Any], method: Method) -> None:
         super().__init__(request, receipt, method)
@@ -183,19 +182,17 @@ class ClusterInPlace(NewCluster):
 
     def plan(self) -> dict[str, Any]:
         if self.method.name == "dump":
-            raise DatabaseError(
-                "a dump does not replace a cluster; leave out target, and in_place replaces the database"
-            )
+            raise DatabaseError("a dump cannot replace a cluster; remove target, then in_place replaces the database")
         seen = self._identifier()
         if seen != self.receipt["system_identifier"]:
             raise DatabaseError(
                 f"the backup is of the cluster {self.receipt['system_identifier']}, the one in {self.folder} is {seen};"
-                " name another folder"
+                " write the folder of the backup's cluster"
             )
         if _runs(self.folder):
             raise DatabaseError(
-                f"the cluster in {self.folder} runs; stop it first (Debian: pg_ctlcluster MAJOR NAME stop), with all"
-                " that would start it again"
+                f"the cluster in {self.folder} is running; stop it (Debian: pg_ctlcluster MAJOR NAME stop), and every"
+                " service that would start it again"
             )
         self._need_room()
         return {
@@ -211,12 +208,13 @@ class ClusterInPlace(NewCluster):
     def carry_out(self) -> dict[str, Any]:
         with self._restored() as data:
             for name in _CONFIGURATION:
-                # Where the settings are part of the data folder they are the live ones; else they lie elsewhere and
-                # these files are not read.
+                # Files in the data folder are the live settings. Where settings are outside it, these are not read.
                 if os.path.exists(os.path.join(self.folder, name)):
                     shutil.copy2(os.path.join(self.folder, name), os.path.join(data, name))
             if _runs(self.folder):
-                raise DatabaseError(f"the cluster in {self.folder} was started meanwhile; it is as it was")
+                raise DatabaseError(
+                    f"the cluster in {self.folder} was started meanwhile; it is unchanged. Stop it, and run this again"
+                )
             _archive_history(data)
             os.rename(self.folder, self.aside)
             try:
@@ -226,13 +224,13 @@ class ClusterInPlace(NewCluster):
                 raise
         return {
             "message": (
-                f"{self.folder} holds {self._held()} of {self.receipt['id']}, on a new timeline; what it was until now"
-                f" is in {self.aside}"
+                f"{self.folder} contains {self._held()} of {self.receipt['id']}, on a new timeline; the replaced"
+                f" cluster is in {self.aside}"
             ),
             "next": [
                 "start the cluster (Debian: pg_ctlcluster MAJOR NAME start)",
-                "make its standbys anew",
-                "ansible-playbook playbooks/backup.yml  # migrations want a backup of what is live now",
+                "rebuild its standbys",
+                "ansible-playbook playbooks/backup.yml  # migrations need a backup of the new live data",
             ],
         }
 
@@ -255,7 +253,7 @@ def _listens(port: int) -> bool:
 
 
 def _runs(folder: str) -> bool:
-    """Whether a postmaster works on the data folder."""
+    """Whether a PostgreSQL server runs on the data folder."""
     try:
         with open(os.path.join(folder, "postmaster.pid"), encoding="utf-8") as file:
             os.kill(int(file.readline()), 0)
@@ -266,15 +264,14 @@ def _runs(folder: str) -> bool:
     return True
 
 
-def _tidy(scratch: Scratch) -> None:
-    """Take away what comparing has made beside the databases of the backup."""
+def _drop_schema_copy(scratch: Scratch) -> None:
+    """Drop the database that comparing has made."""
     with Session(scratch.parameters("postgres"), "gradual-restore") as session:
         session.run("DROP DATABASE IF EXISTS gradual_schema")
 
 
-def _take_along(data: str, folder: str) -> None:
-    """Bring tablespaces, which lie beside the data folder of the copy, to where they stay, and have the data folder
-    lead there."""
+def _move_tablespaces(data: str, folder: str) -> None:
+    """Move the copy's tablespaces, which are beside its data folder, into `folder`, and link to them there."""
     links = os.path.join(data, "pg_tblspc")
     for name in os.listdir(links):
         link = os.path.join(links, name)
@@ -286,15 +283,17 @@ def _take_along(data: str, folder: str) -> None:
         store.sync(there)
 
 
-def _close(data: str, timeout: float) -> None:
-    """A fast shutdown, which writes everything down; then the folder needs no recovery."""
+def _shut_down(data: str, timeout: float) -> None:
+    """A fast shutdown, after which the folder needs no recovery."""
     with open(os.path.join(data, "postmaster.pid"), encoding="utf-8") as file:
         pid = int(file.readline())
     os.kill(pid, signal.SIGINT)
     until = time.monotonic() + timeout
     while os.path.exists(os.path.join(data, "postmaster.pid")):
         if time.monotonic() > until:
-            raise DatabaseError(f"the restored cluster did not close within {timeout:.0f} s; nothing was put in place")
+            raise DatabaseError(
+                f"the restored cluster did not shut down within {timeout:.0f} s; nothing was put in place"
+            )
         time.sleep(0.05)
 
 
@@ -304,9 +303,11 @@ def _write(path: str, text: str) -> None:
 
 
 def _archive_history(data: str) -> None:
-    """Have the new timeline's history archived, as PostgreSQL does where it archives when the timeline begins: else the
-    next restore begins a timeline of
-    the same number, and its segments meet others of their name in the archive."""
+    """Have the new timeline's history file archived, as PostgreSQL does when a timeline begins with archiving on.
+
+    Without it, the next restore would begin a timeline of the same number, whose segments would have names that are in
+    the archive already.
+    """
     folder = os.path.join(data, "pg_wal")
     newest = max((name for name in os.listdir(folder) if name.endswith(".history")), default="")
     if newest:

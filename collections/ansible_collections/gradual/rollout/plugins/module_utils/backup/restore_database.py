@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A dump as a database of the live cluster: a new one, or the live one's successor."""
+"""Restore a dump as a database of the live cluster: a new one, or in place of the live one."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Any, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import compare, dump, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request, stamp
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, records, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
 NAME = "gradual-restore"
-# PostgreSQL cuts longer names off.
+# Bytes; PostgreSQL truncates longer names.
 _LONGEST = 63
 _OF_DATABASE = re.compile(r"^\d+; \d+ \d+ (DATABASE|DATABASE PROPERTIES|(ACL|COMMENT|SECURITY LABEL) - DATABASE) ")
 
 
 class NewDatabase:
-    """Restore beside the live databases, under a name that nobody has."""
+    """Restore beside the live databases, under a new name."""
 
     def __init__(self, request: Request, receipt: Mapping[str, Any], method: Method) -> None:
         self.request, self.receipt, self.method = request, receipt, method
@@ -40,7 +40,7 @@ class NewDatabase:
             "database": self.name,
             "message": (
                 f"would restore {self.receipt['id']} as the new database {self.name} of the cluster at "
-                f"{self.request.socket_directory}:{self.request.port}, {free / store.MIB:.0f} MiB are free there"
+                f"{self.request.socket_directory}:{self.request.port}, with {free / store.MIB:.0f} MiB free"
             ),
         }
 
@@ -48,31 +48,30 @@ class NewDatabase:
         made = self._restore()
         return {
             "roles_made": made,
-            "message": f"{self.receipt['id']} is restored as the database {self.name} and holds what its receipt says",
+            "message": f"{self.receipt['id']} is restored as the database {self.name} and contains what its receipt"
+            " says",
             "next": [
                 f'psql --host {self.request.socket_directory} --port {self.request.port} "dbname={self.name}"',
                 (
                     f'dropdb --host {self.request.socket_directory} --port {self.request.port} "{self.name}"  # when it'
-                    " is not needed any more"
+                    " is no longer needed"
                 ),
             ],
         }
 
     def _check(self, session: Session) -> int:
-        """Refuse a name that is taken, a server that is too old and a disk that is too full; the free bytes."""
+        """Refuse a used name, a server that is too old and a disk that is too full. Returns the free bytes."""
         _free_name(session, self.name)
         major = self.receipt["server_version"] // 10000
         seen = server.identity(session)
         if seen["standby"]:
-            raise DatabaseError(
-                "this server is a standby (in recovery), and nothing can be restored into it; run on the primary"
-            )
+            raise DatabaseError("this server is a standby, into which nothing can be restored; run this on the primary")
         if seen["server_version"] // 10000 < major:
             raise DatabaseError(
-                f"the backup is of PostgreSQL {major} and this server is {seen['server_version'] // 10000}; "
-                f"restore it into one of {major} or newer"
+                f"the backup is of PostgreSQL {major}, this server is {seen['server_version'] // 10000}; restore it"
+                f" into version {major} or newer"
             )
-        # The write-ahead log of what is restored may lie on the same disk.
+        # The restore's WAL may be on the same disk.
         needed = int(self.receipt["database_bytes"]) + int(
             session.value("SELECT pg_size_bytes(current_setting('max_wal_size'))")
         )
@@ -81,7 +80,7 @@ class NewDatabase:
         )
 
     def _restore(self) -> list[str]:
-        """Make it and compare it; when that fails it is gone again. Names of the roles that had to be made."""
+        """Make the database and compare it; on failure it is dropped. Returns the names of the roles that were made."""
         with self._session("postgres") as session:
             programs = server.binaries(session)
             made = self._make_roles(session, programs)
@@ -103,35 +102,16 @@ class NewDatabase:
                     timeout=self.request.timeout,
                 )
             )
-            self._compare()
+            with self._session(self.name) as session:
+                compare.none_of(compare.content_differences(self.receipt, session))
         except BaseException:
             with contextlib.suppress(DatabaseError), self._session("postgres") as session:
                 session.run(f"DROP DATABASE IF EXISTS {quote(self.name)}")
             raise
         return made
 
-    def _compare(self) -> None:
-        """What the receipt says of rows, contents, sequences, revision and the canary holds for the new database."""
-        receipt = self.receipt
-        with self._session(self.name) as session:
-            contents.fix_text(session)
-            found = contents.differences(receipt["tables"], contents.tables(session))
-            ranges = receipt["sequences"]
-            found += contents.sequence_differences(
-                {name: ends[0] for name, ends in ranges.items()},
-                {name: ends[1] for name, ends in ranges.items()},
-                contents.sequences(session),
-            )
-            revision = ",".join(server.revisions(session)) or None
-            if revision != receipt["revision"]:
-                found.append(f"it is at revision {revision}, the backup at {receipt['revision']}")
-            if receipt.get("canary") and not records.has_canary(session, receipt["canary"]):
-                found.append("the row that was written for this backup is missing")
-        compare.none_of(found)
-
     def _make_roles(self, session: Session, programs: str) -> list[str]:
-        """Those that the backup has and the cluster has not, without password; those that are there stay as they
-        are."""
+        """Make the roles that the cluster lacks, without passwords; existing roles are not changed."""
         there = {row[0] for row in session.rows("SELECT rolname::text FROM pg_roles")}
         with open(os.path.join(self.request.path, dump.ROLES), encoding="utf-8", errors="surrogateescape") as file:
             missing, statements = roles(file.read(), there)
@@ -140,7 +120,7 @@ class NewDatabase:
         return missing
 
     def _of_database(self, programs: str) -> str:
-        """The statements that make the database itself, with its locale, settings and grants."""
+        """The statements that create the database, with its locale, settings and grants."""
         program, archive = os.path.join(programs, "pg_restore"), self._archive()
         listed = run([program, "--create", "--list", archive])
         strictly(listed)
@@ -181,8 +161,7 @@ class NewDatabase:
 
 
 class DatabaseInPlace(NewDatabase):
-    """Restore beside, compare, and only then give it the live one's name; the live one keeps its rows under another
-    name."""
+    """Restore beside the live database, compare, then rename both; the live one is kept under another name."""
 
     def __init__(self, request: Request, receipt: Mapping[str, Any], method: Method) -> None:
         super().__init__(request, receipt, method)
@@ -196,18 +175,17 @@ class DatabaseInPlace(NewDatabase):
             identity = server.identity(session)
             if identity["system_identifier"] != self.receipt["system_identifier"]:
                 raise DatabaseError(
-                    f"the backup is of the cluster {self.receipt['system_identifier']}, this one is"
-                    f" {identity['system_identifier']}; restore it beside (without in_place)"
+                    f"the backup is of the cluster {self.receipt['system_identifier']}, this cluster is"
+                    f" {identity['system_identifier']}; restore it beside the live data (without in_place)"
                 )
             if not session.value("SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (self.live,)):
                 raise DatabaseError(
-                    f"there is no database {self.live} to replace; restore it as a new one: database: {self.live},"
-                    " without in_place"
+                    f"there is no database {self.live} to replace; write database: {self.live}, without in_place"
                 )
             if len(self.aside.encode()) > _LONGEST:
                 raise DatabaseError(
-                    f"the name {self.aside} is longer than {_LONGEST} bytes; rename the database by hand and restore"
-                    " beside it"
+                    f"the name {self.aside} is longer than {_LONGEST} bytes; rename the database by hand, and restore"
+                    " without in_place"
                 )
             self._check(session)
         return {
@@ -215,7 +193,7 @@ class DatabaseInPlace(NewDatabase):
             "database": self.live,
             "aside": self.aside,
             "message": (
-                f"would restore {self.receipt['id']} beside, end every session of {self.live}, rename that to"
+                f"would restore {self.receipt['id']} beside {self.live}, end every session of {self.live}, rename it to"
                 f" {self.aside} and the restored one to {self.live}"
             ),
         }
@@ -228,25 +206,24 @@ class DatabaseInPlace(NewDatabase):
         return {
             "roles_made": made,
             "message": (
-                f"{self.live} is what it was at {self.receipt['taken_at']}; what it was until now is {self.aside}, "
-                "with all that was written since"
+                f"{self.live} is as it was at {self.receipt['taken_at']}; the replaced database is {self.aside}, with"
+                " all that was written since"
             ),
             "next": [
                 (
                     f'psql --host {self.request.socket_directory} --port {self.request.port} "dbname={self.aside}"  #'
                     " for what was written since"
                 ),
-                "ansible-playbook playbooks/backup.yml  # migrations want a backup of what is live now",
+                "ansible-playbook playbooks/backup.yml  # migrations need a backup of the new live data",
             ],
         }
 
     def _swap(self) -> None:
-        """Both names in one transaction; nobody can be in either meanwhile. When it fails, or is ended, all is as it
-        was."""
+        """Rename both in one transaction, while neither takes connections. On failure nothing is changed."""
         live, new, aside = quote(self.live), quote(self.name), quote(self.aside)
         try:
             with self._session("postgres") as session:
-                # Else a pool comes back faster than the rename.
+                # A pool would connect again before the rename.
                 session.run(f"ALTER DATABASE {live} ALLOW_CONNECTIONS false")
                 _end_sessions(session, (self.live, self.name), self.request.deadline)
                 session.run("BEGIN")
@@ -259,20 +236,20 @@ class DatabaseInPlace(NewDatabase):
             raise
 
     def _open_again(self, error: BaseException) -> None:
-        """In a session of its own, since the other one may be lost. Raises what the operator should read; returns for
-        what is no error of the database."""
+        """Allow connections again, in a new session, because the other one may be lost. Raises the error to show,
+        unless `error` is not the database's."""
         again = f"ALTER DATABASE {quote(self.live)} ALLOW_CONNECTIONS true"
         try:
             with self._session("postgres") as session:
                 session.run(again)
         except DatabaseError as closed:
             raise DatabaseError(
-                f"{self.live} was not replaced ({error}), and takes no connections, since the server cannot be asked"
-                f" ({closed}). As soon as it can, type: {again}"
+                f"{self.live} was not replaced ({error}), and takes no connections, because the server does not answer"
+                f" ({closed}). When it answers again, type: {again}"
             ) from None
         if isinstance(error, DatabaseError):
             raise DatabaseError(
-                f"{self.live} was not replaced and is as it was: {error}. The restored one is there as {self.name}"
+                f"{self.live} was not replaced and is unchanged: {error}. The restored database is {self.name}"
             ) from None
 
 
@@ -287,22 +264,22 @@ def _end_sessions(session: Session, databases: tuple[str, ...], deadline: float)
         if not left:
             return
         if time.monotonic() > until:
-            raise DatabaseError(f"{'; '.join(row[1] for row in left)} could not be ended within {deadline:.0f} s")
+            raise DatabaseError(f"{'; '.join(row[1] for row in left)} did not end within {deadline:.0f} s")
         time.sleep(0.1)
 
 
 def _free_name(session: Session, name: str) -> None:
     if len(name.encode()) > _LONGEST:
-        raise DatabaseError(f"the name {name} is longer than {_LONGEST} bytes; give a shorter one as database")
+        raise DatabaseError(f"the name {name} is longer than {_LONGEST} bytes; write a shorter one as database")
     if session.value("SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (name,)):
         raise DatabaseError(
-            f"there is a database {name} already, and nothing is restored over it; drop it, or give another name as"
+            f"the database {name} exists already, and no restore overwrites it; drop it, or write another name as"
             " database"
         )
 
 
 def renamed(statements: str, old: str, new: str) -> str:
-    """pg_restore's statements on a database, as statements on one of another name."""
+    """pg_restore's statements on the database `old`, as statements on the database `new`."""
     name = "(?:" + re.escape(old) + "|" + re.escape(quote(old)) + ")"
     heads = (
         r"(?:CREATE|ALTER|COMMENT ON|SECURITY LABEL .*? ON) DATABASE |(?:GRANT|REVOKE) .*? ON DATABASE |ALTER ROLE .*?"
@@ -313,7 +290,7 @@ def renamed(statements: str, old: str, new: str) -> str:
 
 
 def roles(text: str, there: set[str]) -> tuple[list[str], str]:
-    """(names that are missing, statements that make them) out of what pg_dumpall wrote of all roles."""
+    """(missing roles, statements that make them), from the output of pg_dumpall."""
 
     def plain(name: str) -> str:
         return name[1:-1].replace('""', '"') if name.startswith('"') else name

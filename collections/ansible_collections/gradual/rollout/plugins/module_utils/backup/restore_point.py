@@ -1,16 +1,12 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""One moment that both a snapshot and the write-ahead log know: what a physical backup is compared with.
+"""A restore point in the write-ahead log and a snapshot of the same moment, to compare a physical backup with.
 
-A copy of the files is brought forward by the log to some place in it, and what the database held at that place can be
-asked of no snapshot, as
-other transactions commit between any two statements. So for a moment nobody may write: all tables are locked against
-writers, a restore point
-goes into the log, a snapshot is taken, and the locks are let go. A restored copy that recovers to that restore point
-must hold exactly what
-this snapshot holds, and the snapshot is read at leisure. Whoever writes waits for some milliseconds; a writer that does
-not end is not waited
-for in the lock's queue, where everybody else would wait behind us, but asked again and again.
+Recovery brings a copy of the files forward to a restore point. Normally no snapshot shows what the database contained
+there, because other transactions commit between any two statements. So for a few milliseconds all tables are locked
+against writes, a restore point is written into the log, a snapshot is taken, and the locks are released. A copy that is
+recovered to this restore point must contain exactly what the snapshot contains. While a writer does not end, the locks
+are tried again and again; waiting in the lock's queue would make all other sessions wait behind it.
 """
 
 from __future__ import annotations
@@ -19,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, snapshot
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
@@ -28,28 +24,31 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 
 LOCK_TIMEOUT_MS = 50
 PAUSE = 0.5
-# Large objects are written in these; everything else is in tables of the users'.
+# Large objects are stored in these; all other rows are in the users' tables.
 _CATALOGS = ("pg_catalog.pg_largeobject", "pg_catalog.pg_largeobject_metadata")
 _SCHEMA_STATE = """
-SELECT (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_class WHERE oid >= 16384 AND relpersistence <> 't'),
+SELECT (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_class
+         WHERE oid >= 16384 AND relpersistence <> 't'),
        (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_constraint WHERE oid >= 16384),
        (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_proc WHERE oid >= 16384),
        (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_namespace),
        (SELECT md5(string_agg(concat_ws(' ', oid, xmin), ',' ORDER BY oid)) FROM pg_trigger),
        (SELECT count(*) FROM pg_attribute WHERE attrelid >= 16384)
 """
-# Vacuums of the tables that we want; PostgreSQL itself ends them for whoever waits longer than we do. Those against
-# wraparound are let be.
+# End autovacuums of these tables, as PostgreSQL does for a session that waits longer. Not those against wraparound.
 _END_VACUUMS = """
 SELECT pg_cancel_backend(a.pid) FROM pg_stat_activity a
- WHERE a.backend_type = 'autovacuum worker' AND a.datname = current_database() AND a.query NOT LIKE '%%to prevent wraparound%%'
+ WHERE a.backend_type = 'autovacuum worker' AND a.datname = current_database()
+   AND a.query NOT LIKE '%%to prevent wraparound%%'
 """
 _WRITERS = """
-SELECT DISTINCT format('%%s, pid %%s, user %%s, in a transaction since %%s', coalesce(nullif(a.application_name, ''), a.backend_type), a.pid, a.usename,
+SELECT DISTINCT format('%%s, pid %%s, user %%s, in a transaction since %%s',
+                       coalesce(nullif(a.application_name, ''), a.backend_type), a.pid, a.usename,
                        date_trunc('second', coalesce(a.xact_start, a.backend_start)))
   FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
  WHERE l.locktype = 'relation' AND l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()
-   AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareLock') AND (c.oid >= 16384 OR c.relname LIKE 'pg_largeobject%%')
+   AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareLock')
+   AND (c.oid >= 16384 OR c.relname LIKE 'pg_largeobject%%')
 UNION ALL
 SELECT format('prepared transaction %%s of %%s since %%s', gid, owner, date_trunc('second', prepared))
   FROM pg_prepared_xacts WHERE database = current_database()
@@ -58,8 +57,7 @@ SELECT format('prepared transaction %%s of %%s since %%s', gid, owner, date_trun
 
 @dataclass(frozen=True)
 class Moment:
-    """A restore point. lsn: its end in the write-ahead log; segment: the file that holds it; seconds: how long writers
-    had to wait."""
+    """A restore point. lsn: its end in the write-ahead log; segment: its file; seconds: how long writers waited."""
 
     name: str
     lsn: str
@@ -68,30 +66,30 @@ class Moment:
 
 
 def facts(work: Work, fetch: Callable[[Moment], None] | None = None) -> dict[str, Any]:
-    """What the receipt says of the database at the restore point. `fetch` brings the log up to it into the backup."""
+    """What the receipt says of the database at the restore point. `fetch` copies the WAL up to it into the backup."""
     attempts = iter(range(1, 1_000_000))
 
     def attempt() -> dict[str, Any]:
-        # Recovery stops at the first restore point of its name, so each attempt has its own.
+        # Recovery stops at the first restore point of a name, so each attempt has a new name.
         return _attempt(work, f"{work.id}-{next(attempts)}", fetch)
 
-    return base.patiently(attempt, work.session, lambda: None, work.request.deadline)
+    return snapshot.retry_while_locked(attempt, work.session, lambda: None, work.request.deadline)
 
 
 def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> dict[str, Any]:
     session = work.session
     before = contents.sequences(session)
-    moment = _quiet(work, name)
+    moment = _make(work, name)
     taken_at = receipts.now()
     work.clock.lap("moment")
-    told = base.facts(server.identity(session), server.revisions(session))
-    snapshot = str(session.value("SELECT pg_export_snapshot()"))
-    # Completes the segment that the restore point is in.
+    told = snapshot.facts(server.identity(session), server.revisions(session))
+    snapshot_id = str(session.value("SELECT pg_export_snapshot()"))
+    # Completes the segment of the restore point.
     session.run("SELECT pg_switch_wal()")
     if fetch is not None:
         fetch(moment)
     work.clock.lap("wal")
-    with base.schema_beside(work, snapshot) as schema:
+    with snapshot.schema_beside(work, snapshot_id) as schema:
         tables = contents.tables(session, unlogged=False)
         fingerprint = contents.fingerprint(schema())
     work.clock.lap("digest")
@@ -115,7 +113,7 @@ def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> d
 
 
 def _range(before: int | None, after: int | None, ahead: int) -> list[int | None]:
-    # The log has a sequence's value some steps before it is reached.
+    # The WAL has a sequence's value some steps before the sequence reaches it.
     return (
         [before, after if after is None else after + max(ahead, 0)]
         if ahead >= 0
@@ -123,9 +121,9 @@ def _range(before: int | None, after: int | None, ahead: int) -> list[int | None
     )
 
 
-def _quiet(work: Work, name: str) -> Moment:
-    """Have that moment; the session is left in a transaction whose snapshot is of it, and which keeps tables from being
-    rewritten."""
+def _make(work: Work, name: str) -> Moment:
+    """Make the restore point. The session then is in a transaction with the snapshot of that moment, which also keeps
+    tables from being rewritten."""
     session = work.session
     until = time.monotonic() + work.request.deadline
     with Session(work.request.parameters(), base.APPLICATION_NAME) as other:
@@ -135,39 +133,39 @@ def _quiet(work: Work, name: str) -> Moment:
                 found = _try(session, other, name)
             except DatabaseError as error:
                 session.run("ROLLBACK")
-                if not base.is_busy(error):
+                if not snapshot.lock_refused(error):
                     raise
                 found = None
             if found is not None:
                 return found
             if time.monotonic() >= until:
-                writers = "; ".join(row[0] for row in other.rows(_WRITERS, ())) or "somebody who has just gone"
+                writers = "; ".join(row[0] for row in other.rows(_WRITERS, ())) or "a session that has just ended"
                 raise DatabaseError(
-                    f"there was no moment without writers within {work.request.deadline:.0f} s, so nothing could be"
-                    f" said of what this backup holds: {writers}; run again when they have ended, or raise deadline"
+                    f"the tables could not be locked against writes within {work.request.deadline:.0f} s, so the backup"
+                    f" could not be compared: {writers}; run this again when they have ended, or raise deadline"
                 )
             other.run(_END_VACUUMS, ())
             time.sleep(PAUSE)
 
 
 def _try(session: Session, other: Session, name: str) -> Moment | None:
-    """One attempt; None when somebody changed the schema meanwhile, which no lock of ours keeps from happening."""
+    """One attempt; None when the schema was changed meanwhile, which these locks cannot prevent."""
     held = contents.names(session, unlogged=False)
     every = [*(f"ONLY {one}" for one in held), *_CATALOGS]
-    # Many tables, many locks to wait for: all of them together must not keep others waiting much longer than one.
+    # Waiting for the locks of many tables must not block others for much longer than waiting for one.
     contents.hold(
         session, held, {"lock_timeout": LOCK_TIMEOUT_MS, "statement_timeout": 2 * LOCK_TIMEOUT_MS + len(every) // 10}
     )
     session.run("SAVEPOINT moment")
     begun = time.monotonic()
     session.run(f"LOCK TABLE {', '.join(every)} IN SHARE MODE")
-    # The first statement that looks at data: the snapshot of the whole transaction is of now.
+    # The first statement that reads data takes the transaction's snapshot.
     lsn = str(session.value("SELECT pg_create_restore_point(%s)::text", (name,)))
-    # Lets the locks go that were taken since, and keeps the snapshot, which is the transaction's.
+    # Releases the locks taken since the savepoint, and keeps the transaction's snapshot.
     session.run("ROLLBACK TO SAVEPOINT moment")
     seconds = round(time.monotonic() - begun, 4)
     session.run("RELEASE SAVEPOINT moment")
-    session.run(f"SET LOCAL lock_timeout = {base.PATIENCE_MS}")
+    session.run(f"SET LOCAL lock_timeout = {base.LOCK_TIMEOUT_MS}")
     session.run("SET LOCAL statement_timeout = 0")
     if other.rows(_SCHEMA_STATE) != session.rows(_SCHEMA_STATE):
         session.run("ROLLBACK")

@@ -1,20 +1,21 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What is asked of a restore."""
+"""What a restore is asked for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import socket_parameters
+
 
 @dataclass(frozen=True)
 class Request:
-    """Which backup, as what, and where the live cluster is. Empty: choose. Seconds where nothing else is said.
+    """Which backup to restore, to what, and where the live cluster is. timeout and deadline in seconds.
 
-    target: database or cluster; database: the new one's name; folder and cluster_port: the new cluster's; in_place: the
-    name of the
-    database that it is to replace, or ""; point: a named restore point.
+    target: database or cluster, "" for the method's default; database: name of the new database; folder, cluster_port:
+    of the new cluster; in_place: name of the database to replace, or ""; point: a named restore point, or "".
     """
 
     path: str
@@ -32,12 +33,7 @@ class Request:
     deadline: float = 60
 
     def parameters(self, database: str) -> dict[str, str]:
-        return {
-            "dbname": database,
-            "host": self.socket_directory,
-            "port": str(self.port),
-            "options": "-c statement_timeout=0 -c lock_timeout=0",
-        }
+        return socket_parameters(database, self.socket_directory, self.port)
 
     def address(self) -> list[str]:
         return ["--host", self.socket_directory, "--port", str(self.port), "--no-password"]

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The folder that backups are kept in: one folder a backup, whole or not there, and what may be removed from it."""
+"""The folder of backups: one folder per backup, complete or absent, and which may be removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 PARTIAL = ".partial-"
-# A backup of many files lists them here, so that the receipt stays small; the receipt has this file's sum.
+# A backup of many files lists them here, to keep the receipt small; the receipt has this file's checksum.
 LISTING = "files.json"
 CLUSTER = "base"
 _LOCK = ".lock"
@@ -25,7 +25,7 @@ MIB = 1024 * 1024
 
 
 def free_bytes(path: str) -> int:
-    """Bytes that an ordinary user may still write where the path is, or would be."""
+    """Bytes that an unprivileged user can still write on the disk of the path, which need not exist yet."""
     while not os.path.isdir(path):
         path = os.path.dirname(path) or "/"
     found = os.statvfs(path)
@@ -33,47 +33,47 @@ def free_bytes(path: str) -> int:
 
 
 def need_space(path: str, needed: int, reserve_mib: int, what: str) -> int:
-    """Refuse what would leave less than the reserve free; returns the free bytes."""
+    """Refuse when less than reserve_mib would stay free. Returns the free bytes."""
     free = free_bytes(path)
     if free < needed + reserve_mib * MIB:
         raise DatabaseError(
             f"{what} needs about {needed / MIB:.0f} MiB and {reserve_mib} MiB have to stay free at {path}, but only"
-            f" {free / MIB:.0f} MiB are free; free some space, name a place on another disk, or lower reserve_mib"
+            f" {free / MIB:.0f} MiB are free; free disk space, write a folder on another disk, or lower reserve_mib"
         )
     return free
 
 
 def prepare(path: str, uid: int, gid: int) -> None:
-    """Make the folder for backups, for its user only; as root, before stepping down."""
+    """Make the folder of backups, private to its user; called as root."""
     try:
         os.makedirs(path, mode=0o755, exist_ok=True)
         if os.geteuid() == 0:
             os.chown(path, uid, gid)
         os.chmod(path, 0o700)
     except OSError as error:
-        raise DatabaseError(f"the folder for backups {path} cannot be made: {error.strerror}") from None
+        raise DatabaseError(f"the folder of backups {path} cannot be made: {error.strerror}") from None
 
 
 @contextlib.contextmanager
 def exclusively(path: str) -> Iterator[None]:
-    """One backup at a time in this folder; the lock goes with its process."""
+    """Allow one backup at a time in this folder; the lock ends with its process."""
     with open(os.path.join(path, _LOCK), "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise DatabaseError(f"another backup is being taken in {path}; wait until it has ended") from None
+            raise DatabaseError(f"another backup is running in {path}; run this again when it has ended") from None
         yield
 
 
 def leftovers(path: str) -> list[str]:
-    """Folders of backups that were never finished. While one holds the lock, nobody is still writing them."""
+    """Folders of unfinished backups. Call it with the lock held, so that none of them is still being written."""
     if not os.path.isdir(path):
         return []
     return sorted(os.path.join(path, name) for name in os.listdir(path) if name.startswith(PARTIAL))
 
 
 def survey(path: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """(receipts, oldest first; backups whose receipt does not hold, with the reason)."""
+    """(receipts, oldest first; backups whose receipt or files are wrong, with the reason)."""
     good: list[dict[str, Any]] = []
     broken: list[dict[str, str]] = []
     if not os.path.isdir(path):
@@ -105,7 +105,7 @@ def removable(found: Sequence[Mapping[str, Any]], database: str, application: st
 
 
 def remove(folder: str) -> None:
-    """Remove a backup: first its name, so that half of one is never taken for a whole one."""
+    """Remove a backup. It is renamed first, so that a half-removed one never looks complete."""
     parent, name = os.path.split(folder)
     doomed = folder if name.startswith(PARTIAL) else os.path.join(parent, PARTIAL + name)
     if doomed != folder:
@@ -114,10 +114,9 @@ def remove(folder: str) -> None:
 
 
 def summed(folder: str, known: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    """{"dump/toc.dat": {"bytes": 4711, "sha256": …}} of every file in a backup but its receipt and listing, read back
-    from the disk.
+    """{"dump/toc.dat": {"bytes": 4711, "sha256": …}} of every file but receipt and listing, read from the disk.
 
-    known: sums by path that somebody trustworthy has made already; these files are not read.
+    known: {path: SHA-256} from a trusted source; these files are not read.
     """
     paths = [
         os.path.relpath(os.path.join(parent, name), folder)
@@ -135,10 +134,10 @@ def summed(folder: str, known: Mapping[str, str] | None = None) -> dict[str, dic
 
 
 def sum_of(path: str) -> str:
-    """SHA-256 of a file as it is on the disk."""
+    """SHA-256 of a file on the disk."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        # What was just written must not be judged by the copy in memory alone.
+        # Drop the page cache, to read what was really written.
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         for block in iter(lambda: file.read(MIB), b""):
             digest.update(block)
@@ -146,7 +145,7 @@ def sum_of(path: str) -> str:
 
 
 def write_listing(folder: str, files: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """List the cluster's files beside the receipt; what is left for the receipt itself."""
+    """List the cluster's files beside the receipt. Returns the files to list in the receipt."""
     path = os.path.join(folder, LISTING)
     inside = {name: told for name, told in files.items() if name.startswith(CLUSTER + "/")}
     with open(path, "w", encoding="utf-8") as file:
@@ -160,12 +159,12 @@ def write_listing(folder: str, files: Mapping[str, Mapping[str, Any]]) -> dict[s
 
 
 def expected(receipt: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
-    """Every file that a backup consists of, the listed ones included, as it was when it was taken."""
+    """Every file of the backup when it was taken, those of the listing included."""
     files = dict(receipt["files"])
     if LISTING in files:
         path = os.path.join(folder, LISTING)
         if not os.path.isfile(path) or sum_of(path) != files[LISTING]["sha256"]:
-            raise DatabaseError(f"{path} is missing or has other contents than when it was taken; take a new backup")
+            raise DatabaseError(f"{path} is missing or was changed since the backup was taken; take a new backup")
         del files[LISTING]
         with open(path, encoding="utf-8") as file:
             files.update(json.load(file))
@@ -173,31 +172,29 @@ def expected(receipt: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any
 
 
 def sync(folder: str) -> None:
-    """Bring every file and folder below to the disk; a full or failing disk shows itself here at the latest."""
+    """Sync every file and folder below; a full or failing disk raises an error here at the latest."""
     for parent, _folders, names in os.walk(folder):
         for name in names:
             descriptor = os.open(os.path.join(parent, name), os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             except OSError as error:
-                raise DatabaseError(f"{name} did not reach the disk: {error.strerror}") from None
+                raise DatabaseError(f"{name} cannot be written to the disk: {error.strerror}") from None
             finally:
                 os.close(descriptor)
         receipts.sync_folder(parent)
 
 
 def publish(partial: str, path: str) -> None:
-    """Give a finished backup its name. Never overwrites."""
+    """Give a finished backup its final name. Never overwrites."""
     if os.path.lexists(path):
-        raise DatabaseError(
-            f"{path} is there already, and a backup is never overwritten; run again for a name of a later second"
-        )
+        raise DatabaseError(f"{path} exists already, and a backup is never overwritten; run this again for a new name")
     os.rename(partial, path)
     receipts.sync_folder(os.path.dirname(path))
 
 
 def file_differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What became of a backup's files since its receipt: one sentence a file."""
+    """How a backup's files differ from its receipt, one sentence per file."""
     found = []
     for name in sorted(set(wanted) | set(seen)):
         if name not in seen:
@@ -205,23 +202,23 @@ def file_differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str,
         elif name not in wanted:
             found.append(f"{name} is not in the receipt")
         elif wanted[name]["bytes"] != seen[name]["bytes"]:
-            found.append(f"{name} has {seen[name]['bytes']} bytes, not {wanted[name]['bytes']}")
+            found.append(f"{name} has {seen[name]['bytes']} bytes, expected {wanted[name]['bytes']}")
         elif wanted[name]["sha256"] != seen[name]["sha256"]:
             found.append(
-                f"{name} has other contents than when it was taken (sha256 {seen[name]['sha256'][:12]}…, not"
+                f"{name} was changed since the backup was taken (SHA-256 {seen[name]['sha256'][:12]}…, expected"
                 f" {wanted[name]['sha256'][:12]}…)"
             )
     return found
 
 
 def present_files(receipt: Mapping[str, Any], folder: str) -> None:
-    """Every file of the receipt is there with its size; cheap, so no proof of its contents."""
+    """Check that every file exists with its size; cheap, but contents are not checked."""
     for name, facts in expected(receipt, folder).items():
         path = os.path.join(folder, name)
         size = os.path.getsize(path) if os.path.isfile(path) else None
         if size != facts["bytes"]:
             seen = "missing" if size is None else f"{size} bytes long"
-            raise DatabaseError(f"{path} is {seen}, but its receipt says {facts['bytes']} bytes; take a new backup")
+            raise DatabaseError(f"{path} is {seen}, expected {facts['bytes']} bytes; take a new backup")
     for path in (receipt.get("restore") or {}).get("needs", ()):
         if not os.path.exists(path):
-            raise DatabaseError(f"the backup needs {path}, which is not there any more; take a new one")
+            raise DatabaseError(f"the backup needs {path}, which is missing; take a new backup")

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The adapters by the names that a manifest has for them."""
+"""The migration adapters by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ADAPTERS: Mapping[str, Callable[[str, str], Adapter]] = {
 
 
 def of(name: str, directory: str, path: str) -> Adapter:
-    """The adapter on a staged release; path: where its migrations are below directory."""
+    """The adapter for a staged release. path: the folder of its migrations, below directory."""
     if name not in ADAPTERS:
-        raise DatabaseError(f"there is no migration adapter {name!r}; write one of {', '.join(ADAPTERS)}")
+        raise DatabaseError(f"migration adapter: got {name!r}, expected one of {', '.join(ADAPTERS)}")
     return ADAPTERS[name](directory, path)

@@ -1,7 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Adapter for Alembic: revision files are read as text, never imported, and Alembic itself runs in the release's own
-environment."""
+"""Adapter for Alembic: Gradual reads revision files as text and never imports them; Alembic runs in the release's own
+virtual environment."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ _ERROR_LINE = re.compile(
 _CONCURRENT_SQL = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
 _CLASS = re.compile(r"^\((?:[\w.]+\.)?\w+\) ")
 
-# Every session that the release's own environment opens takes our name and our limits, whatever its env.py asks for;
-# else nobody could tell
-# who waits for whom, nor find a session whose driver has died. Run with the release's folder first on the path, as `-m
-# alembic` is.
+# Every session that the release opens gets our application_name and timeouts, whatever its env.py sets. Without them,
+# nobody could tell who waits for whom, or find the session of a dead run. The release's folder is first on the path, as
+# with `-m alembic`.
 HOOK = """
 import json, os, runpy, sys
 from sqlalchemy import event
@@ -50,7 +49,7 @@ runpy.run_module("alembic", run_name="__main__", alter_sys=True)
 
 
 def constants(source: str, file: str) -> dict[str, object]:
-    """The module-level names of a revision file that are plain values."""
+    """Module-level names of a revision file with constant values."""
     found: dict[str, object] = {}
     for node in ast.parse(source, file).body:
         targets: list[ast.expr] = []
@@ -77,7 +76,7 @@ def _strings(value: object) -> tuple[str, ...]:
 
 
 def parse(source: str, file: str) -> Revision | None:
-    """A revision file as a Revision; None for a Python file that is none."""
+    """The Revision of a file; None for a Python file without one."""
     try:
         found = constants(source, file)
         tree = ast.parse(source, file)
@@ -95,7 +94,7 @@ def parse(source: str, file: str) -> Revision | None:
     document = ast.get_docstring(tree) or ""
     phase = str(found.get("phase", UNKNOWN)).strip().lower()
     if "phase" in found and phase not in PHASES:
-        raise DatabaseError(f"{file} has phase = {found['phase']!r}; write one of {', '.join(PHASES)}")
+        raise DatabaseError(f"{file}: phase, got {found['phase']!r}, expected one of {', '.join(PHASES)}")
     concurrent = _concurrent(tree, texts)
     return Revision(
         revision=str(found["revision"]),
@@ -111,8 +110,7 @@ def parse(source: str, file: str) -> Revision | None:
 
 
 def _concurrent(tree: ast.Module, texts: Sequence[str]) -> bool:
-    """Whether it uses CONCURRENTLY, as SQL or as Alembic's postgresql_concurrently=True. What only talks about it does
-    not count."""
+    """Whether it uses CONCURRENTLY, in SQL or as Alembic's postgresql_concurrently=True. Comments do not count."""
     if any(_CONCURRENT_SQL.search(text) for text in texts):
         return True
     return any(
@@ -124,7 +122,7 @@ def _concurrent(tree: ast.Module, texts: Sequence[str]) -> bool:
 
 
 class Alembic(Graph):
-    """The revisions below `<directory>/<path>/versions` of a staged release."""
+    """The revisions in `<directory>/<path>/versions` of a staged release."""
 
     name = "alembic"
 
@@ -139,7 +137,7 @@ class Alembic(Graph):
         return ",".join(recorded) or None
 
     def current(self, recorded: Sequence[str]) -> frozenset[str]:
-        """Its table has only the heads, so all that is behind them."""
+        """Alembic's table has only the heads, so add all their ancestors."""
         self._known(recorded)
         return self._behind(recorded)
 
@@ -150,7 +148,7 @@ class Alembic(Graph):
         heads = self.heads()
         if target == "head" and len(heads) > 1:
             raise DatabaseError(
-                f"there are several heads ({', '.join(heads)}); merge them with `alembic merge heads`, or name one as"
+                f"there are several heads ({', '.join(heads)}); merge them with `alembic merge heads`, or write one as"
                 " target"
             )
         return super().resolve(target)
@@ -174,8 +172,7 @@ class Alembic(Graph):
 def _read(folder: str, directory: str) -> dict[str, Revision]:
     if not os.path.isdir(folder):
         raise DatabaseError(
-            f"there is no folder {folder}; `path` is where migrations lie in the release, and their files are in its"
-            " folder versions"
+            f"there is no folder {folder}; write as path the folder of the release that contains versions"
         )
     found: dict[str, Revision] = {}
     for name in sorted(os.listdir(folder)):
@@ -193,7 +190,7 @@ def _read(folder: str, directory: str) -> dict[str, Revision]:
 
 
 def sentence(output: str) -> str:
-    """The last error of a traceback, with PostgreSQL's detail, without class names and SQL; else the last line."""
+    """The last error of a traceback with PostgreSQL's detail, without class names and SQL; else the last line."""
     lines = [line.rstrip() for line in output.splitlines() if line.strip()]
     for number in range(len(lines) - 1, -1, -1):
         if lines[number].startswith("FAILED: "):
@@ -203,4 +200,4 @@ def sentence(output: str) -> str:
             said = [_CLASS.sub("", match["said"]).strip()]
             said += [line.strip() for line in lines[number + 1 : number + 6] if line.startswith(("DETAIL:", "HINT:"))]
             return " ".join(said)
-    return lines[-1].strip() if lines else "it said nothing"
+    return lines[-1].strip() if lines else "it printed nothing"

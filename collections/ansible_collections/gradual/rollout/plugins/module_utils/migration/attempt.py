@@ -1,50 +1,63 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""One attempt at one step: the migration tool runs as an unprivileged user while we watch its session from our own."""
+"""One attempt at one step: run the migration tool as an unprivileged user, and watch its session from our own."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
-    account,
     clean_environment,
+    credentials,
     die_with_parent,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 APPLICATION_NAME = "gradual-migration"
 _PAUSE = 0.02
-# Who waits for whom is asked for only while somebody waits: the answer takes the lock manager's own locks for a moment.
+# pg_blocking_pids is called only while the session waits, because it takes locks of the lock manager.
 _SESSIONS = """
 SELECT a.pid, coalesce(a.wait_event_type, '')::text,
        CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END,
        CASE WHEN a.wait_event_type = 'Lock' THEN EXISTS (
-         SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock') ELSE false END,
+         SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted AND l.locktype = 'relation'
+            AND l.mode = 'AccessExclusiveLock') ELSE false END,
        coalesce((SELECT p.phase FROM pg_stat_progress_create_index p WHERE p.pid = a.pid), '')::text
   FROM pg_stat_activity a
  WHERE a.datname = current_database() AND a.application_name = %s AND a.pid <> pg_backend_pid()
 """
-# CONCURRENTLY waits for our own short look too, now and then: that is no blocker.
+# CONCURRENTLY may wait for this watching session for a moment, which is not a blocker.
 _WHO = """
-SELECT format('pid %%s (%%s, user %%s, %%s for %%s s)', pid, coalesce(nullif(application_name, ''), backend_type), coalesce(usename, '-'),
-              coalesce(state, 'prepared transaction'), round(extract(epoch FROM clock_timestamp() - coalesce(xact_start, backend_start))))
+SELECT format('pid %%s (%%s, user %%s, %%s for %%s s)', pid, coalesce(nullif(application_name, ''), backend_type),
+              coalesce(usename, '-'), coalesce(state, 'prepared transaction'),
+              round(extract(epoch FROM clock_timestamp() - coalesce(xact_start, backend_start))))
   FROM pg_stat_activity WHERE pid = ANY(%s) AND pid <> pg_backend_pid() ORDER BY pid
 """
+
+# The error's class or SQLSTATE, which every driver prints, in every language of the server.
+_LOCK_TIMEOUT = re.compile(r"LockNotAvailable|55P03|canceling statement due to lock timeout")
+_TRANSIENT = re.compile(
+    r"DeadlockDetected|SerializationFailure|CannotConnectNow|40P01|40001|57P03|[Cc]onnection refused"
+)
+_LOST = re.compile(
+    r"AdminShutdown|CrashShutdown|57P0[12]|server closed the connection unexpectedly|terminating connection"
+    r"|the connection is lost|consuming input failed|connection to server was lost"
+)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How one attempt may run. lock_timeout_ms: None for CONCURRENTLY. Seconds else."""
+    """Limits of one attempt, in seconds unless the name says otherwise. lock_timeout_ms: None for CONCURRENTLY."""
 
     lock_timeout_ms: int | None
     watched_lock_ms: int
@@ -54,7 +67,7 @@ class Limits:
 
 @dataclass
 class Attempt:
-    """How it ended: status, everything printed, who was in the way, why we ended it ourselves (or "")."""
+    """How it ended: status, output, the sessions that blocked it, and why Gradual ended it (or "")."""
 
     status: int
     output: str
@@ -62,15 +75,31 @@ class Attempt:
     ended: str = ""
 
 
+def settings(lock_timeout_ms: int | None, statement_timeout_ms: int, server_version: int) -> dict[str, int]:
+    """Settings of the tool's sessions, which override those of the role and the database.
+
+    lock_timeout_ms: None for CONCURRENTLY, which has to wait for locks.
+    """
+    found = {
+        "lock_timeout": lock_timeout_ms or 0,
+        "statement_timeout": statement_timeout_ms,
+        "idle_in_transaction_session_timeout": 60000,
+    }
+    if server_version >= 140000:
+        # The server ends a statement whose client is gone, so that no statement runs on without its driver.
+        found["client_connection_check_interval"] = 1000
+    return found
+
+
 def environment(
     given: Mapping[str, str], settings: Mapping[str, int], command: Command | None = None
 ) -> dict[str, str]:
-    """What the tool gets: the file's variables, our name for its sessions, and settings that nothing else may
-    loosen."""
+    """The tool's environment: the file's variables, the name of its sessions, and settings that come last, so that
+    nothing overrides them."""
     if command is not None:
-        address = guards.libpq_variables(given["DATABASE_URL"]) if command.libpq else {}
+        address = dsn.libpq_variables(given["DATABASE_URL"]) if command.libpq else {}
         given = {**given, **address, **command.variables}
-    own = " ".join(part for part in (given.get("PGOPTIONS", ""), guards.options(settings)) if part)
+    own = " ".join(part for part in (given.get("PGOPTIONS", ""), dsn.pgoptions(settings)) if part)
     return {
         **clean_environment(),
         "LC_ALL": "C.UTF-8",
@@ -90,11 +119,7 @@ def attempt(
     limits: Limits,
     watcher: Callable[[], Session | None],
 ) -> Attempt:
-    """Run it to its end or to a limit. `watcher` gives our session, or None while the server is away."""
-    identity: dict[str, Any] = {}
-    if user is not None:
-        who = account(user)
-        identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+    """Run the tool to its end or to a limit. `watcher` returns our session, or None while the server is down."""
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as sent:
         sent.write(command.send.encode())
         sent.seek(0)
@@ -107,13 +132,13 @@ def attempt(
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
-                **identity,
+                **credentials(user),
             )
         except OSError as error:
             as_whom = f" as user {user!r}" if user else ""
             raise DatabaseError(
-                f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; is the release"
-                " staged, and may that user read it? Else name another one as migrate_as"
+                f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; check that the"
+                " release is staged and that this user can read it, or write another user as migrate_as"
             ) from None
         try:
             result = _watch(process, limits, watcher)
@@ -137,7 +162,7 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits, watcher: Callable[[
             try:
                 _look(session, seen, limits, waiting_since, now)
             except DatabaseError:
-                # The server may be on its way down; what counts is how the step ends and what the revision is then.
+                # The server may be stopping. The step's end and the revision after it decide.
                 waiting_since.clear()
         if not seen.ended and now - begun > limits.running:
             seen.ended = f"it ran longer than {limits.running:.0f} s; raise `timeout` if this migration needs longer"
@@ -149,7 +174,7 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits, watcher: Callable[[
 
 
 def _look(session: Session, seen: Attempt, limits: Limits, since: dict[str, float], now: float) -> None:
-    """See whether the step waits for a lock, for whom, and whether it has waited long enough."""
+    """Note whether the step waits for a lock, and for whom; set `ended` when it has waited too long."""
     waits = exclusive = False
     for pid, wait, blocking, wants_all, progress in session.rows(_SESSIONS, (APPLICATION_NAME,)):
         if wait != "Lock" and not progress.startswith("waiting for"):
@@ -160,8 +185,7 @@ def _look(session: Session, seen: Attempt, limits: Limits, since: dict[str, floa
         seen.blockers = merged(seen.blockers, [row[0] for row in who])
     if limits.lock_timeout_ms is not None:
         return
-    # CONCURRENTLY waits for transactions without being in anybody's way; a wait for the whole table stalls everyone
-    # behind it.
+    # CONCURRENTLY waits for transactions without blocking others; a wait for the whole table blocks all behind it.
     for name, is_so, allowed in (
         ("lock", waits, limits.waiting),
         ("exclusive", exclusive, limits.watched_lock_ms / 1000),
@@ -176,13 +200,28 @@ def _look(session: Session, seen: Attempt, limits: Limits, since: dict[str, floa
             )
 
 
+def lock_timed_out(output: str) -> bool:
+    """Whether the tool ended because it did not get a lock in time."""
+    return bool(_LOCK_TIMEOUT.search(output))
+
+
+def connection_lost(output: str) -> bool:
+    """Whether the connection was lost, so that the result of the last statement is unknown."""
+    return bool(_LOST.search(output))
+
+
+def transient(output: str) -> bool:
+    """Whether the same step may succeed next time: a deadlock, a restart of the server, a lost connection."""
+    return bool(_TRANSIENT.search(output)) or connection_lost(output)
+
+
 def merged(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
-    """Blockers, each process once, as it was last seen."""
+    """Blocking sessions, each process once, as last seen."""
     return list({one.partition(" (")[0]: one for one in (*earlier, *later)}.values())
 
 
 def _end(process: subprocess.Popen[bytes], session: Session | None) -> None:
-    """End the sessions first: a statement goes on when only its client is gone."""
+    """End the sessions before the tool: without its client, a statement would still run on."""
     if session is not None:
         with contextlib.suppress(DatabaseError):
             terminate_sessions(session)
@@ -195,7 +234,7 @@ def _end(process: subprocess.Popen[bytes], session: Session | None) -> None:
 
 
 def running_sessions(session: Session) -> list[int]:
-    """Server processes that work for a migration of this database, ours or one left by a run that died."""
+    """Server processes of migrations of this database, of this run or of one that died."""
     return [
         row[0]
         for row in session.rows(
@@ -207,7 +246,7 @@ def running_sessions(session: Session) -> list[int]:
 
 
 def terminate_sessions(session: Session) -> None:
-    """End those sessions; returns when they are gone, or after 10 s."""
+    """End these sessions. Returns when they are gone, or after 10 s."""
     until = time.monotonic() + 10
     while time.monotonic() < until:
         pids = running_sessions(session)

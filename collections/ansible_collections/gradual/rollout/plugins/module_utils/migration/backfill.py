@@ -1,11 +1,10 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What a backfill is, how far it has come, and its statements; backfill_runner.py carries it out.
+"""A backfill, its progress and its statements; backfill_runner.py runs it.
 
-A batch is a window of the table in the order of its key, whatever rows are in it: so each one reads about as much as
-the next, also where
-few rows are left to do. Rows that somebody holds are left out and come in a later pass; it has ended when a whole look
-finds no row to do.
+A batch is a window of the table in the order of its key, whether or not its rows need a change, so that each batch
+reads about the same amount. Rows locked by others are skipped and come in a later pass. The backfill is complete when a
+scan of the whole table finds no row to change.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.records import SCHEMA
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
-# A table smaller than this is counted; of a larger one the planner's estimate is told, which reads nothing.
+# Rows of a smaller table are counted. For a larger one the planner estimates them, without reading the table.
 COUNTED_BYTES = 64 * 1024 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}\Z")
-# Text that a position makes and takes must not depend on what the role has set.
+# The text of a position must not depend on the role's settings.
 _SETTINGS = {
     "datestyle": "ISO",
     "timezone": "UTC",
@@ -35,7 +34,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Backfill:
-    """One backfill of the manifest. set: assignments of an UPDATE; where: which rows are still to do."""
+    """One backfill of the manifest. set: assignments of an UPDATE; where: the rows that still need it."""
 
     name: str
     table: str
@@ -47,7 +46,7 @@ class Backfill:
 
     @property
     def sha256(self) -> str:
-        """Of what decides which rows get which values. How fast it goes may change on the way."""
+        """Checksum of what decides the result. Batch size and pauses may change while it runs."""
         says = {key: value for key, value in asdict(self).items() if key in ("table", "key", "set", "where")}
         return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
 
@@ -57,12 +56,12 @@ class Backfill:
 
 
 class Endless(DatabaseError):
-    """Its assignments do not make its condition false."""
+    """The assignments do not make the condition false."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one batch did. last: the key up to which the window went, as text; None at the end of the table."""
+    """What one batch did. last: the last key of its window, as text; None at the end of the table."""
 
     last: str | None
     seen: int
@@ -71,7 +70,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the record says that it is. position None: at the beginning of a pass."""
+    """The recorded progress. position None: at the beginning of a pass."""
 
     sha256: str
     position: str | None
@@ -81,32 +80,32 @@ class Progress:
 
 
 def backfills(given: Sequence[Mapping[str, Any]]) -> list[Backfill]:
-    """The manifest's list, checked for what would make the statements wrong."""
+    """The manifest's list, checked for text that would break the statements."""
     found = [Backfill(**{key: value for key, value in one.items() if value is not None}) for one in given]
     for one in found:
         if not all(_NAME.match(part) for part in (*one.table.split("."), one.key)) or one.table.count(".") > 1:
             raise DatabaseError(
-                f"backfill {one.name}: table and key have to be plain names, seen {one.table!r} and {one.key!r}; "
-                "write table: orders or public.orders, and key: id"
+                f"backfill {one.name}: table and key, got {one.table!r} and {one.key!r}, expected plain names such as"
+                " table: public.orders and key: id"
             )
         for what, text in (("set", one.set), ("where", one.where)):
             if not text.strip() or ";" in text or "--" in text:
                 raise DatabaseError(
-                    f"backfill {one.name}: {what} has to be part of one statement, without ';' and comments, seen"
-                    f" {text!r}"
+                    f"backfill {one.name}: {what}, got {text!r}, expected part of one statement, without ';' and"
+                    " comments"
                 )
     names = [one.name for one in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DatabaseError(
-            f"several backfills are called {', '.join(twice)}; each needs a name of its own, by which its progress is"
-            " kept"
+            f"several backfills have the name {', '.join(twice)}; give each another name, because the name identifies"
+            " its progress"
         )
     return found
 
 
 def settings(server_version: int, lock_timeout_ms: int, statement_timeout_ms: int) -> str:
-    """PGOPTIONS of the session that writes."""
+    """PGOPTIONS of the writing session."""
     own: dict[str, Any] = {
         **_SETTINGS,
         "lock_timeout": lock_timeout_ms,
@@ -119,11 +118,11 @@ def settings(server_version: int, lock_timeout_ms: int, statement_timeout_ms: in
 
 
 def key_type(session: Session, one: Backfill) -> str:
-    """The SQL type of the key. An error when there is no such table, or no key to go by."""
+    """The SQL type of the key; an error when the table or a usable key is missing."""
     oid = session.value("SELECT to_regclass(%s)::oid", (one.relation,))
     if oid is None:
         raise DatabaseError(
-            f"backfill {one.name}: there is no table {one.table}; has the schema been expanded? Run"
+            f"backfill {one.name}: there is no table {one.table}; if a pending migration makes it, run"
             " playbooks/migrate.yml first"
         )
     found = session.rows(
@@ -135,14 +134,14 @@ def key_type(session: Session, one: Backfill) -> str:
     )
     if not found or not found[0][1] or not found[0][2]:
         raise DatabaseError(
-            f"backfill {one.name}: {one.table}.{one.key} cannot give the order of the batches; write as `key` a column"
-            " that is NOT NULL and the first of an index, such as the primary key"
+            f"backfill {one.name}: {one.table}.{one.key} cannot order the batches; write as key a column that is NOT"
+            " NULL and the first of a btree index, such as the primary key"
         )
     return str(found[0][0])
 
 
 def progress(session: Session, one: Backfill) -> Progress | None:
-    """What is recorded of it; None before it has begun. An error when it was begun as something else."""
+    """The recorded progress; None before it has begun. An error when it was begun with other values."""
     if session.value("SELECT to_regclass(%s)::text", (f"{SCHEMA}.backfill",)) is None:
         return None
     found = session.rows(
@@ -153,8 +152,8 @@ def progress(session: Session, one: Backfill) -> Progress | None:
         return None
     if found[0][0] != one.sha256:
         raise DatabaseError(
-            f"backfill {one.name} has begun with another table, key, set or where than the manifest has now, so some"
-            " rows have the old values; write it as it was, or give what you want now another name"
+            f"backfill {one.name} was begun with another table, key, set or where than the manifest has now, so some"
+            " rows have the old values; write it as before, or give the new one another name"
         )
     return Progress(*found[0])
 
@@ -168,16 +167,15 @@ def begin(session: Session, one: Backfill) -> None:
 
 
 def batch(session: Session, one: Backfill, position: str | None, rows: int, kind: str) -> Batch:
-    """Do the next window and move the position, in the transaction that the caller has begun.
+    """Change the next window and record its end, in the caller's transaction, so that record and rows always agree.
 
-    `kind` is the key's type. What the record says and what the rows hold cannot differ, wherever this ends.
+    kind: the key's type.
     """
     key, relation = quote(one.key), one.relation
     after = f"{key} > %s::{kind}" if position is not None else "true"
     start: tuple[Any, ...] = (position,) if position is not None else ()
-    # The window's end, by the index alone. Rows with the same key are on the same side of it. The text has a name of
-    # its own: ORDER BY takes names
-    # of the result first, and text has another order.
+    # The window's end, from the index only. Rows with the same key are on the same side of it. The text column has its
+    # own name, because ORDER BY would take a result column of the key's name, and text sorts differently.
     window = session.rows(
         f"SELECT count(*) OVER (), {key}::text AS gradual_text FROM (SELECT {key} FROM {relation} WHERE {after} ORDER"
         f" BY {key} LIMIT %s) w ORDER BY {key} DESC LIMIT 1",
@@ -188,8 +186,7 @@ def batch(session: Session, one: Backfill, position: str | None, rows: int, kind
         return Batch(None, 0, 0)
     seen, last = window[0]
     span = f"{after} AND {key} <= %s::{kind}"
-    # The span stands in both places, so that whatever the planner believes of it, the table is read by the index and no
-    # further than the window.
+    # The span is in both places, so that whatever the planner estimates, it reads the window only, by the index.
     changed = session.rows(
         _literally(
             f"WITH todo AS MATERIALIZED (SELECT {key} AS gradual_key FROM {relation} WHERE {span} AND (",
@@ -204,7 +201,7 @@ def batch(session: Session, one: Backfill, position: str | None, rows: int, kind
         ),
         (*start, last, *start, last),
     )
-    _insist_on_an_end(one, changed)
+    _refuse_endless(one, changed)
     session.run(
         f"UPDATE {SCHEMA}.backfill SET position = %s, rows = rows + %s, batches = batches + 1, moved_at = now() WHERE"
         " name = %s",
@@ -214,19 +211,18 @@ def batch(session: Session, one: Backfill, position: str | None, rows: int, kind
 
 
 def finish(session: Session, one: Backfill, finished: bool) -> None:
-    """Record that it is complete, or that it is not any more."""
+    """Record that it is complete, or no longer complete."""
     when = "now()" if finished else "NULL"
     session.run(f"UPDATE {SCHEMA}.backfill SET finished_at = {when}, position = NULL WHERE name = %s", (one.name,))
 
 
 def rows_to_do(session: Session, one: Backfill) -> bool:
-    """Whether any row is left. Reads the whole table when none is and no index helps; waits for nobody."""
+    """Whether a row is left. Without an index it reads the whole table when none is left; takes no row locks."""
     return bool(session.value(f"SELECT EXISTS (SELECT FROM {one.relation} WHERE {one.where})"))
 
 
 def left(session: Session, one: Backfill) -> dict[str, Any]:
-    """{"rows": int, "how": "counted" or "estimated by the planner"}: how many rows are left to do, without reading a
-    large table."""
+    """{"rows": int, "how": "counted" or "estimated by the planner"}: rows that are left; large tables are not read."""
     size = int(session.value("SELECT pg_table_size(to_regclass(%s))", (one.relation,)) or 0)
     if size <= COUNTED_BYTES:
         return {"rows": int(session.value(f"SELECT count(*) FROM {one.relation} WHERE {one.where}")), "how": "counted"}
@@ -236,31 +232,29 @@ def left(session: Session, one: Backfill) -> dict[str, Any]:
 
 
 def sentence(found: Sequence[Mapping[str, Any]]) -> str:
-    """How far they are, for people."""
+    """The progress of all, as a sentence."""
     open_ones = [one for one in found if not one["finished"]]
     if not open_ones:
-        return (
-            f"all of {', '.join(one['name'] for one in found)} is complete" if found else "there is nothing to fill in"
-        )
+        return f"complete: {', '.join(one['name'] for one in found)}" if found else "there is no backfill"
     parts = []
     for one in open_ones:
         part = f"{one['name']}: {one['left']['rows']} rows of {one['table']} are left ({one['left']['how']})"
         if one.get("remaining_seconds"):
             part += f", about {one['remaining_seconds']:.0f} s at this pace"
-        parts.append(part + (f"; it waits: {one['waits_for']}" if one.get("waits_for") else ""))
+        parts.append(part + (f"; waiting: {one['waits_for']}" if one.get("waits_for") else ""))
     return "; ".join(parts)
 
 
 def _literally(*parts: str) -> str:
-    """Our own parts, which hold placeholders, and the manifest's, whose percent signs are theirs."""
+    """Join our parts, which have placeholders, and the manifest's parts, whose percent signs are escaped."""
     return "".join(part if number % 2 == 0 else part.replace("%", "%%") for number, part in enumerate(parts))
 
 
-def _insist_on_an_end(one: Backfill, changed: Sequence[Sequence[Any]]) -> None:
+def _refuse_endless(one: Backfill, changed: Sequence[Sequence[Any]]) -> None:
     still = [row[0] for row in changed if row[1]]
     if still:
         raise Endless(
-            f"backfill {one.name} would never end: {len(still)} rows, {one.key} = {still[0]} among them, still meet"
-            f" `where` ({one.where}) after `set` ({one.set}); write a `where` that is false for rows that are done."
-            " This batch was taken back"
+            f"backfill {one.name} would never end: {len(still)} rows, such as {one.key} = {still[0]}, still match where"
+            f" ({one.where}) after set ({one.set}); write a where that is false for changed rows. This batch was"
+            " rolled back"
         )

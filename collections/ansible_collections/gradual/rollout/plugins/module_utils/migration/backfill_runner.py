@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Carry out backfills: one batch after the other as the owner of the schema, watched by a session of the cluster's
-superuser."""
+"""Run backfills: batches as the owner of the schema, watched by a session of the cluster's superuser."""
 
 from __future__ import annotations
 
@@ -16,19 +15,19 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.pacing i
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
-# What may be otherwise in a moment: a lock or a statement that took too long, a deadlock, a server that restarts or is
-# read-only, no free connection.
-_PASSING = ("55P03", "57014", "40P01", "40001", "57P01", "57P02", "57P03", "57P05", "25P03", "25006", "53300")
+# SQLSTATEs of errors that may be gone on the next try: a lock or statement timeout, a deadlock, a server that restarts
+# or is read-only, no free connection.
+_TRANSIENT = ("55P03", "57014", "40P01", "40001", "57P01", "57P02", "57P03", "57P05", "25P03", "25006", "53300")
 _LOOK_AGAIN = 0.5
 REASONS = ("between", "lag", "load", "migration", "held rows", "retries")
 
 
 class OutOfTime(Exception):
-    """The deadline has passed; the message says what was waited for, if anything was."""
+    """The deadline has passed."""
 
 
 class Runner:
-    """One run over the manifest's backfills, in their order. Use as a context manager."""
+    """One run over the manifest's backfills, in their order. A context manager."""
 
     def __init__(
         self, request: Request, backfills: Sequence[Backfill], clock: Callable[[], float] = time.monotonic
@@ -47,13 +46,12 @@ class Runner:
         self.sessions.close()
 
     def info(self, prove: bool = False) -> list[dict[str, Any]]:
-        """Where each one stands; reads only. prove: look for rows that are left, which may read a whole table, and do
-        not trust the record alone."""
+        """The progress of each; reads only. prove: look for rows that are left instead of trusting the record alone;
+        this may read a whole table."""
         return [self._told(one, prove) for one in self.backfills]
 
     def run(self) -> list[dict[str, Any]]:
-        """Go on with each until all are complete or the deadline has passed. Raises DatabaseError where nothing can be
-        done by waiting."""
+        """Continue each until all are complete or the deadline has passed. DatabaseError when waiting does not help."""
         self.sessions.prepare()
         results = []
         for one in self.backfills:
@@ -111,7 +109,7 @@ class Run:
             known = work.progress(session, self.one)
             if known and known.finished and not work.rows_to_do(session, self.one):
                 return
-        self._insist_on_time()
+        self._check_deadline()
         self.recorded = True
         if known is None:
             self._try(lambda: work.begin(self.sessions.writer, self.one))
@@ -124,18 +122,18 @@ class Run:
                 return
             if changed:
                 self.waits["held rows"] = (
-                    "rows were held, or keep appearing behind it: does code still write them, and should a trigger fill"
-                    " them in?"
+                    "rows were locked, or new rows to change appear behind it; if code still writes them, fill them in"
+                    " with a trigger"
                 )
             else:
                 self._wait_for_holders()
 
     def _pass(self) -> int:
-        """From the recorded position to the end of the table; how many rows it changed."""
+        """Run from the recorded position to the end of the table. Returns the number of changed rows."""
         self.passes += 1
         changed = 0
         while True:
-            self._clear_to_go()
+            self._wait_until_idle()
             begun = self.clock()
             done = self._try(self._batch)
             took = self.clock() - begun
@@ -150,30 +148,29 @@ class Run:
             self._sleep("between", pause(took, done.changed, self.one.pause_ms))
 
     def _batch(self) -> Batch:
-        """One transaction: rows and position together. It goes with no migration: both hold Gradual's lock, this one
-        shared, for a moment."""
+        """One transaction for rows and position. It holds Gradual's lock in shared mode, so no migration runs
+        meanwhile."""
         writer = self.sessions.writer
         while True:
             writer.run("BEGIN")
             if writer.value("SELECT pg_try_advisory_xact_lock_shared(%s::int, %s::int)", server.LOCK):
                 break
             writer.run("ROLLBACK")
-            self.waits["migration"] = "a migration of this database runs"
-            self._insist_on_time()
+            self.waits["migration"] = "a migration of this database is running"
+            self._check_deadline()
             self._sleep("migration", _LOOK_AGAIN)
         known = work.progress(writer, self.one)
         if known is None:
             raise DatabaseError(
-                f"the record of backfill {self.one.name} is gone from gradual.backfill; was the database restored"
-                " meanwhile? Run again"
+                f"the record of backfill {self.one.name} in gradual.backfill is missing, perhaps after a restore; run"
+                " this again"
             )
         done = work.batch(writer, self.one, known.position, self.pace.rows, self.kind)
         writer.run("COMMIT")
         return done
 
     def _try(self, do: Callable[[], Any]) -> Any:
-        """Do it, again where that may help. What a lost connection has left undone is seen by the record, which is read
-        anew."""
+        """Do it, and again after a transient error. After a lost connection the record is read again."""
         while True:
             try:
                 return do()
@@ -182,26 +179,26 @@ class Run:
                 raise
             except DatabaseError as error:
                 lost = self.sessions.writer.closed
-                if not lost and error.sqlstate not in _PASSING:
+                if not lost and error.sqlstate not in _TRANSIENT:
                     self._roll_back()
                     raise
                 self.waits["retries"] = str(error)
             self._roll_back()
             self.retries += 1
             self.pace.failed()
-            self._insist_on_time()
+            self._check_deadline()
             self._sleep("retries", _LOOK_AGAIN)
             if lost:
-                self._come_back()
+                self._reconnect()
 
-    def _come_back(self) -> None:
+    def _reconnect(self) -> None:
         while True:
             try:
                 self.sessions.reconnect()
                 return
             except DatabaseError as error:
                 self.waits["retries"] = str(error)
-            self._insist_on_time()
+            self._check_deadline()
             self._sleep("retries", _LOOK_AGAIN)
 
     def _roll_back(self) -> None:
@@ -212,22 +209,22 @@ class Run:
         with self.sessions.reading() as session:
             return work.rows_to_do(session, self.one)
 
-    def _clear_to_go(self) -> None:
-        """Return when neither a replica is late nor the server busy."""
+    def _wait_until_idle(self) -> None:
+        """Return when no replica is late and the server is not busy."""
         while True:
-            self._insist_on_time()
+            self._check_deadline()
             late, active = self._seen()
             if late:
                 reason, self.waits["lag"] = "lag", "; ".join(late)
             elif active > self.runner.request.active_sessions:
                 reason, self.waits["load"] = (
                     "load",
-                    f"{active} sessions are at work, more than {self.runner.request.active_sessions}",
+                    f"{active} active sessions, more than {self.runner.request.active_sessions}",
                 )
             else:
                 return
             self._sleep(reason, _LOOK_AGAIN)
-            self._insist_on_time()
+            self._check_deadline()
             del self.waits[reason]
 
     def _seen(self) -> tuple[tuple[str, ...], int]:
@@ -237,20 +234,20 @@ class Run:
                 return lag.late(lag.behind(watcher), self.runner.request.limits), lag.load(watcher)
             except DatabaseError as error:
                 self.waits["retries"] = str(error)
-            self._insist_on_time()
+            self._check_deadline()
             self._sleep("retries", _LOOK_AGAIN)
-            self._come_back()
+            self._reconnect()
 
     def _wait_for_holders(self) -> None:
         with contextlib.suppress(DatabaseError):
             holders = self.sessions.holders(self.one)
             self.waits["held rows"] = (
-                f"the rows that are left are held by others ({'; '.join(holders) or 'who have just gone'})"
+                f"the rows that are left are locked by others ({'; '.join(holders) or 'sessions that have just ended'})"
             )
-        self._insist_on_time()
+        self._check_deadline()
         self._sleep("held rows", _LOOK_AGAIN)
 
-    def _insist_on_time(self) -> None:
+    def _check_deadline(self) -> None:
         if self.runner.out_of_time():
             raise OutOfTime
 

@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The two sessions of a backfill: the owner's, which writes and holds the lock of all backfills, and the superuser's,
-which watches."""
+"""The two sessions of a backfill: the owner's writes and holds the lock of all backfills, the superuser's watches."""
 
 from __future__ import annotations
 
@@ -10,31 +9,36 @@ import time
 from dataclasses import dataclass
 from typing import Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill import Backfill, settings
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, records, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, lag, records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import (
+    Session,
+    quote,
+    socket_parameters,
+)
 
 APPLICATION_NAME = "gradual-backfill"
-# One runner at a time in a database: "grad", "bf". Not Gradual's lock: migrations and backups need that one while a
-# backfill goes on for days.
+# "grad", "bf": one backfill runner per database. Not Gradual's main lock, which migrations and backups need during a
+# backfill of days.
 LOCK = (0x67726164, 0x6266)
-_PATIENCE = 10.0
+_LOCK_SECONDS = 10.0
 _HOLDERS = """
-SELECT DISTINCT format('pid %%s (%%s, user %%s, in its transaction for %%s s)', a.pid, coalesce(nullif(a.application_name, ''), '-'), a.usename,
+SELECT DISTINCT format('pid %%s (%%s, user %%s, in its transaction for %%s s)', a.pid,
+                       coalesce(nullif(a.application_name, ''), '-'), a.usename,
                        round(extract(epoch FROM clock_timestamp() - a.xact_start)))
   FROM pg_locks l JOIN pg_stat_activity a USING (pid)
- WHERE l.locktype = 'relation' AND l.relation = to_regclass(%s) AND l.mode IN ('RowShareLock', 'RowExclusiveLock') AND a.application_name NOT LIKE 'gradual%%'
+ WHERE l.locktype = 'relation' AND l.relation = to_regclass(%s)
+   AND l.mode IN ('RowShareLock', 'RowExclusiveLock') AND a.application_name NOT LIKE 'gradual%%'
 """
 
 
 @dataclass(frozen=True)
 class Request:
-    """How to reach the database and within which bounds to work. Seconds unless the name says otherwise.
+    """How to connect, and the limits in seconds unless the name says otherwise.
 
-    active_sessions: how many sessions of others may be at work while a batch is done.
+    active_sessions: how many sessions of others may be active during a batch.
     """
 
     database: str
@@ -51,25 +55,21 @@ class Request:
 
 
 def variables_of(file: str | None, url: str | None) -> dict[str, str]:
-    """DATABASE_URL and what goes with it, from a file of KEY=value lines or as it is given."""
+    """DATABASE_URL and the other variables, from an environment file or as given."""
     found: dict[str, str] = {}
     if file:
-        try:
-            with open(file, encoding="utf-8") as opened:
-                found = guards.variables(opened.read(), file)
-        except OSError as error:
-            raise DatabaseError(f"environment_file {file} cannot be read: {error.strerror}") from None
+        found = dsn.read_variables(file)
     if url:
         found["DATABASE_URL"] = url
     if not found.get("DATABASE_URL"):
         raise DatabaseError(
-            "there is no DATABASE_URL of the owner of the schema; name a file that has it as environment_file"
+            "DATABASE_URL of the schema's owner is missing; write the path of the file that has it as environment_file"
         )
     return found
 
 
 class Sessions:
-    """Both, connected. Only `prepare` changes anything."""
+    """Both sessions, connected. Only `prepare` changes anything."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -83,17 +83,15 @@ class Sessions:
         self.watcher.close()
 
     def prepare(self) -> None:
-        """Gradual's table is there, the owner may write in it, and no other runner is at work."""
+        """Make Gradual's table, let the owner write to it, and take the lock."""
         if server.identity(self.watcher)["standby"]:
-            raise DatabaseError(
-                "this server is a standby (in recovery), so nothing can be filled in here; run on the primary"
-            )
+            raise DatabaseError("this server is a standby, where no backfill can run; run this on the primary")
         records.ensure(self.watcher)
         owner = str(self.writer.value("SELECT current_user::text"))
         table = f"{records.SCHEMA}.backfill"
         may = self.watcher.value(
-            "SELECT has_schema_privilege(%s, %s, 'USAGE') AND has_table_privilege(%s, %s, 'SELECT')"
-            " AND has_table_privilege(%s, %s, 'INSERT') AND has_table_privilege(%s, %s, 'UPDATE')",
+            "SELECT has_schema_privilege(%s, %s, 'USAGE') AND has_table_privilege(%s, %s, 'SELECT') AND"
+            " has_table_privilege(%s, %s, 'INSERT') AND has_table_privilege(%s, %s, 'UPDATE')",
             (owner, records.SCHEMA, owner, table, owner, table, owner, table),
         )
         if not may:
@@ -103,8 +101,7 @@ class Sessions:
         self._take_lock()
 
     def reconnect(self) -> None:
-        """After the server was away. The lock went with the old session, so it is taken anew before anything is
-        written."""
+        """Connect again after a restart of the server, and take the lock again, which ended with the old session."""
         for session in (self.writer, self.watcher):
             session.close()
         self.watcher = self._watch()
@@ -114,8 +111,8 @@ class Sessions:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Session]:
-        """The owner's session for a look that may take long: the conditions of the manifest are never run with more
-        rights than the owner's."""
+        """The owner's session for a long read: the manifest's conditions never run with more rights than the
+        owner's."""
         self.writer.run("BEGIN READ ONLY")
         try:
             self.writer.run("SET LOCAL statement_timeout = 0")
@@ -125,11 +122,11 @@ class Sessions:
                 self.writer.run("ROLLBACK")
 
     def holders(self, one: Backfill) -> list[str]:
-        """Who may hold rows of its table: every transaction that has locked or changed some."""
+        """Sessions that may hold row locks of its table: each that has locked or changed rows."""
         return [row[0] for row in self.watcher.rows(_HOLDERS, (one.relation,))]
 
     def running(self) -> list[str]:
-        """The runners at work in this database: "gradual-backfill, pid 4711, since …"."""
+        """The backfill runners of this database: "gradual-backfill, pid 4711, since …"."""
         return [
             row[0]
             for row in self.watcher.rows(
@@ -141,12 +138,12 @@ class Sessions:
         ]
 
     def _take_lock(self) -> None:
-        until = time.monotonic() + min(_PATIENCE, self.request.deadline)
+        until = time.monotonic() + min(_LOCK_SECONDS, self.request.deadline)
         while not self.writer.value("SELECT pg_try_advisory_lock(%s::int, %s::int)", LOCK):
             if time.monotonic() >= until:
                 raise DatabaseError(
-                    f"another backfill of this database runs ({'; '.join(self.running()) or 'it has just gone'}); one"
-                    " goes at a time, and this one has nothing to do until then"
+                    "another backfill of this database is running"
+                    f" ({'; '.join(self.running()) or 'it has just ended'}); run this again when it has ended"
                 )
             time.sleep(0.2)
 
@@ -154,27 +151,21 @@ class Sessions:
         given = self.request
         with effective_user(given.run_as):
             return Session(
-                {
-                    "dbname": given.database,
-                    "host": given.socket_directory,
-                    "port": str(given.port),
-                    "options": "-c statement_timeout=0 -c lock_timeout=0",
-                },
-                f"{APPLICATION_NAME}-watcher",
+                socket_parameters(given.database, given.socket_directory, given.port), f"{APPLICATION_NAME}-watcher"
             )
 
     def _write(self) -> Session:
-        """Straight to this very database: a pooler would drop the timeouts and share the lock."""
+        """Connect directly to this database: a pooler would drop the timeouts and share the lock."""
         given = self.request
-        url = guards.libpq_url(given.variables["DATABASE_URL"])
+        url = dsn.libpq_url(given.variables["DATABASE_URL"])
         parameters = {"dsn": url, "options": settings(self.version, given.lock_timeout_ms, given.statement_timeout_ms)}
         if "PGPASSFILE" in given.variables:
             parameters["passfile"] = given.variables["PGPASSFILE"]
-        way = f"DATABASE_URL ({guards.address(url)})"
+        where = f"DATABASE_URL ({dsn.without_password(url)})"
         try:
             session = Session(parameters, APPLICATION_NAME)
         except DatabaseError as error:
-            raise DatabaseError(f"{way} leads nowhere: {error}", error.sqlstate) from None
+            raise DatabaseError(f"{where} does not connect: {error}", error.sqlstate) from None
         timeout, pid = session.rows("SELECT setting, pg_backend_pid() FROM pg_settings WHERE name = 'lock_timeout'")[0]
         there = self.watcher.value(
             "SELECT datname = current_database() FROM pg_stat_activity WHERE pid = %s AND application_name = %s",
@@ -184,8 +175,8 @@ class Sessions:
         if not there or told != pid or timeout != str(given.lock_timeout_ms):
             session.close()
             raise DatabaseError(
-                f"{way} leads to another database than {given.database} at {given.socket_directory}, or through a"
-                f" pooler (it calls itself process {told}, the server's is {pid}; lock_timeout is {timeout}); name the"
-                " server itself. Nothing was changed"
+                f"{where} leads to another database than {given.database} at {given.socket_directory}, or through a"
+                f" pooler (got process {told} from it, expected {pid}; lock_timeout is {timeout}); write the server's"
+                " own address. Nothing was changed"
             )
         return session

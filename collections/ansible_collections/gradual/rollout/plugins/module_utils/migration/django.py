@@ -1,7 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Adapter for Django: migration files are read as text, never imported, and Django itself runs in the release's own
-environment."""
+"""Adapter for Django: Gradual reads migration files as text and never imports them; Django runs in the release's own
+virtual environment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-# As in the adapter for Alembic: our name and our limits go before whatever the project's settings ask for.
+# As in the adapter for Alembic: our application_name and timeouts override the project's settings.
 HOOK = """
 import json, os, runpy, sys
 from django.db.backends.signals import connection_created
@@ -50,7 +50,7 @@ _USER = "settings.AUTH_USER_MODEL"
 
 @dataclass(frozen=True)
 class Migration:
-    """One file: app and name, dependencies as (app, name), names that it replaces, and the rest as Gradual knows it."""
+    """One file: app and name, dependencies as (app, name), the names that it replaces, and its Revision."""
 
     label: str
     name: str
@@ -78,8 +78,7 @@ class Django(Graph):
         return revisions.django(session)
 
     def current(self, recorded: Sequence[str]) -> frozenset[str]:
-        """What is applied of the apps that are installed; a squashed migration counts when all that it replaces
-        does."""
+        """Applied migrations of the installed apps; a squashed one counts when all that it replaces are applied."""
         labels = {app.label for app in self.apps if app.folder}
         replaced = {one for old in self.replaces.values() for one in old}
         self._known([one for one in recorded if one.partition(".")[0] in labels and one not in replaced])
@@ -110,7 +109,7 @@ class Django(Graph):
 
 
 class _Effective(Graph):
-    """The revisions that count, given what is applied."""
+    """The revisions that Django would use, given what is applied."""
 
     def __init__(self, directory: str, found: Mapping[str, Revision]) -> None:
         missing_parents(found)
@@ -121,8 +120,8 @@ class _Effective(Graph):
 def _effective(
     found: Mapping[str, Revision], replaces: Mapping[str, Sequence[str]], done: Collection[str]
 ) -> dict[str, Revision]:
-    """Either a squashed migration or those that it replaces, as Django decides: the old ones where only some of them
-    are applied."""
+    """Either a squashed migration or those that it replaces, as Django decides: the old ones when only some of them are
+    applied."""
     now = dict(found)
     for name, old in replaces.items():
         some = [one for one in old if one in done]
@@ -158,7 +157,7 @@ def _migrations(app: App, project: Project, directory: str) -> list[Migration]:
 
 
 def parse(label: str, name: str, path: str, file: str, project: Project) -> Migration | None:
-    """A migration file; None when it has no class Migration. path: to open it; file: as it is told."""
+    """A migration file; None when it has no class Migration. path: to open it; file: for messages."""
     tree = read(path)
     body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"), None)
     if body is None:
@@ -187,8 +186,7 @@ def parse(label: str, name: str, path: str, file: str, project: Project) -> Migr
         words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
         concurrent=any(one.endswith("Concurrently") for one in called) or sql_text.concurrent(texts),
         transactional=_constant(given.get("atomic")) is not False,
-        # Django records a migration with foreign keys or indexes only after the transaction that made them; made again,
-        # they fail.
+        # Django records a migration with foreign keys or indexes in a later transaction. To make them again fails.
         recorded_apart=True,
         sha256=sha256(content),
     )
@@ -208,7 +206,7 @@ def _constant(node: ast.expr | None) -> object:
 
 
 def _phase(node: ast.expr | None, revision: str, file: str, project: Project) -> str:
-    """What the file says; for a file of somebody else's (in .venv) what the settings say."""
+    """The phase in the file; for a file of a third party (in .venv), the one in the settings."""
     said: Any = UNKNOWN
     if node is not None:
         said = node.value if isinstance(node, ast.Constant) else ast.unparse(node)
@@ -217,7 +215,7 @@ def _phase(node: ast.expr | None, revision: str, file: str, project: Project) ->
         said = phases.get(revision, phases.get(revision.partition(".")[0], UNKNOWN))
     found = str(said).strip().lower()
     if found not in (*PHASES, UNKNOWN) or (found == UNKNOWN and node is not None):
-        raise DatabaseError(f"{file} has gradual_phase = {said!r}; write one of {', '.join(PHASES)}")
+        raise DatabaseError(f"{file}: gradual_phase, got {said!r}, expected one of {', '.join(PHASES)}")
     return found
 
 
@@ -228,7 +226,8 @@ def _pairs(node: ast.expr | None, file: str, project: Project) -> tuple[tuple[st
         return ()
     if not isinstance(node, (ast.List, ast.Tuple)):
         raise DatabaseError(
-            f"{file}, line {node.lineno}: this list is made by code, which Gradual does not run; write it out"
+            f"{file}, line {node.lineno}: the list is computed by code, which Gradual does not run; write the list"
+            " itself"
         )
     for one in node.elts:
         if (
@@ -242,7 +241,7 @@ def _pairs(node: ast.expr | None, file: str, project: Project) -> tuple[tuple[st
             app, name = value(one, {})
         except (Unreadable, ValueError, TypeError):
             raise DatabaseError(
-                f"{file}, line {one.lineno}: {ast.unparse(one)} is made by code, which Gradual does not run; write"
+                f"{file}, line {one.lineno}: {ast.unparse(one)} is computed by code, which Gradual does not run; write"
                 " (app, name)"
             ) from None
         found.append((str(app), str(name)))
@@ -250,7 +249,7 @@ def _pairs(node: ast.expr | None, file: str, project: Project) -> tuple[tuple[st
 
 
 def _linked(found: Mapping[str, Migration]) -> dict[str, Revision]:
-    """Revisions with their parents: dependencies, and what says that it runs before them."""
+    """Revisions with their parents: their dependencies, and migrations that have them in run_before."""
     replaced = {one for migration in found.values() for one in migration.replaces}
     parents = {
         name: [target for pair in one.dependencies for target in _targets(pair, found)] for name, one in found.items()
@@ -270,8 +269,7 @@ def _linked(found: Mapping[str, Migration]) -> dict[str, Revision]:
 
 
 def _targets(pair: tuple[str, str], found: Mapping[str, Migration]) -> list[str]:
-    """A dependency as revisions; __first__ and __latest__ are the ends of an app, and none of one without
-    migrations."""
+    """A dependency as revisions. __first__ and __latest__ are an app's first and last ones, if it has migrations."""
     app, name = pair
     if name not in ("__first__", "__latest__"):
         return [f"{app}.{name}"]

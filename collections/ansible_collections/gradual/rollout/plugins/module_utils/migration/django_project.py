@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A Django project read as text, never imported: which apps it installs, and where their migrations lie."""
+"""Read a Django project as text, without importing it: its installed apps, and the folders of their migrations."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from typing import Any, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["'](?P<module>[\w.]+)["']""")
-# Names in Django's settings that decide about migrations; the last is ours: the phases of apps whose files are not the
-# project's own.
+# The settings that matter for migrations. GRADUAL_PHASES is Gradual's own: the phases of third-party apps.
 _NEEDED = ("INSTALLED_APPS", "AUTH_USER_MODEL", "MIGRATION_MODULES", "GRADUAL_PHASES")
 
 
 class Unreadable(ValueError):
-    """An expression that is more than constants."""
+    """An expression that is not made of constants."""
 
 
 @dataclass(frozen=True)
 class App:
-    """folder: of its migrations; None when it has none."""
+    """folder: of its migrations, or None."""
 
     label: str
     folder: str | None
 
 
 def value(node: ast.expr, known: Mapping[str, Any]) -> Any:
-    """The value of an expression of constants, known names, displays and +."""
+    """The value of an expression of constants, known names, lists, dicts and +."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name) and node.id in known:
@@ -60,7 +59,7 @@ def read(file: str) -> ast.Module:
 
 
 class Project:
-    """The project whose manage.py lies in `folder`, of a release in `directory` with its own .venv."""
+    """The project with manage.py in `folder`, of a release in `directory` with its own .venv."""
 
     def __init__(self, directory: str, folder: str) -> None:
         self.folder = folder
@@ -68,31 +67,31 @@ class Project:
         manage = os.path.join(folder, "manage.py")
         if not os.path.isfile(manage):
             raise DatabaseError(
-                f"there is no {manage}; `path` is the folder of manage.py in the release (. for its top)"
+                f"there is no {manage}; write as path the folder of manage.py in the release (. for its top)"
             )
         with open(manage, encoding="utf-8") as file:
             match = _SETTINGS.search(file.read())
         if match is None:
             raise DatabaseError(
-                f"{manage} names no settings; it has to say os.environ.setdefault('DJANGO_SETTINGS_MODULE', '…')"
+                f"{manage} names no settings; expected a line os.environ.setdefault('DJANGO_SETTINGS_MODULE', '…')"
             )
         self.module = match["module"]
         self.settings = self._settings(self.module)
         if not isinstance(self.settings.get("INSTALLED_APPS"), list):
             raise DatabaseError(
-                f"INSTALLED_APPS of {self.module} cannot be read as text; write it as a list of strings, or as a sum of"
-                " such lists"
+                f"INSTALLED_APPS of {self.module} cannot be read as text; expected a list of strings, or a sum of such"
+                " lists"
             )
 
     def apps(self) -> list[App]:
         return [self._app(name) for name in self.settings["INSTALLED_APPS"]]
 
     def user_app(self) -> str:
-        """The label of the app that has the model of users."""
+        """The label of the app with the user model."""
         return str(self.settings.get("AUTH_USER_MODEL", "auth.User")).partition(".")[0]
 
     def phases(self) -> Mapping[str, str]:
-        """{"auth": "expand", "auth.0003_…": "contract"} for migrations that nobody here may edit."""
+        """{"auth": "expand", "auth.0003_…": "contract"} for migrations of third-party apps."""
         return self.settings.get("GRADUAL_PHASES") or {}
 
     def file(self, module: str) -> str | None:
@@ -130,8 +129,8 @@ class Project:
         except (Unreadable, TypeError):
             if name in _NEEDED:
                 raise DatabaseError(
-                    f"{name} in {file}, line {getattr(node, 'lineno', '?')}, is more than constants, and Gradual does"
-                    " not run it; write it as plain strings"
+                    f"{name} in {file}, line {getattr(node, 'lineno', '?')}, is computed by code, which Gradual does"
+                    " not run; write it as plain strings"
                 ) from None
 
     def _app(self, entry: str) -> App:

@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What the adapters have in common: revisions that come after one another, and how far a database has come along
-them."""
+"""What the adapters share: the graph of revisions, and a database's position in it."""
 
 from __future__ import annotations
 
@@ -17,14 +16,14 @@ def sha256(content: bytes) -> str:
 
 
 class Graph:
-    """Revisions, each with its parents. For tools whose table has everything that was applied; one that has only heads
-    overrides."""
+    """Revisions and their parents. For tools that record every applied revision; an adapter whose tool records only the
+    heads overrides."""
 
     directory: str
     revisions: Mapping[str, Revision]
 
     def named(self, names: Sequence[str]) -> list[str]:
-        """What the tool's table holds, as the revisions here are named."""
+        """What the tool's table holds, by the names of the revisions here."""
         return list(names)
 
     def position(self, recorded: Sequence[str]) -> str | None:
@@ -49,7 +48,7 @@ class Graph:
         return sorted(set(self.revisions) - {parent for one in self.revisions.values() for parent in one.parents})
 
     def resolve(self, target: str) -> list[str]:
-        """`head`, a revision, or the beginning of one, as revisions."""
+        """The revisions of a target: `head`, a revision, or the beginning of one."""
         if target in ("head", "heads"):
             return self.heads()
         if target in self.revisions:
@@ -58,7 +57,7 @@ class Graph:
         if len(close) == 1:
             return close
         raise DatabaseError(
-            f"the target {target!r} is no revision in {self.directory}; write head or one of"
+            f"target: got {target!r}, which is no revision in {self.directory}; expected head or one of"
             f" {', '.join(sorted(self.revisions)[-5:])}"
         )
 
@@ -72,7 +71,7 @@ class Graph:
             )
 
     def _behind(self, names: Sequence[str]) -> frozenset[str]:
-        """These revisions and everything that they come after."""
+        """These revisions and all their ancestors."""
         seen: set[str] = set()
         waiting = list(names)
         while waiting:
@@ -84,7 +83,7 @@ class Graph:
 
 
 def ordered(revisions: Mapping[str, Revision]) -> Iterator[Revision]:
-    """Parents before children; among equals by name, so that two runs agree."""
+    """Parents before children, siblings by name, so that the order is always the same."""
     done: set[str] = set()
     while len(done) < len(revisions):
         ready = sorted(
@@ -94,7 +93,7 @@ def ordered(revisions: Mapping[str, Revision]) -> Iterator[Revision]:
         )
         if not ready:
             raise DatabaseError(
-                f"the revisions {', '.join(sorted(set(revisions) - done))} come after one another in a circle"
+                f"the revisions {', '.join(sorted(set(revisions) - done))} depend on each other in a cycle"
             )
         for name in ready:
             done.add(name)
@@ -102,10 +101,8 @@ def ordered(revisions: Mapping[str, Revision]) -> Iterator[Revision]:
 
 
 def missing_parents(revisions: Mapping[str, Revision]) -> None:
-    """Refuse a revision that comes after one that is not there."""
+    """Refuse a revision whose parent is missing."""
     for one in revisions.values():
         for parent in one.parents:
             if parent not in revisions:
-                raise DatabaseError(
-                    f"{one.file} comes after revision {parent!r}, which is in none of the files beside it"
-                )
+                raise DatabaseError(f"{one.file} depends on revision {parent!r}, which no file beside it has")

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What every migration tool has to be able to do for Gradual, and what is known about one of its migrations."""
+"""What Gradual needs from a migration tool (Adapter), and what it knows of one migration (Revision)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Revision:
-    """One migration, as its file tells. `phase` is unknown when the file does not say it; unknown is treated as
-    contract.
+    """One migration, as its file has it. A file that does not name its phase has UNKNOWN, which is treated as contract.
 
-    concurrent: uses CONCURRENTLY, which wants no lock timeout. transactional: done as a whole or not at all.
-    recorded_apart: the tool
-    records it in a transaction after the one that does it, so a crash can leave it done and not recorded. repeatable:
-    run again then, it
-    fails or does no harm. sha256: of the file's bytes.
+    concurrent: it uses CONCURRENTLY, for which no lock timeout is set. transactional: it is applied completely or not
+    at all. recorded_apart: the tool records it in a later transaction, so after a crash it may be applied and not
+    recorded. repeatable: to run it again after such a crash fails or does no harm. sha256: of the file's bytes.
     """
 
     revision: str
@@ -31,7 +28,7 @@ class Revision:
     description: str
     concurrent: bool
     file: str
-    # Words in the file's strings: an index that it makes is named in one of them.
+    # All words in the file's strings; names of the indexes that it makes are among them.
     words: frozenset[str] = frozenset()
     transactional: bool = True
     recorded_apart: bool = False
@@ -51,12 +48,11 @@ class Revision:
 
 @dataclass(frozen=True)
 class Command:
-    """A program that performs one step: argv without any secret, the folder to run it in.
+    """A program that does one step: argv without any secret, and the folder to run it in.
 
-    It gets the settings of its sessions by PGOPTIONS, and as JSON in GRADUAL_SETTINGS for tools that set their own; the
-    address as
-    DATABASE_URL and, if libpq is set, in libpq's own variables (PGHOST, PGPASSWORD, …). variables: more of them. send:
-    what it reads.
+    It gets the session settings in PGOPTIONS, and as JSON in GRADUAL_SETTINGS for tools that set their own; the address
+    in DATABASE_URL and, if libpq is set, in libpq's variables (PGHOST, PGPASSWORD, …). variables: additional ones.
+    send: its standard input.
     """
 
     argv: tuple[str, ...]
@@ -67,39 +63,39 @@ class Command:
 
 
 class Adapter(Protocol):
-    """A migration tool. It reads files and names commands; it neither opens a connection nor runs anything."""
+    """A migration tool. It reads files and returns commands; it opens no connection and runs no program."""
 
-    # As the manifest has it, and gradual.migration_step.
+    # As in the manifest and in gradual.migration_step.
     name: str
-    # All that the release brings.
+    # All revisions of the release.
     revisions: Mapping[str, Revision]
 
     def recorded(self, session: Session) -> list[str]:
-        """What the tool's table in the database holds, read over that session."""
+        """What the tool's table in the database holds."""
 
     def named(self, names: Sequence[str]) -> list[str]:
-        """What the tool's table holds, as revision_info read it without a release, by the names of the revisions."""
+        """The names of the revisions for what revision_info read from the tool's table without a release."""
 
     def position(self, recorded: Sequence[str]) -> str | None:
-        """Where the database stands, in a word, as a receipt has it; None for the empty beginning."""
+        """The database's revision, as a receipt has it; None for a database without any."""
 
     def current(self, recorded: Sequence[str]) -> frozenset[str]:
-        """Everything that is applied, given what the tool's table holds."""
+        """All applied revisions, given what the tool's table holds."""
 
     def pending(self, recorded: Sequence[str], target: str) -> list[Revision]:
-        """What has still to be applied on the way to the target, in the order to do it."""
+        """The revisions to apply to reach the target, in order."""
 
     def ancestors(self, recorded: Sequence[str]) -> frozenset[str | None]:
-        """The present revision and all that lie behind it, None for the empty beginning."""
+        """The current revision and all its ancestors, and None for a database without any."""
 
     def apply(self, revision: Revision) -> Command:
-        """Go one step, to exactly this revision."""
+        """The command that applies exactly this revision."""
 
     def revert(self, revision: Revision) -> Command:
-        """Go back to just before this revision."""
+        """The command that reverts exactly this revision."""
 
     def verify(self, recorded: Sequence[str], revision: Revision) -> bool:
-        """Whether the table holds what it has to after this revision was applied."""
+        """Whether the table holds this revision."""
 
     def sentence(self, output: str) -> str:
-        """The tool's own sentence on what went wrong, out of everything that it printed."""
+        """The tool's own error message, from all its output."""

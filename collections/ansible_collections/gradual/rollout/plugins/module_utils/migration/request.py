@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What a migrator is asked for, and how it says that it failed."""
+"""What a migration is asked for, and its error."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 
 @dataclass(frozen=True)
 class Request:
-    """What to migrate and within which bounds; seconds unless the name says otherwise.
+    """What to migrate, and its limits in seconds unless the name says otherwise.
 
-    rehearsal: the database is a throwaway copy, so no receipt is asked for; everything else is done as it will be.
-    max_lag_bytes, max_lag_seconds: how far a replica may be behind when a step begins; None: as far as it likes.
+    rehearsal: the database is a throwaway copy, so no receipt is needed; all else is the same. max_lag_bytes,
+    max_lag_seconds: how far a replica may be behind when a step begins; None: no limit.
     """
 
     database: str
@@ -38,7 +38,7 @@ class Request:
 
 
 class MigrationFailed(DatabaseError):
-    """With what had been done when it failed."""
+    """A failed migration; result: what was done before."""
 
     def __init__(self, message: str, result: Mapping[str, Any]) -> None:
         super().__init__(message)

@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""One step back: the last expand revision that Gradual applied, named by its name, behind the same guards as a step
-forward."""
+"""Revert one revision by name: an expand revision that Gradual applied, with the same checks as an upgrade."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 
 
 class Reverter(Migrator):
-    """`target` is the revision to go back from. Reverting what is not applied does nothing."""
+    """`target` is the revision to revert. Reverting a revision that is not applied does nothing."""
 
     aim = "reverted"
 
@@ -23,8 +22,8 @@ class Reverter(Migrator):
         revision = self.adapter.revisions.get(name)
         if revision is None:
             raise DatabaseError(
-                f"the target {name!r} is no revision of this release; to revert, name exactly the one to go back from, "
-                f"one of {', '.join(sorted(self.adapter.revisions)[-5:])}"
+                f"target: got {name!r}, expected the exact name of the revision to revert, one of"
+                f" {', '.join(sorted(self.adapter.revisions)[-5:])}"
             )
         applied = self.adapter.current(self._recorded())
         if name not in applied:
@@ -35,7 +34,7 @@ class Reverter(Migrator):
             if other in self.adapter.revisions and name in self.adapter.revisions[other].parents
         )
         if later:
-            raise DatabaseError(f"{', '.join(later)} came after {name} and rests on it; revert that first")
+            raise DatabaseError(f"{', '.join(later)} depends on {name}; revert that first")
         beside = sorted(
             other
             for other in applied - {name}
@@ -43,18 +42,17 @@ class Reverter(Migrator):
         )
         if beside and self.adapter.name == "alembic":
             raise DatabaseError(
-                f"{', '.join(beside)} branches off where {name} does, and Alembic's downgrade would take it back too; "
-                "do it with the tool itself"
+                f"{', '.join(beside)} has the same parent as {name}, and Alembic's downgrade would revert it too;"
+                " revert with the tool itself"
             )
         if revision.phase != "expand":
             raise DatabaseError(
-                f"{name} ({revision.file}) is of the phase {revision.phase}: what it took away does not come back by"
-                " reverting it. Restore a backup beside the live cluster instead"
+                f"{name} ({revision.file}) is of the phase {revision.phase}: reverting it does not bring back what it"
+                " removed. Restore a backup beside the live cluster instead"
             )
         if not steps.was_applied(self.session, self.adapter, name):
             raise DatabaseError(
-                f"{name} was not applied by Gradual, so it is none of a rollout's and is not reverted; do it with the"
-                " tool itself"
+                f"{name} was not applied by Gradual, so it is not reverted; revert with the tool itself"
             )
         steps.refuse_edited(self.session, self.adapter, [name])
         return [revision]
@@ -66,13 +64,13 @@ class Reverter(Migrator):
         return revision.revision not in self.adapter.current(recorded)
 
     def _begin(self, revision: Revision, told: dict[str, Any]) -> None:
-        """The record stays until it is true no more."""
+        """Keeps the record: it is true until the revision is reverted."""
 
     def _finish(self, revision: Revision) -> None:
         steps.forget(self._alive(), self.adapter, revision)
 
     def _tidy(self, revision: Revision, told: dict[str, Any]) -> None:
-        """An attempt to take something away leaves nothing that is in anybody's way."""
+        """Nothing to do: a failed revert leaves no invalid index."""
 
     def _remember(self) -> None:
-        """What is recorded by others is no matter here."""
+        """Nothing to do: a revert records no other revisions."""

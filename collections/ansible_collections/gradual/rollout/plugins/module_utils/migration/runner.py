@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Bring a database forward, one revision after the other, and believe only what the database itself says."""
+"""Apply revisions one by one, and trust only the tool's table in the database."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Callable
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
     connection_check,
     failure_message,
-    guards,
     indexes,
+    phases,
     preconditions,
     steps,
 )
@@ -20,25 +20,29 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt 
     Attempt,
     Limits,
     attempt,
+    connection_lost,
     environment,
+    lock_timed_out,
     merged,
     running_sessions,
+    settings,
     terminate_sessions,
+    transient,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter, Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.request import MigrationFailed, Request
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import lag, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.server import wait_for_lock
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, socket_parameters
 
 __all__ = ["MigrationFailed", "Migrator", "Request"]
 _WATCHER = "gradual-migration-watcher"
 
 
 class Migrator:
-    """One run. Use as a context manager: it holds a session with the server."""
+    """One run. A context manager, because it holds a session with the server."""
 
     aim = "applied"
 
@@ -52,7 +56,7 @@ class Migrator:
         self.applied: list[dict[str, Any]] = []
         self.left: list[Revision] = []
         self.failed: dict[str, Any] | None = None
-        # Whether an attempt at the present step may have done it without recording it.
+        # Whether an attempt at this step may have applied it without recording it.
         self.unsure = False
 
     def __enter__(self) -> Migrator:
@@ -62,7 +66,7 @@ class Migrator:
         self.session.close()
 
     def info(self) -> dict[str, Any]:
-        """Where the database stands and what is pending; reads only."""
+        """The database's revision and what is pending; reads only."""
         recorded = self._recorded()
         pending = self.adapter.pending(recorded, self.request.target)
         return {
@@ -77,11 +81,11 @@ class Migrator:
         }
 
     def plan(self) -> list[Revision]:
-        """What would be applied now, after every guard that needs no waiting."""
+        """The revisions to apply now, after every check that needs no waiting."""
         recorded = self._recorded()
         pending = self.adapter.pending(recorded, self.request.target)
         steps.refuse_edited(self.session, self.adapter, list(self.adapter.current(recorded)))
-        now, self.left = guards.steps(pending, self.request.phase)
+        now, self.left = phases.split(pending, self.request.phase)
         return now
 
     def apply(self) -> dict[str, Any]:
@@ -92,8 +96,8 @@ class Migrator:
         try:
             if self.identity["standby"]:
                 raise DatabaseError(
-                    "this server is a standby (in recovery), so nothing can be migrated here; run on the primary."
-                    " Nothing was changed."
+                    "this server is a standby, where nothing can be migrated; run this on the primary. Nothing was"
+                    " changed."
                 )
             if not self.request.rehearsal:
                 preconditions.allowed(
@@ -103,19 +107,17 @@ class Migrator:
                     self.request.max_age,
                     self.session,
                 )
-            self._check_way()
+            self._check_connection()
             wait_for_lock(self.session, shared=False, deadline=self.request.deadline)
-            preconditions.no_orphan(self.session)
-            # Only now is nobody else at it.
+            preconditions.end_orphans(self.session)
+            # Only now no other run is at work.
             self._remember()
             for revision in self.plan():
                 self._step(revision)
             return self.info()
         except DatabaseError as error:
             told = str(error) + failure_message.notes((self.failed or {}).get("notes", []))
-            raise MigrationFailed(
-                guards.scrubbed(told, guards.secrets(self.request.variables)), self._last_known()
-            ) from None
+            raise MigrationFailed(dsn.scrubbed(told, dsn.secrets(self.request.variables)), self._last_known()) from None
 
     def _step(self, revision: Revision) -> None:
         """One revision, with as many attempts as the deadline allows."""
@@ -134,8 +136,8 @@ class Migrator:
         self.failed = told
         try:
             limits = lag.Limits(self.request.max_lag_bytes, self.request.max_lag_seconds)
-            preconditions.replicas_near(self._alive(), limits, self.request.deadline, self._stands)
-            self._check_way()
+            preconditions.replicas_caught_up(self._alive(), limits, self.request.deadline, self._stands)
+            self._check_connection()
             self._begin(revision, told)
             self._try(revision, before, told, begun)
         except DatabaseError:
@@ -172,7 +174,7 @@ class Migrator:
         steps.finish(self._alive(), self.adapter, revision, self.applied[-1]["seconds"])
 
     def _try(self, revision: Revision, before: list[str], told: dict[str, Any], begun: float) -> None:
-        """Attempt after attempt, until the database says that the revision is applied."""
+        """Make attempts until the tool's table has the revision."""
         while True:
             preconditions.no_dump(self._alive, begun + self.request.deadline, self.request.deadline, self._stands)
             if revision.concurrent:
@@ -187,16 +189,16 @@ class Migrator:
             time.sleep(self.request.pause_ms / 1000)
         if ended.status != 0:
             told["notes"].append(
-                f"ended with status {ended.status} ({self._sentence(ended)}), but the database says that it is"
+                f"ended with status {ended.status} ({self._sentence(ended)}), but according to the database it is"
                 f" {self.aim}"
             )
         if revision.concurrent:
             told["notes"] += indexes.rebuild(self.session, revision)
 
     def _tidy(self, revision: Revision, told: dict[str, Any]) -> None:
-        """What need not be there is taken away: the record of what left nothing, and invalid indexes.
+        """Remove what a failed step left: the record of a step that left nothing, and invalid indexes.
 
-        An invalid index is in the way of every write, and a unique one forbids values; so none is left behind.
+        An invalid index slows every write, and an invalid unique one still refuses values.
         """
         if self.session.closed or not told["attempts"] or self.adapter.verify(self._recorded(), revision):
             return
@@ -217,18 +219,17 @@ class Migrator:
         told: dict[str, Any],
         spent: float,
     ) -> None:
-        """Return when the step may be tried again, raise when not."""
-        waited = ended.ended == "lock timeout" or guards.lock_timeout(ended.output)
+        """Return when the step may be tried again, else raise."""
+        waited = ended.ended == "lock timeout" or lock_timed_out(ended.output)
         told["lock_waits"] += int(waited)
-        lost = not waited and (bool(ended.ended) or guards.lost(ended.output))
+        lost = not waited and (bool(ended.ended) or connection_lost(ended.output))
         self.unsure = self.unsure or (lost and revision.recorded_apart)
-        # What is not one transaction may have done a part of its work before it had to wait.
-        passing = not ended.ended and guards.passing(ended.output)
+        # A step without one transaction may have done part of its work before it had to wait.
+        passing = not ended.ended and transient(ended.output)
         again = (
             (revision.transactional or revision.repeatable) if waited else passing and (revision.repeatable or not lost)
         )
-        # A session that was killed gets one more attempt even after a long one: only waits for others are what the
-        # deadline is for.
+        # A killed session gets one more attempt even after the deadline, which is only for waits.
         if again and recorded == before and (spent < self.request.deadline or (not waited and told["attempts"] == 1)):
             if not waited:
                 told["notes"].append(f"attempt {told['attempts']} ended by: {self._sentence(ended)}")
@@ -263,16 +264,16 @@ class Migrator:
         return ended
 
     def _settings(self, lock_timeout_ms: int | None) -> dict[str, int]:
-        # Without a timeout on the whole statement the role's own might end it halfway.
-        return guards.settings(lock_timeout_ms, int(self.request.timeout * 1000), self.identity["server_version"])
+        # Without our own statement_timeout the role's could end the statement halfway.
+        return settings(lock_timeout_ms, int(self.request.timeout * 1000), self.identity["server_version"])
 
     def _unprivileged(self) -> str | None:
         return self.request.migrate_as if os.geteuid() == 0 else None
 
     def _sentence(self, ended: Attempt) -> str:
-        return guards.scrubbed(self.adapter.sentence(ended.output), guards.secrets(self.request.variables)).rstrip(".")
+        return dsn.scrubbed(self.adapter.sentence(ended.output), dsn.secrets(self.request.variables)).rstrip(".")
 
-    def _check_way(self) -> None:
+    def _check_connection(self) -> None:
         connection_check.check(
             self._alive(),
             self.request.variables,
@@ -285,24 +286,18 @@ class Migrator:
         steps.remember(self.session, self.adapter, list(self.adapter.current(self._recorded())))
 
     def _remember_alone(self) -> None:
-        """Where nothing is pending: unless somebody else is at work, who then does it."""
+        """Record applied revisions when nothing is pending, unless another run is at work, which does it."""
         if not self.identity["standby"] and server.try_lock(self.session, shared=False):
             self._remember()
 
     def _connect(self) -> Session:
         with effective_user(self.request.run_as):
             return Session(
-                {
-                    "dbname": self.request.database,
-                    "host": self.request.socket_directory,
-                    "port": str(self.request.port),
-                    "options": "-c statement_timeout=0 -c lock_timeout=0",
-                },
-                _WATCHER,
+                socket_parameters(self.request.database, self.request.socket_directory, self.request.port), _WATCHER
             )
 
     def _alive(self) -> Session:
-        """Our session; a new one, with the lock taken again, when the server was restarted meanwhile."""
+        """Our session; after a restart of the server a new one, with the lock taken again."""
         until = self.clock() + self.request.deadline
         while True:
             try:
@@ -311,10 +306,10 @@ class Migrator:
             except DatabaseError as error:
                 if self.clock() > until:
                     raise DatabaseError(
-                        f"the server at {self.request.socket_directory}, port {self.request.port}, has been away for"
-                        f" {self.request.deadline:.0f} s: {error}. What this step did before is there or not as a whole"
-                        " if it runs in a transaction; look when the server is back. If another server has become the"
-                        " primary, take a new backup there and run again there"
+                        f"the server at {self.request.socket_directory}, port {self.request.port}, does not answer for"
+                        f" {self.request.deadline:.0f} s: {error}. If this step runs in a transaction, it is applied"
+                        " completely or not at all; check when the server is back. If another server has become the"
+                        " primary, take a new backup there and run the same command there"
                     ) from None
             time.sleep(0.5)
             self._reconnect()
@@ -326,7 +321,7 @@ class Migrator:
         except DatabaseError:
             return
         try:
-            # Before it becomes ours: nothing may be written to another one.
+            # Check before using it: nothing may be written to another server.
             failure_message.same_server(
                 self.identity, server.identity(fresh), self.adapter.position(self.adapter.recorded(fresh))
             )
@@ -346,10 +341,10 @@ class Migrator:
         return self.adapter.position(recorded)
 
     def _stands(self) -> str:
-        return f"The database stands at {self._name(self._recorded()) or 'no revision'}"
+        return f"The database is at {self._name(self._recorded()) or 'no revision'}"
 
     def _last_known(self) -> dict[str, Any]:
-        """`info` as far as it can still be told."""
+        """`info`, as far as it is still known."""
         try:
             return {**self.info(), "failed_step": self.failed}
         except DatabaseError:

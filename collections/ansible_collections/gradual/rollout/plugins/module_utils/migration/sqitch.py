@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Adapter for sqitch (1.x): the plan is read by us, as are the changes that the database has; sqitch deploys one change
-at a time."""
+"""Adapter for sqitch (1.x): Gradual reads the plan and the registry, and sqitch deploys one change at a time."""
 
 from __future__ import annotations
 
@@ -17,16 +16,16 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-# sqitch writes the name of who deploys into its registry, and asks the system for one otherwise.
+# sqitch records the deployer's name; without these it would read the system's account.
 _WHO = {"SQITCH_FULLNAME": "Gradual", "SQITCH_EMAIL": "gradual@localhost"}
-# The address is in libpq's variables, so that no password is in an argument: sqitch hands its target to psql.
+# The address is in libpq's variables, because sqitch passes its target to psql as an argument.
 _TARGET = "db:pg:"
 
 
 @dataclass
 class Change:
-    """A line of the plan. name: as in the database. unique: with the tag that tells a reworked change from its later
-    self."""
+    """A line of the plan. name: as in the registry. unique: with a tag, which tells a reworked change from the later
+    one."""
 
     name: str
     line: int
@@ -51,8 +50,7 @@ class Sqitch(Graph):
         return self.named(revisions.sqitch(session, self.project))
 
     def named(self, names: Sequence[str]) -> list[str]:
-        """A reworked change is in the registry once more each time: the first one there is the first one of the
-        plan."""
+        """A reworked change is in the registry once per version, in the order of the plan."""
         found: list[str] = []
         for name in names:
             same = [one.unique for one in self.changes if one.name == name]
@@ -127,7 +125,7 @@ def _plan(folder: str) -> tuple[str, list[Change]]:
             lines = opened.read().splitlines()
     except OSError as error:
         raise DatabaseError(
-            f"there is no plan to read at {file}: {error.strerror}; `path` is the folder of sqitch.plan in the release"
+            f"the plan {file} cannot be read: {error.strerror}; write as path the folder of sqitch.plan in the release"
         ) from None
     project = ""
     changes: list[Change] = []
@@ -143,17 +141,21 @@ def _plan(folder: str) -> tuple[str, list[Change]]:
         elif words:
             changes.append(Change(words[0], number, line.partition("# ")[2].strip()))
     if not project:
-        raise DatabaseError(f"{file} has no line %project=; is it a plan of sqitch?")
+        raise DatabaseError(
+            f"{file} has no line %project=, so it is not a plan of sqitch; write as path the folder of sqitch.plan"
+        )
     return project, _unique(file, changes)
 
 
 def _unique(file: str, changes: list[Change]) -> list[Change]:
-    """Give each change a name of its own. One that is reworked later goes by the first tag behind it, as its scripts
-    do."""
+    """Give each change a unique name. A change that is reworked later gets the first tag after it, like its scripts."""
     for place, change in enumerate(changes):
         later = next((number for number in range(place + 1, len(changes)) if changes[number].name == change.name), None)
         tags = [tag for one in changes[place:later] for tag in one.tags] if later else [""]
         if not tags:
-            raise DatabaseError(f"{file}, line {change.line}: {change.name} is reworked without a tag in between")
+            raise DatabaseError(
+                f"{file}, line {change.line}: {change.name} is reworked without a tag in between; add one with sqitch"
+                " tag"
+            )
         change.unique = change.name + tags[0]
     return changes

@@ -1,9 +1,9 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Adapter for plain SQL files, `0001_orders.sql` with an optional `0001_orders.down.sql`: the tool is psql, and the
-record is ours.
+"""Adapter for plain SQL files, `0001_orders.sql` and optionally `0001_orders.down.sql`: psql runs them, and Gradual
+keeps the table of applied ones.
 
-What a file does and the row that says so are one transaction, unless the file asks for none.
+A file and its row in that table are one transaction, unless the file asks for none.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 _NAME = re.compile(r"(?P<number>\d+)_[A-Za-z0-9_-]+")
-# VERBOSITY brings the SQLSTATE, which is the same in every language of the server.
+# VERBOSITY prints the SQLSTATE, which is the same in every language of the server.
 _PSQL = ("psql", "--no-psqlrc", "--no-password", "--quiet", "--set", "ON_ERROR_STOP=1", "--set", "VERBOSITY=verbose")
-# The file may set another search_path, so the schema is asked for before. :"…" is psql's quoting.
+# The file may set another search_path, so the schema is read before. :"…" is psql's quoting.
 _OPEN = f"""\
 SET client_min_messages = warning;
-CREATE TABLE IF NOT EXISTS {revisions.SQL_TABLE} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, revision text NOT NULL UNIQUE,
+CREATE TABLE IF NOT EXISTS {revisions.SQL_TABLE} (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, revision text NOT NULL UNIQUE,
   sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
 RESET client_min_messages;
 SELECT n.nspname AS gradual_schema FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -54,7 +55,7 @@ class SqlFiles(Graph):
         if late:
             newest = max(done, key=_number)
             raise DatabaseError(
-                f"{late[0].file} has not been applied, but {newest}, which comes after it, has; give it a number behind"
+                f"{late[0].file} is not applied, but {newest}, which comes after it, is; give it a number after"
                 f" {newest}"
             )
         return found
@@ -67,8 +68,8 @@ class SqlFiles(Graph):
         down = os.path.join(self.path, f"{revision.revision}.down.sql")
         if not os.path.isfile(os.path.join(self.directory, down)):
             raise DatabaseError(
-                f"there is no {down} in {self.directory}, so {revision.revision} cannot be reverted; write it, or"
-                " migrate forward"
+                f"there is no {down} in {self.directory}, so {revision.revision} cannot be reverted; write that file,"
+                " or a new migration"
             )
         found = _file(self.directory, down)
         row = f"DELETE FROM {_TABLE} WHERE revision = '{revision.revision}';\n"
@@ -94,7 +95,7 @@ def _quoted(path: str) -> str:
 def _read(directory: str, path: str) -> dict[str, Revision]:
     folder = os.path.join(directory, path)
     if not os.path.isdir(folder):
-        raise DatabaseError(f"there is no folder {folder}; `path` is where the SQL files lie in the release")
+        raise DatabaseError(f"there is no folder {folder}; write as path the folder of the SQL files in the release")
     names = sorted(
         (name[:-4] for name in os.listdir(folder) if name.endswith(".sql") and not name.endswith(".down.sql")),
         key=lambda name: (_number(name) if _NAME.fullmatch(name) else -1, name),
@@ -104,12 +105,12 @@ def _read(directory: str, path: str) -> dict[str, Revision]:
     for name in names:
         if not _NAME.fullmatch(name):
             raise DatabaseError(
-                f"{name}.sql in {folder} has no number; name it like 0001_{name or 'orders'}.sql, with letters, digits,"
-                " - and _"
+                f"{name}.sql in {folder} has no number; expected a name like 0001_{name or 'orders'}.sql, of letters,"
+                " digits, - and _"
             )
         if before and _number(before[0]) == _number(name):
             raise DatabaseError(
-                f"{before[0]}.sql and {name}.sql in {folder} have the same number; give one of them another"
+                f"{before[0]}.sql and {name}.sql in {folder} have the same number; give one of them another number"
             )
         found[name] = _file(directory, os.path.join(path, f"{name}.sql"), before)
         before = (name,)
@@ -126,14 +127,14 @@ def _file(directory: str, file: str, parents: tuple[str, ...] = ()) -> Revision:
     concurrent = sql_text.concurrent(found)
     if transactional and concurrent:
         raise DatabaseError(
-            f"{file} uses CONCURRENTLY, which cannot run in a transaction; write `-- gradual: transaction=none` at"
-            " its top"
+            f"{file} uses CONCURRENTLY, which cannot run in a transaction; write `-- gradual: transaction=none` at its"
+            " top"
         )
     if transactional and sql_text.controls_transactions(found):
         seen = " ".join(sql_text.controls_transactions(found)[0].split())[:40]
         raise DatabaseError(
-            f"{file} has {seen!r}, but Gradual wraps each file and its record in one transaction; leave that out, or"
-            " write `-- gradual: transaction=none` at its top"
+            f"{file} has {seen!r}, but Gradual runs each file in one transaction; remove that statement, or write `--"
+            " gradual: transaction=none` at the file's top"
         )
     return Revision(
         revision=os.path.basename(file)[:-4],

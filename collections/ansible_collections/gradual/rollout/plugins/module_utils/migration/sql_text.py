@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""SQL files read as text: statements, what their first comment tells Gradual, and what may not be in them."""
+"""Read SQL files as text: their statements, their settings for Gradual, and what is not allowed in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TRANSACTION = re.compile(
     re.IGNORECASE,
 )
 _TOLD = re.compile(r"--\s*gradual:\s*(?P<words>.*)$")
-# What has to be read as a whole, because a semicolon or a dash in it means nothing.
+# Tokens that are read as a whole, because a semicolon or dash inside has no meaning.
 _WHOLE = re.compile(
     r"""
     (?P<comment>--[^\n]*)
@@ -32,8 +32,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {"phase": PHASES, "transaction": ("one"
 
 
 def statements(text: str, file: str, plain: bool = True) -> list[str]:
-    """The statements without comments. Refused: what does not end and, if plain, psql's own commands (they may turn off
-    what protects)."""
+    """The statements without comments. Refuses unclosed quotes and, if plain, psql's commands, which could turn off
+    protections."""
     found: list[str] = []
     now: list[str] = []
     place = 0
@@ -52,7 +52,7 @@ def statements(text: str, file: str, plain: bool = True) -> list[str]:
             place = (text + "\n").index("\n", place)
         elif match["open"] or match["meta"]:
             line = text.count("\n", 0, match.start()) + 1
-            what = "has a backslash command of psql" if match["meta"] else f"has a {match['open']} that is never closed"
+            what = "has a backslash command of psql" if match["meta"] else f"has a {match['open']} that is not closed"
             raise DatabaseError(f"{file}, line {line}, {what}; write plain SQL")
         elif match["end"] and not _in_function("".join(now)):
             found.append("".join(now).strip())
@@ -70,17 +70,17 @@ def _after_comment(text: str, begin: int, file: str) -> int:
         if depth == 0:
             return begin + mark.end()
     line = text.count("\n", 0, begin) + 1
-    raise DatabaseError(f"{file}, line {line}, has a comment that is never closed; write plain SQL")
+    raise DatabaseError(f"{file}, line {line}, has a comment that is not closed; write plain SQL")
 
 
 def _in_function(statement: str) -> bool:
-    """Whether this is the beginning of a function whose body is SQL (BEGIN ATOMIC … END)."""
+    """Whether the statement so far ends inside a function body (BEGIN ATOMIC … END)."""
     body = re.search(r"\bBEGIN\s+ATOMIC\b", statement, re.IGNORECASE)
     return bool(body and not re.search(r"\bEND\s*$", statement[body.end() :], re.IGNORECASE))
 
 
 def told(text: str, file: str) -> dict[str, str]:
-    """What the comments at the top of the file say: `-- gradual: phase=expand transaction=none`."""
+    """The settings in the comments at the top of the file: `-- gradual: phase=expand transaction=none`."""
     found = {"phase": UNKNOWN, "transaction": "one"}
     for line in text.splitlines():
         if line.strip() and not line.lstrip().startswith("--"):
@@ -90,13 +90,13 @@ def told(text: str, file: str) -> dict[str, str]:
             key, _equals, value = word.partition("=")
             if value not in ALLOWED.get(key, ()):
                 may = " or ".join(f"{name}=({'|'.join(values)})" for name, values in ALLOWED.items())
-                raise DatabaseError(f"{file} says {word!r} in its comment for Gradual; write {may}")
+                raise DatabaseError(f"{file}: comment `-- gradual:`, got {word!r}, expected {may}")
             found[key] = value
     return found
 
 
 def description(text: str) -> str:
-    """The first comment that is not for Gradual."""
+    """The first comment without settings for Gradual."""
     for line in text.splitlines():
         if line.strip() and not line.lstrip().startswith("--"):
             break
@@ -116,13 +116,13 @@ def controls_transactions(found: list[str]) -> list[str]:
 
 
 def words(found: list[str]) -> frozenset[str]:
-    """Every word, as it is written and as PostgreSQL folds it: an index that is made here is among them."""
+    """Every word, as written and in lower case as PostgreSQL folds it; names of new indexes are among them."""
     plain = {word for one in found for word in re.findall(r"\w+", one)}
     return frozenset(plain | {word.lower() for word in plain})
 
 
 def server_sentence(output: str) -> str:
-    """psql's last error, with detail and hint, without place and SQLSTATE; else the last line."""
+    """psql's last error with detail and hint, without position and SQLSTATE; else the last line."""
     lines = [line.rstrip() for line in output.splitlines() if line.strip()]
     for number in range(len(lines) - 1, -1, -1):
         match = re.search(r"\b(?:ERROR|FATAL|error|fatal):\s+(?:[0-9A-Z]{5}:\s+)?(?P<said>.+)$", lines[number])
@@ -130,4 +130,4 @@ def server_sentence(output: str) -> str:
             said = [match["said"]]
             said += [line.strip() for line in lines[number + 1 : number + 8] if line.startswith(("DETAIL:", "HINT:"))]
             return " ".join(said)
-    return lines[-1].strip() if lines else "it said nothing"
+    return lines[-1].strip() if lines else "it printed nothing"

@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Gradual's own record of each step: which text of a revision was begun and applied, so that an edit afterwards is
-found."""
+"""Gradual's record of each step: the checksum of the applied file, so that a later edit is found."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ _TABLE = f"{records.SCHEMA}.migration_step"
 
 
 def _known(session: Session, adapter: Adapter) -> dict[str, tuple[str, bool]]:
-    """{revision: (sha256, whether it was seen applied)}; reads only."""
+    """{revision: (sha256, whether it is applied)}; reads only."""
     if session.value("SELECT to_regclass(%s)::text", (_TABLE,)) is None:
         return {}
     return {
@@ -28,7 +27,7 @@ def _known(session: Session, adapter: Adapter) -> dict[str, tuple[str, bool]]:
 
 
 def was_applied(session: Session, adapter: Adapter, name: str) -> bool:
-    """Whether Gradual itself applied that revision, and not only found it there: then it knows how long it took."""
+    """Whether Gradual applied the revision itself: only then the record has its duration."""
     if session.value("SELECT to_regclass(%s)::text", (_TABLE,)) is None:
         return False
     return bool(
@@ -40,8 +39,7 @@ def was_applied(session: Session, adapter: Adapter, name: str) -> bool:
 
 
 def refuse_edited(session: Session, adapter: Adapter, applied: Sequence[str]) -> None:
-    """Every database was migrated by the text that it saw: another one under the same name would leave them different
-    for good."""
+    """Refuse a revision that was edited after it was applied: databases migrated before and after would differ."""
     known = _known(session, adapter)
     edited = sorted(
         name
@@ -53,14 +51,14 @@ def refuse_edited(session: Session, adapter: Adapter, applied: Sequence[str]) ->
         more = f" (and {', '.join(edited[1:])})" if edited[1:] else ""
         raise DatabaseError(
             f"{one.file}{more} was edited after it was applied: SHA-256 {known[one.revision][0][:12]} was applied, the"
-            f" file has {one.sha256[:12]}. Nothing was changed. Put the file back as it was and write the change as a"
-            f" new revision. If you know that both do the same to a database, say so with: DELETE FROM {_TABLE} WHERE"
+            f" file has {one.sha256[:12]}. Nothing was changed. Restore the file, and write the change as a new"
+            f" revision. If both versions do the same to a database, type in the database: DELETE FROM {_TABLE} WHERE"
             f" adapter = '{adapter.name}' AND revision = '{one.revision}'"
         )
 
 
 def remember(session: Session, adapter: Adapter, applied: Sequence[str]) -> list[str]:
-    """Record what is applied and was not recorded: by a run that died, or before Gradual came. Returns those names."""
+    """Record applied revisions without a record, of a dead run or from before Gradual. Returns their names."""
     known = _known(session, adapter)
     new = [name for name in sorted(applied) if name in adapter.revisions and not known.get(name, ("", False))[1]]
     if new:
@@ -68,15 +66,15 @@ def remember(session: Session, adapter: Adapter, applied: Sequence[str]) -> list
     for name in new:
         one = adapter.revisions[name]
         session.run(
-            f"INSERT INTO {_TABLE} (adapter, revision, sha256, phase, applied_at) VALUES (%s, %s, %s, %s, now())"
-            " ON CONFLICT (adapter, revision) DO UPDATE SET applied_at = now()",
+            f"INSERT INTO {_TABLE} (adapter, revision, sha256, phase, applied_at) VALUES (%s, %s, %s, %s, now()) ON"
+            " CONFLICT (adapter, revision) DO UPDATE SET applied_at = now()",
             (adapter.name, name, one.sha256, one.phase),
         )
     return new
 
 
 def unfinished(session: Session, adapter: Adapter, revision: Revision) -> str | None:
-    """When an earlier attempt at a step began that nobody saw end, or None."""
+    """When an earlier attempt at the step began whose end is unknown, or None."""
     if session.value("SELECT to_regclass(%s)::text", (_TABLE,)) is None:
         return None
     before = session.value(
@@ -106,5 +104,5 @@ def finish(session: Session, adapter: Adapter, revision: Revision, seconds: floa
 
 
 def forget(session: Session, adapter: Adapter, revision: Revision) -> None:
-    """Of a step that failed and left nothing, or was reverted."""
+    """Delete the record of a step that failed and left nothing, or was reverted."""
     session.run(f"DELETE FROM {_TABLE} WHERE adapter = %s AND revision = %s", (adapter.name, revision.revision))

@@ -1,8 +1,8 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Who may do what in one database: what is there, what is wanted, and the statements between the two.
+"""Roles and privileges of one database: the present state, the wanted state, and the statements between the two.
 
-plan() is pure. A password leaves this host's memory only as a SCRAM verifier, so that not even the server's log has it.
+plan() is pure. Passwords are sent as SCRAM verifiers only, so that not even the server's log contains them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KINDS = {"tables": "r", "sequences": "S"}
 
 @dataclass(frozen=True)
 class Login:
-    """A role that logs in with a password and has no power of its own, except that a standby may stream with it."""
+    """A role that logs in with a password, without special attributes except REPLICATION for standbys."""
 
     name: str
     password: str
@@ -37,9 +37,9 @@ class Login:
 
 @dataclass(frozen=True)
 class Wanted:
-    """privileges: what `user` may do with what the owner makes from now on, e.g. {"tables": ("SELECT",)}.
+    """privileges: default privileges of `user` on objects of the owner, e.g. {"tables": ("SELECT",)}.
 
-    slots: physical replication slots, one for each standby, so that the WAL it has not got yet is kept.
+    slots: physical replication slots, one per standby, which keep the WAL that it has not received.
     """
 
     database: str
@@ -71,7 +71,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Statement:
-    """sql may hold a verifier; `told` never does. inside: whether it is for the database itself or for the cluster."""
+    """sql may contain a verifier; `told` never does. inside: run it in the database, not in the cluster's postgres."""
 
     sql: str
     told: str
@@ -79,10 +79,10 @@ class Statement:
 
 
 def verifier(password: str, salt: bytes, rounds: int = ROUNDS) -> str:
-    """What PostgreSQL keeps of a password (RFC 5803, SCRAM-SHA-256). ASCII only: the rest would need SASLprep."""
+    """PostgreSQL's stored form of a password (RFC 5803, SCRAM-SHA-256). ASCII only: other text would need SASLprep."""
     if not password or not password.isascii() or not password.isprintable():
         raise DatabaseError(
-            "a database password must be of printable ASCII characters, and not empty; make another one"
+            "a database password is empty or has characters other than printable ASCII; write another one"
         )
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
@@ -92,7 +92,7 @@ def verifier(password: str, salt: bytes, rounds: int = ROUNDS) -> str:
 
 
 def matches(kept: str | None, password: str) -> bool:
-    """Whether the kept verifier is of this password."""
+    """Whether the stored verifier is of this password."""
     parts = VERIFIER.match(kept or "")
     if parts is None:
         return False
@@ -100,7 +100,7 @@ def matches(kept: str | None, password: str) -> bool:
 
 
 def plan(found: Found, wanted: Wanted, salt: Callable[[], bytes] = lambda: os.urandom(16)) -> list[Statement]:
-    """The statements that lead from found to wanted, in order; none when all is as wanted."""
+    """The statements from found to wanted, in order."""
     steps: list[Statement] = []
 
     def step(sql: str, inside: bool = False, told: str = "") -> None:
@@ -148,8 +148,7 @@ def plan(found: Found, wanted: Wanted, salt: Callable[[], bytes] = lambda: os.ur
 
 
 def observe(cluster: Session, inside: Callable[[], Session], wanted: Wanted) -> Found:
-    """What is there now. cluster: a session of a superuser in any database; inside: opens one in the wanted
-    database."""
+    """The present state. cluster: a superuser's session in any database; inside: opens one in the wanted database."""
     logins = {
         name: {"least": least, "replication": replication, "verifier": kept, "member_of": groups}
         for name, least, replication, kept, groups in cluster.rows(
@@ -193,8 +192,7 @@ def observe(cluster: Session, inside: Callable[[], Session], wanted: Wanted) -> 
 
 
 def bring(parameters: Mapping[str, str], wanted: Wanted, check: bool) -> dict[str, Any]:
-    """Observe, plan and, unless check, carry out. Result: {"statements": [told], "existed": bool, "waiting":
-    [settings]}."""
+    """Observe, plan and, unless check, apply. {"statements": [told], "existed": bool, "waiting": [settings]}."""
 
     def inside() -> Session:
         return Session({**parameters, "dbname": wanted.database})
@@ -202,8 +200,8 @@ def bring(parameters: Mapping[str, str], wanted: Wanted, check: bool) -> dict[st
     with Session({**parameters, "dbname": "postgres"}) as cluster:
         if cluster.value("SELECT pg_is_in_recovery()"):
             raise DatabaseError(
-                "this server is a standby (in recovery), so nothing can be changed here; write the primary into the "
-                "inventory's group database_primary, or promote this one with SELECT pg_promote()"
+                "this server is a standby, where nothing can be changed; write the primary into the inventory's group"
+                " database_primary, or promote this server with SELECT pg_promote()"
             )
         found = observe(cluster, inside, wanted)
         steps = plan(found, wanted)

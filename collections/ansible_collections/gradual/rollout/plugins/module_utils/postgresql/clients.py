@@ -11,13 +11,14 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-# A role that may act as one of the given ones by membership works for the same application.
+# A role that is a member of one of the given roles belongs to the same application.
 _SESSIONS = """
-SELECT a.pid, a.usename::text, coalesce(a.application_name, '')::text, host(a.client_addr)::text, extract(epoch FROM a.backend_start)::float,
-       coalesce(a.state, '')::text
+SELECT a.pid, a.usename::text, coalesce(a.application_name, '')::text, host(a.client_addr)::text,
+       extract(epoch FROM a.backend_start)::float, coalesce(a.state, '')::text
   FROM pg_stat_activity a JOIN pg_roles u ON u.oid = a.usesysid
  WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
-   AND (u.rolname = ANY(%s) OR (NOT u.rolsuper AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = ANY(%s) AND pg_has_role(u.oid, r.oid, 'MEMBER'))))
+   AND (u.rolname = ANY(%s) OR (NOT u.rolsuper AND EXISTS (
+         SELECT FROM pg_roles r WHERE r.rolname = ANY(%s) AND pg_has_role(u.oid, r.oid, 'MEMBER'))))
  ORDER BY a.backend_start, a.pid
 """
 _KEYS = ("pid", "role", "application_name", "address", "begun", "state")

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""What a database holds, in one snapshot: rows and an order-independent digest of every table, and its schema."""
+"""A database's contents in one snapshot: row counts and order-independent digests of all tables, and the schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import digests
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
-# A digest is made from the rows' text, so the settings that shape this text are fixed.
+# Digests use the rows' text, so the settings that change this text are fixed.
 _TEXT_SETTINGS = {
     "datestyle": "ISO, YMD",
     "timezone": "UTC",
@@ -27,14 +27,15 @@ _TEXT_SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
 }
-# Tables whose rows pg_dump writes: ordinary ones (partitions too), none that belong to an extension. With false, those
-# whose rows survive a crash:
-# a copy of the files has no rows of unlogged tables.
+# Tables whose rows pg_dump writes: ordinary ones and partitions, without those of extensions. With false, without
+# unlogged tables too, whose rows are not in a copy of the files.
 _TABLES = """
 SELECT n.nspname::text, c.relname::text
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND %s) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ WHERE c.relkind = 'r' AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND %s)
+   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+   AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
  ORDER BY 1, 2
 """
 _NOISE = re.compile(r"^(\\(un)?restrict\b.*|-- Dumped (from|by) .*)$")
@@ -43,9 +44,9 @@ LARGE_OBJECTS = "large objects"
 
 
 def fix_text(session: Session) -> None:
-    """Make the text of every value independent of this server's, database's and role's settings."""
+    """Make the text of every value independent of the settings of server, database and role."""
     for name, value in _TEXT_SETTINGS.items():
-        # Older servers do not know each of them.
+        # Older servers do not have all of them.
         session.run("SELECT set_config(name, %s, false) FROM pg_settings WHERE lower(name) = lower(%s)", (value, name))
 
 
@@ -55,11 +56,11 @@ def names(session: Session, unlogged: bool = True) -> list[str]:
 
 
 def hold(session: Session, held: Sequence[str] | None = None, settings: Mapping[str, int] | None = None) -> None:
-    """Begin a transaction that keeps every table from being rewritten or dropped until it ends; its snapshot is still
-    to be taken.
+    """Begin a transaction that keeps tables from being rewritten or dropped until it ends. Its snapshot is not taken
+    yet.
 
-    A snapshot alone does not protect from that: a table that is truncated or rewritten meanwhile looks empty in it.
-    held: quoted names, every table without it. settings: those of this transaction only.
+    A snapshot alone does not prevent this: a table that is truncated or rewritten meanwhile looks empty in it.
+    held: quoted names; None: every table. settings: of this transaction only.
     """
     wanted = names(session) if held is None else held
     session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -87,8 +88,7 @@ def tables(session: Session, unlogged: bool = True) -> dict[str, dict[str, Any]]
 
 
 def sequences(session: Session) -> dict[str, int | None]:
-    """Last value of every sequence. Sequences are in no snapshot: take them before and after a dump and compare as a
-    range."""
+    """Last value of every sequence. Snapshots do not cover sequences: read them before and after a dump, as a range."""
     return {
         f"{row[0]}.{row[1]}": row[2]
         for row in session.rows(
@@ -99,8 +99,8 @@ def sequences(session: Session) -> dict[str, int | None]:
 
 
 def ahead(session: Session) -> dict[str, int]:
-    """How far the write-ahead log runs ahead of each sequence: 32 values and its cache (SEQ_LOG_VALS in sequence.c);
-    less than 0 for those that descend."""
+    """How far the WAL is ahead of each sequence: 32 values and its cache (SEQ_LOG_VALS in sequence.c); negative for a
+    descending one."""
     return {
         f"{row[0]}.{row[1]}": int(row[2])
         for row in session.rows(
@@ -111,7 +111,7 @@ def ahead(session: Session) -> dict[str, int]:
 
 
 def plain_schema(text: str) -> str:
-    """pg_dump -s without what differs between two dumps of one schema: restrict keys and the programs' versions."""
+    """pg_dump -s without restrict keys and program versions, which differ between two dumps of one schema."""
     return "".join(line + "\n" for line in text.splitlines() if not _NOISE.match(line))
 
 
@@ -121,7 +121,7 @@ def fingerprint(text: str) -> str:
 
 
 def schema_differences(wanted: str, seen: str, limit: int = 6) -> str:
-    """The first lines that differ, for a message."""
+    """The first differing lines, for a message."""
     lines = difflib.unified_diff(
         plain_schema(wanted).splitlines(), plain_schema(seen).splitlines(), "live", "restored", lineterm="", n=0
     )
@@ -129,24 +129,24 @@ def schema_differences(wanted: str, seen: str, limit: int = 6) -> str:
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What a restored database holds otherwise than the snapshot: one sentence a table."""
+    """How a restored database differs from the snapshot, one sentence per table."""
     found = []
     for name in sorted(set(wanted) | set(seen)):
         if name not in seen:
             found.append(f"{name} is missing")
         elif name not in wanted:
-            found.append(f"{name} is there but was not in the snapshot")
+            found.append(f"{name} exists, but is not in the snapshot")
         elif wanted[name]["rows"] != seen[name]["rows"]:
-            found.append(f"{name} has {seen[name]['rows']} rows, the snapshot had {wanted[name]['rows']}")
+            found.append(f"{name} has {seen[name]['rows']} rows, expected {wanted[name]['rows']}")
         elif wanted[name]["digest"] != seen[name]["digest"]:
-            found.append(f"{name} has the right number of rows ({seen[name]['rows']}) but other contents")
+            found.append(f"{name} has {seen[name]['rows']} rows as expected, but other contents")
     return found
 
 
 def sequence_differences(
     before: Mapping[str, int | None], after: Mapping[str, int | None], seen: Mapping[str, int | None]
 ) -> list[str]:
-    """Sequences whose restored value is outside what was seen before and after the dump."""
+    """Sequences whose restored value is outside the range before and after the dump."""
     found = []
     for name in sorted(set(before) & set(after)):
         if name not in seen:
@@ -156,11 +156,9 @@ def sequence_differences(
         value = seen[name]
         if value is None:
             if before[name] is not None and after[name] is not None:
-                found.append(
-                    f"sequence {name} was never used in the restored copy, the live one stands at {after[name]}"
-                )
+                found.append(f"sequence {name} was never used in the restored copy, the live one is at {after[name]}")
         elif not ends or (before[name] is not None and value < min(ends)) or value > max(ends):
             found.append(
-                f"sequence {name} stands at {value} in the restored copy, outside {before[name]} to {after[name]}"
+                f"sequence {name} is at {value} in the restored copy, expected {before[name]} to {after[name]}"
             )
     return found

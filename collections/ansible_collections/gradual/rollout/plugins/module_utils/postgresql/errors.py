@@ -1,12 +1,12 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The one family of errors of the database part."""
+"""The error of everything that works with the database."""
 
 from __future__ import annotations
 
 
 class DatabaseError(Exception):
-    """What is wrong, the value seen and what to type next, in one message for the operator."""
+    """A message for the operator: what is wrong, the value, and what to type. sqlstate: the server's code, or ""."""
 
     def __init__(self, message: str, sqlstate: str = "") -> None:
         super().__init__(message)

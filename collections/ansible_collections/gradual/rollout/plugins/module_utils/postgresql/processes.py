@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Programs run as argv lists, as the right user, and never left behind."""
+"""Run programs from argv lists, as another user if needed, and never leave one running."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def run(
     timeout: float | None = None,
     send: bytes | None = None,
 ) -> Finished:
-    """Run to the end. Messages in English, no terminal, nothing left behind after the timeout."""
+    """Run a program to its end or to the timeout, with English messages and without a terminal."""
     with beside(argv, environment) as process:
         return finished(process, argv, timeout, send)
 
 
 @contextlib.contextmanager
 def beside(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Start it, to be waited for by `finished`; killed if the block is left before."""
+    """Start a program, for `finished` to wait for. It is killed when the block ends before it."""
     try:
         process = subprocess.Popen(
             list(argv),
@@ -83,22 +83,21 @@ def finished(
         output, errors = process.communicate(send, timeout)
     except subprocess.TimeoutExpired:
         raise DatabaseError(
-            f"{os.path.basename(argv[0])} was ended after {timeout:.0f} s; raise `timeout` if this database needs"
-            " longer"
+            f"{os.path.basename(argv[0])} did not end within {timeout:.0f} s and was killed; raise timeout if this"
+            " database needs longer"
         ) from None
     return Finished(tuple(argv), process.returncode, output.decode(errors="replace"), errors.decode(errors="replace"))
 
 
 def clean_environment() -> dict[str, str]:
-    """An environment in which no PG* variable or locale of the caller changes what a program does."""
+    """An environment without the caller's PG* variables and locale."""
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10"}
 
 
 def strictly(finished: Finished, harmless: Sequence[str] = ()) -> list[str]:
-    """Judge what it said as well as its status: an error for a status other than 0 or any line that is not known as
-    harmless.
+    """Raise for a status other than 0, and for every line on stderr that is not known as harmless.
 
-    harmless: beginnings of lines. Returns those lines, for the record.
+    harmless: beginnings of lines. Returns the harmless lines.
     """
     lines = [line for line in finished.errors.splitlines() if line.strip()]
     known = [line for line in lines if any(line.startswith(start) for start in harmless)]
@@ -120,21 +119,29 @@ def account(name: str) -> pwd.struct_passwd:
         return pwd.getpwnam(name)
     except KeyError:
         raise DatabaseError(
-            f"there is no user {name!r} on this host; is this the database host? Else name another user"
+            f"there is no user {name!r} on this host; run this on the database host, or write another user"
         ) from None
 
 
-def as_user(name: str, work: Callable[[], Any]) -> Any:
-    """Do the work in a child process that has become that user for good, and return its (JSON) result.
+def credentials(name: str | None) -> dict[str, Any]:
+    """Popen's arguments to run a program as that user without its other groups; {} for None, the present user."""
+    if name is None:
+        return {}
+    who = account(name)
+    return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
 
-    The module's own process stays as it was, so that Ansible can clean up after it. The child ends with its parent.
+
+def as_user(name: str, work: Callable[[], Any]) -> Any:
+    """Do the work in a child process that becomes that user, and return its (JSON) result.
+
+    The module's own process keeps its user, so that Ansible can clean up. The child ends with its parent.
     """
     who = account(name)
     if os.geteuid() == who.pw_uid:
         return work()
     if os.geteuid() != 0:
         raise DatabaseError(
-            f"this has to be done as user {name!r}, but the module runs as uid {os.geteuid()}; set become: true"
+            f"this must run as user {name!r}, but the module runs as uid {os.geteuid()}; write become: true"
         )
     reading, writing = os.pipe()
     parent = os.getpid()
@@ -152,7 +159,7 @@ def as_user(name: str, work: Callable[[], Any]) -> Any:
     finally:
         status = os.waitpid(child, 0)[1]
     if not answer:
-        raise DatabaseError(f"the work as user {name!r} was ended from outside (wait status {status})")
+        raise DatabaseError(f"the process of user {name!r} was killed (wait status {status}); run this again")
     told = json.loads(answer)
     if "error" in told:
         raise DatabaseError(told["error"], told["sqlstate"])
@@ -160,7 +167,7 @@ def as_user(name: str, work: Callable[[], Any]) -> Any:
 
 
 def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[], Any]) -> NoReturn:
-    """Become the user, do the work, tell the result through the pipe, and end without the parent's exit handlers."""
+    """Become the user, do the work, write the result to the pipe, and end without the parent's exit handlers."""
     try:
         try:
             os.initgroups(who.pw_name, who.pw_gid)
@@ -178,7 +185,7 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
             told = {"error": str(error), "sqlstate": error.sqlstate}
         except Exception:
             told = {
-                "error": "this is a mistake in Gradual, please report it: " + traceback.format_exc(),
+                "error": "this is a bug in Gradual, please report it: " + traceback.format_exc(),
                 "sqlstate": "",
             }
         with os.fdopen(writing, "wb") as pipe:
@@ -194,7 +201,7 @@ def _end(number: int, _frame: Any) -> None:
 
 @contextlib.contextmanager
 def effective_user(name: str) -> Iterator[None]:
-    """Be that user for the length of one connect: PostgreSQL's peer authentication looks at the effective user then."""
+    """Be that effective user during a connect, for PostgreSQL's peer authentication."""
     who = account(name)
     if os.geteuid() in (who.pw_uid,) or os.geteuid() != 0:
         yield

@@ -1,8 +1,8 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Gradual's own schema in a database that it looks after: what has to be there after a crash, a restore or a failover.
+"""Gradual's own schema in the application's database, for records that must survive a crash, a restore or a failover.
 
-It lies in the database and not beside it, so that a restored copy has the record that belongs to its rows.
+It is in the database itself, so that a restored copy has the records that belong to its rows.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 SCHEMA = "gradual"
-# migration_step: which text of a revision was begun, and applied unless applied_at is null.
-# backfill: how far one has come; position is its key's last value as text.
+# migration_step: the checksum of a revision that was begun; applied_at is null until it is applied.
+# backfill: its progress; position is the last key as text.
 TABLES = {
     "canary": (
         "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL, written_at timestamptz NOT NULL DEFAULT"
         " now()"
     ),
     "migration_step": (
-        "adapter text, revision text, sha256 text NOT NULL, phase text NOT NULL, seconds numeric,"
-        " begun_at timestamptz NOT NULL DEFAULT now(), applied_at timestamptz, PRIMARY KEY (adapter, revision)"
+        "adapter text, revision text, sha256 text NOT NULL, phase text NOT NULL, seconds numeric, begun_at timestamptz"
+        " NOT NULL DEFAULT now(), applied_at timestamptz, PRIMARY KEY (adapter, revision)"
     ),
     "backfill": (
         "name text PRIMARY KEY, sha256 text NOT NULL, position text, rows bigint NOT NULL DEFAULT 0, batches bigint NOT"
@@ -32,8 +32,7 @@ KEPT_CANARIES = 100
 
 
 def ensure(session: Session) -> None:
-    """Make what is missing of it. Takes no lock of any table that users know; needs a superuser or CREATE on the
-    database."""
+    """Make its missing tables. Locks no table of the application. Needs a superuser, or CREATE on the database."""
     there = {row[0] for row in session.rows("SELECT tablename::text FROM pg_tables WHERE schemaname = %s", (SCHEMA,))}
     if not there:
         session.run(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
@@ -43,14 +42,14 @@ def ensure(session: Session) -> None:
 
 
 def write_canary(session: Session, run: str) -> dict[str, Any]:
-    """Write a row that only this run's backup can hold; {"id": int, "run": str} for its receipt."""
+    """Write the canary row of this run's backup; returns {"id": int, "run": str} for its receipt."""
     ensure(session)
     session.run(f"DELETE FROM {SCHEMA}.canary WHERE id <= (SELECT max(id) - %s FROM {SCHEMA}.canary)", (KEPT_CANARIES,))
     return {"id": session.value(f"INSERT INTO {SCHEMA}.canary (run) VALUES (%s) RETURNING id", (run,)), "run": run}
 
 
 def has_canary(session: Session, canary: Mapping[str, Any]) -> bool:
-    """Whether a restored copy holds the row that was written for the run."""
+    """Whether the database has this canary row."""
     if session.value("SELECT to_regclass(%s)::text", (f"{SCHEMA}.canary",)) is None:
         return False
     return bool(

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A copy of a cluster's files, brought to a named restore point as a throwaway cluster."""
+"""Recover a copy of a cluster's files to a named restore point, as a throwaway cluster."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch, running
 
-# What the copy brought of the live cluster's settings would reach out to the live cluster's archive, sockets and
-# primary.
+# Replaced, because the live cluster's settings would use its archive, sockets and primary.
 _OWN_FILES = {
     "postgresql.conf": "",
     "postgresql.auto.conf": "",
@@ -35,8 +34,7 @@ _FROM_CONTROL = {
 
 @dataclass(frozen=True)
 class Target:
-    """Where recovery ends, and the command that brings it a segment (%f) of the write-ahead log to a path (%p) below
-    the data folder."""
+    """The restore point where recovery ends, and the command that copies a WAL segment (%f) to a path (%p)."""
 
     name: str
     restore_command: str
@@ -46,25 +44,25 @@ class Target:
 def recovered(folder: str, programs: str, superuser: str, target: Target, timeout: float) -> Iterator[Scratch]:
     """Run the copy in `folder`/data, recovered to exactly that restore point; an error when it cannot be reached."""
     data = os.path.join(folder, "data")
-    _cut_loose(folder, data)
+    _detach(folder, data)
     settings = {
         "recovery_target_name": target.name,
         "recovery_target_action": "promote",
         "recovery_target_timeline": "current",
-        # Nobody looks before the target is reached.
+        # No connections before the target is reached.
         "hot_standby": "off",
         "restore_command": target.restore_command,
         "config_file": os.path.join(data, "postgresql.conf"),
         "hba_file": os.path.join(data, "pg_hba.conf"),
         "ident_file": os.path.join(data, "pg_ident.conf"),
-        **_as_the_source(programs, data),
+        **_source_settings(programs, data),
     }
     with running(folder, programs, superuser, timeout, settings) as scratch:
         yield scratch
 
 
-def _cut_loose(folder: str, data: str) -> None:
-    """Leave nothing in the copy that points to what is live."""
+def _detach(folder: str, data: str) -> None:
+    """Remove everything in the copy that refers to the live cluster."""
     for name, text in _OWN_FILES.items():
         with open(os.path.join(data, name), "w", encoding="utf-8") as file:
             file.write(text)
@@ -79,11 +77,12 @@ def _cut_loose(folder: str, data: str) -> None:
     ]
     if outside or os.path.islink(os.path.join(data, "pg_wal")):
         raise DatabaseError(
-            f"the copy would share {', '.join(outside) or 'pg_wal'} with the live cluster; it was not started"
+            f"the copy would share {', '.join(outside) or 'pg_wal'} with the live cluster, so it was not started; use"
+            " the method dump"
         )
 
 
-def _as_the_source(programs: str, data: str) -> dict[str, str]:
+def _source_settings(programs: str, data: str) -> dict[str, str]:
     told = run([os.path.join(programs, "pg_controldata"), data])
     strictly(told)
     found = dict(re.findall(r"^(\w+) setting:\s+(\d+)$", told.output, re.MULTILINE))

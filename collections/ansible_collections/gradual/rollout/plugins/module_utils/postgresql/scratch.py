@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A throwaway PostgreSQL beside the live one: no network, no archive, no jobs, gone with whoever made it."""
+"""A throwaway PostgreSQL cluster beside the live one: no network, no archive, no jobs. It ends with its process."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 PREFIX = "gradual-drill-"
 _OWNER = "owner.pid"
 PORT = 5432
-# Bytes of an empty cluster, its write-ahead log and what a restore's sorts need for a moment.
+# Bytes of an empty cluster, its WAL, and the temporary files of a restore's sorts.
 OVERHEAD = 400 * 1024 * 1024
-# Speed over safety, since nothing here is to last; and nothing that would reach out: no archive, no replication, no
-# jobs.
+# Speed over durability, because the cluster is temporary; and no archive, no replication, no jobs.
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
@@ -75,7 +74,7 @@ class Scratch:
 
 
 def orphans(parent: str) -> list[str]:
-    """Folders of drills whose process has died without cleaning up (kill -9, power)."""
+    """Folders of restore tests whose process died before it could clean up (kill -9, power loss)."""
     found = []
     for name in os.listdir(parent) if os.path.isdir(parent) else []:
         folder = os.path.join(parent, name)
@@ -90,21 +89,20 @@ def orphans(parent: str) -> list[str]:
 
 
 def sweep(parent: str) -> None:
-    """Remove what drills have left whose process died before it could do that."""
+    """Remove the folders that dead restore tests left."""
     for orphan in orphans(parent):
         shutil.rmtree(orphan, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def scratch_folder(parent: str) -> Iterator[str]:
-    """A new folder below `parent` that goes away whatever happens, with those whose process died before it could do
-    that."""
+    """A new folder below `parent`, removed at the end of the block; removes those of dead restore tests first."""
     sweep(parent)
     try:
         folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
     except OSError as error:
         raise DatabaseError(
-            f"no throwaway cluster can be made below {parent}: {error.strerror}; name another folder as `scratch`"
+            f"no throwaway cluster can be made below {parent}: {error.strerror}; write another folder as scratch"
         ) from None
     try:
         with open(os.path.join(folder, _OWNER), "w", encoding="utf-8") as file:
@@ -116,7 +114,7 @@ def scratch_folder(parent: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float = 60) -> Iterator[Scratch]:
-    """Make an empty cluster in a new folder below `parent`, run it, and take it away whatever happens."""
+    """Make an empty cluster in a new folder below `parent` and run it; both are gone at the end of the block."""
     with scratch_folder(parent) as folder:
         strictly(
             run(
@@ -144,8 +142,7 @@ def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float =
 def running(
     folder: str, programs: str, superuser: str, timeout: float, settings: Mapping[str, str] | None = None
 ) -> Iterator[Scratch]:
-    """Run the cluster in `folder`/data; it ends with the block, and with this process. settings: those that it needs
-    besides ours."""
+    """Run the cluster in `folder`/data; it ends with the block, or with this process. settings: additional ones."""
     data = os.path.join(folder, "data")
     server: subprocess.Popen[bytes] | None = None
     try:
@@ -197,7 +194,7 @@ def _wait(server: subprocess.Popen[bytes], scratch: Scratch, timeout: float) -> 
 
 
 def _said(folder: str) -> str:
-    """Why a server ended, by its log: what is fatal, without what it answered to us while we asked."""
+    """Why the server ended, from its log, without its answers to our connection attempts."""
     with open(os.path.join(folder, "log"), encoding="utf-8", errors="replace") as log:
         lines = [line for line in log.read().splitlines() if "the database system is" not in line]
     told = [line for line in lines if re.search(r"\b(FATAL|PANIC|ERROR|WARN|WARNING)\b", line)]
@@ -205,7 +202,7 @@ def _said(folder: str) -> str:
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """SIGQUIT is an immediate shutdown, which is right for what is thrown away; it ends every backend too."""
+    """SIGQUIT is an immediate shutdown, which ends every backend too and is fine for a throwaway cluster."""
     if server.poll() is None:
         server.send_signal(signal.SIGQUIT)
         try:

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Which server and which database this is, told by the server itself."""
+"""Which server and database this is, its programs, and Gradual's lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-# Both a backup (shared) and a migration (exclusive) hold it, in the database they work on: pg_dump blocks every ALTER.
+# Backups hold it shared and migrations exclusive, in their database, because pg_dump blocks every ALTER.
 LOCK = (0x67726164, 0x75616C)  # "grad", "ual"
 
 _IDENTITY = """
@@ -50,7 +50,7 @@ def identity(session: Session) -> dict[str, Any]:
 
 
 def binaries(session: Session) -> str:
-    """The folder of the programs of the running server's own version; needs pg_read_all_settings or a superuser."""
+    """The folder with the programs of the running server's version; needs pg_read_all_settings or a superuser."""
     folder = str(session.value("SELECT setting FROM pg_config() WHERE name = 'BINDIR'") or "")
     missing = [
         name
@@ -59,16 +59,14 @@ def binaries(session: Session) -> str:
     ]
     if missing:
         raise DatabaseError(
-            f"the running server's programs should be in {folder or 'an unknown folder'}, but {', '.join(missing)}"
-            " cannot be run there; run this on the database host, with the server's own package (postgresql-<major>)"
-            " installed"
+            f"{', '.join(missing)} cannot be run in {folder or 'an unknown folder'}, the folder of the running server's"
+            " programs; run this on the database host, and install the server's package (postgresql-<major>)"
         )
     return folder
 
 
 def revisions(session: Session) -> list[str]:
-    """Where the database says that it stands, whichever migration tool it has; none for a new database, several for
-    branches."""
+    """The database's revisions, whichever migration tool it has; none for a new database, several for branches."""
     return kept.standing(session)
 
 
@@ -78,18 +76,18 @@ def segment_bytes(session: Session) -> int:
 
 
 def kept_program(receipt: Mapping[str, Any], name: str) -> str:
-    """A program of the version that a backup was taken with."""
+    """The path of a program of the version that the backup was taken with."""
     path = os.path.join(receipt["tools"]["folder"], name)
     if not os.access(path, os.X_OK):
         raise DatabaseError(
-            f"{path} is not there any more; the backup needs the programs of PostgreSQL"
-            f" {receipt['server_version'] // 10000}"
+            f"{path} is missing; the backup needs the programs of PostgreSQL {receipt['server_version'] // 10000},"
+            f" install them (postgresql-{receipt['server_version'] // 10000})"
         )
     return path
 
 
 def dumps_running(session: Session) -> list[str]:
-    """Who dumps this database just now: "pg_dump, pid 4711, user backup, since 2026-11-23 12:00:00+00"."""
+    """The running dumps of this database: "pg_dump, pid 4711, user backup, since 2026-11-23 12:00:00+00"."""
     return [
         row[0]
         for row in session.rows(
@@ -108,7 +106,7 @@ def try_lock(session: Session, shared: bool) -> bool:
 
 
 def lock_holders(session: Session) -> list[str]:
-    """Who holds Gradual's lock of this database: "gradual-backup, pid 4711, since …"."""
+    """The sessions that hold Gradual's lock of this database: "gradual-backup, pid 4711, since …"."""
     return [
         row[0]
         for row in session.rows(
@@ -121,14 +119,14 @@ def lock_holders(session: Session) -> list[str]:
 
 
 def wait_for_lock(session: Session, shared: bool, deadline: float, pause: float = 0.5) -> None:
-    """Take Gradual's lock of this database, asking again until the deadline (s) has passed."""
+    """Take Gradual's lock of this database; try again until the deadline (s) has passed."""
     until = time.monotonic() + deadline
     while not try_lock(session, shared):
         if time.monotonic() >= until:
-            holders = "; ".join(lock_holders(session)) or "somebody who has just gone"
+            holders = "; ".join(lock_holders(session)) or "a session that has just ended"
             what = "A backup" if shared else "A migration"
             raise DatabaseError(
-                f"{what} and what runs now exclude each other, and {holders} did not end within {deadline:.0f} s; run"
-                " again later"
+                f"{what} cannot run now: {holders} holds Gradual's lock and did not end within {deadline:.0f} s; run"
+                " this again later"
             )
         time.sleep(pause)

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""One session with PostgreSQL, by psycopg 3 where the host has it and psycopg2 otherwise. Autocommit, always."""
+"""One session with PostgreSQL in autocommit mode, by psycopg 3, or psycopg2 if the host has only that."""
 
 from __future__ import annotations
 
@@ -25,8 +25,18 @@ def quote(*names: str) -> str:
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
+def socket_parameters(database: str, folder: str, port: int | str) -> dict[str, str]:
+    """Parameters of a session over the server's Unix socket in `folder`, without timeouts."""
+    return {
+        "dbname": database,
+        "host": folder,
+        "port": str(port),
+        "options": "-c statement_timeout=0 -c lock_timeout=0",
+    }
+
+
 def explained(error: BaseException) -> DatabaseError:
-    """A driver's error as ours: the server's own first sentence, its detail and hint, and the SQLSTATE."""
+    """A driver's error as DatabaseError: the server's message, detail and hint, and the SQLSTATE."""
     diagnostics = getattr(error, "diag", None)
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
     primary = getattr(diagnostics, "message_primary", None)
@@ -40,7 +50,7 @@ def explained(error: BaseException) -> DatabaseError:
 
 
 def keywords(address: str) -> dict[str, str]:
-    """A URL or connection string as libpq's own keywords, parsed by libpq itself."""
+    """A URL or connection string as libpq keywords, parsed by libpq itself."""
     if driver is None:
         return {}
     try:
@@ -62,8 +72,8 @@ class Session:
     def __init__(self, parameters: Mapping[str, str], application_name: str = "gradual") -> None:
         if driver is None:
             raise DatabaseError(
-                "neither psycopg nor psycopg2 is there for the Python that runs this module; "
-                "install it on the database host: apt-get install python3-psycopg"
+                "the Python that runs this module has neither psycopg nor psycopg2; on the database host, type:"
+                " apt-get install python3-psycopg"
             )
         keywords: dict[str, Any] = {
             "connect_timeout": 10,
@@ -93,12 +103,12 @@ class Session:
         return found[0][0] if found else None
 
     def run(self, statement: str, values: Sequence[Any] | None = None) -> None:
-        """For what is done for its effect."""
+        """Run a statement without a result."""
         self.rows(statement, values)
 
     @property
     def told_pid(self) -> int:
-        """The process that the other end said it is when we connected; a pooler says a number of its own there."""
+        """The server process according to the connection; a pooler sends another number."""
         return int(self._connection.info.backend_pid)
 
     @property

@@ -1,11 +1,9 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A cluster that nobody has used yet becomes a streaming standby of another one.
+"""Turn an unused cluster into a streaming standby of another one.
 
-How it reaches the primary (primary_conninfo, primary_slot_name) is in the server's own configuration, so that a change
-there
-needs no more than a reload; here its data are exchanged for the primary's. Data that anybody may want are never
-touched.
+The address of the primary (primary_conninfo, primary_slot_name) is in the server's configuration, so that a reload is
+enough to change it. Here the data are replaced by a copy of the primary's. A cluster with user data is never touched.
 """
 
 from __future__ import annotations
@@ -22,13 +20,13 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user, run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-# What initdb makes; any other database is somebody's.
+# The databases that initdb makes; any other one is a user's.
 _EMPTY = ("postgres", "template0", "template1")
-# Rows that somebody has put into the database that every cluster is born with.
+# Whether the database postgres contains tables of users.
 _USED = (
-    "SELECT EXISTS (SELECT FROM pg_class c WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm') AND NOT EXISTS"
-    " (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))"
-    " OR EXISTS (SELECT FROM pg_largeobject_metadata)"
+    "SELECT EXISTS (SELECT FROM pg_class c WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm') AND NOT EXISTS (SELECT"
+    " FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) OR EXISTS"
+    " (SELECT FROM pg_largeobject_metadata)"
 )
 _PASSWORD = re.compile(r"(^|\s)password\s*=|://[^/@\s]*:[^/@\s]*@|[?&]password=", re.IGNORECASE)
 _HARMLESS = ("NOTICE:", "pg_basebackup: waiting for checkpoint")
@@ -36,9 +34,8 @@ _HARMLESS = ("NOTICE:", "pg_basebackup: waiting for checkpoint")
 
 @dataclass(frozen=True)
 class Found:
-    """What the local server says of itself. databases: those that hold what somebody has put there; conninfo, slot: how
-    its configuration
-    reaches a primary, "" where it does not."""
+    """The local server. databases: all of them, and user tables in postgres; conninfo, slot: its configured primary, or
+    ""."""
 
     recovering: bool
     databases: tuple[str, ...]
@@ -60,27 +57,27 @@ def observe(session: Session) -> Found:
 
 
 def plan(found: Found) -> list[str]:
-    """What has to be done, as told; nothing for a standby. Raises DatabaseError where data would be lost."""
+    """The steps to do, as text; none for a standby. DatabaseError where data would be lost."""
     if found.recovering:
         return []
     if _PASSWORD.search(found.conninfo):
         raise DatabaseError(
-            "primary_conninfo holds a password, which everybody could read in the process list while pg_basebackup"
-            " runs; put it into a file (passfile=/path, mode 0600) and reload"
+            "primary_conninfo contains a password, which every user could read in the process list while pg_basebackup"
+            " runs; write it into a file (passfile=/path, mode 0600) and reload"
         )
     taken = [name for name in found.databases if name not in _EMPTY]
     if taken:
         raise DatabaseError(
-            f"it is to be a standby, but it is a primary and holds {', '.join(taken)}, which is not thrown away. If it"
-            " is the primary now, write it into the inventory's group database_primary. If it was one before a"
-            " failover and nothing in it is wanted any more, make an empty cluster of it (on Debian: pg_dropcluster"
-            " --stop VERSION NAME; pg_createcluster --start VERSION NAME) and run this again"
+            f"this host is to be a standby, but its server is a primary with {', '.join(taken)}, which is not deleted."
+            " If it is the primary now, write it into the inventory's group database_primary. If it was the primary"
+            " before a failover and its data are not needed, make an empty cluster (on Debian: pg_dropcluster --stop"
+            " VERSION NAME; pg_createcluster --start VERSION NAME) and run this again"
         )
     return [f"pg_basebackup of the primary into {found.data}", "start as its standby"]
 
 
 def clone(found: Found, timeout: float) -> None:
-    """A copy of the primary's data in the emptied folder, with all the WAL it needs, marked as a standby's."""
+    """Copy the primary's data with the needed WAL into the empty folder, and mark it as a standby's."""
     slot = ["--slot", found.slot] if found.slot else []
     strictly(
         run(
@@ -110,8 +107,8 @@ def service(verb: str, unit: str) -> None:
 
 
 def move(source: str, target: str) -> None:
-    """Everything in one folder into another one, which may be on another disk; the folder itself may be a mount point
-    and stays."""
+    """Move everything in one folder to another, possibly on another disk. The folder itself may be a mount point, and
+    stays."""
     os.makedirs(target, 0o700, exist_ok=True)
     for name in os.listdir(source):
         shutil.move(os.path.join(source, name), os.path.join(target, name))
@@ -132,18 +129,16 @@ def exchange(
     streams: Callable[[], str],
     be: Callable[[Callable[[], Any]], Any] = lambda work: work(),
 ) -> None:
-    """Other data take the place of those in the folder, which come back when these do not stream.
+    """Replace the data in the folder; put the old data back when the new server does not stream.
 
-    control("stop") and control("start") return when that is done; `fill` fills the emptied folder; `streams` returns ""
-    or what is
-    missing; `be` does work as the server's user. The data are an unused cluster's, so keeping them costs next to no
-    room.
+    control("stop") and control("start") return when that is done; `fill` fills the empty folder; `streams` returns ""
+    or what is missing; `be` does work as the server's user. The old data are of an unused cluster, so they are small.
     """
     aside = data + ".before-standby"
     if os.path.exists(aside):
         raise DatabaseError(
-            f"{aside} is there, left by a run that was killed; move what is in it back to {data}, remove it, and run"
-            " this again"
+            f"{aside} exists, left by a run that was killed; move its contents back to {data}, remove it, and run this"
+            " again"
         )
     control("stop")
     be(lambda: move(data, aside))
@@ -153,8 +148,8 @@ def exchange(
         missing = streams()
         if missing:
             raise DatabaseError(
-                f"the copy of the primary was started and does not stream: {missing}; the cluster of before is in its"
-                " place again"
+                f"the copy of the primary was started, but does not stream: {missing}; the previous cluster is back in"
+                " its place"
             )
     except DatabaseError:
         control("stop")
@@ -181,7 +176,7 @@ def state(parameters: Mapping[str, str]) -> str:
 
 
 def wait_until_streaming(look: Callable[[], str], seconds: float) -> str:
-    """ "" once it streams; what was missing last when the time is over."""
+    """ "" when it streams, or what is missing after that many seconds."""
     until = time.monotonic() + seconds
     while True:
         missing = look()
@@ -191,8 +186,7 @@ def wait_until_streaming(look: Callable[[], str], seconds: float) -> str:
 
 
 def bring(parameters: Mapping[str, str], run_as: str, unit: str, timeout: float, check: bool) -> dict[str, Any]:
-    """Observe, plan and, unless check, carry out. parameters: libpq's, for the local socket. Result: {"steps":
-    [told]}."""
+    """Observe, plan and, unless check, apply. parameters: libpq's, for the local socket. {"steps": [text]}."""
 
     def look() -> Sequence[Any]:
         with Session(parameters) as session:
@@ -205,7 +199,7 @@ def bring(parameters: Mapping[str, str], run_as: str, unit: str, timeout: float,
     if steps and not check:
         if not found.conninfo:
             raise DatabaseError(
-                "its configuration does not say which primary to follow; set primary_conninfo, and reload it"
+                "the server's configuration names no primary; set primary_conninfo, reload, and run this again"
             )
         exchange(
             found.data,

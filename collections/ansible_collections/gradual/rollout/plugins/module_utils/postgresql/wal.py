@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Segments of the write-ahead log: their names, getting them from a server, and reading them."""
+"""Segments of the write-ahead log: their names, and how to receive and decode them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_segment(name: str) -> bool:
 
 
 def moved(name: str, steps: int, segment_bytes: int) -> str:
-    """The segment that many further on the same timeline; less than 0 is back."""
+    """The segment that many steps later on the same timeline; negative: earlier."""
     per_file = 2**32 // segment_bytes
     number = int(name[8:16], 16) * per_file + int(name[16:], 16) + steps
     return f"{name[:8]}{number // per_file:08X}{number % per_file:08X}"
@@ -32,8 +32,8 @@ def segments(first: str, last: str, segment_bytes: int) -> list[str]:
     """Every segment from the first to the last of one timeline; empty when the last is before the first."""
     if first[:8] != last[:8]:
         raise DatabaseError(
-            f"the segments {first} and {last} are of two timelines: there was a failover during the backup; take a"
-            " new one"
+            f"the segments {first} and {last} are of two timelines: there was a failover during the backup; take a new"
+            " backup"
         )
     found = []
     while first <= last:
@@ -43,10 +43,8 @@ def segments(first: str, last: str, segment_bytes: int) -> list[str]:
 
 
 def receive(program: str, address: Sequence[str], folder: str, first: str, end: str, segment_bytes: int) -> None:
-    """Get every segment from `first` to the one that ends after the position `end` (which must be complete by now) by
-    pg_receivewal."""
-    # It goes on after the last whole segment that it finds, so one that is as long as a whole one tells it where to
-    # begin.
+    """Receive by pg_receivewal the segments from `first` to the one with the position `end`, which must be complete."""
+    # pg_receivewal continues after the last complete segment in the folder, so a file of that size sets its beginning.
     marker = os.path.join(folder, moved(first, -1, segment_bytes))
     with open(marker, "wb") as file:
         os.truncate(file.fileno(), segment_bytes)
@@ -56,8 +54,7 @@ def receive(program: str, address: Sequence[str], folder: str, first: str, end: 
     )
     os.remove(marker)
     for name in os.listdir(folder):
-        # It stops as soon as it is past the end, which may be inside a segment; the rest of that one is of no use to
-        # us.
+        # It stops just after `end`, which may be inside a segment; the rest of that segment is not needed.
         if name.endswith(".partial"):
             os.rename(os.path.join(folder, name), os.path.join(folder, name[: -len(".partial")]))
 
@@ -66,7 +63,7 @@ def decode(program: str, folder: str, restore: Mapping[str, Any], timeout: float
     """Decode every record of the segments in the folder, up to the restore point."""
     names = sorted(name for name in os.listdir(folder) if is_segment(name))
     if not names:
-        raise DatabaseError(f"{folder} holds no segment of the write-ahead log")
+        raise DatabaseError(f"{folder} contains no segment of the write-ahead log; take a new backup")
     done = run(
         [program, "--path", folder, "--quiet", "--end", restore["lsn"], names[0], restore["last_segment"]],
         timeout=timeout,

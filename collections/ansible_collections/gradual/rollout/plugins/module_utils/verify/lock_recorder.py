@@ -1,13 +1,10 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Which locks a migration takes on a throwaway copy, told by the migration's own transaction.
+"""Record the locks that a migration takes on a throwaway copy, from inside the migration's own transaction.
 
-Looking at pg_locks from outside misses locks that are held for a moment. So on the copy a trigger on the tool's table
-of revisions, which is
-written last before the commit, and an event trigger after each command of the schema's language write down what their
-own session holds then:
-nothing that a transaction has locked is let go before it ends. What runs in no transaction of its own (CONCURRENTLY) is
-looked at from outside.
+Polling pg_locks from another session misses short locks. So the copy gets a trigger on the tool's table of revisions,
+which is written last before the commit, and an event trigger after each DDL command. Both record the locks of their own
+session; a transaction keeps its locks until it ends. Statements outside a transaction (CONCURRENTLY) are polled.
 """
 
 from __future__ import annotations
@@ -20,8 +17,8 @@ from typing import Any, Iterator, Mapping, Sequence
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
-    account,
     clean_environment,
+    credentials,
     die_with_parent,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
@@ -39,12 +36,13 @@ MODES = (
     "ExclusiveLock",
     "AccessExclusiveLock",
 )
-# Those that somebody who writes rows waits for.
+# Modes that block writes.
 AGAINST_WRITES = MODES[4:]
 
 _SETUP = f"""
 CREATE SCHEMA {SCHEMA};
-CREATE TABLE {SCHEMA}.seen (relation oid, mode text, source text, transaction bigint, seconds numeric, UNIQUE (relation, mode, source, transaction));
+CREATE TABLE {SCHEMA}.seen (relation oid, mode text, source text, transaction bigint, seconds numeric,
+  UNIQUE (relation, mode, source, transaction));
 CREATE TABLE {SCHEMA}.known (relation oid PRIMARY KEY, name text, filenode oid);
 
 CREATE FUNCTION {SCHEMA}.note(source text) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -57,9 +55,10 @@ $$;
 CREATE FUNCTION {SCHEMA}.recorded() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
   BEGIN PERFORM {SCHEMA}.note('record'); RETURN NULL; END
 $$;
-CREATE FUNCTION {SCHEMA}.commanded() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION {SCHEMA}.commanded() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog AS $$
   BEGIN
-    -- What Gradual itself makes in between belongs to no migration.
+    -- DDL of Gradual itself belongs to no migration.
     IF current_setting('application_name') = '{APPLICATION_NAME}' THEN PERFORM {SCHEMA}.note('command'); END IF;
   END
 $$;
@@ -81,51 +80,52 @@ CREATE EVENT TRIGGER {SCHEMA}_commanded ON ddl_command_end EXECUTE FUNCTION {SCH
 _KNOWN = f"""
 INSERT INTO {SCHEMA}.known SELECT c.oid, n.nspname || '.' || c.relname, pg_relation_filenode(c.oid)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'gradual', %s)
+ WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't'
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'gradual', %s)
    AND c.relname <> ALL(%s)
 """
-# Where each tool records what it has applied.
+# Each tool's table of applied revisions.
 RECORDS = ("alembic_version", "django_migrations", "gradual_sql_migration", "changes")
 _RECORDS = """
 SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.relname = ANY(%s) AND (c.relname = 'changes') = (n.nspname = 'sqitch')
+ WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.relname = ANY(%s)
+   AND (c.relname = 'changes') = (n.nspname = 'sqitch')
 """
 
 
-class Witness:
-    """Call `begin` before a revision and `tell` after it."""
+class LockRecorder:
+    """Call `begin` before a revision and `result` after it."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         session.run(_SETUP)
 
     def begin(self) -> None:
-        """Note which tables there are, ask the tool's own to tell, and forget what was seen."""
+        """Note the existing tables, put the trigger on the tool's table, and delete earlier records."""
         self.session.run(f"TRUNCATE {SCHEMA}.known")
         self.session.run(_KNOWN, (SCHEMA, list(RECORDS)))
         for names in self.session.rows(_RECORDS, (list(RECORDS),)):
             table = quote(*names)
             self.session.run(f"DROP TRIGGER IF EXISTS zzz_gradual_rehearsal ON {table}")
             self.session.run(
-                f"CREATE TRIGGER zzz_gradual_rehearsal AFTER INSERT OR UPDATE OR DELETE ON {table}"
-                f" FOR EACH STATEMENT EXECUTE FUNCTION {SCHEMA}.recorded()"
+                f"CREATE TRIGGER zzz_gradual_rehearsal AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH STATEMENT"
+                f" EXECUTE FUNCTION {SCHEMA}.recorded()"
             )
         self.session.run(f"TRUNCATE {SCHEMA}.seen")
 
-    def tell(self, whole: bool) -> dict[str, Any]:
-        """{"locks": [{table, mode}], "exact": bool, "rewrote": [table], "held_seconds": float | None}: the strongest
-        lock on each table.
+    def result(self, whole: bool) -> dict[str, Any]:
+        """{"locks": [{table, mode}], "exact": bool, "rewrote": [table], "held_seconds": float | None}.
 
-        whole: the revision is one transaction. held_seconds: how old that was when it wrote its revision; only the
-        commit came after.
+        locks: the strongest one on each table. whole: the revision is one transaction. held_seconds: the transaction's
+        age when it wrote its revision, just before the commit.
         """
         rows = self.session.rows(
-            f"SELECT k.name, s.mode, s.source, s.transaction, s.seconds::float8 FROM {SCHEMA}.seen s"
-            f" LEFT JOIN {SCHEMA}.known k USING (relation)"
+            f"SELECT k.name, s.mode, s.source, s.transaction, s.seconds::float8 FROM {SCHEMA}.seen s LEFT JOIN"
+            f" {SCHEMA}.known k USING (relation)"
         )
         rewrote = self.session.rows(
-            f"SELECT name FROM {SCHEMA}.known WHERE EXISTS (SELECT FROM pg_class WHERE oid = relation)"
-            " AND pg_relation_filenode(relation) IS DISTINCT FROM filenode ORDER BY 1"
+            f"SELECT name FROM {SCHEMA}.known WHERE EXISTS (SELECT FROM pg_class WHERE oid = relation) AND"
+            " pg_relation_filenode(relation) IS DISTINCT FROM filenode ORDER BY 1"
         )
         told = whole and exact(rows)
         return {
@@ -137,7 +137,7 @@ class Witness:
 
 
 def strongest(rows: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
-    """The strongest mode on each table, strongest first; rows begin with name (None: made meanwhile) and mode."""
+    """The strongest mode on each table, strongest first. rows: (table or None for a new one, mode, …)."""
     found: dict[str, str] = {}
     for name, mode, *_rest in rows:
         if name is not None and mode in MODES and MODES.index(mode) >= MODES.index(found.get(name, MODES[0])):
@@ -148,10 +148,9 @@ def strongest(rows: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
 
 
 def exact(rows: Sequence[Sequence[Any]]) -> bool:
-    """Whether one transaction did all of it and told its locks at its end: every other sight is of that transaction
-    too.
+    """Whether one transaction did all of it and recorded its locks at its end, and every other record agrees.
 
-    rows: (name, mode, source, transaction, …); a sight from outside has no transaction, so it must say nothing new.
+    rows: (name, mode, source, transaction, …). A polled record has no transaction, so it must not add a lock.
     """
     told = {row[3] for row in rows if row[2] == "record"}
     held = {(row[0], row[1]) for row in rows if row[2] == "record"}
@@ -162,12 +161,7 @@ def exact(rows: Sequence[Sequence[Any]]) -> bool:
 
 @contextlib.contextmanager
 def watching(session: Session, psql: str, parameters: Mapping[str, str], run_as: str | None) -> Iterator[None]:
-    """Look at the locks of migrations every 2 ms from a session of its own while the block runs. run_as: only where we
-    are root."""
-    identity: dict[str, Any] = {}
-    if run_as is not None:
-        who = account(run_as)
-        identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+    """Poll the migrations' locks every 2 ms in a separate session while the block runs. run_as: needed as root only."""
     process = subprocess.Popen(
         [
             psql,
@@ -189,13 +183,13 @@ def watching(session: Session, psql: str, parameters: Mapping[str, str], run_as:
         cwd="/",
         preexec_fn=die_with_parent,  # noqa: PLW1509
         env={**clean_environment(), "PGAPPNAME": NAME},
-        **identity,
+        **credentials(run_as),
     )
     try:
         _wait_until_watched(session, process)
         yield
         if process.poll() is not None:
-            raise DatabaseError(f"nobody saw the locks of what ran in no transaction: {_words(process)}")
+            raise DatabaseError(f"the session that polls the locks of migrations ended: {_words(process)}")
     finally:
         process.kill()
         process.communicate()
@@ -208,7 +202,7 @@ def _wait_until_watched(session: Session, process: subprocess.Popen[bytes]) -> N
     ):
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
-            raise DatabaseError(f"the locks of migrations cannot be watched: {_words(process)}")
+            raise DatabaseError(f"the session that polls the locks of migrations did not start: {_words(process)}")
         time.sleep(0.02)
 
 

@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A network of this process's own, with nothing but itself in it: code that runs on a copy must not reach what is
-live."""
+"""An empty network namespace, so that code that runs on a copy cannot reach live services."""
 
 from __future__ import annotations
 
@@ -16,9 +15,11 @@ _SIOCSIFFLAGS = 0x8914
 _UP_AND_RUNNING = 0x1 | 0x40
 
 
-def alone() -> bool:
-    """Leave the host's network for good, keeping a loopback of our own; False where that is not allowed. Unix sockets
-    stay reachable."""
+def isolate() -> bool:
+    """Move this process to a network namespace that has only a loopback device. Unix sockets stay reachable.
+
+    False when that is not permitted.
+    """
     if os.geteuid() != 0:
         return False
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) != 0:

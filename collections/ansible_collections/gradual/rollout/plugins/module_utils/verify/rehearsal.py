@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The pending migrations, applied to a throwaway copy of the live database by the very code that will apply them
-later."""
+"""Rehearse the pending migrations on a throwaway copy, with the same code that applies them to the live database."""
 
 from __future__ import annotations
 
@@ -14,23 +13,23 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.interfac
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import Migrator, Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, socket_parameters
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import copy_access
 from ansible_collections.gradual.rollout.plugins.module_utils.verify.lock_recorder import (
     AGAINST_WRITES,
-    Witness,
+    LockRecorder,
     watching,
 )
 
-# From so many rows on, a lock that writers wait for, or a rewrite, is worth a word.
+# Warn of a rewrite or a lock that blocks writes on tables with this many rows.
 MANY_ROWS = 100_000
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A running copy that was opened to unprivileged users (copy_access.py).
+    """A running copy to which unprivileged users have access (copy_access.py).
 
-    passwords: {role: password} on the copy; rows: {"public.orders": 4711}; run_as: who owns the cluster and is its
+    passwords: {role: password} on the copy; rows: {"public.orders": 4711}; run_as: the cluster's system user and
     superuser.
     """
 
@@ -43,42 +42,35 @@ class Copy:
     rows: Mapping[str, int]
 
     def parameters(self) -> dict[str, str]:
-        return {
-            "dbname": self.database,
-            "host": self.folder,
-            "port": str(self.port),
-            "options": "-c statement_timeout=0 -c lock_timeout=0",
-        }
+        return socket_parameters(self.database, self.folder, self.port)
 
     def user(self) -> str | None:
-        """Whom a program that works with the copy's superuser has to run as."""
+        """The system user for programs that connect as the copy's superuser; None when not root."""
         return self.run_as if os.geteuid() == 0 else None
 
 
 class Rehearsal(Migrator):
-    """A migrator that tells of each step what it held while it ran."""
+    """A migrator that records the locks of each step."""
 
-    def __init__(self, request: Request, adapter: Adapter, witness: Witness, rows: Mapping[str, int]) -> None:
+    def __init__(self, request: Request, adapter: Adapter, recorder: LockRecorder, rows: Mapping[str, int]) -> None:
         super().__init__(request, adapter)
-        self.witness = witness
+        self.recorder = recorder
         self.rows = rows
         self.told: list[dict[str, Any]] = []
 
     def _step(self, revision: Revision) -> None:
-        self.witness.begin()
+        self.recorder.begin()
         super()._step(revision)
-        seen = self.witness.tell(revision.transactional and not revision.concurrent)
+        seen = self.recorder.result(revision.transactional and not revision.concurrent)
         step = {"revision": revision.revision, "phase": revision.phase, "seconds": self.applied[-1]["seconds"], **seen}
         self.told.append({**step, "warnings": warnings(step, self.rows)})
 
 
 def rehearse(copy: Copy, pending: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Apply what the phase would apply. [{revision, phase, seconds, locks, exact, rewrote, held_seconds, warnings}], in
-    order.
+    """Apply the phase's revisions: [{revision, phase, seconds, locks, exact, rewrote, held_seconds, warnings}].
 
-    pending: {adapter, directory, path, target, phase, environment, migrate_as} and, where they differ from the
-    defaults, `timeout` and
-    `deadline` in seconds. A migration that fails raises DatabaseError with the tool's own sentence.
+    pending: {adapter, directory, path, target, phase, environment, migrate_as}, and optionally `timeout` and `deadline`
+    in seconds. A migration that fails raises DatabaseError with the tool's own message.
     """
     request = Request(
         database=copy.database,
@@ -101,21 +93,21 @@ def rehearse(copy: Copy, pending: Mapping[str, Any]) -> list[dict[str, Any]]:
     with effective_user(copy.run_as):
         session = Session(copy.parameters(), "gradual-witness")
     with session:
-        migrator = Rehearsal(request, tool, Witness(session), copy.rows)
+        migrator = Rehearsal(request, tool, LockRecorder(session), copy.rows)
         with migrator, watching(session, os.path.join(copy.programs, "psql"), copy.parameters(), copy.user()):
             try:
                 migrator.apply()
             except DatabaseError as error:
                 raise DatabaseError(
-                    f"the pending migrations do not work on a restored copy of this database: {error}"
+                    f"the pending migrations fail on a restored copy of this database: {error}"
                 ) from None
         return migrator.told
 
 
 def warnings(step: Mapping[str, Any], rows: Mapping[str, int], many: int = MANY_ROWS) -> list[str]:
-    """What an operator should know before it meets the users; a sentence a table.
+    """Warnings about large tables that a step rewrites or locks, one sentence per table.
 
-    rows: rows of each table when the backup was taken. Only tables with `many` rows or more are spoken of.
+    rows: rows of each table when the backup was taken. Only tables with `many` rows or more are named.
     """
     found = []
     held = (
@@ -126,8 +118,7 @@ def warnings(step: Mapping[str, Any], rows: Mapping[str, int], many: int = MANY_
     for name in step["rewrote"]:
         if rows.get(name, 0) >= many:
             found.append(
-                f"{step['revision']} writes the whole table {name} anew ({rows[name]} rows); nobody can use it"
-                f" meanwhile{held}"
+                f"{step['revision']} rewrites the table {name} ({rows[name]} rows); nobody can use it meanwhile{held}"
             )
     for lock in step["locks"]:
         name = lock["table"]

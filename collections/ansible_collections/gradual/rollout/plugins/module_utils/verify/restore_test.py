@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Proving a backup, level by level, up to a restore into a throwaway cluster that is compared with the backup's
-snapshot and tried out."""
+"""Verify a backup level by level, up to a restored throwaway cluster that is compared with the backup's snapshot."""
 
 from __future__ import annotations
 
@@ -15,15 +14,15 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Clock, Method
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch, sweep
-from ansible_collections.gradual.rollout.plugins.module_utils.verify import soundness as sound
+from ansible_collections.gradual.rollout.plugins.module_utils.verify import soundness
 
-# From here on a restored copy is needed.
+# Levels from this one on need a restored copy.
 _COPY = receipts.LEVELS.index("restored")
 
 
 @dataclass(frozen=True)
-class Drill:
-    """What to prove and where. sound: what to try on the copy at the level `sound`, see sound.prove."""
+class RestoreTest:
+    """What to verify, and where. sound: options of the level `sound`, see soundness.prove."""
 
     path: str
     level: str
@@ -34,34 +33,33 @@ class Drill:
     sound: Mapping[str, Any] | None = None
 
 
-def plan(drill: Drill) -> dict[str, Any]:
+def plan(test: RestoreTest) -> dict[str, Any]:
     """What a verification would do; reads only."""
-    receipt = receipts.read(drill.path)
+    receipt = receipts.read(test.path)
     method = registry.of(receipt["method"])
-    needed = method.room(receipt) if receipts.LEVELS.index(drill.level) >= _COPY else 0
-    if (drill.sound or {}).get("pending"):
-        # A migration that is rehearsed may write everything anew.
+    needed = method.copy_bytes(receipt) if receipts.LEVELS.index(test.level) >= _COPY else 0
+    if (test.sound or {}).get("pending"):
+        # A rehearsed migration may rewrite every table.
         needed += int(receipt["database_bytes"])
     if needed:
-        store.need_space(drill.scratch, needed, drill.reserve_mib, "the restored copy")
+        store.need_space(test.scratch, needed, test.reserve_mib, "the restored copy")
     return {
         "receipt": receipt,
         "estimated_bytes": needed,
         "message": (
-            f"would prove {receipt['id']} to the level {drill.level!r}, now at {receipt['level']!r}"
-            + (f", by a restore below {drill.scratch} of about {needed / store.MIB:.0f} MiB" if needed else "")
+            f"would verify {receipt['id']} to the level {test.level!r}, now at {receipt['level']!r}"
+            + (f", by a restore below {test.scratch} of about {needed / store.MIB:.0f} MiB" if needed else "")
         ),
     }
 
 
-def prove(drill: Drill) -> dict[str, Any]:
-    """Prove the backup to the level and write the receipt; the receipt says no more than what was seen when it
-    fails."""
-    # Before there is room for anything else.
-    sweep(drill.scratch)
-    receipt = plan(drill)["receipt"]
+def prove(test: RestoreTest) -> dict[str, Any]:
+    """Verify the backup to the level and write the receipt. On failure the receipt has the level that was reached."""
+    # First, because leftovers may fill the disk.
+    sweep(test.scratch)
+    receipt = plan(test)["receipt"]
     begun = time.monotonic()
-    # A level counts for what is on the disk now, so it is earned anew each time.
+    # A level is about the files as they are now, so every level is verified again.
     state = {
         **receipt,
         "level": "taken",
@@ -73,8 +71,8 @@ def prove(drill: Drill) -> dict[str, Any]:
     state.pop("problem", None)
     try:
         with contextlib.ExitStack() as copies:
-            proof = _Proof(drill, receipt, registry.of(receipt["method"]), copies)
-            for level in receipts.LEVELS[1 : receipts.LEVELS.index(drill.level) + 1]:
+            proof = _Proof(test, receipt, registry.of(receipt["method"]), copies)
+            for level in receipts.LEVELS[1 : receipts.LEVELS.index(test.level) + 1]:
                 at = time.monotonic()
                 noted = proof.steps[level]()
                 laps = {**noted.pop("durations", {}), level: round(time.monotonic() - at, 3)}
@@ -88,20 +86,22 @@ def prove(drill: Drill) -> dict[str, Any]:
     except DatabaseError as error:
         wanted = receipts.LEVELS[receipts.LEVELS.index(str(state["level"])) + 1]
         state["problem"] = f"not {wanted}: {error}"
-        receipts.write(drill.path, state)
+        receipts.write(test.path, state)
         raise DatabaseError(
-            f"the backup {drill.path} is not {wanted}: {error}. Nothing may rest on it; older backups are as they were."
+            f"the backup {test.path} is not {wanted}: {error}. Do not use this backup; older backups are unchanged."
             " Take a new one."
         ) from None
     seconds = round(time.monotonic() - begun, 3)
-    return {"receipt": receipts.write(drill.path, state), "seconds": seconds, "tables": len(receipt["tables"])}
+    return {"receipt": receipts.write(test.path, state), "seconds": seconds, "tables": len(receipt["tables"])}
 
 
 class _Proof:
-    """The steps of one proof. Those from `restored` on share one copy, which lives as long as `copies`."""
+    """One method per level. From `restored` on they share one copy, which lives as long as `copies`."""
 
-    def __init__(self, drill: Drill, receipt: dict[str, Any], method: Method, copies: contextlib.ExitStack) -> None:
-        self.drill, self.receipt, self.method, self.copies = drill, receipt, method, copies
+    def __init__(
+        self, test: RestoreTest, receipt: dict[str, Any], method: Method, copies: contextlib.ExitStack
+    ) -> None:
+        self.test, self.receipt, self.method, self.copies = test, receipt, method, copies
         self.scratch: Scratch | None = None
         self.steps: dict[str, Callable[[], dict[str, Any]]] = {
             "intact": self.intact,
@@ -111,39 +111,39 @@ class _Proof:
         }
 
     def intact(self) -> dict[str, Any]:
-        """Every file is there with the bytes that were written."""
-        wanted = store.expected(self.receipt, self.drill.path)
-        compare.none_of(store.file_differences(wanted, store.summed(self.drill.path)))
-        store.present_files(self.receipt, self.drill.path)
-        self.method.intact(self.drill.path, self.receipt, self.drill.timeout)
+        """Every file exists with the bytes that were written."""
+        wanted = store.expected(self.receipt, self.test.path)
+        compare.none_of(store.file_differences(wanted, store.summed(self.test.path)))
+        store.present_files(self.receipt, self.test.path)
+        self.method.intact(self.test.path, self.receipt, self.test.timeout)
         return {}
 
     def readable(self) -> dict[str, Any]:
         """Every byte can be decoded."""
-        self.method.readable(self.drill.path, self.receipt, self.drill.timeout)
+        self.method.readable(self.test.path, self.receipt, self.test.timeout)
         return {}
 
     def restored(self) -> dict[str, Any]:
-        """A throwaway cluster holds the same schema, revision, rows and contents as the snapshot of the backup."""
+        """A throwaway cluster has the same schema, revision, rows and contents as the backup's snapshot."""
         clock = Clock()
         self.scratch = self.copies.enter_context(
-            self.method.materialise(
-                self.drill.path, self.receipt, self.drill.scratch, self.drill.timeout, self.drill.jobs
+            self.method.restored_copy(
+                self.test.path, self.receipt, self.test.scratch, self.test.timeout, self.test.jobs
             )
         )
         clock.lap("drill_restore")
         compare.none_of(
-            compare.differences(self.drill.path, self.receipt, self.scratch, self.method.unlogged, self.drill.timeout)
+            compare.differences(self.test.path, self.receipt, self.scratch, self.method.unlogged, self.test.timeout)
         )
         clock.lap("drill_compare")
         return {"durations": clock.laps, "restore_seconds": clock.laps["drill_restore"]}
 
     def sound(self) -> dict[str, Any]:
-        """Nothing in the copy is damaged, the release before works on it, and the pending migrations do too."""
+        """The copy has no corruption, and the previous release and the pending migrations work on it."""
         if self.scratch is None:
-            raise DatabaseError("there is no restored copy to try anything on; `restored` comes first")
+            raise DatabaseError("level sound needs the copy of level restored")
         clock = Clock()
-        compare.none_of(compare.corruption(self.receipt, self.scratch, self.drill.timeout))
+        compare.none_of(compare.corruption(self.receipt, self.scratch, self.test.timeout))
         clock.lap("drill_amcheck")
-        found = sound.prove(self.drill, self.receipt, self.scratch)
+        found = soundness.prove(self.test, self.receipt, self.scratch)
         return {**found, "durations": {**clock.laps, **found["durations"]}}

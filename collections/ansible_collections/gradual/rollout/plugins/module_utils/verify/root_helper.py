@@ -1,12 +1,10 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A process that keeps its rights, for one kind of work, while another one has become an ordinary user for good.
+"""A helper process that stays root, for one fixed kind of work, while the module's process becomes another user.
 
-A drill runs as the user of PostgreSQL. What it tries on the copy is the application's own code, which must run as
-neither that user (who is a
-superuser of the live database) nor root; only root can start it as somebody else. What the assistant does is fixed
-before the drill begins: the
-drill can ask for it, and cannot ask for anything else.
+A restore test runs as PostgreSQL's user. On the copy it runs the application's own code, which must run neither as that
+user, who is a superuser of the live database, nor as root; only root can start it as a third user. What the helper does
+is fixed before the restore test begins, which can ask for nothing else.
 """
 
 from __future__ import annotations
@@ -26,16 +24,15 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 Work = Callable[[Any], Any]
 
 
-class _Near:
-    """The way to the assistant, inherited by forked processes; None where there is none."""
+class _Helper:
+    """The socket to the helper, inherited by forked processes; None when there is no helper."""
 
     channel: socket.socket | None = None
 
 
 @contextlib.contextmanager
-def at_hand(work: Work) -> Iterator[None]:
-    """While the block runs, `ask` reaches a process with today's rights. Without root there is nothing to keep, and no
-    process."""
+def running(work: Work) -> Iterator[None]:
+    """While the block runs, `ask` reaches a helper process that stays root. Only root starts a helper."""
     if os.geteuid() != 0:
         yield
         return
@@ -46,27 +43,27 @@ def at_hand(work: Work) -> Iterator[None]:
         ours.close()
         _serve(theirs, parent, work)
     theirs.close()
-    _Near.channel = ours
+    _Helper.channel = ours
     try:
         yield
     finally:
-        _Near.channel = None
+        _Helper.channel = None
         ours.close()
-        # In the middle of its work it would not see that nobody is there any more.
+        # A busy helper would not notice that the socket is closed.
         os.kill(child, signal.SIGTERM)
         os.waitpid(child, 0)
 
 
 def ask(told: Any, work: Work) -> Any:
-    """Have the work done with what is told (JSON) by the assistant, or here when there is none; its (JSON) result."""
-    if _Near.channel is None:
+    """Have the helper do the work with `told` (JSON), or do it here without a helper. Returns its JSON result."""
+    if _Helper.channel is None:
         return work(told)
-    with _Near.channel.makefile("rwb") as stream:
+    with _Helper.channel.makefile("rwb") as stream:
         stream.write(json.dumps(told).encode() + b"\n")
         stream.flush()
         line = stream.readline()
     if not line:
-        raise DatabaseError("the process that tries the release on the copy was ended from outside")
+        raise DatabaseError("the helper process that runs the release on the copy was killed; run this again")
     answer = json.loads(line)
     if "error" in answer:
         raise DatabaseError(answer["error"])
@@ -74,7 +71,7 @@ def ask(told: Any, work: Work) -> Any:
 
 
 def _serve(channel: socket.socket, parent: int, work: Work) -> NoReturn:
-    """Answer until nobody asks any more; ends with its parent, and through `finally` of what it is doing."""
+    """Answer requests until the socket is closed. Ends with its parent, and lets running work clean up."""
     try:
         signal.signal(signal.SIGTERM, _end)
         die_with_parent()
@@ -96,7 +93,7 @@ def _answer(work: Work, told: Any) -> dict[str, Any]:
     except DatabaseError as error:
         return {"error": str(error)}
     except Exception:
-        return {"error": "this is a mistake in Gradual, please report it: " + traceback.format_exc()}
+        return {"error": "this is a bug in Gradual, please report it: " + traceback.format_exc()}
 
 
 def _end(number: int, _frame: Any) -> None:

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A release started beside the live one, on a throwaway copy of the database, and asked whether it works."""
+"""Start a release beside the live one, on a throwaway copy of the database, and run its smoke tests."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from typing import IO, Any, Iterator, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import Session as Browser
 from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import probe_all, sentence
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import guards
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
-    account,
     clean_environment,
+    credentials,
     die_with_parent,
 )
 
@@ -34,10 +34,9 @@ _STOP_SECONDS = 10
 def try_release(release: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
     """Start it, wait until it is ready, probe it, stop it. {"ready_seconds", "seconds", "probes": [{name, seconds}]}.
 
-    release: {directory, command: argv, probes, run_as} and, where they differ from the defaults, ready (path) and
-    timeout (s); probes_from
-    tells whose probes these are, such as "of the manifest of 2.0.0";
-    variables: its environment, which leads to the copy. DatabaseError when it does not become ready or a probe fails.
+    release: {directory, command: argv, probes, run_as}, and optionally ready (path), timeout (s) and probes_from (whose
+    probes these are, such as "of the manifest of 2.0.0"). variables: its environment, with the copy's address.
+    DatabaseError when it does not become ready or a probe fails.
     """
     begun = time.monotonic()
     with _started(release, variables) as (process, base, printed):
@@ -52,7 +51,7 @@ def try_release(release: Mapping[str, Any], variables: Mapping[str, str]) -> dic
             raise DatabaseError(f"{error}{_last_words(printed, variables)}") from None
         failed = [sentence(one) for one in results if not one["passed"]]
         if failed:
-            whose = release.get("probes_from") or "of those that it was given"
+            whose = release.get("probes_from") or "of the given ones"
             raise DatabaseError(
                 f"it failed {len(failed)} of {len(results)} smoke tests {whose}:"
                 f" {'; '.join(failed[:3])}{_last_words(printed, variables)}"
@@ -68,14 +67,11 @@ def try_release(release: Mapping[str, Any], variables: Mapping[str, str]) -> dic
 def _started(
     release: Mapping[str, Any], variables: Mapping[str, str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], str, IO[bytes]]]:
-    """The running release, its address and what it prints; it and its children are gone when the block is left, however
-    it is left."""
-    identity: dict[str, Any] = {}
+    """The running release, its address and its output. It and its children are stopped at the end of the block."""
+    user = credentials(str(release.get("run_as") or "nobody") if os.geteuid() == 0 else None)
     folder = tempfile.mkdtemp(prefix="gradual-smoke-")
-    if os.geteuid() == 0:
-        who = account(str(release.get("run_as") or "nobody"))
-        identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
-        os.chown(folder, who.pw_uid, who.pw_gid)
+    if user:
+        os.chown(folder, user["user"], user["group"])
     port = _free_port()
     command = [str(word) for word in release["command"]]
     command[0] = os.path.join(str(release["directory"]), command[0])
@@ -91,7 +87,7 @@ def _started(
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
-                    **identity,
+                    **user,
                 )
             except OSError as error:
                 raise DatabaseError(f"{command[0]} cannot be run: {error.strerror}") from None
@@ -104,7 +100,7 @@ def _started(
 
 
 def _environment(variables: Mapping[str, str], folder: str, port: int) -> dict[str, str]:
-    """What the service would have, as far as it is known here; small, on the loopback, with every feature off."""
+    """The service's environment as far as it is known: one worker, on the loopback, every feature off."""
     flags = os.path.join(folder, "flags.json")
     with open(flags, "w", encoding="utf-8") as file:
         json.dump({"flags": {}}, file)
@@ -139,7 +135,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, timeout: float
     with Browser(f"http://{base}", timeout=5) as browser:
         while time.monotonic() < until:
             if process.poll() is not None:
-                raise DatabaseError(f"it ended by itself with status {process.returncode} before it was ready")
+                raise DatabaseError(f"it ended with status {process.returncode} before it was ready")
             try:
                 answer = browser.get("/" + path)
                 if answer.status == 200:
@@ -154,15 +150,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, timeout: float
 def _last_words(printed: IO[bytes], variables: Mapping[str, str]) -> str:
     printed.seek(0)
     lines = [line.strip() for line in printed.read().decode(errors="replace").splitlines() if line.strip()]
-    return (
-        guards.scrubbed(f"; it printed last: {' / '.join(lines[-4:])}"[:600], guards.secrets(variables))
-        if lines
-        else ""
-    )
+    return dsn.scrubbed(f"; last output: {' / '.join(lines[-4:])}"[:600], dsn.secrets(variables)) if lines else ""
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """The release and whatever it has started: asked first, then ended."""
+    """Stop the release and its children: SIGTERM first, then SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -1,7 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Level `sound`: the previous release works on the restored copy, the pending migrations work on it, and the previous
-release works after them."""
+"""Level `sound`: on the restored copy, the previous release and the pending migrations work, and the previous release
+works after the migrations too."""
 
 from __future__ import annotations
 
@@ -11,42 +11,40 @@ import pwd
 import time
 from typing import Any, Iterator, Mapping, Protocol
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PORT, Scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import copy_access, rehearsal, root_helper, smoke
-from ansible_collections.gradual.rollout.plugins.module_utils.verify.network_namespace import alone
+from ansible_collections.gradual.rollout.plugins.module_utils.verify.network_namespace import isolate
 
 Options = Mapping[str, Any]
 
 
-class Drill(Protocol):
-    """What this needs to know of a drill: {"pending": {...}, "smoke": {...}}, both optional; as `rehearsal.rehearse`
-    and `smoke.try_release` take them."""
+class RestoreTest(Protocol):
+    """sound: {"pending": {...}, "smoke": {...}}, both optional; see `rehearsal.rehearse` and `smoke.try_release`."""
 
     @property
     def sound(self) -> Options | None: ...
 
 
 @contextlib.contextmanager
-def at_hand(options: Options | None) -> Iterator[None]:
-    """Call as root, around the drill that becomes the cluster's user: keeps what can start the release as an
-    unprivileged user."""
+def root_helper_running(options: Options | None) -> Iterator[None]:
+    """Call as root, around the restore test, which becomes the cluster's user: the helper starts the release."""
     if not options:
         yield
         return
-    with root_helper.at_hand(_work(options)):
+    with root_helper.running(_work(options)):
         yield
 
 
-def prove(drill: Drill, receipt: Mapping[str, Any], scratch: Scratch) -> dict[str, Any]:
-    """{"rehearsal": [...] or None, "smoke": [...] or None, "durations": {...}}; None: not measured. DatabaseError when
-    it is not sound.
+def prove(test: RestoreTest, receipt: Mapping[str, Any], scratch: Scratch) -> dict[str, Any]:
+    """{"rehearsal": [...] or None, "smoke": [...] or None, "durations": {...}}; None: not measured.
 
-    Runs as the cluster's user, on a copy that was compared already; what it does there is not undone.
+    Runs as the cluster's user, on a copy that was compared already, and changes it. DatabaseError when it is not sound.
     """
-    options = drill.sound or {}
+    options = test.sound or {}
     roles = [
-        copy_access.role_of(part["environment"]["DATABASE_URL"])
+        dsn.role_of(part["environment"]["DATABASE_URL"])
         for part in (options.get("pending"), options.get("smoke"))
         if part
     ]
@@ -71,9 +69,8 @@ def _work(options: Options) -> root_helper.Work:
 
 
 def carry_out(options: Options, copy: rehearsal.Copy) -> dict[str, Any]:
-    """Smoke test, rehearsal, smoke test again, on an opened copy; as root where there is root. Returns what `prove`
-    returns."""
-    isolated = alone()
+    """Smoke test, rehearsal, and smoke test again. Runs as root if the module does. Returns what `prove` returns."""
+    isolated = isolate()
     durations: dict[str, float] = {}
     rehearsed, tried = None, None
     if options.get("smoke"):
@@ -110,9 +107,9 @@ def _try(release: Mapping[str, Any], copy: rehearsal.Copy, when: str) -> dict[st
         )
     except DatabaseError as error:
         hint = (
-            "Code could not go back to it then. Make the migration one that it can live with"
+            "A rollback to this release would fail. Change the migration so that this release works after it"
             if "after" in when
-            else "Look at that release first"
+            else "Fix or replace that release first"
         )
         raise DatabaseError(f"the previous release {version} does not work {when}: {error}. {hint}") from None
     return {"version": version, **result}

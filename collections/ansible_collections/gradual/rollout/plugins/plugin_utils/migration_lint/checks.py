@@ -1,7 +1,7 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which rules a statement breaks: the parser's tree in, names of rules out. What a revision has made itself is nobody's
-yet."""
+"""Which rules a statement breaks: the parser's tree in, names of rules out. Tables that the revision itself made are
+exempt, because nobody uses them yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rul
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State, made
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
 
-# What a revision that is cut off can do again, whatever was done before.
+# Statements that can run again after an interruption.
 _REPEATABLE = ("VariableSetStmt", "TransactionStmt", "CommentStmt", "SelectStmt", "UpdateStmt", "GrantStmt")
 _SESSION = frozenset(
     (
@@ -25,10 +25,11 @@ _SESSION = frozenset(
     )
 )
 _CLUSTER_WIDE = frozenset((
-    "AlterSystemStmt", "CreatedbStmt", "DropdbStmt", "AlterDatabaseStmt", "AlterDatabaseSetStmt", "CreateTableSpaceStmt", "DropTableSpaceStmt",
-    "CreateRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt", "DropOwnedStmt", "ReassignOwnedStmt",
+    "AlterSystemStmt", "CreatedbStmt", "DropdbStmt", "AlterDatabaseStmt", "AlterDatabaseSetStmt",
+    "CreateTableSpaceStmt", "DropTableSpaceStmt", "CreateRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt",
+    "DropOwnedStmt", "ReassignOwnedStmt",
 ))  # fmt: skip
-# Functions of PostgreSQL that a migration may call without surprise.
+# Functions of PostgreSQL that a migration may call without a finding.
 _HARMLESS_CALLS = frozenset(
     (
         "setval",
@@ -46,8 +47,7 @@ _HARMLESS_CALLS = frozenset(
 
 
 def rules(statement: Statement, state: State, alone: bool) -> set[str]:
-    """Rules that the statement breaks. alone: nothing else in the revision that could not be done again. `state` takes
-    in what it does."""
+    """Rules that the statement breaks; updates `state`. alone: every other statement of the revision can run again."""
     node = statement.node
     kind = type(node).__name__
     state.harmless = set()
@@ -69,7 +69,7 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
 
 
 def repeatable(node: Any) -> bool:
-    """Whether the statement does no harm, and does not fail, when it is run again."""
+    """Whether the statement can run again without failure or harm."""
     if type(node).__name__ == "AlterTableStmt":
         return all(command.missing_ok for command in node.cmds)
     return (
@@ -103,7 +103,7 @@ def _broken(kind: str, node: Any, statement: Statement, state: State) -> Iterato
         ):
             yield "transaction-nesting"
     elif kind not in _HARMLESS:
-        # What this table does not know is no pass.
+        # An unknown statement does not pass.
         yield "unseen"
 
 
@@ -121,8 +121,10 @@ def _drop(node: Any, state: State) -> Iterator[str]:
         if not node.concurrent:
             yield "require-concurrent-index-deletion"
         return
-    named = {"OBJECT_FUNCTION": "function", "OBJECT_VIEW": "view", "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy", "OBJECT_TABLE": "table",
-             "OBJECT_MATVIEW": "table", "OBJECT_TYPE": "type"}.get(kind, "")  # fmt: skip
+    named = {
+        "OBJECT_FUNCTION": "function", "OBJECT_VIEW": "view", "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy",
+        "OBJECT_TABLE": "table", "OBJECT_MATVIEW": "table", "OBJECT_TYPE": "type",
+    }.get(kind, "")  # fmt: skip
     names = [
         (
             joined(getattr(one, "objname", None) or getattr(one, "names", None) or one)
@@ -138,7 +140,7 @@ def _drop(node: Any, state: State) -> Iterator[str]:
 
 def _rename(node: Any, state: State) -> Iterator[str]:
     kind = node.renameType.name
-    # Names of constraints, indexes and triggers are no concern of the application's.
+    # The application does not use the names of constraints, indexes and triggers.
     quiet = (
         "OBJECT_INDEX",
         "OBJECT_TABCONSTRAINT",
@@ -155,7 +157,7 @@ def _rename(node: Any, state: State) -> Iterator[str]:
 
 
 def _update(node: Any, state: State) -> Iterator[str]:
-    # A condition that names no column (WHERE true) is none.
+    # A condition without a column (WHERE true) does not count.
     if not tables.columns_of(node.whereClause):
         yield "whole-table-update" if type(node).__name__ == "UpdateStmt" else "whole-table-delete"
     yield from _inside(node, state)
@@ -181,7 +183,7 @@ def _replace(node: Any, _state: State) -> Iterator[str]:
 
 
 def _inside(node: Any, state: State) -> Iterator[str]:
-    """Statements in WITH write too."""
+    """Statements in WITH may write too."""
     for one in node.withClause.ctes if node.withClause is not None else ():
         handler = _CHECKS.get(type(one.ctequery).__name__)
         if handler is not None:
@@ -242,26 +244,29 @@ def _reindex(node: Any, _state: State) -> Iterable[str]:
 
 
 _SIMPLE = {
-    "AlterObjectSchemaStmt": "rename-in-expand", "AlterPolicyStmt": "row-security-in-expand", "CallStmt": "unseen", "ClusterStmt": "cluster",
-    "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger", "LockStmt": "lock-table", "RuleStmt": "create-rule",
-    "AlterTableMoveAllStmt": "rewrite-table", "MergeStmt": "insert-from-select", "TruncateStmt": "truncate",
+    "AlterObjectSchemaStmt": "rename-in-expand", "AlterPolicyStmt": "row-security-in-expand", "CallStmt": "unseen",
+    "ClusterStmt": "cluster", "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger",
+    "LockStmt": "lock-table", "RuleStmt": "create-rule", "AlterTableMoveAllStmt": "rewrite-table",
+    "MergeStmt": "insert-from-select", "TruncateStmt": "truncate",
 }  # fmt: skip
 _CHECKS = {
-    "AlterDomainStmt": _domain, "AlterEnumStmt": _enum, "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (),
-    "CreateFunctionStmt": _replace, "CreateStmt": _create_table, "DeleteStmt": _update, "DropStmt": _drop, "GrantStmt": _grant,
-    "IndexStmt": _index, "InsertStmt": _insert,
+    "AlterDomainStmt": _domain, "AlterEnumStmt": _enum,
+    "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (), "CreateFunctionStmt": _replace,
+    "CreateStmt": _create_table, "DeleteStmt": _update, "DropStmt": _drop, "GrantStmt": _grant, "IndexStmt": _index,
+    "InsertStmt": _insert,
     "RefreshMatViewStmt": lambda node, _state: () if node.concurrent else ("refresh-materialized-view",),
-    "ReindexStmt": _reindex, "RenameStmt": _rename,
-    "SelectStmt": _select, "UpdateStmt": _update, "VacuumStmt": _vacuum, "VariableSetStmt": _set,
-    "GrantRoleStmt": _grant, "ViewStmt": _replace,
+    "ReindexStmt": _reindex, "RenameStmt": _rename, "SelectStmt": _select, "UpdateStmt": _update,
+    "VacuumStmt": _vacuum, "VariableSetStmt": _set, "GrantRoleStmt": _grant, "ViewStmt": _replace,
 }  # fmt: skip
-# New things, words about things, and what DO blocks hold is read by itself.
+# New objects, comments and labels. The statements of DO blocks are checked separately.
 _HARMLESS = frozenset((
-    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt", "AlterFunctionStmt", "AlterObjectDependsStmt",
-    "AlterOpFamilyStmt", "AlterOwnerStmt", "AlterPublicationStmt", "AlterSeqStmt", "AlterStatsStmt", "AlterTSConfigurationStmt", "AlterTSDictionaryStmt",
-    "CommentStmt", "CompositeTypeStmt", "ConstraintsSetStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt", "CreateEnumStmt",
-    "CreateExtensionStmt", "CreateFdwStmt", "CreateForeignServerStmt", "CreateForeignTableStmt", "CreateOpClassStmt", "CreateOpFamilyStmt",
-    "CreatePLangStmt", "CreatePublicationStmt", "CreateRangeStmt", "CreateSchemaStmt", "CreateSeqStmt", "CreateStatsStmt", "CreateTableAsStmt",
-    "CreateTransformStmt", "CreateUserMappingStmt", "DefineStmt", "DiscardStmt", "DoStmt", "ListenStmt", "NotifyStmt", "SecLabelStmt", "UnlistenStmt",
+    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt", "AlterFunctionStmt",
+    "AlterObjectDependsStmt", "AlterOpFamilyStmt", "AlterOwnerStmt", "AlterPublicationStmt", "AlterSeqStmt",
+    "AlterStatsStmt", "AlterTSConfigurationStmt", "AlterTSDictionaryStmt", "CommentStmt", "CompositeTypeStmt",
+    "ConstraintsSetStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt", "CreateEnumStmt",
+    "CreateExtensionStmt", "CreateFdwStmt", "CreateForeignServerStmt", "CreateForeignTableStmt", "CreateOpClassStmt",
+    "CreateOpFamilyStmt", "CreatePLangStmt", "CreatePublicationStmt", "CreateRangeStmt", "CreateSchemaStmt",
+    "CreateSeqStmt", "CreateStatsStmt", "CreateTableAsStmt", "CreateTransformStmt", "CreateUserMappingStmt",
+    "DefineStmt", "DiscardStmt", "DoStmt", "ListenStmt", "NotifyStmt", "SecLabelStmt", "UnlistenStmt",
     "VariableShowStmt",
 ))  # fmt: skip

@@ -12,23 +12,26 @@ from typing import Iterator
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Piece, Source, Unseen
 
-# Operations and the rules that they break, whatever the database. Those that are not here were not seen.
+# Operations → the rules that they break, whatever the database. Other operations are `unseen`.
 OPERATIONS: dict[str, tuple[str, ...]] = {
-    "CreateModel": (), "AlterModelManagers": (), "AlterModelOptions": (), "AddIndexConcurrently": (), "RemoveIndexConcurrently": (), "ValidateConstraint": (),
-    "AlterModelTableComment": (), "AddConstraintNotValid": ("constraint-in-expand",),
-    "AddIndex": ("require-concurrent-index-creation",), "RemoveIndex": ("require-concurrent-index-deletion",),
+    "CreateModel": (), "AlterModelManagers": (), "AlterModelOptions": (), "AddIndexConcurrently": (),
+    "RemoveIndexConcurrently": (), "ValidateConstraint": (), "AlterModelTableComment": (),
+    "AddConstraintNotValid": ("constraint-in-expand",), "AddIndex": ("require-concurrent-index-creation",),
+    "RemoveIndex": ("require-concurrent-index-deletion",),
     "AlterIndexTogether": ("require-concurrent-index-creation",),
-    "AddConstraint": ("constraint-missing-not-valid", "constraint-in-expand"), "AlterUniqueTogether": ("disallowed-unique-constraint", "constraint-in-expand"),
-    "RemoveConstraint": (), "AlterField": ("changing-column-type",), "RenameField": ("rename-in-expand",), "RenameModel": ("rename-in-expand",),
-    "AlterModelTable": ("rename-in-expand",), "RemoveField": ("drop-in-expand",), "DeleteModel": ("drop-in-expand",), "RenameIndex": (),
+    "AddConstraint": ("constraint-missing-not-valid", "constraint-in-expand"),
+    "AlterUniqueTogether": ("disallowed-unique-constraint", "constraint-in-expand"), "RemoveConstraint": (),
+    "AlterField": ("changing-column-type",), "RenameField": ("rename-in-expand",),
+    "RenameModel": ("rename-in-expand",), "AlterModelTable": ("rename-in-expand",),
+    "RemoveField": ("drop-in-expand",), "DeleteModel": ("drop-in-expand",), "RenameIndex": (),
 }  # fmt: skip
 
-# What changes a list after it was written.
+# Methods that change a list after it was written.
 _GROWING = frozenset(("append", "extend", "insert"))
 
 
 def source(revision: Revision, text: str) -> Source:
-    """A migration file: SQL of RunSQL as pieces, operations as findings of their own."""
+    """A migration file: the SQL of RunSQL as pieces, other operations as findings."""
     pieces: list[Piece] = []
     unseen: list[Unseen] = []
     tree = ast.parse(text, revision.file)
@@ -107,7 +110,7 @@ def _operations(tree: ast.AST) -> tuple[list[tuple[ast.Call, bool]], list[int]]:
 
 
 def _is_list(node: ast.expr) -> bool:
-    """Whether it is the list of a migration: operations in its class, Migration.operations outside."""
+    """Whether it is a migration's list: operations in its class, or Migration.operations outside."""
     return isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in ("operations", "Migration.operations")
 
 

@@ -1,9 +1,9 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Judge the migrations of a release before anything is touched: what each one locks, what old code would miss, and what
-could not be seen.
+"""Check the migrations of a release before anything changes: the locks they take, what breaks old code, and what could
+not be read.
 
-Runs on the controller, on the unpacked artifact. docs/migration-lint.md tells how; rules.py has the rules.
+Runs on the controller, on the unpacked artifact. docs/migration-lint.md explains it; rules.py has the rules.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ def lint(
     waivers: Sequence[Mapping[str, Any]] = (),
     today: datetime.date | None = None,
 ) -> dict[str, Any]:
-    """Findings for the revisions that lead to the target.
+    """Findings for the revisions up to the target.
 
-    recorded: what the tool's table in the database holds (None: not known, so every revision is looked at). phase:
-    expand looks at
-    those that deploy.yml would run, which is those of expand and those that name no phase; contract at all.
-    Returns {revisions: looked at, findings, mistakes: of the waivers}. DatabaseError when the release cannot be read.
+    recorded: what the tool's table in the database holds (None: unknown, so every revision is checked). phase: expand
+    checks the revisions that deploy.yml would apply, and those without a phase; contract checks all.
+    Returns {revisions: the checked ones, findings, mistakes: of the waivers}. DatabaseError when the release cannot be
+    read.
     """
     if statements.pglast is None:
         raise DatabaseError(MISSING.format(python=sys.executable))
     tool = adapters.of(adapter, directory, path)
     pending = tool.pending(tool.named(recorded or []), target)
     ahead = {one.revision for one in pending}
-    # What went before is read too, for what it has proven. Where migrations were squashed, it is not simply the rest.
+    # Earlier revisions are read too, for constraints that they validated. Squashed ones are not simply the rest.
     road = [*(one for one in tool.pending([], target) if one.revision not in ahead), *pending]
     wanted = [one.revision for one in pending if phase == "contract" or one.phase in ("expand", UNKNOWN)]
     day = today or datetime.date.today()
@@ -72,7 +72,7 @@ def lint(
 
 
 def judge(found: Sequence[Source]) -> list[Finding]:
-    """Findings for revisions in the order in which they run; what an earlier one has proven counts for a later one."""
+    """Findings for revisions in order; a constraint that an earlier one validated counts for a later one."""
     reads = [statements.read(one) for one in found]
     said = squawk.listen(reads)
     state = State()
@@ -100,7 +100,7 @@ def judge(found: Sequence[Source]) -> list[Finding]:
 
 
 def _rules(statement: Statement, state: State, alone: bool) -> list[str]:
-    """Rules that are broken; a tree that the checks stumble over was not seen."""
+    """The broken rules; `unseen` for a tree that the checks cannot handle."""
     try:
         return sorted(rules(statement, state, alone))
     except (AttributeError, IndexError, KeyError, TypeError):
@@ -108,7 +108,7 @@ def _rules(statement: Statement, state: State, alone: bool) -> list[str]:
 
 
 def _words(said: squawk.Said) -> Rule:
-    """The rule that squawk means; its own words where this table has none."""
+    """Our rule for squawk's, or a warning with squawk's own text for an unknown one."""
     return RULES.get(said.rule) or Rule(
         WARNING, "not known", said.message, said.help or "see https://squawkhq.com/docs/" + said.rule
     )
@@ -122,18 +122,19 @@ def _told(
     return {
         "revision": read.source.revision, "file": read.source.file, "line": line, "rule": name, "statement": short(sql),
         "lock": ", ".join(taken) or rule.lock,
-        # What was not read has no statement; what is said of it may be longer than one.
-        "why": f"{rule.why}: {sql}" if name == "unseen" and sql else rule.why, "instead": rule.instead, "level": rule.level, "waived": None,
+        # Unread text has no statement, and its description may be longer than one.
+        "why": f"{rule.why}: {sql}" if name == "unseen" and sql else rule.why,
+        "instead": rule.instead, "level": rule.level, "waived": None,
     }  # fmt: skip
 
 
 def stops(findings: Sequence[Finding]) -> list[Finding]:
-    """Those for which a rollout does not begin."""
+    """The findings that stop a rollout."""
     return [one for one in findings if one["level"] == ERROR and not one["waived"]]
 
 
 def lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """Each finding as two lines for people: where and what, then why and what to write."""
+    """Each finding as two lines: place and statement, then the reason and what to write instead."""
     for one in findings:
         mark = f"waived until {one['waived']['until']}: {one['waived']['reason']}" if one["waived"] else one["level"]
         yield f"{one['file']}, line {one['line']}: {one['statement'] or 'the file'}"

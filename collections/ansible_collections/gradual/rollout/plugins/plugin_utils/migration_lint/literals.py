@@ -1,7 +1,6 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""SQL that a Python migration has as text, read out of the file without running it. What is put together at run time is
-not seen."""
+"""Read the SQL texts of a Python migration without running it. SQL that is built at run time is not found."""
 
 from __future__ import annotations
 
@@ -20,8 +19,8 @@ _BOUND = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)\b(?!:)")
 
 @dataclass(frozen=True)
 class Literal:
-    """A call that executes SQL: the line where it begins, (line, column) where it ends; `sql` is None where the text is
-    not written out."""
+    """A call that executes SQL: the line where it begins, (line, column) where it ends; `sql` is None when it is not a
+    text in the file."""
 
     line: int
     end: tuple[int, int]
@@ -76,7 +75,7 @@ def _walk(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _constants(tree: ast.Module) -> dict[str, str]:
-    """Names that are one text wherever they are assigned."""
+    """Names that always have the same text."""
     known: dict[str, str] = {}
     twice: set[str] = set()
     for node in _walk(tree):
@@ -97,7 +96,7 @@ def _name(called: ast.expr) -> str:
 
 
 def _text(node: ast.expr, known: dict[str, str]) -> str | None:
-    """The text that an expression is, None where it is not written out."""
+    """The text of an expression; None when it is built at run time."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None
     if isinstance(node, ast.Name):

@@ -21,20 +21,23 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rul
 )
 
 Lock = tuple[str, str]
-# By strength: which of two locks on one table is told.
+# Weakest first; of two locks on one table the stronger one is reported.
 STRENGTH = (ROW_EXCLUSIVE, SHARE_UPDATE, SHARE, SHARE_ROW, EXCLUSIVE, ACCESS_EXCLUSIVE)
 # LOCK TABLE's numbers (lockdefs.h).
 MODES = {
-    1: "AccessShareLock", 2: "RowShareLock", 3: ROW_EXCLUSIVE, 4: SHARE_UPDATE, 5: SHARE, 6: SHARE_ROW, 7: EXCLUSIVE, 8: ACCESS_EXCLUSIVE,
+    1: "AccessShareLock", 2: "RowShareLock", 3: ROW_EXCLUSIVE, 4: SHARE_UPDATE, 5: SHARE, 6: SHARE_ROW, 7: EXCLUSIVE,
+    8: ACCESS_EXCLUSIVE,
 }  # fmt: skip
 # Sub-commands of ALTER TABLE that take less than AccessExclusiveLock.
 _WEAKER = {
-    "AT_ValidateConstraint": SHARE_UPDATE, "AT_SetStatistics": SHARE_UPDATE, "AT_ClusterOn": SHARE_UPDATE, "AT_DropCluster": SHARE_UPDATE,
-    "AT_SetOptions": SHARE_UPDATE, "AT_ResetOptions": SHARE_UPDATE, "AT_SetRelOptions": SHARE_UPDATE, "AT_ResetRelOptions": SHARE_UPDATE,
-    "AT_AttachPartition": SHARE_UPDATE, "AT_DetachPartitionFinalize": SHARE_UPDATE,
     **dict.fromkeys(
-        ("AT_EnableTrig", "AT_EnableAlwaysTrig", "AT_EnableReplicaTrig", "AT_EnableTrigAll", "AT_EnableTrigUser", "AT_DisableTrig", "AT_DisableTrigAll",
-         "AT_DisableTrigUser"), SHARE_ROW,
+        ("AT_ValidateConstraint", "AT_SetStatistics", "AT_ClusterOn", "AT_DropCluster", "AT_SetOptions",
+         "AT_ResetOptions", "AT_SetRelOptions", "AT_ResetRelOptions", "AT_AttachPartition",
+         "AT_DetachPartitionFinalize"), SHARE_UPDATE,
+    ),
+    **dict.fromkeys(
+        ("AT_EnableTrig", "AT_EnableAlwaysTrig", "AT_EnableReplicaTrig", "AT_EnableTrigAll", "AT_EnableTrigUser",
+         "AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser"), SHARE_ROW,
     ),
 }  # fmt: skip
 
@@ -48,14 +51,13 @@ def name(relation: Any) -> str:
 
 
 def joined(parts: Any) -> str:
-    """A name that the parser gives as a list of strings."""
+    """A name that the parser returns as a list of strings."""
     words = [str(one.sval) for one in parts if hasattr(one, "sval")]
     return ".".join(words[1:] if len(words) > 1 and words[0] == "public" else words)
 
 
 def locks(node: Any) -> list[Lock]:
-    """(mode, table), the strongest for each table, in the order of the statement; [] where no table of others is
-    locked."""
+    """(mode, table), the strongest for each table, in the statement's order; [] when it locks no existing table."""
     strongest: dict[str, str] = {}
     for mode, table in _of(node):
         if table and (table not in strongest or STRENGTH.index(mode) > STRENGTH.index(strongest[table])):

@@ -101,7 +101,7 @@ class Recorder:
         return self.execute(statement, parameters)
 
     def commit(self) -> None:
-        """There is no transaction to end."""
+        """Does nothing: there is no transaction to end."""
 
     rollback = close = commit
 
@@ -227,20 +227,20 @@ def wanted(files: list[list[str]]) -> set[str]:
 
 
 def quoted(value: Any) -> str:
-    """Any value, as a text of SQL."""
+    """Any value as an SQL text."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def refuse(event: str, _arguments: tuple[Any, ...]) -> None:
-    """No connection to anybody, and no other program."""
+    """Refuse connections and other programs."""
     if event in FORBIDDEN:
-        raise PermissionError(f"a revision may not do that where it is only read ({event})")
+        raise PermissionError(f"a revision may not do this while it is only read ({event})")
 
 
 def main() -> None:
     """See above."""
     task = json.load(sys.stdin)
-    # What the revisions print is not our answer.
+    # What the revisions print must not mix with our output.
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     # Before privileges go, since our own libraries may lie where only we can read: they, and what the revisions want of
@@ -250,7 +250,7 @@ def main() -> None:
             importlib.import_module(name)
     from sqlalchemy.types import NullType, TypeEngine
 
-    # Which values are written is nothing to us, but a column without a type cannot write any.
+    # The values do not matter here, but a column without a type could not write any.
     TypeEngine.literal_processor = NullType.literal_processor = lambda _type, _dialect: quoted  # type: ignore[method-assign,assignment]
 
     if task["uid"] is not None:

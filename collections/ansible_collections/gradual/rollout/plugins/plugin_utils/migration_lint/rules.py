@@ -1,8 +1,8 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What migration_lint knows: each rule with the lock that is taken, why that hurts, and what to write instead.
+"""The rules of migration_lint: the lock that each takes, why it is a problem, and what to write instead.
 
-Names are squawk's where squawk knows the rule. docs/migration-lint.md is made from this table. Locks are those of
+Names are squawk's where squawk knows the rule. docs/migration-lint.md is generated from this table. Locks are those of
 https://www.postgresql.org/docs/current/explicit-locking.html and of each command's own page.
 """
 
@@ -23,8 +23,9 @@ SHARE_UPDATE, ROW_EXCLUSIVE = "ShareUpdateExclusiveLock", "RowExclusiveLock"
 
 @dataclass(frozen=True)
 class Rule:
-    """level: error stops the rollout, warning is told. lock: what is held, for the documentation; a finding names the
-    tables too."""
+    """level: an error stops the rollout, a warning is only shown. lock: for the documentation; findings name tables
+    too.
+    """
 
     level: str
     lock: str
@@ -33,7 +34,7 @@ class Rule:
 
 
 _OLD_CODE = "hosts with the previous release still use this schema"
-_LATER = 'a revision with phase = "contract", which contract.yml runs when all hosts have the new release'
+_LATER = 'a revision with phase = "contract", which contract.yml applies when all hosts run the new release'
 
 RULES: dict[str, Rule] = {
     # Held while a whole table is read or written.
@@ -41,7 +42,7 @@ RULES: dict[str, Rule] = {
         ERROR,
         SHARE,
         "nobody can write to the table until the index is built",
-        "CREATE INDEX CONCURRENTLY, in a revision of its own and outside a transaction",
+        "CREATE INDEX CONCURRENTLY, in a separate revision and outside a transaction",
     ),
     "require-concurrent-index-deletion": Rule(
         ERROR,
@@ -52,7 +53,7 @@ RULES: dict[str, Rule] = {
     "reindex": Rule(
         ERROR,
         SHARE,
-        "nobody can write to the table or use the index until it is built again",
+        "nobody can write to the table or use the index until it is rebuilt",
         "REINDEX … CONCURRENTLY, outside a transaction",
     ),
     "changing-column-type": Rule(
@@ -65,7 +66,7 @@ RULES: dict[str, Rule] = {
         ERROR,
         ACCESS_EXCLUSIVE,
         "the default differs for each row (or is computed and stored), so the table is rewritten",
-        "the column without it, SET DEFAULT in a second statement, then a backfill",
+        "the column without a default, SET DEFAULT in a second statement, then a backfill",
     ),
     "adding-serial-primary-key-field": Rule(
         ERROR,
@@ -77,8 +78,8 @@ RULES: dict[str, Rule] = {
         ERROR,
         ACCESS_EXCLUSIVE,
         "SET NOT NULL reads the whole table while nobody can use it",
-        "CHECK (column IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in the next revision, then SET NOT NULL, which"
-        " trusts the check",
+        "CHECK (column IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in the next revision, then SET NOT NULL, which uses"
+        " the check instead of a scan",
     ),
     "constraint-missing-not-valid": Rule(
         ERROR,
@@ -95,26 +96,26 @@ RULES: dict[str, Rule] = {
     "validate-in-same-transaction": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the lock of ADD CONSTRAINT is kept until the end of the transaction, so the rows are checked under that lock",
-        "VALIDATE CONSTRAINT in a revision of its own",
+        "ADD CONSTRAINT keeps its lock until the end of the transaction, so all rows are checked under that lock",
+        "VALIDATE CONSTRAINT in a separate revision",
     ),
     "disallowed-unique-constraint": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the index behind it is built while nobody can use the table",
+        "its index is built while nobody can use the table",
         "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT … USING INDEX",
     ),
     "exclusion-constraint": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "its index is built while nobody can use the table, and there is no other way to add one",
-        "a new table that has it, filled by a backfill; or a window in which nobody uses the table",
+        "its index is built while nobody can use the table; PostgreSQL has no other way to add one",
+        "a new table with the constraint, filled by a backfill; or a maintenance window",
     ),
     "whole-table-update": Rule(
         ERROR,
         ROW_EXCLUSIVE,
-        "every row is locked until the end, each is written once more, and replicas fall behind",
-        "an entry of migrations.backfills in the manifest, which goes in batches",
+        "every row is locked until the end and rewritten, and replicas fall behind",
+        "an entry of migrations.backfills in the manifest, which runs in batches",
     ),
     "whole-table-delete": Rule(
         ERROR,
@@ -125,15 +126,15 @@ RULES: dict[str, Rule] = {
     "insert-from-select": Rule(
         WARNING,
         ROW_EXCLUSIVE,
-        "it is one transaction, however long it takes to read the rows",
-        "an entry of migrations.backfills in the manifest, where the source is large",
+        "it is one transaction, however many rows it reads",
+        "an entry of migrations.backfills in the manifest, if the source is large",
     ),
     "truncate": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
         "the rows are gone, for the previous release too",
-        'DROP TABLE in contract; or a revision with phase = "contract" and a waiver that says why the rows are not'
-        " needed",
+        'DROP TABLE in contract; or a revision with phase = "contract" and a waiver that says why nobody needs the'
+        " rows",
     ),
     "vacuum-full": Rule(
         ERROR, ACCESS_EXCLUSIVE, "the table is rewritten while nobody can read it", "plain VACUUM, or pg_repack"
@@ -142,19 +143,19 @@ RULES: dict[str, Rule] = {
         ERROR,
         ACCESS_EXCLUSIVE,
         "the table is rewritten while nobody can read it",
-        "pg_repack, or use an index for the order",
+        "pg_repack, or an index in that order",
     ),
     "set-logged": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "the table is rewritten while nobody can read it; unlogged, it is empty after a crash and on replicas",
-        "a new table of the wanted kind, filled by a backfill",
+        "the table is rewritten while nobody can read it; an unlogged one is empty after a crash and on replicas",
+        "a new table of that kind, filled by a backfill",
     ),
     "rewrite-table": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
         "the table is rewritten while nobody can read it",
-        "a new table of the wanted kind, filled by a backfill",
+        "a new table of that kind, filled by a backfill",
     ),
     "refresh-materialized-view": Rule(
         ERROR,
@@ -165,26 +166,26 @@ RULES: dict[str, Rule] = {
     "attach-partition": Rule(
         WARNING,
         ACCESS_EXCLUSIVE,
-        "all rows of the new partition are read unless a validated CHECK says the same as its bounds; the default"
-        " partition is read as well",
-        "a CHECK of the bounds on it, NOT VALID and then VALIDATE, before ATTACH",
+        "all rows of the new partition are read unless a validated CHECK has the same bounds; the default partition is"
+        " read too",
+        "a CHECK with its bounds, NOT VALID and then VALIDATE, before ATTACH",
     ),
     "require-concurrent-partition-detach": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "nobody can read the partitioned table meanwhile, and old code does not find the rows",
+        "nobody can read the partitioned table meanwhile, and old code no longer finds the rows",
         "DETACH PARTITION … CONCURRENTLY in contract",
     ),
     "create-partition-of": Rule(
         WARNING,
         ACCESS_EXCLUSIVE,
-        "the partitioned table is locked for everybody, for a short time",
+        "nobody can use the partitioned table for a short time",
         "CREATE TABLE … (LIKE parent INCLUDING ALL), then ATTACH PARTITION",
     ),
     "alter-type": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "every table with the type is locked, and is rewritten where a part of the type changes",
+        "every table with the type is locked, and rewritten if a part of the type changes",
         "a new type and a new column, filled by a backfill",
     ),
     "ban-alter-domain-with-add-constraint": Rule(
@@ -193,41 +194,39 @@ RULES: dict[str, Rule] = {
         "every table with the domain is read while nobody can write to it",
         "ADD CONSTRAINT … NOT VALID, and ALTER DOMAIN … VALIDATE CONSTRAINT in the next revision",
     ),
-    # Locks that are asked for, or that last.
+    # Explicit locks, and lasting effects.
     "lock-table": Rule(
         ERROR,
-        "the mode that it names",
+        "the named mode",
         "the lock is kept until the end of the transaction",
-        "the statement itself takes what it needs; leave LOCK out",
+        "remove LOCK; each statement takes the locks that it needs",
     ),
     "create-trigger": Rule(
         WARNING,
         SHARE_ROW,
-        "writers wait for a moment, and from then on every write of old and new code runs it",
-        "keep it as short as a few assignments; try it under load first",
+        "writers wait for a moment, and every later write of old and new code runs it",
+        "keep it to a few assignments, and test it under load first",
     ),
     "disable-trigger": Rule(
         ERROR,
         SHARE_ROW,
-        "writes of old and new code skip it, foreign keys included",
-        "leave triggers on; a backfill that must not fire them can say so in its condition",
+        "old and new code write without it, and without foreign keys",
+        "keep triggers enabled; a backfill that must not fire them can exclude rows in its condition",
     ),
-    "create-rule": Rule(
-        ERROR, ACCESS_EXCLUSIVE, "from then on statements of old code mean something else", "a trigger, or code"
-    ),
+    "create-rule": Rule(ERROR, ACCESS_EXCLUSIVE, "statements of old code then do something else", "a trigger, or code"),
     "reference-to-live-table": Rule(
         WARNING,
         SHARE_ROW,
-        "writers of the referenced table wait for a moment once it gets its lock",
-        "keep it; it is quick, since there are no rows to look up. Give it a revision of its own",
+        "writers of the referenced table wait for a moment",
+        "keep it, in a separate revision; it is quick, because there are no rows to check",
     ),
     "cluster-wide": Rule(
         ERROR,
         "not on a table",
-        "it changes more than this database, and a backup of this database does not undo that",
-        "provisioning (the role database_host), or the administrator of the server",
+        "it changes more than this database, so the database's backup cannot restore it",
+        "do it in provisioning: the role database_host, or the server's administrator",
     ),
-    # Where a statement stands.
+    # The place of a statement in its revision.
     "ban-concurrent-index-creation-in-transaction": Rule(
         ERROR,
         "none: it fails",
@@ -237,86 +236,83 @@ RULES: dict[str, Rule] = {
     "concurrently-not-alone": Rule(
         WARNING,
         SHARE_UPDATE,
-        "such a revision is run again from its beginning after an interruption, and the other statements with it",
-        "a revision of its own; or IF NOT EXISTS in all the others",
+        "after an interruption such a revision is run again from its beginning, with all its other statements",
+        "a separate revision, or IF NOT EXISTS in all other statements",
     ),
     "transaction-nesting": Rule(
         WARNING,
         "none",
-        "the tool that runs the revision already begins and ends its transaction",
-        "leave BEGIN and COMMIT out",
+        "the migration tool begins and ends the transaction already",
+        "remove BEGIN and COMMIT",
     ),
     "own-timeouts": Rule(
         WARNING,
         "none",
-        "Gradual sets lock_timeout and statement_timeout of each attempt, and this overrides them",
-        "leave it out; migrate_lock_timeout_milliseconds is for all",
+        "it overrides the lock_timeout and statement_timeout that Gradual sets for each attempt",
+        "remove it; migrate_lock_timeout_milliseconds sets it for all revisions",
     ),
-    # What old code cannot work with, in a revision that says phase = "expand".
+    # What old code cannot work with, in a revision with phase = "expand".
     "drop-in-expand": Rule(ERROR, ACCESS_EXCLUSIVE, f"{_OLD_CODE}, and it cannot be undone", _LATER),
     "rename-in-expand": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        f"{_OLD_CODE} and ask for the old name",
+        f"{_OLD_CODE} and query the old name",
         "a new column or a view of the old name; rename in contract",
     ),
-    "constraint-in-expand": Rule(ERROR, SHARE_ROW, f"{_OLD_CODE} and may write what it forbids", _LATER),
+    "constraint-in-expand": Rule(ERROR, SHARE_ROW, f"{_OLD_CODE} and may write rows that it forbids", _LATER),
     "adding-required-field": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        f"it fails where there are rows, and {_OLD_CODE} and insert without it",
+        f"it fails if the table has rows, and {_OLD_CODE} and insert without it",
         "the column with a DEFAULT, or nullable",
     ),
     "not-null-in-expand": Rule(ERROR, ACCESS_EXCLUSIVE, f"{_OLD_CODE} and may write NULL", _LATER),
     "ban-drop-not-null": Rule(
         WARNING,
         ACCESS_EXCLUSIVE,
-        f"{_OLD_CODE} and may meet NULL where there was none",
-        "make sure that the previous release can read it",
+        f"{_OLD_CODE} and may read NULL where there was none",
+        "check that the previous release can read NULL",
     ),
     "replace-in-expand": Rule(
         WARNING,
         "none",
-        f"{_OLD_CODE} and call the new one from then on",
-        "a function or view of another name, which the new code uses",
+        f"{_OLD_CODE} and then call the new version",
+        "a function or view with another name, which the new code uses",
     ),
     "drop-default-in-expand": Rule(ERROR, ACCESS_EXCLUSIVE, f"{_OLD_CODE} and insert without the column", _LATER),
-    "revoke-in-expand": Rule(ERROR, "none", f"{_OLD_CODE} and lose the right", _LATER),
+    "revoke-in-expand": Rule(ERROR, "none", f"{_OLD_CODE} and lose the privilege", _LATER),
     "row-security-in-expand": Rule(ERROR, ACCESS_EXCLUSIVE, f"{_OLD_CODE} and may see or write fewer rows", _LATER),
-    # What was not seen is no pass.
+    # What could not be read does not pass.
     "phase-missing": Rule(
         ERROR,
         "not known",
-        "unknown counts as contract, and deploy.yml would stop there after the backup",
+        "it is treated as contract, and deploy.yml would stop there after the backup",
         'phase = "expand", "data" or "contract" in the file (in SQL: -- gradual: phase=expand)',
     ),
     "unseen": Rule(
         ERROR,
         "not known",
-        "what this does could not be read on the controller",
-        "SQL as text in op.execute or a file; or let somebody read it, and waive this finding with the reason",
+        "it could not be read on the controller",
+        "SQL as text in op.execute or in a file; or review it, and write a waiver with the reason",
     ),
     "dynamic-sql": Rule(
         ERROR,
         "not known",
-        "the statement is built while it runs, so nobody can read it before",
-        "the statement itself, written out",
+        "the statement is built at run time, so it cannot be read before",
+        "the statement itself as text",
     ),
-    "calls-function": Rule(
-        WARNING, "not known", "what the function does was not checked", "the statements themselves, written out"
-    ),
+    "calls-function": Rule(WARNING, "not known", "the function's body was not read", "its statements as text"),
     "asks-database": Rule(
         WARNING,
         "as listed for its statements",
-        "it queries the database and continues depending on the answer; each statement in the file was judged, but not"
-        " how often and in which order they run",
-        "check its loops: each round must be short and must end",
+        "it queries the database and continues by the answer; each statement in the file was checked, but not how often"
+        " and in which order it runs",
+        "review its loops: each iteration must be short, and the loop must end",
     ),
 }
 
-# Squawk's rules and the rule here that says the same. None: it is about style, or about what Gradual does by itself
-# (timeouts).
-# A rule of a newer squawk that is not in this table is told as a warning, with squawk's own words.
+# Squawk's rules → the rule here with the same meaning. None: it is about style, or about timeouts, which Gradual sets.
+# An unknown rule of a newer squawk becomes a warning with squawk's own text.
 SQUAWK: dict[str, str | None] = {
     **{name: name for name in RULES},
     **dict.fromkeys(

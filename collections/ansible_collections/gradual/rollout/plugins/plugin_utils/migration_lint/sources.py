@@ -60,7 +60,7 @@ def _sql(directory: str, revision: Revision, adapter: str) -> Source:
     for number, line in enumerate(lines):
         if line.startswith("\\"):
             if line.split()[0] not in ("\\set", "\\echo", "\\qecho", "\\pset", "\\timing"):
-                unseen.append(Unseen("unseen", number + 1, f"a command of psql: {line}"))
+                unseen.append(Unseen("unseen", number + 1, f"a psql command: {line}"))
             lines[number] = ""
     transaction = 1 if adapter == "sql" and revision.transactional else None
     return Source(
@@ -92,12 +92,12 @@ def _played(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, di
         )
         said = done.stdout
         ended = (
-            f"offline mode ended with exit status {done.returncode} before it came to this one."
+            f"offline mode ended with exit status {done.returncode} before this revision."
             f" {' '.join(done.stderr.split())[-300:]}".strip()
         )
     except subprocess.TimeoutExpired as error:
         said = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
-        ended = f"offline mode was given up after {PATIENCE:.0f} s"
+        ended = f"offline mode was stopped after {PATIENCE:.0f} s"
     found = {}
     for line in said.splitlines():
         try:
@@ -116,15 +116,14 @@ def _alembic(directory: str, revision: Revision, played: dict[str, Any] | None, 
     writes = played["writes"] if played else []
     where = "which offline mode did not come to"
     if played is None:
-        unseen.append(Unseen("unseen", 1, f"only what stands in the file as text was read: {ended}"))
+        unseen.append(Unseen("unseen", 1, f"only SQL that is text in the file was read: {ended}"))
     elif played["failed"]:
         line, reason = played["failed"]
         unseen.append(
             Unseen(
                 "unseen",
                 line,
-                f"offline mode ended here ({reason}); of what comes after it, only what stands in the file as text was"
-                " read",
+                f"offline mode ended here ({reason}); after this line, only SQL that is text in the file was read",
             )
         )
     else:
@@ -160,7 +159,7 @@ def _unvisited(
         if call.end in wrote:
             continue
         if call.sql is None:
-            blind.append(Unseen("unseen", call.line, f"SQL that is put together at run time, {where}"))
+            blind.append(Unseen("unseen", call.line, f"SQL that is built at run time, {where}"))
         else:
             pieces.append(Piece(call.sql, call.line, None if autocommit else 1, certain=False))
     return pieces, blind

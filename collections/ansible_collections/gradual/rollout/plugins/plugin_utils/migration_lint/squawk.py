@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Squawk (https://squawkhq.com) as a second reader of the same statements. Its JSON counts lines from 0, and it exits
+"""Squawk (https://squawkhq.com) as a second check of the same statements. Its JSON counts lines from 0, and it exits
 with 1 on warnings."""
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rul
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Read, Statement
 
 PATIENCE = 30.0
-# Off by default in squawk, and wanted here.
+# Rules that squawk has off by default.
 INCLUDED = ("require-concurrent-reindex", "require-concurrent-partition-detach", "ban-truncate-cascade")
 
 
 @dataclass(frozen=True)
 class Said:
-    """What squawk said of a statement: our name of the rule (or its own, where we know none), and its words."""
+    """A finding of squawk: our name of the rule, or squawk's for an unknown one, and its text."""
 
     read: int
     statement: int
@@ -35,18 +35,18 @@ class Said:
 
 
 def program() -> str:
-    """Where squawk is: beside the Python that runs Ansible, or on the path."""
+    """The path of squawk: beside the Python that runs Ansible, or on PATH."""
     beside = os.path.dirname(sys.executable)
     found = shutil.which("squawk", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
     if not found:
         raise DatabaseError(
-            f"migration_lint needs squawk on the controller; install it: {sys.executable} -m pip install squawk-cli"
+            f"migration_lint needs squawk on the controller; type: {sys.executable} -m pip install squawk-cli"
         )
     return found
 
 
 def listen(reads: Sequence[Read]) -> list[Said]:
-    """What squawk says of each statement of each revision, without what is style."""
+    """Squawk's findings for each statement of each revision, without those about style."""
     places: list[dict[int, int]] = []
     with tempfile.TemporaryDirectory(prefix="gradual-lint-") as folder:
         names = []
@@ -125,8 +125,10 @@ def _run(folder: str, names: Sequence[str]) -> list[dict[str, Any]]:
         if done.returncode or done.stdout.strip():
             tail = (done.stderr or done.stdout).strip()[-300:]
             raise DatabaseError(
-                f"squawk ended with exit status {done.returncode} and no list of findings; it said: {tail}"
+                f"squawk ended with exit status {done.returncode} and without a list of findings; it printed: {tail}"
             ) from None
     if done.returncode not in (0, 1):
-        raise DatabaseError(f"squawk ended with exit status {done.returncode}; it said: {done.stderr.strip()[-300:]}")
+        raise DatabaseError(
+            f"squawk ended with exit status {done.returncode}; it printed: {done.stderr.strip()[-300:]}"
+        )
     return said

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a lint of several revisions knows so far; what it is told by the statements that it has read."""
+"""What a lint of several revisions knows after the statements that it has read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.sta
 
 @dataclass
 class State:
-    """What is known so far: of this revision, and (checks, proven) of those before it."""
+    """Facts of this revision, and (checks, proven) of those before it."""
 
     phase: str = "expand"
     created: set[tuple[str, str]] = field(default_factory=set)
@@ -26,10 +26,10 @@ class State:
     proven: set[tuple[str, str]] = field(default_factory=set)
     """(table, column) of such a check that is valid."""
     harmless: set[str] = field(default_factory=set)
-    """Rules that do not hold for the statement at hand, whoever says so."""
+    """Rules that do not apply to the current statement."""
 
     def begin(self, read: Read) -> None:
-        """A new revision, which may drop what it makes again."""
+        """Begin a new revision, which may drop its own new objects."""
         self.phase = read.source.phase
         self.added, self.unproven = {}, {}
         self.created = {
@@ -38,10 +38,10 @@ class State:
 
 
 def made(statement: Statement) -> Iterator[tuple[str, str]]:
-    """(kind, name) of what a statement makes; a trigger is named with its table."""
+    """(kind, name) of the objects that a statement makes; a trigger's name includes its table."""
     node = statement.node
     kind = type(node).__name__
-    # What was there already is not made, and may be as large as it likes.
+    # With IF NOT EXISTS the object may exist already, and may be large.
     if not statement.certain or getattr(node, "if_not_exists", False):
         return
     if kind == "CreateStmt":

@@ -43,7 +43,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Unseen:
-    """What could not be read, or only in part: the rule that says so, the line, and what it was."""
+    """Text that could not be read completely: the rule to report, its line, and what it is."""
 
     rule: str
     line: int
@@ -79,7 +79,7 @@ class Statement:
 
 @dataclass
 class Read:
-    """A revision's statements in their order, and what is no SQL that can be read."""
+    """A revision's statements in order, and what could not be read."""
 
     source: Source
     statements: list[Statement] = field(default_factory=list)
@@ -109,7 +109,7 @@ def read(source: Source) -> Read:
 
 
 def _split(piece: Piece) -> Iterator[tuple[str, int]]:
-    """Each statement of a text with its line; where the text is not SQL as a whole, by its semicolons."""
+    """Each statement of a text with its line; split at semicolons when the parser refuses the whole text."""
     try:
         slices = pglast.split(piece.sql, with_parser=True, only_slices=True)
     except ParseError:
@@ -128,15 +128,13 @@ def _parsed(sql: str, line: int, found: Read) -> Any:
     try:
         trees = pglast.parse_sql(sql)
     except ParseError as error:
-        found.unseen.append(
-            Unseen("unseen", line, f"no SQL that PostgreSQL's parser takes ({error.args[0]}): {short(sql)}")
-        )
+        found.unseen.append(Unseen("unseen", line, f"PostgreSQL's parser refuses it ({error.args[0]}): {short(sql)}"))
         return None
     return trees[0].stmt if trees else None
 
 
 def _block(sql: str, line: int, transaction: int | None, node: Any, found: Read) -> Iterator[Statement]:
-    """What a DO block will run, as far as it is written out."""
+    """The statements of a DO block that are text."""
     body = next((one.arg.sval for one in node.args if one.defname == "as"), "")
     language = next((one.arg.sval for one in node.args if one.defname == "language"), "plpgsql")
     if language != "plpgsql":
@@ -146,7 +144,7 @@ def _block(sql: str, line: int, transaction: int | None, node: Any, found: Read)
     try:
         tree = json.loads(pglast.parser.parse_plpgsql_json(sql))
     except ParseError as error:
-        found.unseen.append(Unseen("unseen", line, f"a DO block that the parser does not take ({error.args[0]})"))
+        found.unseen.append(Unseen("unseen", line, f"a DO block that the parser refuses ({error.args[0]})"))
         return
     for text, offset in _queries(tree, 1, found, first):
         inner = _parsed(text, first + offset - 1, found)

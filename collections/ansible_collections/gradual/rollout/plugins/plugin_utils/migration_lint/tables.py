@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which rules an ALTER TABLE breaks. It is one statement of many commands, so it has a file of its own."""
+"""Which rules an ALTER TABLE breaks. It has many sub-commands, so it is in a separate file."""
 
 from __future__ import annotations
 
@@ -11,38 +11,48 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rul
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
 
-# On a table that the same revision made, none of these matters: it has no rows, and nobody knows it.
+# Rules that do not apply to a table of the same revision, which has no rows and which nobody uses.
 ABOUT_TABLES = frozenset(RULES) - {
-    "ban-concurrent-index-creation-in-transaction", "concurrently-not-alone", "transaction-nesting", "own-timeouts", "cluster-wide", "unseen", "dynamic-sql",
-    "calls-function", "asks-database", "phase-missing", "reference-to-live-table",
+    "ban-concurrent-index-creation-in-transaction", "concurrently-not-alone", "transaction-nesting", "own-timeouts",
+    "cluster-wide", "unseen", "dynamic-sql", "calls-function", "asks-database", "phase-missing",
+    "reference-to-live-table",
 }  # fmt: skip
-# The same for every row, so PostgreSQL keeps it once instead of writing the table anew (volatile ones it cannot).
-_STABLE = frozenset(("now", "transaction_timestamp", "statement_timestamp", "current_setting", "lower", "upper", "to_tsvector", "jsonb_build_object",
-                     "jsonb_build_array", "json_build_object", "json_build_array", "make_interval", "make_date", "timezone", "date_trunc", "length", "md5",
-                     "array_fill", "coalesce", "concat", "to_timestamp", "current_user", "version"))  # fmt: skip
-# Of these squawk speaks for every constraint; one with an index cannot be NOT VALID, and its index is told by a rule of
-# its own.
+# Functions with one value for all rows, which PostgreSQL stores once; a volatile one makes it rewrite the table.
+_STABLE = frozenset((
+    "now", "transaction_timestamp", "statement_timestamp", "current_setting", "lower", "upper", "to_tsvector",
+    "jsonb_build_object", "jsonb_build_array", "json_build_object", "json_build_array", "make_interval", "make_date",
+    "timezone", "date_trunc", "length", "md5", "array_fill", "coalesce", "concat", "to_timestamp", "current_user",
+    "version",
+))  # fmt: skip
+# Squawk reports these for every constraint; one with an index cannot be NOT VALID, and another rule is about its index.
 _NO_SUCH_THING = frozenset(("constraint-missing-not-valid", "adding-serial-primary-key-field"))
 _SERIAL = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
 _SIMPLE = {
     "AT_SetExpression": "rewrite-table",
-    "AT_SetLogged": "set-logged", "AT_SetUnLogged": "set-logged", "AT_SetTableSpace": "rewrite-table", "AT_SetAccessMethod": "rewrite-table",
+    "AT_SetLogged": "set-logged", "AT_SetUnLogged": "set-logged",
+    "AT_SetTableSpace": "rewrite-table", "AT_SetAccessMethod": "rewrite-table",
     "AT_AttachPartition": "attach-partition", "AT_DropNotNull": "ban-drop-not-null",
     **dict.fromkeys(("AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser", "AT_DisableRule"), "disable-trigger"),
-    **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"), "row-security-in-expand"),
-    **dict.fromkeys(("AT_DropColumn", "AT_DropConstraint", "AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"), "drop-in-expand"),
+    **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
+        "row-security-in-expand",
+    ),
+    **dict.fromkeys(("AT_DropColumn", "AT_DropConstraint", "AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"),
+        "drop-in-expand",
+    ),
 }  # fmt: skip
-# Short, and nothing that code of the release before would notice.
+# Short, and without effect on the code of the previous release.
 _HARMLESS = frozenset((
-    "AT_AddInherit", "AT_AddOf", "AT_AlterConstraint", "AT_ChangeOwner", "AT_ClusterOn", "AT_ColumnDefault", "AT_DetachPartitionFinalize", "AT_DropCluster",
-    "AT_DropOf", "AT_EnableAlwaysRule", "AT_EnableAlwaysTrig", "AT_EnableReplicaRule", "AT_EnableReplicaTrig", "AT_EnableRule", "AT_EnableTrig",
-    "AT_EnableTrigAll", "AT_EnableTrigUser", "AT_GenericOptions", "AT_AlterColumnGenericOptions", "AT_ReplicaIdentity", "AT_ResetOptions",
-    "AT_ResetRelOptions", "AT_SetCompression", "AT_SetIdentity", "AT_SetOptions", "AT_SetRelOptions", "AT_SetStatistics", "AT_SetStorage",
+    "AT_AddInherit", "AT_AddOf", "AT_AlterConstraint", "AT_ChangeOwner", "AT_ClusterOn", "AT_ColumnDefault",
+    "AT_DetachPartitionFinalize", "AT_DropCluster", "AT_DropOf", "AT_EnableAlwaysRule", "AT_EnableAlwaysTrig",
+    "AT_EnableReplicaRule", "AT_EnableReplicaTrig", "AT_EnableRule", "AT_EnableTrig", "AT_EnableTrigAll",
+    "AT_EnableTrigUser", "AT_GenericOptions", "AT_AlterColumnGenericOptions", "AT_ReplicaIdentity", "AT_ResetOptions",
+    "AT_ResetRelOptions", "AT_SetCompression", "AT_SetIdentity", "AT_SetOptions", "AT_SetRelOptions",
+    "AT_SetStatistics", "AT_SetStorage",
 ))  # fmt: skip
 
 
 def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
-    """Rules that the commands break; what they do to the table goes into `state`."""
+    """Rules that the sub-commands break; updates `state`."""
     if node.objtype.name == "OBJECT_TYPE":
         state.harmless.add("changing-column-type")
         if ("type", name(node.relation)) not in state.created:
@@ -55,13 +65,13 @@ def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
             yield _SIMPLE[what]
             if what in ("AT_DropColumn", "AT_DropNotNull") and (table, str(command.name)) in state.added:
                 state.harmless |= {"drop-in-expand", "ban-drop-not-null"}
-            # Old code works with fewer constraints as well; what it must not lose is a default or a column.
+            # Old code works with fewer constraints, but not without a default or a column.
             if what == "AT_DropConstraint":
                 state.harmless.add("drop-in-expand")
         elif what == "AT_AddColumn":
             yield from _add_column(table, definition, state)
             if command.missing_ok or not statement.certain:
-                # It may have been there, with whatever the release before writes into it.
+                # The column may exist already, with values of the previous release.
                 state.added.pop((table, str(definition.colname)), None)
         elif what == "AT_AddConstraint":
             yield from _add_constraint(table, definition, statement, state)
@@ -84,7 +94,7 @@ def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
 
 
 def only_new(table: str, columns: Sequence[str | None], state: State) -> bool:
-    """Whether all these columns are of this revision, and old code leaves them NULL."""
+    """Whether this revision adds all these columns, and old code leaves them NULL."""
     return bool(columns) and all(column is not None and state.added.get((table, column), False) for column in columns)
 
 
@@ -119,7 +129,7 @@ def _add_column(table: str, column: Any, state: State) -> Iterator[str]:
     if volatile or (filled and not _virtual(constraints)):
         yield "adding-field-with-default"
     elif default is not None:
-        # The default is one value for all rows, whatever squawk thinks of the function.
+        # The default is one value for all rows; squawk may judge the function otherwise.
         state.harmless.add("adding-field-with-default")
     required = "CONSTR_NOTNULL" in constraints or "CONSTR_PRIMARY" in constraints
     if required and null_default and not filled:
@@ -133,7 +143,7 @@ def _add_column(table: str, column: Any, state: State) -> Iterator[str]:
         yield "constraint-missing-not-valid"
     if "CONSTR_FOREIGN" in constraints:
         if null_default and not filled:
-            # transformFKConstraints in parse_utilcmd.c: with a null default, no row is looked up.
+            # transformFKConstraints in parse_utilcmd.c: with a null default, no row is checked.
             state.harmless |= {"adding-foreign-key-constraint", "constraint-missing-not-valid"}
             yield "reference-to-live-table"
         else:
@@ -154,7 +164,7 @@ def _add_constraint(table: str, constraint: Any, statement: Statement, state: St
         if constraint.indexname is None:
             yield "disallowed-unique-constraint"
         else:
-            # The index is there already, and has enforced the same since it was made.
+            # The existing index has enforced the same since it was made.
             state.harmless |= {"disallowed-unique-constraint", "adding-not-nullable-field"}
     elif kind == "CONSTR_EXCLUSION":
         yield "exclusion-constraint"
@@ -172,8 +182,8 @@ def _add_constraint(table: str, constraint: Any, statement: Statement, state: St
         _remember(table, constraint, statement, state)
     else:
         return
-    # Where all columns are this revision's own, old code cannot break it: it does not write them.
-    # Two rows with the same default break a unique constraint all the same.
+    # Old code cannot break a constraint on new columns, because it does not write them. But two rows with the same
+    # default break a unique constraint.
     unique = kind in ("CONSTR_UNIQUE", "CONSTR_PRIMARY", "CONSTR_EXCLUSION")
     if not (
         only_new(table, columns, state)

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Waivers: somebody has looked at a finding, says why it does no harm, and until when that holds. Pure."""
+"""Waivers: a reviewed finding, the reason why it does no harm, and the last day of the waiver. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ Waiver = Mapping[str, Any]
 
 
 def mistakes(waivers: Sequence[Waiver], rules: Collection[str]) -> Iterator[str]:
-    """What is wrong with the entries themselves, as `path: what, seen X; write Y`. rules: names that there are."""
+    """Errors in the entries, as `path: what, got X, expected Y`. rules: the names of all rules."""
     seen = set()
     for number, waiver in enumerate(waivers):
         where = f"migrations.waivers[{number}]"
         rule, reason, until = (str(waiver.get(key) or "") for key in ("rule", "reason", "until"))
         if rule and rule not in rules:
-            yield f"{where}.rule: no rule of migration_lint, seen {rule!r}; write one of docs/migration-lint.md"
+            yield f"{where}.rule: got {rule!r}, expected a rule of docs/migration-lint.md"
         if "reason" in waiver and len(reason.split()) < 3:
-            yield f"{where}.reason: says too little, seen {reason!r}; write a sentence why it does no harm here"
+            yield f"{where}.reason: got {reason!r}, expected a sentence that says why it does no harm here"
         if until and _date(until) is None:
-            yield f"{where}.until: no date, seen {until!r}; write one like 2027-03-31"
+            yield f"{where}.until: got {until!r}, expected a date like 2027-03-31"
         key = (str(waiver.get("revision")), rule)
         if key in seen:
-            yield f"{where}: {rule} of {key[0]} is waived twice; write it once"
+            yield f"{where}: {rule} of {key[0]} is waived twice; remove one of them"
         seen.add(key)
 
 
 def expired(waivers: Sequence[Waiver], today: datetime.date) -> Iterator[str]:
-    """Waivers that hold no longer. Their last day is `until`."""
+    """Expired waivers. `until` is the last day."""
     for number, waiver in enumerate(waivers):
         until = _date(str(waiver["until"]))
         if until is not None and until < today:
             yield (
                 f"migrations.waivers[{number}].until: the waiver of {waiver['rule']} for {waiver['revision']} ended on"
-                f" {until}; look at the finding again, then write a later date or take the waiver out"
+                f" {until}; review the finding again, then write a later date or remove the waiver"
             )
 
 
 def unused(
     waivers: Sequence[Waiver], findings: Iterable[Mapping[str, Any]], judged: Collection[str], known: Collection[str]
 ) -> Iterator[str]:
-    """Waivers of nothing. judged: the revisions looked at; known: all of the release. One for a revision that was
-    applied long ago may stay."""
+    """Waivers without a finding. judged: the checked revisions; known: all revisions of the release. A waiver for an
+    applied revision may stay."""
     used = {(finding["revision"], finding["rule"]) for finding in findings}
     for number, waiver in enumerate(waivers):
         where, revision, rule = f"migrations.waivers[{number}]", str(waiver["revision"]), waiver["rule"]
         if revision not in known:
             yield (
-                f"{where}.revision: the release has no such revision, seen {revision!r}; write one of"
+                f"{where}.revision: got {revision!r}, expected a revision of the release, such as"
                 f" {', '.join(sorted(known)[-5:])}"
             )
         elif revision in judged and (revision, rule) not in used:
-            yield f"{where}: nothing to waive, {revision} has no finding {rule}; take the waiver out"
+            yield f"{where}: {revision} has no finding {rule}; remove the waiver"
 
 
 def of(finding: Mapping[str, Any], waivers: Sequence[Waiver], today: datetime.date) -> dict[str, str] | None:
-    """{reason, until} of the waiver that holds for a finding today, else None."""
+    """{reason, until} of the waiver that covers a finding today, else None."""
     for waiver in waivers:
         until = _date(str(waiver["until"]))
         if (

@@ -51,15 +51,15 @@ def receipt(**changes: Any) -> dict[str, Any]:
         ({}, None),
         ({"revision": "0001"}, None),
         ({"revision": None}, None),
-        ({"revision": "0003"}, "taken at revision 0003, which is not on the way"),
-        ({"system_identifier": "7712"}, "for the cluster 7712, this one is 7711"),
+        ({"revision": "0003"}, "taken at revision 0003, which is not an ancestor"),
+        ({"system_identifier": "7712"}, "of the cluster 7712, this cluster is 7711"),
         ({"timeline": 2}, "timeline 2, this server is on 1"),
-        ({"database": "other"}, "for the database 'other', this one is 'shop'"),
-        ({"level": "readable"}, "level 'readable' only, 'restored' is needed"),
-        ({"level": "excellent"}, "level 'excellent' only"),
-        ({"taken_at": "2026-11-23T09:59:59Z"}, "2.0 hours old, 2.0 hours are allowed"),
+        ({"database": "other"}, "of the database 'other', this one is 'shop'"),
+        ({"level": "readable"}, "level 'readable', expected 'restored'"),
+        ({"level": "excellent"}, "level 'excellent', expected"),
+        ({"taken_at": "2026-11-23T09:59:59Z"}, "2.0 hours old, at most 2.0 hours are allowed"),
         ({"taken_at": "2026-11-23T10:00:00Z"}, None),
-        ({"taken_at": "2026-11-23T12:06:00Z"}, "from the future"),
+        ({"taken_at": "2026-11-23T12:06:00Z"}, "is in the future"),
     ],
 )
 def test_a_receipt_is_for_this_database_now_or_it_allows_nothing(
@@ -101,7 +101,7 @@ def test_one_changed_byte_in_a_receipt_file_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_cut_receipt_is_told_as_that(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError, match="no receipt to read"):
+    with pytest.raises(DatabaseError, match="cannot be read"):
         receipts.read(str(tmp_path))
     (tmp_path / receipts.FILE).write_text('{"schema": 1,')
     with pytest.raises(DatabaseError, match="is not JSON"):
@@ -147,8 +147,8 @@ def test_a_backup_is_never_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda path: path.write_bytes(b"hellO"), "other contents"),
-        (lambda path: path.write_bytes(b"hell"), "4 bytes, not 5"),
+        (lambda path: path.write_bytes(b"hellO"), "was changed"),
+        (lambda path: path.write_bytes(b"hell"), "4 bytes, expected 5"),
         (lambda path: path.unlink(), "is missing"),
         (lambda path: path.with_name("more").write_bytes(b""), "not in the receipt"),
         (lambda path: None, None),
@@ -190,9 +190,9 @@ ONE = {"rows": 2, "digest": "7"}
     [
         ({"a": ONE}, None),
         ({}, "a is missing"),
-        ({"a": {"rows": 1, "digest": "7"}}, "1 rows, the snapshot had 2"),
-        ({"a": {"rows": 2, "digest": "8"}}, "right number of rows (2) but other contents"),
-        ({"a": ONE, "b": ONE}, "b is there but was not"),
+        ({"a": {"rows": 1, "digest": "7"}}, "1 rows, expected 2"),
+        ({"a": {"rows": 2, "digest": "8"}}, "2 rows as expected, but other contents"),
+        ({"a": ONE, "b": ONE}, "b exists, but is not"),
     ],
 )
 def test_contents_differ_by_table_row_and_value(seen: dict[str, Any], sentence: str | None) -> None:
@@ -268,7 +268,7 @@ def test_no_variable_of_the_caller_reaches_a_program(monkeypatch: pytest.MonkeyP
 
 
 def test_a_program_that_takes_too_long_is_ended() -> None:
-    with pytest.raises(DatabaseError, match="ended after 0 s"):
+    with pytest.raises(DatabaseError, match="did not end within 0 s"):
         run(["/bin/sleep", "60"], timeout=0.2)
 
 
@@ -288,5 +288,5 @@ def test_work_is_done_as_the_user_and_its_errors_come_back() -> None:
     with pytest.raises(DatabaseError, match="no room") as seen:
         as_user("nobody", fail)
     assert seen.value.sqlstate == "53100"
-    with pytest.raises(DatabaseError, match="mistake in Gradual"):
+    with pytest.raises(DatabaseError, match="bug in Gradual"):
         as_user("nobody", lambda: 1 // 0)

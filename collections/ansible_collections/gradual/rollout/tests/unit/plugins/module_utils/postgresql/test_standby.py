@@ -32,7 +32,7 @@ def test_a_standby_is_left_alone(databases: tuple[str, ...]) -> None:
 
 
 def test_data_that_somebody_may_want_are_not_thrown_away() -> None:
-    with pytest.raises(DatabaseError, match="holds shop, which is not thrown away"):
+    with pytest.raises(DatabaseError, match="primary with shop, which is not deleted"):
         plan(found(False, "shop"))
 
 
@@ -41,7 +41,7 @@ def test_data_that_somebody_may_want_are_not_thrown_away() -> None:
     ["host=primary password=x user=y", "postgresql://y:x@primary/", "postgresql://primary/?user=y&password=x"],
 )
 def test_a_password_does_not_get_into_the_process_list(conninfo: str) -> None:
-    with pytest.raises(DatabaseError, match="put it into a file"):
+    with pytest.raises(DatabaseError, match="write it into a file"):
         plan(Found(False, ("postgres",), conninfo, "", "/data", "/programs"))
 
 

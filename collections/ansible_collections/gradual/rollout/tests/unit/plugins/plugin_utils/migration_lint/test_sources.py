@@ -133,14 +133,22 @@ def test_what_only_the_answer_would_have_written_is_not_seen(release: Path) -> N
 
 
 BRANCHES = {
-    "an answer": ("if op.get_bind().execute(sa.text('SELECT 1')).scalar(): op.drop_column('orders', 'total')", {"asks-database", "unseen"}),
-    "SQL by its name": ("if op.get_bind().execute(sa.text('SELECT 1')).scalar(): op.execute(sqltext='DROP TABLE orders')", {"asks-database", "drop-in-expand"}),
-    "offline": ("if op.get_context().as_sql:\n    return\nop.execute('DROP TABLE orders')\nop.drop_index('i')", {"drop-in-expand", "unseen"}),
+    "an answer": (
+        "if op.get_bind().execute(sa.text('SELECT 1')).scalar(): op.drop_column('orders', 'total')",
+        {"asks-database", "unseen"}),
+    "SQL by its name": (
+        "if op.get_bind().execute(sa.text('SELECT 1')).scalar(): op.execute(sqltext='DROP TABLE orders')",
+        {"asks-database", "drop-in-expand"}),
+    "offline": (
+        "if op.get_context().as_sql:\n    return\nop.execute('DROP TABLE orders')\nop.drop_index('i')",
+        {"drop-in-expand", "unseen"}),
     "what may have been there": (
-        "if not op.get_bind().execute(sa.text('SELECT 1')).scalar():\n    op.execute('CREATE TABLE orders (a int)')\nop.execute('TRUNCATE orders')",
+        ("if not op.get_bind().execute(sa.text('SELECT 1')).scalar():\n    op.execute('CREATE TABLE orders (a int)')\n"
+        "op.execute('TRUNCATE orders')"),
         {"asks-database", "truncate"}),
     "a batch": (
-        "with op.batch_alter_table('orders') as batch_op:\n    batch_op.add_column(sa.Column('a', sa.Text))\nop.alter_column(\n  'orders', 'a')",
+        ("with op.batch_alter_table('orders') as batch_op:\n    batch_op.add_column(sa.Column('a', sa.Text))\n"
+        "op.alter_column(\n  'orders', 'a')"),
         set()),
 }  # fmt: skip
 
@@ -157,7 +165,7 @@ UNPLAYABLE = {
     "inspects": ("sa.inspect(op.get_bind()).get_columns('orders')", "offline mode ended"),
     "imports": ("import no_such_library", "No module named 'no_such_library'"),
     "connects": ("import socket; socket.create_connection(('127.0.0.1', 9))", "socket.connect"),
-    "starts": ("import subprocess; subprocess.run(['true'])", "may not do that"),
+    "starts": ("import subprocess; subprocess.run(['true'])", "may not do this"),
     "wants": ("import os; os.environ['DATABASE_URL']", "DATABASE_URL"),
     "exits": ("raise SystemExit(3)", "SystemExit"),
     "dies": ("import os; os._exit(3)", "exit status 3"),
@@ -278,7 +286,7 @@ def test_a_waiver_holds_to_the_end_of_its_day(release: Path) -> None:
     assert [waiver.of(one, [GOOD], tomorrow) for one in FOUND] == [None, None]
     (said,) = waiver.expired([GOOD], tomorrow)
     assert said.startswith(
-        "migrations.waivers[0].until: the waiver of whole-table-delete for 1 ended on 2027-01-15; look at the finding"
+        "migrations.waivers[0].until: the waiver of whole-table-delete for 1 ended on 2027-01-15; review the finding"
         " again"
     )
 
@@ -286,8 +294,8 @@ def test_a_waiver_holds_to_the_end_of_its_day(release: Path) -> None:
 def test_a_waiver_of_nothing_is_a_mistake() -> None:
     idle = [{**GOOD, "rule": "reindex"}, {**GOOD, "revision": "9"}, GOOD]
     assert list(waiver.unused(idle, FOUND, ["1"], ["1"])) == [
-        "migrations.waivers[0]: nothing to waive, 1 has no finding reindex; take the waiver out",
-        "migrations.waivers[1].revision: the release has no such revision, seen '9'; write one of 1",
+        "migrations.waivers[0]: 1 has no finding reindex; remove the waiver",
+        "migrations.waivers[1].revision: got '9', expected a revision of the release, such as 1",
     ]
     # Of what was applied meanwhile, nobody knows any more whether there was something to waive.
     assert list(waiver.unused(idle[:1], [], [], ["1"])) == []
@@ -298,16 +306,13 @@ def test_a_waiver_of_nothing_is_a_mistake() -> None:
     [
         (
             {"rule": "no-such"},
-            (
-                "migrations.waivers[0].rule: no rule of migration_lint, seen 'no-such'; write one of"
-                " docs/migration-lint.md"
-            ),
+            "migrations.waivers[0].rule: got 'no-such', expected a rule of docs/migration-lint.md",
         ),
         (
             {"reason": "fine"},
-            "migrations.waivers[0].reason: says too little, seen 'fine'; write a sentence why it does no harm here",
+            "migrations.waivers[0].reason: got 'fine', expected a sentence that says why it does no harm here",
         ),
-        ({"until": "2027-02-30"}, "migrations.waivers[0].until: no date, seen '2027-02-30'; write one like 2027-03-31"),
+        ({"until": "2027-02-30"}, "migrations.waivers[0].until: got '2027-02-30', expected a date like 2027-03-31"),
         ({}, None),
     ],
 )

@@ -315,8 +315,9 @@ def test_a_finding_says_where_what_and_what_instead() -> None:
     )
     assert found == {
         "revision": "0007", "file": "0007.sql", "line": 4, "rule": "changing-column-type",
-        "statement": "ALTER TABLE shop.orders ALTER COLUMN total TYPE bigint, SET (fillfactor = 70)", "lock": "AccessExclusiveLock on shop.orders",
-        "why": RULES["changing-column-type"].why, "instead": RULES["changing-column-type"].instead, "level": "error", "waived": None,
+        "statement": "ALTER TABLE shop.orders ALTER COLUMN total TYPE bigint, SET (fillfactor = 70)",
+        "lock": "AccessExclusiveLock on shop.orders", "why": RULES["changing-column-type"].why,
+        "instead": RULES["changing-column-type"].instead, "level": "error", "waived": None,
     }  # fmt: skip
 
 
