@@ -12,6 +12,7 @@ from typing import Any, Callable, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import comparing, methods, sound, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.taking import Clock, Method
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import errors
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch, sweep
 
@@ -66,12 +67,12 @@ def prove(drill: Drill) -> dict[str, Any]:
                 noted = proof.steps[level]()
                 laps = {**noted.pop("durations", {}), level: round(time.monotonic() - at, 3)}
                 state = {**state, **noted, "durations": {**state["durations"], **laps}, "level": level, "levels": {**state["levels"], level: receipts.now()}}
-    except DatabaseError as error:
-        wanted = receipts.LEVELS[receipts.LEVELS.index(str(state["level"])) + 1]
-        state["problem"] = f"not {wanted}: {error}"
+    except (DatabaseError, OSError) as error:
+        wanted, why = receipts.LEVELS[receipts.LEVELS.index(str(state["level"])) + 1], errors.sentence(error)
+        state["problem"] = f"not {wanted}: {why}"
         receipts.write(drill.path, state)
         raise DatabaseError(
-            f"the backup {drill.path} is not {wanted}: {error}. Nothing may rest on it; older backups are as they were. Take a new one."
+            f"the backup {drill.path} is not {wanted}: {why}. Nothing may rest on it; older backups are as they were. Take a new one."
         ) from None
     seconds = round(time.monotonic() - begun, 3)
     return {"receipt": receipts.write(drill.path, state), "seconds": seconds, "tables": len(receipt["tables"])}
