@@ -228,7 +228,7 @@ def room_lost_at_once(stage: Stage) -> Seen:
         path = shop.back_up()["path"]
         watch = Watch(shop)
         watch.struck()
-        with mock.patch.object(tempfile, "mkdtemp", filled), pytest.raises(DatabaseError, match="is not restored: no throwaway .*: No space left") as failed:
+        with mock.patch.object(tempfile, "mkdtemp", filled), pytest.raises(DatabaseError, match=r"is not restored: no throwaway .*: No space left") as failed:
             shop.prove(path, scratch=str(mounted))
         assert not list(mounted.glob(PREFIX + "*"))
         assert receipts.read(path)["problem"].startswith("not restored: no throwaway cluster can be made below")
