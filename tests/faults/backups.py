@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
@@ -282,6 +285,33 @@ def no_room(stage: Stage) -> Seen:
             shop.prove(path, scratch=str(mounted))
         assert not list(mounted.glob(PREFIX + "*"))
         return watch.safe(failed.value, "0001", "nothing was begun")
+
+
+@fault(
+    23,
+    "another program fills the drill's disk (ext4, 600 MiB) before the first file is written there",
+    "filled before the first file",
+)
+def room_lost_at_once(stage: Stage) -> Seen:
+    made = tempfile.mkdtemp
+
+    def filled(*arguments: Any, **options: Any) -> str:
+        folder = str(made(*arguments, **options))
+        fill_up(mounted)
+        return folder
+
+    with stage.shop() as shop, disk("ext4", 600) as mounted:
+        path = shop.back_up()["path"]
+        watch = Watch(shop)
+        watch.struck()
+        with (
+            mock.patch.object(tempfile, "mkdtemp", filled),
+            pytest.raises(DatabaseError, match=r"is not restored: no throwaway .*: No space left") as failed,
+        ):
+            shop.prove(path, scratch=str(mounted))
+        assert not list(mounted.glob(PREFIX + "*"))
+        assert receipts.read(path)["problem"].startswith("not restored: no throwaway cluster can be made below")
+        return watch.safe(str(failed.value).partition(" is ")[2], "0001", "the throwaway cluster is gone")
 
 
 @fault(

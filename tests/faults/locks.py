@@ -148,9 +148,7 @@ def frozen(stage: Stage) -> Seen:
         until(lambda: working(shop, "%pg_sleep%"))
         first.send_signal(signal.SIGSTOP)
         watch.struck()
-        with pytest.raises(
-            MigrationFailed, match=r"cannot run now: .*pid \d+.* did not end within 1 s"
-        ) as failed:
+        with pytest.raises(MigrationFailed, match=r"cannot run now: .*pid \d+.* did not end within 1 s") as failed:
             shop.migrate(release, given, deadline=1)
         end_now(first)
         seen = (

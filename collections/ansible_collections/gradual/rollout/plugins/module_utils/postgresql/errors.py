@@ -11,3 +11,10 @@ class DatabaseError(Exception):
     def __init__(self, message: str, sqlstate: str = "") -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong; of a file, a disk or a connection what the system says of it, and of which."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

@@ -16,7 +16,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, NoReturn, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError, sentence
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
@@ -183,6 +183,8 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
             told = {"result": work()}
         except DatabaseError as error:
             told = {"error": str(error), "sqlstate": error.sqlstate}
+        except OSError as error:
+            told = {"error": sentence(error), "sqlstate": ""}
         except Exception:
             told = {
                 "error": "this is a bug in Gradual, please report it: " + traceback.format_exc(),

@@ -98,18 +98,17 @@ def sweep(parent: str) -> None:
 def scratch_folder(parent: str) -> Iterator[str]:
     """A new folder below `parent`, removed at the end of the block; removes those of dead restore tests first."""
     sweep(parent)
-    try:
-        folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
-    except OSError as error:
-        raise DatabaseError(
-            f"no throwaway cluster can be made below {parent}: {error.strerror}; write another folder as scratch"
-        ) from None
-    try:
-        with open(os.path.join(folder, _OWNER), "w", encoding="utf-8") as file:
-            file.write(str(os.getpid()))
+    with contextlib.ExitStack() as made:
+        try:
+            folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+            made.callback(shutil.rmtree, folder, ignore_errors=True)
+            with open(os.path.join(folder, _OWNER), "w", encoding="utf-8") as file:
+                file.write(str(os.getpid()))
+        except OSError as error:
+            raise DatabaseError(
+                f"no throwaway cluster can be made below {parent}: {error.strerror}; write another folder as scratch"
+            ) from None
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

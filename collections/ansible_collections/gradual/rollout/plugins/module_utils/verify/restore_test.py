@@ -12,6 +12,7 @@ from typing import Any, Callable, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import compare, registry, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Clock, Method
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import errors
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch, sweep
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import soundness
@@ -83,12 +84,12 @@ def prove(test: RestoreTest) -> dict[str, Any]:
                     "level": level,
                     "levels": {**state["levels"], level: receipts.now()},
                 }
-    except DatabaseError as error:
-        wanted = receipts.LEVELS[receipts.LEVELS.index(str(state["level"])) + 1]
-        state["problem"] = f"not {wanted}: {error}"
+    except (DatabaseError, OSError) as error:
+        wanted, why = receipts.LEVELS[receipts.LEVELS.index(str(state["level"])) + 1], errors.sentence(error)
+        state["problem"] = f"not {wanted}: {why}"
         receipts.write(test.path, state)
         raise DatabaseError(
-            f"the backup {test.path} is not {wanted}: {error}. Do not use this backup; older backups are unchanged."
+            f"the backup {test.path} is not {wanted}: {why}. Do not use this backup; older backups are unchanged."
             " Take a new one."
         ) from None
     seconds = round(time.monotonic() - begun, 3)
