@@ -53,6 +53,7 @@ packages:
 
 lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull
 	ruff check .
+	ruff format --check --quiet .
 	mypy
 	ansible-lint
 	yamllint --strict .

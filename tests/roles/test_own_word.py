@@ -22,9 +22,17 @@ NOW = 1_700_000_000.0
 GROUPS = ("application", "database", "balancer", "monitoring", "ledger", "database_primary")
 OLD, NEW = {"version": "1.0.0", "digest": "1" * 64}, {"version": "2.0.0", "digest": "2" * 64}
 MANIFEST: dict[str, Any] = {
-    "application": "shop", "version": "2.0.0", "artifact": {"url": "http://x/2", "sha256": "2" * 64}, "features": [], "stages": [100], "smoke": [],
-    "on_abort": "release", "gate": {}, "bake": {}, "backup": {"method": "dump", "level": "restored"},
-}  # fmt: skip
+    "application": "shop",
+    "version": "2.0.0",
+    "artifact": {"url": "http://x/2", "sha256": "2" * 64},
+    "features": [],
+    "stages": [100],
+    "smoke": [],
+    "on_abort": "release",
+    "gate": {},
+    "bake": {},
+    "backup": {"method": "dump", "level": "restored"},
+}
 STEPS = ("backup", "migrate", "release", "ramp", "verify")
 SYSTEMCTL = "#!/bin/sh\nprintf 'ActiveState=active\\nLoadState=loaded\\nJob=%s\\n' \"$WAITING_JOB\"\n"
 
@@ -95,10 +103,15 @@ def happened(folder: Path, event: str) -> list[dict[str, Any]]:
 
 def launch(folder: Path, host: Host, plays: list[dict[str, Any]], **variables: Any) -> tuple[int, str]:
     given = {
-        "application": "shop", "application_port": host.server.server_address[1], "rollout_ledger_path": str(folder / "ledger"),
-        "rollout_application_root": str(host.root), "report_copy_to": str(folder / "copies"), "rollout_prometheus": "http://127.0.0.1:9",
-        "front_door": {"url": "http://127.0.0.1:9", "ca_path": "/nowhere"}, **variables,
-    }  # fmt: skip
+        "application": "shop",
+        "application_port": host.server.server_address[1],
+        "rollout_ledger_path": str(folder / "ledger"),
+        "rollout_application_root": str(host.root),
+        "report_copy_to": str(folder / "copies"),
+        "rollout_prometheus": "http://127.0.0.1:9",
+        "front_door": {"url": "http://127.0.0.1:9", "ca_path": "/nowhere"},
+        **variables,
+    }
     done = play(folder, plays, "-e", json.dumps(given), groups=GROUPS)
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
@@ -167,8 +180,14 @@ def test_a_rollout_of_another_release_is_not_this_one(tmp_path: Path, host: Host
     ],
 )
 def test_a_release_step_is_finished_by_the_hosts_own_word(
-    tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch, job: str, answers: dict[str, str], finished: list[str], failed: list[str],
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    host: Host,
+    monkeypatch: pytest.MonkeyPatch,
+    job: str,
+    answers: dict[str, str],
+    finished: list[str],
+    failed: list[str],
+) -> None:
     leave(tmp_path, "backup", "migrate")
     monkeypatch.setenv("WAITING_JOB", job)
     host.answers = answers

@@ -27,9 +27,16 @@ def configuration(
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters["extract"] = lambda name, container: container[name]
     text = environment.from_string((ROLE / "templates" / "haproxy.cfg.j2").read_text()).render(
-        {**defaults, "balancer_application_port": 8080, "ansible_managed": "test", "front_door": {"name": "shop.test"}, "hostvars": hosts,
-         "groups": {"all": list(hosts), "application": list(servers)}, **more}
-    )  # fmt: skip
+        {
+            **defaults,
+            "balancer_application_port": 8080,
+            "ansible_managed": "test",
+            "front_door": {"name": "shop.test"},
+            "hostvars": hosts,
+            "groups": {"all": list(hosts), "application": list(servers)},
+            **more,
+        }
+    )
     for line in ("    user haproxy\n", "    group haproxy\n", "    chroot /var/lib/haproxy\n"):
         text = _once(text, line, "")
     text = _once(text, "/run/haproxy/admin.sock mode 660", f"{folder}/admin.sock mode 600")

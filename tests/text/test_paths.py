@@ -21,10 +21,22 @@ PATH = re.compile(
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 # Messages and documents; the tests say what they like.
 READ = (
-    "*.md", "Makefile", "*.cfg", "*.yml", "docs/**/*.md", "playbooks/*.yml", "roles/**/*.*", "inventories/**/*", "releases/*.yml", "sandbox/*",
-    "molecule/**/*.yml", "examples/*/README.md", "tests/*/README.md",
-    f"{COLLECTION.relative_to(HOME)}/*.md", f"{COLLECTION.relative_to(HOME)}/plugins/**/*.*",
-)  # fmt: skip
+    "*.md",
+    "Makefile",
+    "*.cfg",
+    "*.yml",
+    "docs/**/*.md",
+    "playbooks/*.yml",
+    "roles/**/*.*",
+    "inventories/**/*",
+    "releases/*.yml",
+    "sandbox/*",
+    "molecule/**/*.yml",
+    "examples/*/README.md",
+    "tests/*/README.md",
+    f"{COLLECTION.relative_to(HOME)}/*.md",
+    f"{COLLECTION.relative_to(HOME)}/plugins/**/*.*",
+)
 # What the reader makes, and what is made on a host: named so that it is seen to be an example.
 OTHERS = re.compile(
     r"releases/(yours|YOUR_RELEASE)\.yml|releases/<[^>]+>\.yml|releases/[A-Z]+\S*|releases/\d+\.\d+\.\d+-\S+|inventories/(yours|production)\b.*|inventories/<[^>]+>"

@@ -88,8 +88,13 @@ class Cluster:
         as_user = ["runuser", "-u", self.user, "--"] if os.geteuid() == 0 else []
         done = subprocess.run(
             [*as_user, POSTGRESQL / name, "-D", self.directory / "data", *arguments],
-            check=False, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            check=False,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         assert done.returncode == 0, f"{name}: {done.stdout}"
 
     def start(self) -> None:
@@ -240,9 +245,15 @@ class Service:
 
     def start(self, wait: str | None = "/healthz") -> Service:
         environment = {
-            "PATH": os.environ["PATH"], "DATABASE_URL": self.url, "SESSION_KEY": SESSION_KEY, "FLAGS_FILE": str(self.flags),
-            "PORT": str(self.port), "WORKERS": "2", "RUNTIME_DIRECTORY": str(self.runtime), **self.environment,
-        }  # fmt: skip
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": self.url,
+            "SESSION_KEY": SESSION_KEY,
+            "FLAGS_FILE": str(self.flags),
+            "PORT": str(self.port),
+            "WORKERS": "2",
+            "RUNTIME_DIRECTORY": str(self.runtime),
+            **self.environment,
+        }
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [self.directory / "run"], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL

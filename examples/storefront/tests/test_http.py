@@ -11,10 +11,26 @@ import pytest
 from examples.storefront.tests.support import FEATURES, Client, Releases, Service
 
 ROUTES = {
-    "/", "/static/<name>", "/api/features", "/api/products", "/api/products/<sku>", "/api/search", "/api/checkout", "/api/orders", "/api/orders/<reference>",
-    "/api/accounts", "/api/session", "/api/account", "/api/feedback", "/healthz", "/readyz", "/version", "/metrics", "unmatched",
+    "/",
+    "/static/<name>",
+    "/api/features",
+    "/api/products",
+    "/api/products/<sku>",
+    "/api/search",
+    "/api/checkout",
+    "/api/orders",
+    "/api/orders/<reference>",
+    "/api/accounts",
+    "/api/session",
+    "/api/account",
+    "/api/feedback",
+    "/healthz",
+    "/readyz",
+    "/version",
+    "/metrics",
+    "unmatched",
     "gradual-probe",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +136,16 @@ def test_status_cache_and_security_headers(
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/api/orders", 401), ("PUT", "/api/products/tea-01", 401), ("DELETE", "/api/orders/1", 405), ("PATCH", "/nothing", 404),
-        ("OPTIONS", "/api/orders", 405), ("BREW", "/", 405), ("HEAD", "/", 200), ("HEAD", "/api/orders", 401),
+        ("POST", "/api/orders", 401),
+        ("PUT", "/api/products/tea-01", 401),
+        ("DELETE", "/api/orders/1", 405),
+        ("PATCH", "/nothing", 404),
+        ("OPTIONS", "/api/orders", 405),
+        ("BREW", "/", 405),
+        ("HEAD", "/", 200),
+        ("HEAD", "/api/orders", 401),
     ],
-)  # fmt: skip
+)
 def test_methods(shop: Service, method: str, path: str, status: int, first_scrape: dict[str, float]) -> None:
     assert shop.client().call(method, path, {} if method in ("POST", "PUT") else None).status == status
 

@@ -51,10 +51,17 @@ def test_another_order_under_a_used_number_is_a_conflict(shop: Service, member: 
 @pytest.mark.parametrize(
     "change",
     [
-        {"reference": 0}, {"reference": 2**63}, {"reference": "1"}, {"reference": True}, {"sku": "none"}, {"sku": 1}, {"sku": "\x00"}, {"quantity": 0},
+        {"reference": 0},
+        {"reference": 2**63},
+        {"reference": "1"},
+        {"reference": True},
+        {"sku": "none"},
+        {"sku": 1},
+        {"sku": "\x00"},
+        {"quantity": 0},
         {"quantity": 101},
     ],
-)  # fmt: skip
+)
 def test_a_wrong_field_is_refused(member: Client, change: dict[str, object]) -> None:
     assert (
         member.call("POST", "/api/orders", {"reference": 1_000_003, "sku": "tea-01", "quantity": 1, **change}).status

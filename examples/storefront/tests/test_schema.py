@@ -90,10 +90,16 @@ def test_the_application_may_do_what_it_needs_and_nothing_else(
     assert APPLICATION_PASSWORD in url
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in (
-            "DELETE FROM orders", "UPDATE orders SET quantity = 1", "DELETE FROM products", "UPDATE products SET sku = 'x'",
-            "UPDATE accounts SET merchant = true", "SELECT comment FROM feedback", "CREATE TABLE more (x int)",
-            "UPDATE alembic_version SET version_num = '0009'", "DROP TABLE orders",
-        ):  # fmt: skip
+            "DELETE FROM orders",
+            "UPDATE orders SET quantity = 1",
+            "DELETE FROM products",
+            "UPDATE products SET sku = 'x'",
+            "UPDATE accounts SET merchant = true",
+            "SELECT comment FROM feedback",
+            "CREATE TABLE more (x int)",
+            "UPDATE alembic_version SET version_num = '0009'",
+            "DROP TABLE orders",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)  # type: ignore[call-overload]
 

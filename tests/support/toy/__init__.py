@@ -49,12 +49,21 @@ def manifest(version: str, knobs: dict[str, Any], **changes: Any) -> dict[str, A
     """The manifest of a toy's release; `changes` replace its keys."""
     packed = pack(version, knobs)
     return {
-        "application": fleet.APPLICATION, "version": version,
-        "artifact": {"url": f"http://{{{{ artifact_host }}}}:8000/artifacts/toy-{version}.tar.gz", "sha256": hashlib.sha256(packed).hexdigest()},
-        "features": [{"flag": flag} for flag in knobs.get("features", [])], "stages": [100],
-        "bake": {"canary": 0, "aa": 0, "min": 5, "max": 60, "look": 5, "expiry": 60}, "gate": {"low_traffic": "hold", "min_requests": 20},
-        "on_abort": "release", "smoke": [PAGE], "backup": {"method": "dump", "level": "restored"}, **changes,
-    }  # fmt: skip
+        "application": fleet.APPLICATION,
+        "version": version,
+        "artifact": {
+            "url": f"http://{{{{ artifact_host }}}}:8000/artifacts/toy-{version}.tar.gz",
+            "sha256": hashlib.sha256(packed).hexdigest(),
+        },
+        "features": [{"flag": flag} for flag in knobs.get("features", [])],
+        "stages": [100],
+        "bake": {"canary": 0, "aa": 0, "min": 5, "max": 60, "look": 5, "expiry": 60},
+        "gate": {"low_traffic": "hold", "min_requests": 20},
+        "on_abort": "release",
+        "smoke": [PAGE],
+        "backup": {"method": "dump", "level": "restored"},
+        **changes,
+    }
 
 
 def publish(version: str, knobs: dict[str, Any]) -> None:

@@ -1,5 +1,4 @@
-"""gunicorn: threads that serve, a provider and connections made after the fork, connections kept longer than the
-balancer keeps them."""
+"""gunicorn: threads that serve, a provider and connections made after the fork, connections kept longer than the balancer keeps them."""
 
 from __future__ import annotations
 
@@ -12,9 +11,7 @@ bind = f"0.0.0.0:{os.environ.get('PORT') or 8080}"
 workers = int(os.environ.get("WORKERS") or 2)
 threads = int(os.environ.get("THREADS") or 8)
 worker_class = "gthread"
-worker_tmp_dir = os.environ.get(
-    "RUNTIME_DIRECTORY"
-)  # in memory; gunicorn's workers touch a file to show that they live
+worker_tmp_dir = os.environ.get("RUNTIME_DIRECTORY")  # in memory; gunicorn's workers touch a file to show that they live
 wsgi_app = "app.main:application"
 preload_app = False
 

@@ -45,9 +45,7 @@ class Sessions:
     """Signed cookies: every host that has the key can read them, nobody else can write them."""
 
     def __init__(self, key: str) -> None:
-        self._signer = URLSafeTimedSerializer(
-            key, salt="storefront.session", signer_kwargs={"digest_method": hashlib.sha256}
-        )
+        self._signer = URLSafeTimedSerializer(key, salt="storefront.session", signer_kwargs={"digest_method": hashlib.sha256})
 
     def write(self, account: Account) -> str:
         return self._signer.dumps([account.id, int(account.merchant)])

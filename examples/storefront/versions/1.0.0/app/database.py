@@ -31,10 +31,8 @@ class Database:
             max_size=size,
             timeout=3.0,
             max_idle=300.0,
-            # The pool's pauses between attempts double for as long as this. Over 2 s they would outlast the timeout
-            # above, and
-            # a request that began after the database was back would still be refused. Once given up, the next request
-            # connects.
+            # The pool's pauses between attempts double for as long as this. Over 2 s they would outlast the timeout above, and
+            # a request that began after the database was back would still be refused. Once given up, the next request connects.
             reconnect_timeout=2.0,
             kwargs={
                 "autocommit": True,
@@ -54,9 +52,7 @@ class Database:
         """Start connecting, in the background: a worker also starts while the database is away."""
         self.pool.open(wait=False)
 
-    def rows(
-        self, statement: str, values: Sequence[Any] | Mapping[str, Any] = (), timeout: float | None = None
-    ) -> list[Row]:
+    def rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = (), timeout: float | None = None) -> list[Row]:
         """Rows of one statement, which must be one that may be repeated.
 
         After a restart of the database every idle connection is dead. The first statement that finds this out
@@ -80,8 +76,7 @@ class Database:
             return cursor.fetchall() if cursor.description else []
 
     def schema_problem(self, revision: str, columns: Mapping[str, Sequence[str]]) -> tuple[str | None, str | None]:
-        """(revision of the schema, why this release cannot run on it or None). Reads catalogues only: it waits for no
-        table lock."""
+        """(revision of the schema, why this release cannot run on it or None). Reads catalogues only: it waits for no table lock."""
         pairs = [f"{table}.{column}" for table, names in columns.items() for column in names]
         try:
             found = self.rows(

@@ -47,11 +47,7 @@ def expiries(targeting: Any) -> Iterator[float]:
     """Every moment (epoch seconds) with which the targeting compares the clock."""
     if isinstance(targeting, dict):
         for operator, values in targeting.items():
-            if (
-                operator in ("<", "<=", ">", ">=")
-                and isinstance(values, list)
-                and {"var": "$flagd.timestamp"} in values
-            ):
+            if operator in ("<", "<=", ">", ">=") and isinstance(values, list) and {"var": "$flagd.timestamp"} in values:
                 yield from (float(value) for value in values if isinstance(value, (int, float)))
             yield from expiries(values)
     elif isinstance(targeting, list):
@@ -79,9 +75,7 @@ class Flags:
         Watch(self).start()
 
     def _provide(self) -> None:
-        provider = FlagdProvider(
-            resolver_type=ResolverType.FILE, offline_flag_source_path=self.path, deadline_ms=POLL_MS
-        )
+        provider = FlagdProvider(resolver_type=ResolverType.FILE, offline_flag_source_path=self.path, deadline_ms=POLL_MS)
         try:
             api.set_provider_and_wait(provider)
         except OpenFeatureError:
@@ -99,9 +93,7 @@ class Flags:
         return float(value) if isinstance(value, (int, float)) else 0.0
 
     def share(self, feature: str) -> float:
-        on = sum(
-            self._client.get_boolean_value(feature, False, EvaluationContext(targeting_key=probe)) for probe in PROBES
-        )
+        on = sum(self._client.get_boolean_value(feature, False, EvaluationContext(targeting_key=probe)) for probe in PROBES)
         return on / len(PROBES)
 
 
@@ -168,9 +160,7 @@ class Watch(threading.Thread):
                     metrics.label(feature, variant, value is True)
             common = (told.get("metadata") or {}).get("revision", 0)
             self._wanted = {
-                feature: (
-                    float((flags[feature].get("metadata") or {}).get("revision", common)) if feature in flags else 0.0
-                )
+                feature: float((flags[feature].get("metadata") or {}).get("revision", common)) if feature in flags else 0.0
                 for feature in self._flags.features
             }
             self._moments = sorted({moment for flag in flags.values() for moment in expiries(flag.get("targeting"))})

@@ -1,5 +1,4 @@
-"""The demo accounts: DEMO_PASSWORD=... DATABASE_URL=... ./seed (as the owner of the schema; again changes nothing but
-the password)."""
+"""The demo accounts: DEMO_PASSWORD=... DATABASE_URL=... ./seed (as the owner of the schema; again changes nothing but the password)."""
 
 from __future__ import annotations
 
@@ -18,9 +17,7 @@ def main() -> str:
     """Return what was done, one sentence; exit with one where a setting is missing."""
     url, password = os.environ.get("DATABASE_URL", ""), os.environ.get("DEMO_PASSWORD", "")
     if not url:
-        sys.exit(
-            "DATABASE_URL is not set: give the address of the database, e.g. DATABASE_URL=postgresql:///storefront"
-        )
+        sys.exit("DATABASE_URL is not set: give the address of the database, e.g. DATABASE_URL=postgresql:///storefront")
     if len(password) < 12:
         sys.exit(f"DEMO_PASSWORD has {len(password)} characters; the demo accounts need 12 or more")
     accounts = [(f"shopper-{number:02d}@example.org", f"Shopper {number}", False) for number in range(1, SHOPPERS + 1)]

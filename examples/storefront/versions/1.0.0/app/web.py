@@ -124,9 +124,7 @@ def has(feature: str) -> Has:
 
 
 def set_cookie(response: Response, name: str, value: str, seconds: int) -> None:
-    response.set_cookie(
-        name, value, max_age=seconds, httponly=True, samesite="Lax", secure=request.scheme == "https", path="/"
-    )
+    response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="Lax", secure=request.scheme == "https", path="/")
 
 
 def session_cookie(response: Response, value: str) -> None:
@@ -140,12 +138,7 @@ def register(app: Flask, routes: Iterable[Route]) -> None:
     by_endpoint = {f"{route.method} {route.rule}": route for route in routes}
     for endpoint, route in by_endpoint.items():
         app.add_url_rule(
-            route.rule,
-            endpoint,
-            _guarded(route),
-            methods=[route.method],
-            provide_automatic_options=False,
-            strict_slashes=False,
+            route.rule, endpoint, _guarded(route), methods=[route.method], provide_automatic_options=False, strict_slashes=False
         )
 
     def begin() -> None:
@@ -167,9 +160,7 @@ def register(app: Flask, routes: Iterable[Route]) -> None:
             # Who was turned away before any flag was looked at belongs to neither arm.
             if feature in g.has:
                 variant = g.has[feature].variant
-                metrics.feature_requests.labels(
-                    feature, variant, "error" if response.status_code >= 500 else "ok"
-                ).inc()
+                metrics.feature_requests.labels(feature, variant, "error" if response.status_code >= 500 else "ok").inc()
                 metrics.feature_duration.labels(feature, variant).observe(seconds)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
@@ -227,32 +218,15 @@ def failed(error: Exception) -> Response:
         return answer({"error": error.sentence}, error.status)
     if isinstance(error, HTTPException):
         status = error.code or 500
-        return answer(
-            {
-                "error": (
-                    {404: "there is nothing here", 405: "this method is not for this address"}.get(status, error.name)
-                )
-            },
-            status,
-        )
+        return answer({"error": {404: "there is nothing here", 405: "this method is not for this address"}.get(status, error.name)}, status)
     if isinstance(error, UNAVAILABLE):
         metrics.errors.labels("database").inc()
-        log.error(
-            "database: %s on %s: %s",
-            type(error).__name__,
-            g.get("route") and g.route.rule,
-            str(error).splitlines()[0] if str(error) else "",
-        )
+        log.error("database: %s on %s: %s", type(error).__name__, g.get("route") and g.route.rule, str(error).splitlines()[0] if str(error) else "")
         response = answer({"error": "the database does not answer; try again"}, 503)
         response.headers["Retry-After"] = "1"
         return response
     metrics.errors.labels("code").inc()
-    log.error(
-        "unhandled error on %s, request %s",
-        g.route.rule if g.get("route") else "-",
-        request.headers.get("X-Request-ID", "-"),
-        exc_info=error,
-    )
+    log.error("unhandled error on %s, request %s", g.route.rule if g.get("route") else "-", request.headers.get("X-Request-ID", "-"), exc_info=error)
     return answer({"error": "this went wrong on our side"}, 500)
 
 

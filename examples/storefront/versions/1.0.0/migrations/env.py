@@ -16,18 +16,12 @@ if context.config.config_file_name:
 def address():
     told = os.environ.get("DATABASE_URL", "")
     if not told:
-        sys.exit(
-            "DATABASE_URL is not set: give the address of the database, e.g. DATABASE_URL=postgresql:///storefront"
-        )
+        sys.exit("DATABASE_URL is not set: give the address of the database, e.g. DATABASE_URL=postgresql:///storefront")
     return make_url(told).set(drivername="postgresql+psycopg")
 
 
 def run() -> None:
-    engine = create_engine(
-        address(),
-        poolclass=pool.NullPool,
-        connect_args={"application_name": "storefront-migrate", "connect_timeout": 5},
-    )
+    engine = create_engine(address(), poolclass=pool.NullPool, connect_args={"application_name": "storefront-migrate", "connect_timeout": 5})
     with engine.connect() as connection:
         if role := os.environ.get("MIGRATION_ROLE"):
             quoted = engine.dialect.identifier_preparer.quote(role)
@@ -39,11 +33,7 @@ def run() -> None:
 
 
 if context.is_offline_mode():
-    context.configure(
-        url=address() if os.environ.get("DATABASE_URL") else "postgresql+psycopg://",
-        literal_binds=True,
-        transaction_per_migration=True,
-    )
+    context.configure(url=address() if os.environ.get("DATABASE_URL") else "postgresql+psycopg://", literal_binds=True, transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()
 else:

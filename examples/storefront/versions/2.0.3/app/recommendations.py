@@ -28,6 +28,4 @@ def taste(visitor: str) -> tuple[str, ...]:
 
 def for_visitor(database: Database, visitor: str, sku: str, columns: str) -> list[Row]:
     wanted = [other for other in taste(visitor) if other != sku][:MOST]
-    return database.rows(
-        f"SELECT {columns} FROM products WHERE sku = ANY(%s) ORDER BY array_position(%s, sku)", (wanted, wanted)
-    )
+    return database.rows(f"SELECT {columns} FROM products WHERE sku = ANY(%s) ORDER BY array_position(%s, sku)", (wanted, wanted))

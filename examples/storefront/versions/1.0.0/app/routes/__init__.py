@@ -2,4 +2,11 @@
 
 from . import catalogue, feedback, members, orders, pages, platform
 
-ROUTES = (*pages.ROUTES, *catalogue.ROUTES, *orders.ROUTES, *members.ROUTES, *feedback.ROUTES, *platform.ROUTES)
+ROUTES = (
+    *pages.ROUTES,
+    *catalogue.ROUTES,
+    *orders.ROUTES,
+    *members.ROUTES,
+    *feedback.ROUTES,
+    *platform.ROUTES,
+)

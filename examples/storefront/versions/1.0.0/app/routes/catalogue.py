@@ -18,9 +18,7 @@ def products() -> Response:
     told = request.args.get("page", "1")
     if not told.isascii() or not told.isdecimal() or len(told) > 4 or int(told) < 1:
         refuse(400, "page must be a whole number from 1 on")
-    rows = parts().database.rows(
-        f"SELECT {COLUMNS} FROM products ORDER BY sku LIMIT {PAGE} OFFSET %s", ((int(told) - 1) * PAGE,)
-    )
+    rows = parts().database.rows(f"SELECT {COLUMNS} FROM products ORDER BY sku LIMIT {PAGE} OFFSET %s", ((int(told) - 1) * PAGE,))
     return answer({"products": rows})
 
 
@@ -45,9 +43,7 @@ def search() -> Response:
 def by_name(words: str, columns: str) -> list[dict[str, object]]:
     """Products that have the words in their name, as they stand."""
     pattern = "%" + words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    return parts().database.rows(
-        f"SELECT {columns} FROM products WHERE name ILIKE %s ORDER BY sku LIMIT {PAGE}", (pattern,)
-    )
+    return parts().database.rows(f"SELECT {columns} FROM products WHERE name ILIKE %s ORDER BY sku LIMIT {PAGE}", (pattern,))
 
 
 def change(sku: str) -> Response:
@@ -68,8 +64,7 @@ def change(sku: str) -> Response:
         values["price_text"] = price_text(told["price_cents"])
     assignments = ", ".join(f"{name} = %({name})s" for name in values)
     row = parts().database.row(
-        f"UPDATE products SET {assignments} WHERE sku = %(sku)s RETURNING {COLUMNS}, kind, description",
-        {**values, "sku": sku},
+        f"UPDATE products SET {assignments} WHERE sku = %(sku)s RETURNING {COLUMNS}, kind, description", {**values, "sku": sku}
     )
     if row is None:
         refuse(404, "there is no such product")

@@ -25,8 +25,7 @@ def sign_up() -> Response:
     email, password = credentials(told, LEAST_PASSWORD)
     name = text_field(told, "name", 80)
     row = parts().database.row(
-        "INSERT INTO accounts (email, name, password) VALUES (%s, %s, %s) ON CONFLICT (email) DO NOTHING RETURNING id,"
-        " email, name",
+        "INSERT INTO accounts (email, name, password) VALUES (%s, %s, %s) ON CONFLICT (email) DO NOTHING RETURNING id, email, name",
         (email, name, hash_password(password)),
     )
     if row is None:

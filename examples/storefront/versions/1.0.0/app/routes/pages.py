@@ -35,8 +35,7 @@ def content(path: Path) -> bytes:
 def find(name: str) -> Path | None:
     """The asset, here or in another release unpacked beside this one.
 
-    While a rollout is under way, a page of the new release asks a host of the old one for its assets (and the other way
-    round). The
+    While a rollout is under way, a page of the new release asks a host of the old one for its assets (and the other way round). The
     name holds the digest of the content, so whichever release has the name has the right content.
     """
     for directory in (ROOT, *sorted(ROOT.parent.glob("*-*/"))):

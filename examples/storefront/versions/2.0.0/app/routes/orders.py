@@ -50,16 +50,10 @@ def order() -> Response:
     if written:
         count()
         return answer({"order": shown(written)}, 201)
-    there = parts().database.row(
-        f"SELECT {COLUMNS}, account_id FROM orders WHERE reference = %s", (wanted["reference"],)
-    )
+    there = parts().database.row(f"SELECT {COLUMNS}, account_id FROM orders WHERE reference = %s", (wanted["reference"],))
     if there is None:
         refuse(422, "there is no such product")
-    if (there.pop("account_id"), there["sku"], there["quantity"]) != (
-        wanted["account"],
-        wanted["sku"],
-        wanted["quantity"],
-    ):
+    if (there.pop("account_id"), there["sku"], there["quantity"]) != (wanted["account"], wanted["sku"], wanted["quantity"]):
         refuse(409, "this reference belongs to another order")
     return answer({"order": shown(there)})
 
@@ -82,8 +76,7 @@ def count() -> None:
 
 def own() -> Response:
     rows = parts().database.rows(
-        f"SELECT {COLUMNS} FROM orders WHERE account_id = %s ORDER BY created DESC, reference DESC LIMIT 20",
-        (account().id,),
+        f"SELECT {COLUMNS} FROM orders WHERE account_id = %s ORDER BY created DESC, reference DESC LIMIT 20", (account().id,)
     )
     return answer({"orders": [shown(row) for row in rows]})
 
@@ -91,9 +84,7 @@ def own() -> Response:
 def one(reference: int) -> Response:
     if reference > MOST_REFERENCE:
         refuse(404, "there is no such order")
-    row = parts().database.row(
-        f"SELECT {COLUMNS} FROM orders WHERE reference = %s AND account_id = %s", (reference, account().id)
-    )
+    row = parts().database.row(f"SELECT {COLUMNS} FROM orders WHERE reference = %s AND account_id = %s", (reference, account().id))
     if row is None:
         refuse(404, "there is no such order")
     return answer({"order": shown(row)})

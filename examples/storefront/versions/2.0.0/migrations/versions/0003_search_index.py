@@ -1,7 +1,6 @@
 """Fills the words of the products that were there before, and the index over them, without holding up anybody.
 
-Runs outside a transaction and can be run again after a failure at any point: filled rows are skipped, and an index that
-a
+Runs outside a transaction and can be run again after a failure at any point: filled rows are skipped, and an index that a
 broken attempt left behind invalid is dropped first (IF NOT EXISTS would call it done).
 """
 
@@ -23,8 +22,10 @@ PATIENCE = 60.0
 
 def fill(connection) -> None:
     """Small batches, each its own transaction; rows that somebody else holds come in a later one."""
-    batch = text("""UPDATE products SET name = name WHERE sku IN
-             (SELECT sku FROM products WHERE search_words IS NULL ORDER BY sku LIMIT :batch FOR UPDATE SKIP LOCKED)""")
+    batch = text(
+        """UPDATE products SET name = name WHERE sku IN
+             (SELECT sku FROM products WHERE search_words IS NULL ORDER BY sku LIMIT :batch FOR UPDATE SKIP LOCKED)"""
+    )
     until = time.monotonic() + PATIENCE
     while True:
         if connection.execute(batch, {"batch": BATCH}).rowcount:
@@ -33,9 +34,7 @@ def fill(connection) -> None:
         if not left:
             return
         if time.monotonic() > until:
-            raise RuntimeError(
-                f"{left} products were held by other transactions for {PATIENCE:.0f} s; end those and migrate again"
-            )
+            raise RuntimeError(f"{left} products were held by other transactions for {PATIENCE:.0f} s; end those and migrate again")
         time.sleep(0.2)
 
 
@@ -46,9 +45,7 @@ def upgrade() -> None:
         connection.execute(text("SET lock_timeout = 0"))
         connection.execute(text("SET statement_timeout = 0"))
         fill(connection)
-        valid = connection.execute(
-            text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"), {"name": INDEX}
-        ).scalar()
+        valid = connection.execute(text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"), {"name": INDEX}).scalar()
         if valid is False:
             connection.execute(text(f"DROP INDEX CONCURRENTLY {INDEX}"))
         if not valid:

@@ -10,11 +10,13 @@ phase = "contract"
 
 
 def upgrade() -> None:
-    op.execute("""CREATE OR REPLACE FUNCTION products_fill() RETURNS trigger LANGUAGE plpgsql AS $$
+    op.execute(
+        """CREATE OR REPLACE FUNCTION products_fill() RETURNS trigger LANGUAGE plpgsql AS $$
            BEGIN
              NEW.search_words := setweight(to_tsvector('english', NEW.name), 'A') || setweight(to_tsvector('english', NEW.description), 'B');
              RETURN NEW;
-           END $$""")
+           END $$"""
+    )
     op.execute("ALTER TABLE products DROP COLUMN price_text")
 
 
