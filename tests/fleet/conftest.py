@@ -7,7 +7,10 @@ import json
 
 import pytest
 
+from tests.support.fixtures import baseline, finished, run
 from tests.support.story import STORIES
+
+__all__ = ["baseline", "finished", "run"]
 
 
 def group(item: pytest.Item) -> str:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,14 +37,19 @@ class Ran:
 Run = Callable[..., Ran]
 
 
+@functools.cache
+def _numbers() -> Iterator[int]:
+    """The numbers of this session's runs. Each conftest.py that imports `run` makes a fixture of it, and all count together."""
+    shutil.rmtree(RUNS, ignore_errors=True)
+    return itertools.count(1)
+
+
 @pytest.fixture(scope="session")
 def run() -> Run:
     """Run a playbook as AWX would: run("deploy.yml", "-e", "…", verbosity=0, venv=".venv")."""
-    shutil.rmtree(RUNS, ignore_errors=True)
-    numbers = itertools.count(1)
 
     def play(playbook: str, *arguments: str, verbosity: int = 0, venv: str = ".venv") -> Ran:
-        folder = RUNS / f"{next(numbers):02d}-{Path(playbook).stem}"
+        folder = RUNS / f"{next(_numbers()):02d}-{Path(playbook).stem}"
         return Ran(Play(folder, playbook, list(arguments), verbosity=verbosity, venv=venv))
 
     return play
