@@ -39,7 +39,8 @@ Run = Callable[..., Ran]
 
 @functools.cache
 def _numbers() -> Iterator[int]:
-    """The numbers of this session's runs. Each conftest.py that imports `run` makes a fixture of it, and all count together."""
+    """The numbers of this session's runs; each conftest.py that imports `run` has a fixture of its own, and all count
+    together."""
     shutil.rmtree(RUNS, ignore_errors=True)
     return itertools.count(1)
 
