@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -176,8 +175,7 @@ class Releases:
     def unpack(self, version: str) -> Path:
         self.build(version)
         directory = self.root / f"{version}-{self.digest(version)[:12]}"
-        with tarfile.open(self.artifacts / f"storefront-{version}.tar.gz") as archive:
-            archive.extractall(directory, filter="tar")
+        shutil.unpack_archive(self.artifacts / f"storefront-{version}.tar.gz", directory)
         told = {"application": "storefront", "release": version, "digest": self.digest(version)}
         (directory / ".release.json").write_text(json.dumps(told))
         return directory
