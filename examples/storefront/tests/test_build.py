@@ -96,6 +96,7 @@ def test_the_lock_pins_every_package_by_hash_and_names_no_address() -> None:
 
 
 def test_prepare_refuses_a_wheel_that_is_not_locked(releases: Releases, tmp_path: Path) -> None:
+    releases.build("1.0.0")
     shutil.unpack_archive(releases.artifacts / "storefront-1.0.0.tar.gz", tmp_path)
     wheel = next((tmp_path / "wheels").glob("flask-*"))
     wheel.write_bytes(wheel.read_bytes()[:-1] + b"x")
