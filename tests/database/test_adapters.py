@@ -198,10 +198,7 @@ def test_a_concurrent_index_is_run_again_from_its_beginning(items: Shop, tool: s
         records.begin(dead.session, dead.adapter, dead.plan()[0])
     done = apply(items, tool, folder)
     assert applied(done) == [name(tool, 1)]
-    assert (
-        "does not run in one transaction, so what that attempt did before is still there"
-        in done["applied"][0]["notes"][0]
-    )
+    assert "does not run in one transaction, so what that attempt did is still there" in done["applied"][0]["notes"][0]
     assert items.value("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('items_extra')") is True
 
 

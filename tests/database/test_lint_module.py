@@ -111,7 +111,7 @@ def test_a_playbook_refuses_before_anything_is_touched(shop: Shop, artifact: tup
         "drop-in-expand (error)",
         "AccessExclusiveLock on orders",
         "ended on 2020-01-01",
-        "nothing to waive",
+        "has no finding reindex",
     ):
         assert said in told["refused"]["msg"]
     assert "create-trigger" not in told["refused"]["msg"]
