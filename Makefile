@@ -79,7 +79,8 @@ $(FLEETS:%=ready-%): ready-%: environment
 	@GRADUAL_FLEET=$* sandbox/ready --fresh
 
 stories: environment
-	GRADUAL_FLEETS="$(FLEETS)" $(PYTEST) -n $(words $(FLEETS)) --dist loadgroup --no-loadscope-reorder --max-worker-restart 0 --durations 40 --durations-min 20 tests/fleet tests/runner
+	GRADUAL_FLEETS="$(FLEETS)" $(PYTEST) -n $(words $(FLEETS)) --dist loadgroup --no-loadscope-reorder \
+	    --max-worker-restart 0 --durations 40 --durations-min 20 tests/fleet tests/runner
 
 fleet-test: environment ## every story on fleets of its own (test and test2, side by side), by Molecule and ansible-runner
 	@$(call with-fleets,$(QUIETLY) -j2 $(FLEETS:%=ready-%) && $(QUIETLY) stories)

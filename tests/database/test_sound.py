@@ -389,6 +389,6 @@ def test_warnings_are_about_large_tables() -> None:
 
 def test_who_asks_an_assistant_that_was_ended_is_told() -> None:
     if os.geteuid() != 0:
-        pytest.skip("without root there is no helper")
+        pytest.skip("the root helper is started by root only; run this test as root")
     with root_helper.running(lambda _told: os._exit(1)), pytest.raises(DatabaseError, match="was killed"):
         root_helper.ask({}, lambda told: told)

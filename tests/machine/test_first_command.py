@@ -43,13 +43,13 @@ def test_a_user_with_sudo_brings_a_provisioned_fleet_up(machine: Machine) -> Non
 @pytest.mark.timeout(300)
 def test_root_needs_no_sudo(machine: Machine) -> None:
     machine.run("mv /usr/bin/sudo /usr/bin/sudo.away", log=LOG)
-    machine.receive("/root/gradual", "root")
+    machine.receive("/srv/gradual", "root")
     assert not Path(machine.root, "usr/bin/socat").exists()
     said = machine.run(
-        "cd gradual && sandbox/packages socat && sandbox/fleet up --bare --fleet test --hosts app1 && sandbox/fleet"
-        " status --fleet test",
+        "cd /srv/gradual && sandbox/packages socat && sandbox/fleet up --bare --fleet test --hosts app1"
+        " && sandbox/fleet status --fleet test",
         log=LOG,
     ).stdout
     assert "app1  10.89.22.11   running" in said
     assert Path(machine.root, "usr/bin/socat").exists()
-    machine.run("cd gradual && sandbox/fleet down --fleet test", log=LOG)
+    machine.run("cd /srv/gradual && sandbox/fleet down --fleet test", log=LOG)

@@ -10,7 +10,7 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import snapshot
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, run_sql, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
@@ -57,25 +57,8 @@ def _schema_differences(path: str, receipt: Mapping[str, Any], scratch: Scratch,
         session.run(
             f"CREATE DATABASE {again} TEMPLATE template0 ENCODING '{receipt['encoding']}' LC_COLLATE 'C' LC_CTYPE 'C'"
         )
-    strictly(
-        run(
-            [
-                scratch.program("psql"),
-                *scratch.address(),
-                "--no-psqlrc",
-                "--quiet",
-                "--set",
-                "ON_ERROR_STOP=1",
-                "--dbname",
-                again,
-                "--output",
-                "/dev/null",
-                "--file",
-                os.path.join(path, snapshot.SCHEMA),
-            ],
-            timeout=timeout,
-        )
-    )
+    schema = os.path.join(path, snapshot.SCHEMA)
+    run_sql(scratch.program("psql"), scratch.address(), again, schema, timeout=timeout)
     wanted = _schema(scratch, again)
     if contents.fingerprint(wanted) == contents.fingerprint(restored):
         return []

@@ -18,6 +18,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
     beside,
     finished,
     run,
+    run_sql,
     strictly,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import (
@@ -175,24 +176,7 @@ def _restore_roles(path: str, receipt: Mapping[str, Any], scratch: Scratch, time
     born = f"CREATE ROLE {receipt['bootstrap_role']};", f"CREATE ROLE {quote(receipt['bootstrap_role'])};"
     with open(os.path.join(path, ROLES), "rb") as file:
         statements = b"".join(line for line in file if line.decode(errors="replace").strip() not in born)
-    strictly(
-        run(
-            [
-                scratch.program("psql"),
-                *scratch.address(),
-                "--no-psqlrc",
-                "--quiet",
-                "--set",
-                "ON_ERROR_STOP=1",
-                "--dbname",
-                "postgres",
-                "--file",
-                "-",
-            ],
-            send=statements,
-            timeout=timeout,
-        )
-    )
+    run_sql(scratch.program("psql"), scratch.address(), "postgres", send=statements, timeout=timeout)
 
 
 def _archive(path: str, receipt: Mapping[str, Any]) -> str:

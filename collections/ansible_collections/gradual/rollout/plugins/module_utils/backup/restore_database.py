@@ -16,7 +16,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request, stamp
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, run_sql, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
 NAME = "gradual-restore"
@@ -132,26 +132,9 @@ class NewDatabase:
         return made.output
 
     def _psql(self, programs: str, database: str, statements: str) -> None:
-        strictly(
-            run(
-                [
-                    os.path.join(programs, "psql"),
-                    *self.request.address(),
-                    "--no-psqlrc",
-                    "--quiet",
-                    "--set",
-                    "ON_ERROR_STOP=1",
-                    "--output",
-                    "/dev/null",
-                    "--dbname",
-                    database,
-                    "--file",
-                    "-",
-                ],
-                send=statements.encode("utf-8", "surrogateescape"),
-                timeout=self.request.timeout,
-            )
-        )
+        sent = statements.encode("utf-8", "surrogateescape")
+        program = os.path.join(programs, "psql")
+        run_sql(program, self.request.address(), database, send=sent, timeout=self.request.timeout)
 
     def _archive(self) -> str:
         return os.path.join(self.request.path, dump.DUMP[self.receipt["format"]])

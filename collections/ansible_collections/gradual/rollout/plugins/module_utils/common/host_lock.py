@@ -56,18 +56,30 @@ def waited(path: str, what: str, patience: float, create: bool = True) -> Iterat
         os.close(descriptor)
 
 
-def _lock(descriptor: int, path: str, patience: float) -> None:
+def acquire(descriptor: int, patience: float, pause: float = PAUSE) -> Iterator[bool]:
+    """Lock the open file: yields False after each try that failed, `pause` seconds before the next one, and True when
+    the lock is held; ends without it after `patience` seconds. The caller decides meanwhile whether to go on."""
     until = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
         except BlockingIOError:
             if time.monotonic() > until:
-                raise Busy(f"{_who(path)} is still at work on this host after {patience:.0f} s of waiting") from None
-            if _nobody_listens():
-                raise Busy("the run that this module belongs to is dead, so it does not begin") from None
-            time.sleep(PAUSE)
+                return
+            yield False
+            time.sleep(pause)
+        else:
+            yield True
+            return
+
+
+def _lock(descriptor: int, path: str, patience: float) -> None:
+    for held in acquire(descriptor, patience):
+        if held:
+            return
+        if _nobody_listens():
+            raise Busy("the run that this module belongs to is dead, so it does not begin")
+    raise Busy(f"{_who(path)} is still at work on this host after {patience:.0f} s of waiting")
 
 
 def _who(path: str) -> str:

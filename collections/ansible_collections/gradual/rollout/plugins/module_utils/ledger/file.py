@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import Any, Iterator
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.files import sync_directory
+from ansible_collections.gradual.rollout.plugins.module_utils.common.host_lock import acquire
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import hash_chain
 
 FILE = "ledger.jsonl"
@@ -142,22 +143,10 @@ def locked(directory: str, patience: float = 10.0) -> Iterator[Ledger]:
     try:
         if new:
             sync_directory(directory)
-        _lock(descriptor, path, patience)
+        if not any(acquire(descriptor, patience, pause=0.05)):
+            raise LedgerError(
+                f"The ledger {path} has been locked by another process for {patience:.0f} s. See who: fuser -v {path}"
+            )
         yield Ledger(directory, descriptor)
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, path: str, patience: float) -> None:
-    until = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise LedgerError(
-                    f"The ledger {path} has been locked by another process for {patience:.0f} s. See who: fuser -v"
-                    f" {path}"
-                ) from None
-            time.sleep(0.05)

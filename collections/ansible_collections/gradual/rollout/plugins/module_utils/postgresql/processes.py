@@ -52,6 +52,22 @@ def run(
         return finished(process, argv, timeout, send)
 
 
+def run_sql(
+    program: str,
+    address: Sequence[str],
+    database: str,
+    file: str = "-",
+    send: bytes | None = None,
+    timeout: float | None = None,
+) -> None:
+    """Have psql (`program`) run the statements of a file, or those that are sent; DatabaseError at the first failure.
+
+    address: psql's options for the server, as the request or the throwaway cluster gives them.
+    """
+    argv = [program, *address, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--output", os.devnull]
+    strictly(run([*argv, "--dbname", database, "--file", file], send=send, timeout=timeout))
+
+
 @contextlib.contextmanager
 def beside(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Start a program, for `finished` to wait for. It is killed when the block ends before it."""
