@@ -240,7 +240,10 @@ def _series(events: Events) -> list[dict[str, float | None]]:
 def summary(report: dict[str, Any]) -> list[str]:
     """The report in a few lines for the screen."""
     claims = {claim["id"]: claim for claim in report["claims"]}
-    lines = [report["headline"], f"gate: {report['gate']['status']}"]
+    gate = report["gate"]
+    lines = [report["headline"], f"gate: {gate['status']}"]
+    if gate["status"] == "FAIL":
+        lines += [f"failed: {reason}" for reason in gate["reasons"]]
     lines += [stages.stage_sentence(row) for row in report["stages"]]
     lines += [
         claims[name]["statement"]

@@ -268,7 +268,7 @@ def test_a_first_release_is_with_all_users_once_all_hosts_have_it(reports: dict[
     report = reports["first"]
     found = by_id(report)
     assert report["stages"] == []
-    assert not any("not reached" in line for line in document.summary(report))
+    assert not any(line.startswith("failed: ") or "not reached" in line for line in document.summary(report))
     assert (
         found["with-all-users"]["statement"]
         == "no features behind flags: all users have the release, for all 3 hosts run it"
@@ -287,6 +287,9 @@ def test_a_release_without_features_that_a_host_lacks_is_not_with_all_users() ->
     assert by_id(report)["with-all-users"]["status"] == "failed"
     assert by_id(report)["with-all-users"]["statement"].endswith("users have the release on 2 of 3 hosts, not on app2")
     assert report["gate"]["status"] == "FAIL"
+    failed = [line.removeprefix("failed: ") for line in document.summary(report) if line.startswith("failed: ")]
+    assert failed == report["gate"]["reasons"]
+    assert any(line.startswith("with-all-users: ") for line in failed)
 
 
 def test_own_requests_are_told(reports: dict[str, dict[str, Any]]) -> None:
