@@ -65,6 +65,12 @@ def delivered(alert: str, status: str, since: float, **labels: str) -> Callable[
     )
 
 
+def test_the_disk_of_each_host_is_measured() -> None:
+    """The root alone: what else is mounted in a container, and whether that is a disk, differs by machine."""
+    roots = prometheus("query", query='node_filesystem_avail_bytes{mountpoint="/"}')["result"]
+    assert sorted(series["metric"]["host"] for series in roots) == ["app1", "app2", "app3", "db1", "lb1", "mon1"]
+
+
 def rules() -> list[dict[str, Any]]:
     return [rule for path in RULES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
 
