@@ -1,12 +1,12 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What check mode and diff mode mean in this collection."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Attributes: DOCUMENTATION names the two, INFO_MODULE answers them for modules that only read."""
+    """DOCUMENTATION names both, CHECK_AND_DIFF is for modules that have them, INFO_MODULE for those that only read."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -16,6 +16,18 @@ attributes:
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff
       mode.
+"""
+
+    CHECK_AND_DIFF = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff
+      mode.
+    support: full
 """
 
     INFO_MODULE = r"""
