@@ -38,7 +38,7 @@ def make_pair(story: Story) -> None:
     fleet.fleet("up", "--hosts", "db2")
     name_database_hosts("db1", "db2")
     assert story.play("playbooks/provision.yml", "--limit", "!balancer") == 0
-    until(lambda: fleet.query(BEHIND) == ["0"], "db2 streams and has everything", 30)
+    until(lambda: fleet.query(BEHIND) == ["0"], "db2 streams and has everything")
     for host in fleet.HOSTS:
         fleet.execute(host, "systemctl", "restart", "storefront")
     prepare.wait_until_right("1.0.0")
@@ -113,7 +113,6 @@ def take_over() -> None:
     until(
         lambda: json.loads(fleet.execute("mon1", "curl", "-sg", ALERTS))["data"]["result"] == [],
         "the alert of the dead host has ended",
-        60,
     )
 
 
@@ -123,9 +122,9 @@ with Story("database") as story:
     story.begin_load()
     with old_transaction():
         play = story.launch("deploy.yml", *RELEASE)
-        until(lambda: fleet.query(PROGRESS) or play.over, "the second migration waits for the old transaction", 300)
+        until(lambda: fleet.query(PROGRESS) or play.over, "the second migration waits for the old transaction")
         story.end_load()
-        until(lambda: fleet.query(BEHIND) == ["0"], "db2 has everything", 30)
+        until(lambda: fleet.query(BEHIND) == ["0"], "db2 has everything")
         story.note(
             "standby",
             {

@@ -29,7 +29,7 @@ def test_every_host_runs_what_it_ran_before(story: Seen) -> None:
 
 
 def test_only_users_with_the_feature_were_hurt(story: Seen) -> None:
-    story.load_was_heavy()
+    story.load_kept_its_rate()
     failures = story.load["failures"]
     assert failures, "the defect was not even seen, so stopping it proves nothing"
     assert {one["route"] for one in failures} == {"product"}

@@ -3,16 +3,17 @@
 from tests.support import fleet, secrets, shares
 from tests.support.manifests import ENOUGH, WHOLE
 from tests.support.story import Story
+from tests.support.users import HEAVY
 
 with Story("good-release") as story:
-    story.begin_load()
+    story.begin_load(HEAVY)
     with secrets.Processes() as processes:
         play = story.launch(
             "deploy.yml", *WHOLE, *ENOUGH, verbosity=3, venv=".venv-3.12" if fleet.has_newer_ansible() else ".venv"
         )
         measured = {}
         for percent in (25, 50, 100):
-            story.wait_for(play, "stage.measured", percent=percent)
+            story.wait_for(play, "stage.set", percent=percent)
             measured[percent] = {flag: sorted(users) for flag, users in shares.measure().items()}
             story.note(
                 "still", {**story.record.get("still", {}), percent: story.events.last("stage.set")["data"]["percent"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support import fleet
 from tests.support.seen import Seen
-from tests.support.users import RATE
+from tests.support.users import HEAVY
 
 
 def test_it_was_watched_before_the_others_followed(story: Seen) -> None:
@@ -25,7 +25,7 @@ def test_every_look_saw_users_of_both_and_nobody_else(story: Seen) -> None:
     for metric in looks[-1]["metrics"]:
         seen = metric["treatment"]["events"], metric["control"]["events"]
         assert min(seen) > 0
-        assert sum(seen) <= 1.3 * RATE * looks[-1]["elapsed"], (
+        assert sum(seen) <= 1.3 * HEAVY * looks[-1]["elapsed"], (
             "more than users asked for: checks and scrapes must not count"
         )
 

@@ -16,7 +16,7 @@ with Story("host-lost-in-ramp") as story:
     story.wait_for(play, "stage.measured", percent=25)
     story.fault("disconnect", "app3")
     with story.measured("alone_until_off_seconds"):
-        until(lambda: not any(shares_of_app3()), "the stage has expired on app3, which nobody can reach", 90, every=1)
+        until(lambda: not any(shares_of_app3()), "the stage has expired on app3, which nobody can reach", every=1)
     story.finish(play)
     story.snapshot("without app3")
     story.fault("connect", "app3")

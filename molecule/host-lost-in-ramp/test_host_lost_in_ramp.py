@@ -23,7 +23,7 @@ def test_the_rest_was_left_in_one_state_with_the_features_off(story: Seen) -> No
 
 
 def test_users_were_served_by_the_others(story: Seen) -> None:
-    story.load_was_heavy()
+    story.load_kept_its_rate()
     story.failures_stay_near("disconnect", seconds=15, share=0.02)
     story.orders_are_there_once()
 

@@ -14,7 +14,7 @@ with Story("prometheus-stops") as story:
     story.service("stop", "mon1", "prometheus")
     story.wait_for(play, "gate.looked", percent=25, verdict="hold")
     story.service("start", "mon1", "prometheus")
-    story.wait_for(play, "stage.measured", percent=50)
+    story.wait_for(play, "stage.set", percent=50)
     story.service("stop", "mon1", "prometheus")
     story.finish(play)
     story.end_load()
