@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Checks the release manifest among the variables, on the controller, without contacting any host."""
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.document 
 )
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC
 
+ARGUMENTS = {"values": {"type": "dict"}, "known": {"type": "list", "elements": "str", "default": []}}
+
 
 class ActionModule(ActionBase):
     """Manifest in, manifest with defaults and its digest out, or every mistake in one message."""
@@ -34,9 +36,7 @@ class ActionModule(ActionBase):
         """See the module's documentation."""
         variables = task_vars or {}
         result = super().run(tmp, variables)
-        _validation, arguments = self.validate_argument_spec(
-            argument_spec={"values": {"type": "dict"}, "known": {"type": "list", "elements": "str", "default": []}}
-        )
+        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         if arguments["values"] is None:
             values, mistakes = self._read(variables)
             extra = load_extra_vars(self._loader)

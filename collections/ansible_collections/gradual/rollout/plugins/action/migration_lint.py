@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Judges the migrations of a release on the controller, before any host is touched."""
 
 from __future__ import annotations
@@ -11,12 +11,36 @@ from typing import Any, Iterator
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.revisions import READERS
 from ansible_collections.gradual.rollout.plugins.module_utils.release.archive import UnpackError, unpack
-from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import ArtifactError, fetch
-from ansible_collections.gradual.rollout.plugins.modules.migration_lint import ARGUMENTS
+from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import (
+    FETCH_ARGUMENTS,
+    ArtifactError,
+    access_of,
+    fetch,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import judge
 
 OPEN = 0o755  # the revisions are run by nobody, who has to read them
+
+ARGUMENTS = {
+    "url": {"type": "str"},
+    "sha256": {"type": "str"},
+    "directory": {"type": "path"},
+    "adapter": {"type": "str", "choices": list(READERS), "default": "alembic"},
+    "path": {"type": "str", "default": "migrations"},
+    "target": {"type": "str", "default": "head"},
+    "recorded": {"type": "list", "elements": "str"},
+    "phase": {"type": "str", "choices": ["expand", "contract"], "default": "expand"},
+    "waivers": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {key: {"type": "str", "required": True} for key in ("revision", "rule", "reason", "until")},
+    },
+    "timeout": {"type": "float", "default": 30.0},
+    **FETCH_ARGUMENTS,
+}
 
 
 class ActionModule(ActionBase):
@@ -75,7 +99,7 @@ def _release(given: dict[str, Any]) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="gradual-lint-") as folder, tempfile.TemporaryFile() as packed:
         os.chmod(folder, OPEN)
-        fetch(given["url"], given["sha256"], packed, given["timeout"], given["ca_path"])
+        fetch(given["url"], given["sha256"], packed, given["timeout"], access_of(given))
         packed.seek(0)
         unpack(packed, folder)
         yield os.path.realpath(folder)

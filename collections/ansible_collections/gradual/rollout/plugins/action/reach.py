@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs every module of this collection; a host that is lost meanwhile becomes an ordinary failure.
 
 Ansible runs neither rescue nor always for a host that is unreachable, and a rollout must go back by itself just then.
@@ -141,11 +141,11 @@ class ActionModule(ActionBase):
             arguments.setdefault("owned", True)
         elif boolean(variables.get("gradual_take_over", False), strict=False):
             arguments.setdefault("take_over", True)
-        result: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=variables)
+        result = self._write(arguments, variables)
         other = (result.get("lease") or {}).get("holder") if result.get("failed") else None
         if other and is_dead(other) and has_stopped(other, constants.DEFAULT_LOCAL_TMP):
             display.vvv(f"{other}, who holds the lease, is dead: taking over")
-            result = self._execute_module(module_args={**arguments, "dead_holder": other}, task_vars=variables)
+            result = self._write({**arguments, "dead_holder": other}, variables)
         elif other and not owned and not is_alive(other) and not self._task.check_mode:
             result = self._wait(arguments, result, variables)
         if self._task.check_mode:
@@ -158,6 +158,10 @@ class ActionModule(ActionBase):
                 keeper.forget(constants.DEFAULT_LOCAL_TMP)
             if arguments.get("hold_until") is not None:
                 result.update(self._hold(float(arguments["hold_until"]), float(result["now"]), kept))
+        return result
+
+    def _write(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = self._execute_module(module_name=LEDGER, module_args=arguments, task_vars=variables)
         return result
 
     def _wait(self, arguments: dict[str, Any], result: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +181,7 @@ class ActionModule(ActionBase):
         )
         while time.monotonic() < until:
             time.sleep(min(ATTEMPT, max(0.5, float(lease.get("left") or 0) + 0.5)))
-            result = self._execute_module(module_args=arguments, task_vars=variables)
+            result = self._write(arguments, variables)
             seen = result.get("lease") if result.get("failed") else None
             if not seen:
                 return result

@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Copies a report to the controller where that is possible, and says why where it is not; it never fails.
 
 The rollout has ended when it is copied, and the controller may be anything: a read-only checkout, a container that is
@@ -17,7 +17,12 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.gradual.rollout.plugins.module_utils.common import files
-from ansible_collections.gradual.rollout.plugins.modules.report_copy import ARGUMENTS
+
+ARGUMENTS = {
+    "directory": {"type": "str", "required": True},
+    "files": {"type": "dict", "required": True},
+    "to": {"type": "str", "required": True},
+}
 
 
 class ActionModule(ActionBase):

@@ -1,6 +1,6 @@
 # Copyright: the Gradual project
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt)
-"""Pure functions of module_utils for roles; each is documented in the YAML file of its name."""
+"""Pure functions of module_utils and plugin_utils for roles; each is documented in the YAML file of its name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.flags import lint 
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import outcome_of
 from ansible_collections.gradual.rollout.plugins.module_utils.observe import health
+from ansible_collections.gradual.rollout.plugins.plugin_utils import narration
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import (
     canary,
     contract_gate,
@@ -28,15 +29,14 @@ class FilterModule:
         return {
             function.__name__: function
             for function in (
-                canary.canary_look,
                 canary.canary_watch,
                 contract_gate.contract_objections,
+                flag_definition.flags_at,
                 flag_definition.labels_of,
                 flag_definition.shown_at,
                 flag_lint.flag_notes,
                 flag_lint.flag_problems,
                 fleet_hosts.fleet_problems,
-                fleet_hosts.flags_at,
                 fleet_hosts.found_out_of_traffic,
                 fleet_hosts.hours_finished,
                 fleet_hosts.in_line,
@@ -55,6 +55,7 @@ class FilterModule:
                 own_word.fleet_differences,
                 own_word.host_differences,
                 own_word.still_runs,
+                narration.replay_sentence,
                 primary.database_problems,
                 outcome_of,
                 serving.out_of_traffic,

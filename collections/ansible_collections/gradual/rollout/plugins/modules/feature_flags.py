@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Set the share of users who get each feature on one host, and verify it as the application evaluates it."""
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ module: feature_flags
 short_description: Set shares of users in a flag file and verify them in every process
 version_added: 0.1.0
 description:
-  - Writes the definitions of boolean flags into a file in flagd's format, leaving other flags in it as they are.
-  - A share that still bakes is written with its own end, so that the host falls back to the certified share by itself.
-  - The file is replaced in one step, with a time newer than the old one's, since providers reload on a newer time only.
-  - The document is checked for mistakes that flagd's JSON Schema does not see before anything is written.
-  - With O(verify_url) the task succeeds only when every living process reports the new revision and a fitting share.
-    A release that does not know a flag agrees with 0 %.
+  - Writes the definitions of boolean flags into a file in flagd's format, and leaves other flags in it unchanged.
+  - A share that is not certified yet is written with an expiry. When it expires, each host returns to the certified
+    share by itself.
+  - The file is replaced atomically, with a newer modification time, because providers reload only then.
+  - Before it is written, the document is checked for errors that flagd's JSON Schema does not find.
+  - With O(verify_url) the task succeeds only if every running process reports the new revision and the right share. A
+    release that does not know a flag has the share 0 %.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
 options:
@@ -25,7 +26,7 @@ options:
     required: true
   flags:
     description:
-      - The flags to set. The user keeps a feature when its share grows, since the order of the variants never changes.
+      - The flags to set. A user keeps a feature when its share grows, because the order of the variants never changes.
       - Needed unless O(state=all_off).
     type: list
     elements: dict
@@ -35,29 +36,28 @@ options:
         type: str
         required: true
       certified:
-        description: Percentage of the users who have the feature for good, 0 to 100.
+        description: The certified percentage of users, 0 to 100.
         type: int
         default: 0
       baking:
-        description: Percentage of the users who have it until O(flags[].expiry).
+        description: Percentage of users until O(flags[].expiry).
         type: int
       expiry:
-        description: End of the baking share, in seconds since the epoch.
+        description: End of O(flags[].baking), in seconds since the epoch.
         type: float
       labels:
         description:
-          - Shares of stages to come, under 100 and rising, while the feature is off for all.
-          - Each user gets the variant C(aa) and the first of these shares that will show the feature to the user, else
-            V(off). All have
-            the value of V(off), so that the users of each stage can be compared before anything is shown.
+          - Shares of later stages, below 100 and rising, while the feature is off for all users.
+          - Each user gets the variant C(aa25), C(aa50) and so on of the first stage in which the user will get the
+            feature, else V(off). All of them have the value of V(off). So the users of each stage can be compared
+            before any of them has the feature.
           - With O(verify_url) each of these variants must be a label of the application's C(feature_requests_total).
         type: list
         elements: int
   revision:
     description:
-      - Number of this change, reported back by each process.
-      - Raised by the module when the file already holds this number or a higher one, so that old and new cannot be
-        confused.
+      - Number of this change. Each process reports it.
+      - The module raises it if the file has this number or a higher one, so that old and new definitions differ.
     type: int
     required: true
   application:
@@ -66,14 +66,19 @@ options:
   state:
     description:
       - V(present) sets the flags, V(absent) takes their definitions out of the file.
-      - V(all_off) turns off the flags that V(present) has set together last on this host, whichever they are, for a
-        rollback that has no
-        ledger to tell them. In a file that an earlier version wrote, all flags in the form that this module writes.
+      - V(all_off) turns off the flags that the last V(present) on this host set. A rollback without a ledger needs it.
+        In a file that an earlier version wrote, it turns off all flags in the form that this module writes.
     type: str
     choices: [present, absent, all_off]
     default: present
+  extends:
+    description:
+      - Only extend O(flags[].expiry). Fails without writing if the file does not show the share of O(flags[].baking)
+        at this moment, because the stage has ended or another run has written another share.
+    type: bool
+    default: false
   verify_url:
-    description: Address of the application's metrics on this host. Without it nothing is verified and RV(verified) is
+    description: Address of the application's metrics on this host. Without it, nothing is verified and RV(verified) is
       false.
     type: str
   timeout:
@@ -83,14 +88,14 @@ options:
 attributes:
   check_mode:
     support: full
-    details: [Says what would change, writes nothing, verifies nothing.]
+    details: [Returns what would change. Writes nothing and verifies nothing.]
   diff_mode:
     support: full
     details: [Shows the file before and after.]
 """
 
 EXAMPLES = r"""
-- name: Half of the users until the stage is certified, a quarter for good
+- name: Show the feature to half of the users, and return to a quarter if the stage is not certified
   gradual.rollout.feature_flags:
     path: /etc/gradual/storefront/flags.json
     application: storefront
@@ -102,7 +107,7 @@ EXAMPLES = r"""
         expiry: 1790000000
     verify_url: http://127.0.0.1:8080/metrics
 
-- name: Nobody, and the users of each stage told apart
+- name: Turn the feature off and label the users of each stage
   gradual.rollout.feature_flags:
     path: /etc/gradual/storefront/flags.json
     revision: 17
@@ -111,7 +116,7 @@ EXAMPLES = r"""
         labels: [25, 50]
     verify_url: http://127.0.0.1:8080/metrics
 
-- name: Nobody, at once
+- name: Turn the feature off
   gradual.rollout.feature_flags:
     path: /etc/gradual/storefront/flags.json
     revision: 19
@@ -122,28 +127,27 @@ EXAMPLES = r"""
 
 RETURN = r"""
 revision:
-  description: The revision that the flags have in the file now.
+  description: The revision of the flags in the file.
   type: int
   returned: always
 differing:
-  description: The flags that did not answer as wanted before.
+  description: The flags that differed before.
   type: list
   elements: str
   returned: always
 processes:
-  description: What each living process evaluates, one entry a process and flag.
+  description: What each running process evaluates, one entry for each process and flag.
   type: list
   elements: dict
   returned: always
   sample: [{"pid": "4711", "flag": "search", "revision": 18, "share": 0.49}]
 verified:
-  description: Whether every process was seen to evaluate the file.
+  description: Whether every process evaluates the file.
   type: bool
   returned: always
 written:
   description:
-    - Whether the file holds what was wanted. When the task fails and this is true, the file is right and only
-      RV(verified) is missing.
+    - Whether the file has the wanted flags. If the task fails and this is true, only the verification failed.
   type: bool
   returned: always
 document:
@@ -177,6 +181,7 @@ ARGUMENTS = {
     "revision": {"type": "int", "required": True},
     "application": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent", "all_off"], "default": "present"},
+    "extends": {"type": "bool", "default": False},
     "verify_url": {"type": "str"},
     "timeout": {"type": "float", "default": 15},
 }
@@ -197,6 +202,11 @@ def set_flags(module: AnsibleModule) -> dict[str, object]:
     # began.
     with contextlib.nullcontext() if module.check_mode else host_lock.Claim("flags", options["path"]).step():
         current, before, broken = flag_file.read(options["path"])
+        if options["extends"] and (ended := flag_definition.not_shown(current, wanted, time.time())):
+            raise flag_definition.FlagFileError(
+                f"the stage is not shown any more: {', '.join(ended)}; it has ended, or another run has written another"
+                " share"
+            )
         if options["state"] == "all_off":
             wanted = [flag_definition.Wanted(name, 0) for name in flag_definition.managed(current)]
         change = flag_definition.plan(

@@ -1,31 +1,24 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Take one look at a stage: fetch the counters since it began, and decide."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gate_look
-short_description: Take one look at a baking stage and say promote, continue, hold or abort
+short_description: Judge a baking stage and return promote, continue, hold or abort
 version_added: 0.1.0
 description:
-  - Fetches the raw counters of the features since the stage began from Prometheus, and compares users with and without
-    each feature;
-    or hosts on the new code with hosts on the old one.
-  - A look may be taken as often as one likes, the chance of stopping a harmless release over all looks stays under
-    C(gate.alpha).
-  - No data is never a pass. Whatever is missing now gives V(hold) with a sentence that says what; what was missing for
-    a while and is not
-    any more is left out of the counts, for both arms alike, and told in RV(look.counts).
-  - Everything that was seen is returned in RV(look.counts); the verdict is a pure function of it and RV(look.settings).
+  - Fetches the raw counters of the features since the stage began from Prometheus. Compares users with and without each
+    feature, or hosts on the new code with hosts on the old code.
+  - You can look as often as you like. The probability that any look stops a harmless release stays below C(gate.alpha).
+  - Missing data never passes. Data that is missing now gives V(hold), with a sentence that names it. Intervals in which
+    data was missing earlier are left out of the counts of both arms, and are listed in RV(look.counts).
+  - RV(look.counts) has all the data. The verdict is a pure function of it and of RV(look.settings).
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.prometheus]
 options:
-  prometheus:
-    description: Address of Prometheus.
-    type: str
-    default: http://127.0.0.1:9090
   features:
     description: Keys of the features that bake. Needed unless O(cohorts=hosts).
     type: list
@@ -33,8 +26,7 @@ options:
   percent:
     description:
       - The stage's share of the users.
-      - At 100 there is nobody left to compare with, unless O(holdback) keeps some. Only the hard limits abort then, and
-        the stage is
+      - At 100 there is no control group unless O(holdback) keeps one. Then only the hard limits abort. The stage is
         certified by C(gate.harmless_share), or because it is not worse than all users were in the C(bake.max) seconds
         before it.
     type: int
@@ -47,29 +39,26 @@ options:
     description:
       - Settings of the gate as in the release manifest.
       - V(alpha), V(certify_alpha), V(tolerated_ratio), V(margin), V(slow_seconds), V(hard_error_share),
-        V(hard_slow_share),
-        V(harmless_share), V(min_requests), V(on_no_data).
+        V(hard_slow_share), V(harmless_share), V(min_requests), V(on_no_data).
     type: dict
     default: {}
   bake:
     description: V(min), V(max), V(look) and V(deadline) of the stage in seconds; V(deadline) is one and a half times
-      V(max) if left out.
+      V(max) if left out. The others have the defaults of the release manifest.
     type: dict
     default: {}
   stages:
-    description: Shares of the whole ramp, which alpha is divided among.
+    description: Shares of the whole ramp. Alpha is divided among them.
     type: list
     elements: int
     default: [25, 50, 100]
   aa:
     description:
-      - When the A/A stage began and ended, before any user had the feature. What the arms differed by then is taken
-        into account.
-      - Users of the stages are told apart by the variants C(aa25), C(aa50) and so on, which stand where V(on) will
-        stand.
-      - With O(cohorts=hosts), any time in which all hosts ran the same code. Only that part of it counts which
-        Prometheus has of all of them
-        and in which none of them was started anew; without any, hosts are compared as if they were alike.
+      - Start and end of the A/A stage, before any user had the feature. The gate takes the difference between the arms
+        in that time into account.
+      - The variants C(aa25), C(aa50) and so on show which users get the feature in which stage.
+      - With O(cohorts=hosts), any time in which all hosts ran the same code. Only the part counts in which Prometheus
+        has data of all hosts and none restarted. Without such a part, the hosts are assumed to be equal.
     type: dict
     suboptions:
       since:
@@ -82,21 +71,20 @@ options:
         required: true
   metrics:
     description:
-      - Counters to judge beside the errors and slow answers, as C(gate.metrics) of the release manifest.
-      - Each has V(name), V(counter), V(labels), V(harm), V(role) and V(weight); those named V(errors) or V(slow) set
-        role and weight of these two.
+      - Counters to judge besides errors and slow answers, as C(gate.metrics) of the release manifest.
+      - Each has V(name), V(counter), V(labels), V(harm), V(role) and V(weight). One with the name V(errors) or V(slow)
+        sets role and weight of that metric.
     type: list
     elements: dict
     default: []
   holdback:
-    description: Percentage of the users who are kept without the features while 100 % bakes.
+    description: Percentage of users who do not get the features while 100 % bakes.
     type: int
     default: 0
   cohorts:
     description:
-      - What is compared, users by what the flag shows them, or hosts by what they run.
-      - Of hosts all requests count but those of the routes C(/healthz), C(/readyz), C(/version) and C(/metrics), which
-        no user asks for.
+      - Compare users by their flag variant, or hosts by their release.
+      - For hosts, all requests count except the routes C(/healthz), C(/readyz), C(/version) and C(/metrics).
     type: str
     choices: [users, hosts]
     default: users
@@ -111,7 +99,7 @@ options:
     elements: str
     default: []
   hosts:
-    description: Hosts (label C(host)) that must be seen. Without it, all that Prometheus knows of O(job).
+    description: Hosts (label C(host)) that must have data. The default is all hosts that Prometheus has for O(job).
     type: list
     elements: str
     default: []
@@ -120,7 +108,7 @@ options:
     type: str
     default: application
   not_before:
-    description: When to look, in seconds since the epoch; the module waits until then, ten minutes at most.
+    description: Time of the look, in seconds since the epoch. The module waits until then, at most ten minutes.
     type: float
   timeout:
     description: Seconds to wait for one answer of Prometheus.
@@ -140,7 +128,7 @@ EXAMPLES = r"""
   register: look
   until: look.verdict in ['promote', 'abort'] or look.deadline_passed
 
-- name: Look at 25 % after an A/A stage, orders too
+- name: Look at 25 % after an A/A stage, and judge orders too
   gradual.rollout.gate_look:
     features: [search]
     percent: 25
@@ -170,11 +158,10 @@ reason:
   type: str
   returned: success
   sample: >-
-    search errors with the feature 2.9 % of 4,210, without it 1 % of 12,640: at least 1.6 times worse, the chance of
-    saying so of a
-    harmless release is under 5 %
+    search errors with the feature 2.9 % of 4,210, without it 1 % of 12,640: at least 1.6 times worse, the
+    chance of saying so of a harmless release is under 5 %
 deadline_passed:
-  description: Whether a hold has lasted so long that the policy RV(on_no_data) applies.
+  description: Whether a hold has lasted so long that RV(on_no_data) applies.
   type: bool
   returned: success
 on_no_data:
@@ -186,7 +173,7 @@ first_bad_at:
   type: float
   returned: success
 look:
-  description: The whole look for the ledger, the four values above among it.
+  description: The whole look for the ledger, with the four values above.
   type: dict
   returned: success
   contains:
@@ -199,7 +186,7 @@ look:
       type: float
       returned: success
     intervals:
-      description: Intervals that were seen.
+      description: Number of intervals with data.
       type: int
       returned: success
     metrics:
@@ -209,11 +196,11 @@ look:
       elements: dict
       returned: success
     counts:
-      description: Everything that was seen, as the gate takes it.
+      description: All the data, as the gate reads it.
       type: dict
       returned: success
     settings:
-      description: The settings in force, with their defaults. With RV(look.counts) they give the verdict again.
+      description: The settings with their defaults. Together with RV(look.counts) they reproduce the verdict.
       type: dict
       returned: success
 """
@@ -225,10 +212,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import look as gate_look
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import GateError, Settings, settings_from
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Stage
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, PrometheusError
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import options as prometheus_options
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import PrometheusError
 
 ARGUMENTS = {
-    "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
+    **prometheus_options.ARGUMENTS,
     "features": {"type": "list", "elements": "str"},
     "percent": {"type": "int", "required": True},
     "since": {"type": "float", "required": True},
@@ -297,7 +285,7 @@ def look(options: Json, now: float) -> Json:
     """Fetch and judge; returns all there is to record of one look."""
     settings = settings_from(options["gate"], options["bake"])
     stage = stage_of(options, settings, now)
-    return gate_look.look(Prometheus(options["prometheus"], options["timeout"]), stage, settings)
+    return gate_look.look(prometheus_options.prometheus_of(options), stage, settings)
 
 
 def main() -> None:

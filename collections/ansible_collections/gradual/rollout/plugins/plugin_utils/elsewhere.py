@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs one module on another host than the task's, over a connection of its own, from within an action plugin.
 
 What ansible-core's executor does for `delegate_to`, in its order, with the parts that both 2.19 and 2.21 have; the

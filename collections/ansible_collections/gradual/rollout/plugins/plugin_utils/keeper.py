@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Renews the lease of a run while one of its modules runs, whatever that is and however long it takes.
 
 Whether a run holds a lease, of which ledger and on which host, stands in a note in the run's own temporary directory;
@@ -79,7 +79,7 @@ class Keeper:
         if held(self._directory) is None:
             return self
         self._reader, writer = os.pipe()
-        worker, playbook = os.getpid(), _parent(os.getpid())
+        worker, playbook = os.getpid(), parent_of(os.getpid())
         try:
             self._child = os.fork()
         except OSError:  # no process can be made: the module runs without renewals
@@ -88,8 +88,8 @@ class Keeper:
         if self._child == 0:
             try:
                 os.close(self._reader)
-                _become_quiet()
-                self._keep(writer, lambda: os.getppid() == worker and _parent(worker) == playbook)
+                become_quiet()
+                self._keep(writer, lambda: os.getppid() == worker and parent_of(worker) == playbook)
             finally:
                 os._exit(0)
         os.close(writer)
@@ -167,7 +167,7 @@ def _due(path: str) -> bool:
         return False
 
 
-def _parent(pid: int) -> int:
+def parent_of(pid: int) -> int:
     """The parent of a process now; 0 when there is no such process. Where /proc is missing, whether ansible-playbook is
     there at all."""
     try:
@@ -186,7 +186,7 @@ class _Nobody:
         return lambda *_arguments, **_options: None
 
 
-def _become_quiet() -> None:
+def become_quiet() -> None:
     """In the child: the worker's signals and its way to the screen are not the child's."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

@@ -70,7 +70,7 @@ def wanted_from(entry: t.Mapping[str, t.Any]) -> Wanted:
     labels = _labels(entry.get("labels"), flag)
     if labels and (certified or entry.get("baking")):
         raise FlagFileError(
-            f"flag {flag}: labels {list(labels)} are for a feature that is off, seen certified {certified} %, baking"
+            f"flag {flag}: labels {list(labels)} are for a feature that is off, got certified {certified} %, baking"
             f" {entry.get('baking')}"
         )
     if entry.get("baking") is None:
@@ -81,7 +81,7 @@ def wanted_from(entry: t.Mapping[str, t.Any]) -> Wanted:
     expiry = entry.get("expiry")
     if isinstance(expiry, bool) or not isinstance(expiry, (int, float)) or not math.isfinite(expiry) or expiry <= 0:
         raise FlagFileError(
-            f"flag {flag}: baking {baking} % needs an expiry in seconds since the epoch, seen {expiry!r}; a share that"
+            f"flag {flag}: baking {baking} % needs an expiry in seconds since the epoch, got {expiry!r}; a share that"
             " is not certified may not last for ever"
         )
     return Wanted(flag, certified, baking, int(expiry))
@@ -114,6 +114,21 @@ def shown_at(percent: int, holdback: int = 0) -> int:
     """The share of users that a stage shows the feature to while it bakes: all but those who are held back as its
     control."""
     return min(percent, 100 - holdback)
+
+
+def flags_at(
+    features: t.Sequence[t.Mapping[str, t.Any]],
+    certified: int,
+    baking: t.Optional[int] = None,
+    expiry: t.Optional[int] = None,
+    labels: t.Optional[t.Sequence[int]] = None,
+) -> t.List[t.Dict[str, t.Any]]:
+    """The list `flags` of the module feature_flags: every feature of a manifest at the same share of users, in
+    percent."""
+    return [
+        {"flag": feature["flag"], "certified": certified, "baking": baking, "expiry": expiry, "labels": labels}
+        for feature in features
+    ]
 
 
 def labels_of(stages: t.Sequence[int], holdback: int = 0) -> t.List[int]:
@@ -267,6 +282,22 @@ def plan(
     if mistakes and not all(each.certified == 0 and not each.baking for each in wanted):
         raise FlagFileError("the flag file would be wrong: " + "; ".join(mistakes))
     return Plan(document, new_revision, differing, mistakes, marked)
+
+
+def not_shown(current: t.Optional[t.Mapping[str, t.Any]], wanted: t.Sequence[Wanted], now: float) -> t.List[str]:
+    """The flags whose stage cannot be extended, because a file does not show it any more: it has ended, or another
+    share is written."""
+    flags = (current or {}).get("flags")
+    flags = flags if isinstance(flags, dict) else {}
+    return [each.flag for each in wanted if not _is_shown(flags.get(each.flag), each, now)]
+
+
+def _is_shown(held: t.Any, wanted: Wanted, now: float) -> bool:
+    try:
+        expiry = held["targeting"]["if"][0]["<"][1]
+        return bool(expiry > now) and same(held, definition(dataclasses.replace(wanted, expiry=expiry), 0))
+    except (KeyError, IndexError, TypeError):
+        return False
 
 
 def same(held: t.Any, built: t.Mapping[str, t.Any]) -> bool:

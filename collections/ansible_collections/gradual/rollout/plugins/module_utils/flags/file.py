@@ -8,10 +8,8 @@ import contextlib
 import os
 import time
 import typing as t
-import urllib.error
-import urllib.request
 
-from ansible_collections.gradual.rollout.plugins.module_utils.common import files
+from ansible_collections.gradual.rollout.plugins.module_utils.common import files, http
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import definition as flag_definition
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import process_state
 
@@ -19,8 +17,8 @@ PAUSE = 0.2
 # A provider that starts reads the file first and its time afterwards: what is written in between it takes for what it
 # has read. While a process is behind, the file gets a newer time again and again, so that it is read once more.
 RENEW = 1.0
-# The application on this very host is never behind a proxy, whatever the environment says.
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# Bytes of metrics that are read. A process whose lines were cut off would count as one that does not exist.
+METRICS = 256 << 20
 
 
 def read(path: str) -> t.Tuple[t.Optional[t.Dict[str, t.Any]], str, t.Optional[str]]:
@@ -75,8 +73,10 @@ def wait(
         }
         found: t.List[process_state.Process] = []
         try:
-            with DIRECT.open(url, timeout=max(1.0, min(5.0, timeout))) as answer:
-                text = answer.read().decode("utf-8", "replace")
+            answer = http.get(url, max(1.0, min(5.0, timeout)), limit=METRICS)
+            if answer.status != 200:
+                raise http.HttpError(f"status {answer.status}")
+            text = answer.text
             found = process_state.living(
                 process_state.processes(text, flags), lambda pid: os.path.isdir(f"/proc/{pid}")
             )
@@ -84,7 +84,7 @@ def wait(
             told += process_state.unlabelled(
                 text, {each.flag: [flag_definition.label(percent) for percent in each.labels] for each in wanted}
             )
-        except (OSError, ValueError) as error:
+        except http.HttpError as error:
             told = [f"{url} does not answer: {error}"]
         if not told:
             return found

@@ -192,7 +192,7 @@ def _lint_rule(rule: t.Any, variants: t.Mapping[str, t.Any], depth: int) -> t.Li
         return _lint_fractional(arguments, variants)
     if operator == "if":
         if not isinstance(arguments, list) or len(arguments) < 2:
-            return [f"targeting: if needs a condition and a variant, seen {_short(arguments)}"]
+            return [f"targeting: if needs a condition and a variant, got {_short(arguments)}"]
         results = arguments[1::2] + ([arguments[-1]] if len(arguments) % 2 else [])
         return [mistake for result in results for mistake in _lint_rule(result, variants, depth + 1)]
     return []

@@ -19,9 +19,9 @@ class GateError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Gate and bake of a manifest, with their defaults; shares and alphas between 0 and 1, times in seconds.
+    """Gate and bake of a manifest; shares and alphas between 0 and 1, times in seconds.
 
-    `harmless_share` 0 means that none is declared.
+    The manifest's schema takes its defaults from here. `harmless_share` 0 means that none is declared.
     """
 
     alpha: float = 0.05
@@ -35,9 +35,9 @@ class Settings:
     sample_ratio_alpha: float = 0.001
     min_requests: int = 50
     on_no_data: str = "rollback"
-    min: float = 30.0
-    max: float = 600.0
-    look: float = 10.0
+    min: float = 600.0
+    max: float = 3600.0
+    look: float = 30.0
     deadline: float = 0.0
 
     @property

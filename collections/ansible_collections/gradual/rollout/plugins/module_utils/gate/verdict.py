@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.folded import is_folded
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import NO_DATA, MetricGate, is_number
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import (
     GateError,
@@ -89,8 +90,10 @@ def _traffic(serving: t.Any) -> t.Tuple[t.List[str], t.List[str]]:
 
 
 def judge_again(look: t.Mapping[str, t.Any]) -> Json:
-    """The verdict that a recorded look must have, from its counts and settings; raises GateError when it holds
-    neither."""
+    """The verdict that a recorded look must have, from its counts and settings; raises GateError when it does not hold
+    all of them."""
+    if is_folded(look):
+        raise GateError(f"look {look.get('look')} needs the look before it: read it with gate.folded.unfolded")
     try:
         settings = Settings(**look["settings"])
         return judge(look["counts"], settings)

@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,8 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.gradual.rollout.plugins.action import reach
-from ansible_collections.gradual.rollout.plugins.callback import run_log
 from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper, run_identity
+from ansible_collections.gradual.rollout.tests.unit.dead_process import dead_pid
 from ansible_collections.gradual.rollout.tests.unit.places import COLLECTIONS
 
 
@@ -52,7 +50,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[dict[str, 
     called: list[dict[str, Any]] = []
     left = list(answers)
 
-    def execute(_self: Any, module_args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def execute(
+        _self: Any, module_args: dict[str, Any], task_vars: dict[str, Any], module_name: str | None = None
+    ) -> dict[str, Any]:
         called.append(module_args)
         answer = left.pop(0)
         if isinstance(answer, Exception):
@@ -113,7 +113,7 @@ def held(by: str = ELSEWHERE, left: float = 80.0, until: str = "12:01:20") -> di
 
 
 def test_a_lease_of_a_dead_run_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    dead = f"{PLACE}:{_dead_pid()}"
+    dead = f"{PLACE}:{dead_pid()}"
     called = answering(monkeypatch, held(dead), {"changed": True})
     assert plugin(path="/x").run() == {"changed": True}
     assert [arguments.get("dead_holder") for arguments in called] == [None, dead]
@@ -156,6 +156,7 @@ def test_a_lease_of_a_run_that_is_alive_on_this_controller_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(reach, "is_alive", lambda name: name == f"{PLACE}:77")
+    monkeypatch.setattr(reach, "is_dead", lambda _name: False)
     answering(monkeypatch, held(f"{PLACE}:77"))
     assert (plugin(path="/x").run(), clock.now) == (held(f"{PLACE}:77"), 1000.0)
 
@@ -279,83 +280,7 @@ def test_what_is_left_of_a_killed_run_does_not_wait(monkeypatch: pytest.MonkeyPa
     assert clock.now <= 1012
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("EVERY", 0.2), ("PATIENCE", 0.1), ("AGAIN", 0.1), ("PAUSE", 0.02)):
-        monkeypatch.setattr(keeper, name, seconds)
-
-
 NOTE = {"host": "mon1", "path": "/x", "holder": "me"}
-
-
-def renewing(directory: Path, *answers: dict[str, Any]) -> Callable[[Any], dict[str, Any]]:
-    """Renews by writing down when; the answers come one after the other, the last again and again."""
-
-    def renew(_note: Any) -> dict[str, Any]:
-        with open(directory / "renewed", "a", encoding="ascii") as stream:
-            stream.write(f"{time.monotonic()}\n")
-        return answers[min(len((directory / "renewed").read_text().split()), len(answers)) - 1]
-
-    return renew
-
-
-def times(directory: Path) -> list[float]:
-    path = directory / "renewed"
-    return [float(line) for line in path.read_text().split()] if path.exists() else []
-
-
-def wait_for(directory: Path, count: int) -> None:
-    """The module runs until the lease has been renewed so often."""
-    until = time.monotonic() + 30
-    while len(times(directory)) < count:
-        assert time.monotonic() < until, f"renewed {len(times(directory))} times, wanted are {count}"
-        time.sleep(0.02)
-
-
-def often(renewed: list[float]) -> bool:
-    """Whether none came sooner after the one before than it should."""
-    return all(later - earlier > 0.15 for earlier, later in zip(renewed, renewed[1:]))
-
-
-def test_the_lease_is_renewed_while_a_module_runs_and_not_after_it(tmp_path: Path, quick: None) -> None:
-    keeper.remember(str(tmp_path), NOTE)
-    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})) as kept:
-        wait_for(tmp_path, 3)
-    renewed = times(tmp_path)
-    assert kept.lost is None
-    assert often(renewed)
-    time.sleep(0.5)
-    assert times(tmp_path) == renewed
-
-
-def test_a_short_module_and_a_run_without_the_lease_renew_nothing(tmp_path: Path, quick: None) -> None:
-    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {})) as kept:
-        time.sleep(0.5)
-    keeper.remember(str(tmp_path), NOTE)
-    os.utime(keeper.note_path(str(tmp_path)), (0, 0))
-    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {})):
-        time.sleep(0.05)
-    assert kept.lost is None
-    assert times(tmp_path) == []
-
-
-def test_one_of_many_workers_renews(tmp_path: Path, quick: None) -> None:
-    keeper.remember(str(tmp_path), NOTE)
-    with contextlib.ExitStack() as stack:
-        for _ in range(5):
-            stack.enter_context(keeper.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})))
-        wait_for(tmp_path, 4)
-    assert often(times(tmp_path))
-
-
-def test_a_renewal_that_did_not_get_through_is_tried_again(tmp_path: Path, quick: None) -> None:
-    keeper.remember(str(tmp_path), NOTE)
-    gone = {"failed": True, "msg": "cannot be reached"}
-    with keeper.Keeper(
-        str(tmp_path), renewing(tmp_path, gone, {"unreachable": True}, gone, {"changed": False})
-    ) as kept:
-        wait_for(tmp_path, 4)
-    assert kept.lost is None
 
 
 def test_a_lease_that_another_run_took_fails_the_step_when_it_returns(
@@ -394,94 +319,9 @@ def test_a_lease_that_is_lost_meanwhile_ends_the_wait(monkeypatch: pytest.Monkey
     assert time.monotonic() - began < 10
 
 
-def test_nobody_renews_the_lease_of_a_run_that_was_killed(tmp_path: Path) -> None:
-    """Of ansible-playbook alone: its worker lives on and finishes its module."""
-    keeper.remember(str(tmp_path), NOTE)
-    script = (
-        "import multiprocessing, os, sys, time\n"
-        "from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper\n"
-        "keeper.EVERY, keeper.PATIENCE, keeper.PAUSE = 0.1, 0.0, 0.02\n"
-        "def renew(note):\n    open(sys.argv[1] + '/renewed', 'a').write('%s\\n' % time.monotonic()); return {}\n"
-        "def work():\n    with keeper.Keeper(sys.argv[1], renew):\n        time.sleep(2.5)\n"
-        "multiprocessing.get_context('fork').Process(target=work).start()\ntime.sleep(1)\nos._exit(9)\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(COLLECTIONS), *filter(None, sys.path)])}
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=environment, check=False, timeout=20)
-    time.sleep(0.2)
-    before = times(tmp_path)
-    time.sleep(0.6)
-    assert before
-    assert times(tmp_path) == before
-
-
-def test_a_process_knows_that_its_parent_is_gone() -> None:
-    assert not run_identity.orphaned()
-    script = (
-        "import multiprocessing, os, time\nfrom ansible_collections.gradual.rollout.plugins.plugin_utils import keeper,"
-        " run_identity\ndef work(pipe):\n    pipe.send(run_identity.orphaned())\n    time.sleep(0.6)\n   "
-        " print(run_identity.orphaned(), flush=True)\nours, theirs ="
-        " multiprocessing.Pipe()\nmultiprocessing.get_context('fork').Process(target=work,"
-        " args=(theirs,)).start()\nprint(ours.recv(), flush=True)\nos._exit(9)\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(COLLECTIONS), *filter(None, sys.path)])}
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False, timeout=20
-    )
-    assert done.stdout.split() == ["False", "True"], done.stderr
-
-
-def _dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
-def test_who_is_dead() -> None:
-    place = run_identity.holder().rpartition(":")[0]
-    other = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    try:
-        assert run_identity.is_dead(f"{place}:{_dead_pid()}")
-        assert run_identity.is_dead(f"{place}:{other.pid}"), "the number was given to another program meanwhile"
-    finally:
-        other.communicate()
-    assert not run_identity.is_dead(f"{place}x:{_dead_pid()}"), "another controller's runs cannot be known"
-    assert not run_identity.is_dead(f"{place}:{10**30}")
-    for name in ("", "x", f"{place}:", f"{place}:-1", f"{place}:1:2x"):
-        assert not run_identity.is_dead(name)
-
-
-def test_a_step_that_a_killed_run_left_is_waited_for(tmp_path: Path) -> None:
-    mine, other = tmp_path / "ansible-local-10abcdefgh", tmp_path / "ansible-local-9abcdefgh"
-    for directory in (mine, other):
-        directory.mkdir()
-    assert run_identity.has_stopped("ann@here/1:9", str(mine)), "it never began a step"
-    with run_identity.at_work(str(other)), run_identity.at_work(str(other)):
-        assert not run_identity.has_stopped("ann@here/1:9", str(mine), patience=0.05)
-        assert run_identity.has_stopped("ann@here/1:10", str(mine), patience=0.05)
-    assert run_identity.has_stopped("ann@here/1:9", str(mine))
-    with run_identity.at_work(str(tmp_path / "nowhere")):
-        assert run_identity.has_stopped("ann@here/1:9", str(mine))
-
-
 @pytest.mark.parametrize(("clock", "off"), [(10.0, 0), (12.0, 0), (11.0, 0), (15.2, 3.2), (3.5, -6.5)])
 def test_a_clock_is_off_by_no_more_than_is_certain(clock: float, off: float) -> None:
     assert reach.clock_off(clock, 10.0, 12.0) == off
-
-
-@pytest.mark.parametrize(
-    ("host", "outcome", "result", "item", "wanted"),
-    [
-        ("app1", "ok", {"msg": "fine"}, None, "ok          app1         Probe: fine"),
-        ("app1", "ok", {"secret": "x"}, None, "ok          app1         Probe"),
-        ("app1", "failed", {"msg": "a\nb\x1b[31m"}, "one", "failed      app1         Probe (one): a b [31m"),
-        ("app1", "failed", {"msg": "hunter2", "_ansible_no_log": True}, "hunter2", "failed      app1         Probe"),
-        ("app1", "failed", {"msg": "hunter2", "censored": "hidden"}, None, "failed      app1         Probe"),
-        ("app1", "ok", {"msg": ["a", "b"]}, None, "ok          app1         Probe: a | b"),
-        ("app1", "ok", {"msg": "All items completed"}, None, "ok          app1         Probe"),
-    ],
-)
-def test_a_line_of_the_log(host: str, outcome: str, result: dict[str, Any], item: Any, wanted: str) -> None:
-    assert run_log.line(host, outcome, "Probe", result, item) == wanted
 
 
 PLAYBOOK = """

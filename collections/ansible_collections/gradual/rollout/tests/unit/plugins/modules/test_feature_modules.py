@@ -59,6 +59,20 @@ def test_flags_in_check_mode_then_for_real_then_again(tmp_path: pathlib.Path) ->
     assert not run("feature_flags", **{**options, "revision": 9, "state": "absent"})["changed"]
 
 
+def test_a_stage_is_extended_only_while_the_file_shows_it(tmp_path: pathlib.Path) -> None:
+    path, later = tmp_path / "flags.json", int(time.time()) + 600
+    stage: Json = {"flag": "search", "certified": 25, "baking": 50, "expiry": later}
+    options: Json = {"path": str(path), "revision": 7, "flags": [stage]}
+    assert not run("feature_flags", **options).get("failed")
+    longer: Json = {**options, "revision": 8, "extends": True, "flags": [{**stage, "expiry": later + 60}]}
+    assert run("feature_flags", **longer)["changed"]
+    run("feature_flags", **{**options, "revision": 9, "flags": [{"flag": "search"}]})
+    off = path.read_text()
+    refused = run("feature_flags", **longer)
+    assert (refused["failed"], refused["written"], path.read_text()) == (True, False, off)
+    assert refused["msg"].startswith("the stage is not shown any more: search; it has ended, or another run")
+
+
 def test_a_broken_file_is_replaced_and_told(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "flags.json"
     path.write_text('{"flags": {"sea')

@@ -64,9 +64,9 @@ def test_targeting(flag: flag_definition.Wanted, rule: Json | None) -> None:
         ({"flag": "search", "certified": -1}, "certified is -1"),
         ({"flag": "search", "certified": True}, "certified is True"),
         ({"flag": "search", "certified": 25.5}, "certified is 25.5"),
-        ({"flag": "search", "certified": 25, "baking": 50}, "needs an expiry in seconds since the epoch, seen None"),
+        ({"flag": "search", "certified": 25, "baking": 50}, "needs an expiry in seconds since the epoch, got None"),
         ({"flag": "search", "certified": 25, "baking": 50, "expiry": float("nan")}, "needs an expiry"),
-        ({"flag": "search", "certified": 25, "baking": 50, "expiry": "tomorrow"}, "seen 'tomorrow'"),
+        ({"flag": "search", "certified": 25, "baking": 50, "expiry": "tomorrow"}, "got 'tomorrow'"),
     ],
 )
 def test_what_cannot_be_wanted(entry: Json, message: str) -> None:
@@ -130,6 +130,19 @@ def test_a_file_that_would_be_refused_stops_what_shows_a_feature_but_never_what_
     change = flag_definition.plan(BROKEN, [wanted(0)], 9)
     assert change.changed
     assert change.warnings == ["flag banner: state is 'ON'; write ENABLED or DISABLED"]
+
+
+def test_a_stage_is_extended_only_while_it_is_shown() -> None:
+    shown = flag_definition.Wanted("search", 25, baking=50, expiry=1000)
+    later = flag_definition.Wanted("search", 25, baking=50, expiry=1060)
+    document = {"flags": {"search": flag_definition.definition(shown, 7)}}
+    assert flag_definition.not_shown(document, [later], now=999) == []
+    assert flag_definition.not_shown(document, [later], now=1000) == ["search"], "it has ended"
+    off = {"flags": {"search": flag_definition.definition(flag_definition.Wanted("search", 0), 8)}}
+    other = {"flags": {"search": flag_definition.definition(flag_definition.Wanted("search", 0, 50, 1000), 8)}}
+    changes: list[Json | None] = [off, other, {"flags": {}}, {"flags": {"search": 3}}, {}, None]
+    for changed in changes:
+        assert flag_definition.not_shown(changed, [later], now=999) == ["search"]
 
 
 def test_flags_are_taken_out() -> None:

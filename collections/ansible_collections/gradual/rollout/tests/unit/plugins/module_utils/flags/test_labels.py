@@ -131,7 +131,7 @@ def test_what_is_written() -> None:
         ({"labels": [0, 25]}, "write the shares"),
         ({"labels": [True]}, "write the shares"),
         ({"labels": "25"}, "labels is '25'"),
-        ({"certified": 25, "labels": [25]}, "labels [25] are for a feature that is off, seen certified 25 %"),
+        ({"certified": 25, "labels": [25]}, "labels [25] are for a feature that is off, got certified 25 %"),
         ({"baking": 25, "expiry": 1_990_000_000, "labels": [25]}, "baking 25"),
     ],
 )

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters that say in one line what a look or a measurement of shares has seen."""
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a look, a measurement of shares or a replay has found, in one line."""
 
 from __future__ import annotations
 
@@ -58,11 +58,4 @@ def share_sentence(measured: t.Mapping[str, t.Any], percent: t.Optional[int] = N
 
 def _expect(value: t.Any, name: str, what: str, *keys: str) -> None:
     if not hasattr(value, "keys") or any(key not in value for key in keys):
-        raise AnsibleFilterError(f"{name} needs {what}, with {' and '.join(keys)}; seen {value!r:.120}")
-
-
-class FilterModule:
-    """Filters of gradual.rollout that narrate."""
-
-    def filters(self) -> dict[str, t.Callable[..., str]]:
-        return {"look_sentence": look_sentence, "replay_sentence": replay_sentence, "share_sentence": share_sentence}
+        raise AnsibleFilterError(f"{name} needs {what}, with {' and '.join(keys)}; got {value!r:.120}")

@@ -6,9 +6,10 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.gradual.rollout.plugins.filter import narration
+from ansible_collections.gradual.rollout.plugins.filter import fleet
 from ansible_collections.gradual.rollout.plugins.module_utils.common.text import percent as percent_text
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
+from ansible_collections.gradual.rollout.plugins.plugin_utils import narration
 
 LOOK = {
     "percent": 25,
@@ -121,5 +122,5 @@ def test_what_is_no_look_is_named(wrong: t.Any) -> None:
         narration.look_sentence(wrong)
 
 
-def test_filters_are_offered() -> None:
-    assert set(narration.FilterModule().filters()) == {"look_sentence", "replay_sentence", "share_sentence"}
+def test_the_sentence_that_a_role_says_is_a_filter() -> None:
+    assert fleet.FilterModule().filters()["replay_sentence"] is narration.replay_sentence
