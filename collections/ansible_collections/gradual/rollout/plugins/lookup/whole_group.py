@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The opening of a playbook: its hosts, if it is launched as a whole."""
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ author: The Gradual project (@gradual)
 description:
   - Gives back the group that it is given, for the keyword C(hosts) of the first play of a playbook.
   - Fails where the playbook is launched so that a part of it would be left out in silence, by C(--limit), C(--tags),
-    C(--skip-tags), C(--start-at-task) or
-    C(--step), or with an inventory that is not the one of a fleet.
+    C(--skip-tags), C(--start-at-task) or C(--step), or with an inventory that is not the one of a fleet.
   - Ansible templates C(hosts) of every play, whatever the tags and the limit, before any task. No task can stand where
-    this stands, since each of these
-    options can leave a task out.
+    this stands, since each of these options can leave a task out.
 options:
   _terms:
     description: The group.
@@ -49,6 +47,7 @@ from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.gradual.rollout.plugins.plugin_utils.opening import objection
+from ansible_collections.gradual.rollout.plugins.plugin_utils.preload import load_once
 
 
 class LookupModule(LookupBase):
@@ -63,4 +62,5 @@ class LookupModule(LookupBase):
             )
             if against:
                 raise AnsibleError(against)
+            load_once()  # this lookup is templated before the first task, so before the first worker is forked
         return terms

@@ -1,41 +1,38 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Look whether an artifact is there and is the one that is meant."""
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Check that an artifact can be downloaded and has the expected SHA-256."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: artifact_info
-short_description: Look whether an artifact is there and is the one that is meant
+short_description: Check that an artifact can be downloaded and has the expected SHA-256
 version_added: 0.1.0
 description:
-  - Reads the artifact to its end, over http or https, keeps nothing of it, and compares its digest.
-  - Fails with what was seen when it is not there, cannot be reached from this host, or is another file.
+  - Downloads the whole artifact over http or https, compares its SHA-256, and keeps nothing of it.
+  - Fails if it does not exist, cannot be reached from this host, or is a different file.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.info_module]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.artifact]
 options:
   url:
-    description: Where the artifact is, http or https.
+    description: URL of the artifact, http or https.
     type: str
     required: true
   sha256:
-    description: The digest that it must have, as 64 hex digits.
+    description: The expected SHA-256, as 64 hex digits.
     type: str
     required: true
   timeout:
-    description: Seconds to wait for the server to say something.
+    description: Seconds that the server may be silent.
     type: int
     default: 30
-  ca_path:
-    description: PEM file of the authorities to trust for https. Default are the host's.
-    type: path
 seealso:
   - module: gradual.rollout.release
 """
 
 EXAMPLES = r"""
-- name: Stop before anything has changed when the artifact is not there
+- name: Check the artifact before anything changes
   gradual.rollout.artifact_info:
     url: https://artifacts.example.org/storefront-2.0.0.tar.gz
     sha256: 8826d3e7d2271de7b0745ab1eca458cf39fb4ae6de792a71cb174d87252701b4
@@ -47,11 +44,11 @@ size:
   returned: success
   type: int
 sha256:
-  description: Its digest.
+  description: Its SHA-256.
   returned: success
   type: str
 seconds:
-  description: How long reading it took.
+  description: Duration of the download.
   returned: success
   type: float
 """
@@ -60,13 +57,18 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import ArtifactError, fetch
+from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import (
+    FETCH_ARGUMENTS,
+    ArtifactError,
+    access_of,
+    fetch,
+)
 
 ARGUMENTS: dict[str, Any] = {
     "url": {"type": "str", "required": True},
     "sha256": {"type": "str", "required": True},
     "timeout": {"type": "int", "default": 30},
-    "ca_path": {"type": "path"},
+    **FETCH_ARGUMENTS,
 }
 
 
@@ -76,7 +78,7 @@ def main() -> None:
     given = module.params
     began = time.monotonic()
     try:
-        size = fetch(given["url"], given["sha256"], timeout=given["timeout"], ca_path=given["ca_path"])
+        size = fetch(given["url"], given["sha256"], timeout=given["timeout"], access=access_of(given))
     except ArtifactError as error:
         module.fail_json(msg=str(error))
     module.exit_json(

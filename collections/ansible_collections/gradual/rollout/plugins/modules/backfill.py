@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Fill in the rows that were there before a migration: a thin shell over module_utils/migration/backfill_runner.py."""
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ options:
     elements: str
     default: []
   active_sessions:
-    description: How many sessions of others may run a statement during a batch. The default is twice the number of
-      this host's processors.
+    description: How many sessions of others may run a statement during a batch. The default is twice the number of this
+      host's processors.
     type: int
 seealso:
   - module: gradual.rollout.migration
@@ -199,8 +199,8 @@ backfills:
       type: str
     left:
       description:
-        - "Rows that are left, C({rows, how}). how is counted, proven, or, for a table of more than 64 MiB,
-          estimated by the planner."
+        - "Rows that are left, C({rows, how}). how is counted, proven, or, for a table of more than 64 MiB, estimated by
+          the planner."
       type: dict
     remaining_seconds:
       description: Seconds left at the pace of this run; null when it has changed no row.

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Back up one database: a thin shell over module_utils/backup/methods.py."""
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Back up one database: a thin shell over module_utils/backup/registry.py."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ description:
     order-independent digest of every table of the database, so that M(gradual.rollout.backup_verify) can compare a
     restored copy.
   - The backup contains roles and grants, but no passwords.
-  - The backup is written under a temporary name, synced and checksummed, and only then gets its final name. Nothing
-    is ever overwritten, and a failed backup leaves no files.
-  - Before the backup, a row is written for it into the schema C(gradual) of the database. A restored copy must
-    contain this canary row.
+  - The backup is written under a temporary name, synced and checksummed, and only then gets its final name. Nothing is
+    ever overwritten, and a failed backup leaves no files.
+  - Before the backup, a row is written for it into the schema C(gradual) of the database. A restored copy must contain
+    this canary row.
   - The output of the programs is checked as well as their exit status, because pg_dump ends with 0 on a full disk, and
     pgBackRest on a damaged page.
-  - For a copy of the files, writes are blocked for some milliseconds, while a restore point and a snapshot are made.
-    A copy that is recovered to this restore point must contain what the snapshot contains. There is no backup if
-    writers do not end until O(deadline).
+  - For a copy of the files, writes are blocked for some milliseconds, while a restore point and a snapshot are made. A
+    copy that is recovered to this restore point must contain what the snapshot contains. There is no backup if writers
+    do not end until O(deadline).
   - The returned receipt has the level V(taken), which proves nothing yet.
   - A backup and a migration of the same database never run at the same time, because pg_dump blocks every ALTER.
 author:

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Prove a backup: a thin shell over module_utils/verify/restore_test.py."""
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ module: backup_verify
 short_description: Verify a backup by reading it and restoring it beside the live cluster
 version_added: "0.1.0"
 description:
-  - Verifies the levels of a backup one by one. V(intact) reads every file and compares its SHA-256. V(readable)
-    decodes every byte of the dump. V(restored) restores roles and database into a throwaway cluster, and compares
-    schema, migration revision, number of rows and contents of every table with the backup's snapshot. V(sound) runs
-    pg_amcheck on the copy, tests the previous release on it, and rehearses the pending migrations with their duration
-    and locks.
-  - For a physical backup, V(intact) is also pg_verifybackup or pgBackRest's own verification, and V(restored)
-    recovers to the restore point whose contents were digested.
+  - Verifies the levels of a backup one by one. V(intact) reads every file and compares its SHA-256. V(readable) decodes
+    every byte of the dump. V(restored) restores roles and database into a throwaway cluster, and compares schema,
+    migration revision, number of rows and contents of every table with the backup's snapshot. V(sound) runs pg_amcheck
+    on the copy, tests the previous release on it, and rehearses the pending migrations with their duration and locks.
+  - For a physical backup, V(intact) is also pg_verifybackup or pgBackRest's own verification, and V(restored) recovers
+    to the restore point whose contents were digested.
   - The throwaway cluster has no network, no archive and no jobs, and is gone when the module ends, however it ends.
   - The receipt in the backup's folder is rewritten with the level that was reached this time.
 author:

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Make a database and those who may use it: a thin shell over module_utils/postgresql/access.py."""
 
 from __future__ import annotations
@@ -18,13 +18,8 @@ description:
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
-  - gradual.rollout.attributes
+  - gradual.rollout.attributes.check_and_diff
   - gradual.rollout.database
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
 options:
   database:
     description: Name of the database. It is made if it is missing.

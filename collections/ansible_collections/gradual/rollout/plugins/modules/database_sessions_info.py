@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Tell whose sessions a database has: a thin shell over module_utils/postgresql/clients.py."""
 
 from __future__ import annotations
@@ -16,14 +16,8 @@ description:
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
+  - gradual.rollout.attributes.info_module
   - gradual.rollout.database
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
 options:
   database:
     description: Name of the database.

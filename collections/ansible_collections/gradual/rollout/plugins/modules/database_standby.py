@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Make a streaming standby of a cluster: a thin shell over module_utils/postgresql/standby.py."""
 
 from __future__ import annotations
@@ -19,13 +19,8 @@ description:
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
-  - gradual.rollout.attributes
+  - gradual.rollout.attributes.check_and_diff
   - gradual.rollout.database
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
 options:
   unit:
     description: The systemd unit of the cluster.

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Count what still evaluates flags."""
 
 from __future__ import annotations
@@ -12,22 +12,17 @@ version_added: 0.1.0
 description:
   - Reads C(feature_evaluations_total) of every host from Prometheus. A flag may be removed only when nothing evaluates
     it.
-  - A flag is left out of RV(evaluations) when nothing is known about it, since silence of a host that is not scraped
-    proves nothing.
+  - A flag without data is not in RV(evaluations). A host that is not scraped proves nothing.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.prometheus]
 options:
-  prometheus:
-    description: Address of Prometheus.
-    type: str
-    default: http://127.0.0.1:9090
   flags:
     description: Keys of the flags.
     type: list
     elements: str
     required: true
   seconds:
-    description: How far to look back.
+    description: The period to count, up to now.
     type: float
     default: 3600
   job:
@@ -41,7 +36,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Count what evaluated the flag in the last day
+- name: Count the evaluations of the flag in the last day
   gradual.rollout.evaluations_info:
     flags: [search]
     seconds: 86400
@@ -49,12 +44,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 evaluations:
-  description: Evaluations by flag; a flag about which nothing is known is missing.
+  description: Evaluations by flag. A flag without data is missing.
   type: dict
   returned: success
   sample: {"search": 0}
 sentence:
-  description: The same for an operator.
+  description: The same in a sentence.
   type: str
   returned: success
 """
@@ -63,10 +58,11 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import usage as flag_usage
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import client as prometheus
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import options as prometheus_options
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import PrometheusError
 
 ARGUMENTS = {
-    "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
+    **prometheus_options.ARGUMENTS,
     "flags": {"type": "list", "elements": "str", "required": True},
     "seconds": {"type": "float", "default": 3600},
     "job": {"type": "str", "default": "application"},
@@ -78,11 +74,11 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     options = module.params
     try:
-        client = prometheus.Prometheus(options["prometheus"], options["timeout"])
+        client = prometheus_options.prometheus_of(options)
         counted, sentence = flag_usage.evaluations(
             client, options["flags"], options["seconds"], time.time(), options["job"]
         )
-    except prometheus.PrometheusError as error:
+    except PrometheusError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, evaluations=counted, sentence=sentence)
 

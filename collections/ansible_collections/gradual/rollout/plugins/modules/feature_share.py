@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Measure the share of users who have each feature, through the front door."""
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ module: feature_share
 short_description: Measure the share of users who have each feature
 version_added: 0.1.0
 description:
-  - Asks C(/api/features) of the application as many users, over TLS and kept-alive connections, at a steady rate.
-  - The users are the same in every measurement, so that a user who loses a feature from one stage to the next is seen.
-  - Fails when a user gets no answer, since a share of those who answered is not the share of all.
+  - Requests C(/api/features) of the application as many users, over TLS and keep-alive connections, at a steady rate.
+  - The users are the same in every measurement. So it can count users who lose a feature from one stage to the next.
+  - Fails if a user gets no answer, because the share among the answers is not the share of all users.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
 options:
@@ -21,7 +21,7 @@ options:
     type: str
     required: true
   ca_path:
-    description: File with the certificate authority to trust, else the system's.
+    description: PEM file of the authorities to trust. Default are the host's.
     type: path
   flags:
     description: Keys of the flags.
@@ -29,11 +29,11 @@ options:
     elements: str
     required: true
   users:
-    description: Number of users to ask as.
+    description: Number of users.
     type: int
     default: 2000
   rate:
-    description: Users asked for in a second, at most.
+    description: Maximum number of users per second.
     type: float
     default: 250
   timeout:
@@ -41,22 +41,22 @@ options:
     type: float
     default: 5
   previous:
-    description: File that O(record) wrote at the stage before; users in it who have lost a flag are counted.
+    description: File that O(record) wrote at the previous stage. Users in it who no longer have a flag are counted.
     type: path
   record:
-    description: File to which the users who have each flag are written.
+    description: File for the users who have each flag.
     type: path
 attributes:
   check_mode:
     support: full
-    details: [Measures, and writes no record.]
+    details: [Measures. Writes no record.]
   diff_mode:
     support: N/A
     details: [There is nothing to compare.]
 """
 
 EXAMPLES = r"""
-- name: Share at 50 %, against the users of 25 %
+- name: Measure the share at 50 % and compare with the users of 25 %
   gradual.rollout.feature_share:
     base_url: https://lb1
     ca_path: /etc/gradual/ca.pem
@@ -67,32 +67,32 @@ EXAMPLES = r"""
 
 RETURN = r"""
 features:
-  description: For each flag the users asked, those who have it, their share, and those who lost it.
+  description: For each flag the number of users, those who have it, their share, and those who lost it.
   type: dict
   returned: success
   sample: {"search": {"users": 2000, "on": 507, "share": 0.2535, "lost": 0}}
 lost:
-  description: Users who lost a flag since O(previous), over all flags; 0 without it.
+  description: Users who lost a flag since O(previous), summed over all flags. 0 without O(previous).
   type: int
   returned: success
 compared:
-  description: Whether there was an earlier measurement to compare with.
+  description: Whether there was an earlier measurement.
   type: bool
   returned: success
 ended:
-  description: When the last user had been asked, in seconds since the epoch.
+  description: End of the measurement, in seconds since the epoch.
   type: float
   returned: success
 began:
-  description: When it began by this host's clock, in epoch seconds; since then the gate may look.
+  description: Start of the measurement by this host's clock, in seconds since the epoch.
   type: float
   returned: success
 seconds:
-  description: How long it took.
+  description: Duration of the measurement.
   type: float
   returned: success
 repeated:
-  description: Requests that were sent again because of a closed connection or an answer 429 or 503.
+  description: Requests that were repeated after a closed connection or an answer 429 or 503.
   type: int
   returned: success
 """

@@ -1,29 +1,23 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Look whether the traffic can carry a ramp."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: forecast_info
-short_description: How long each stage of a ramp must bake at the traffic of the last hours, and whether it can be
-  judged at all
+short_description: Predict how long each stage must bake at the traffic of the last hours
 version_added: 0.1.0
 description:
-  - Reads from Prometheus how often users have asked for each feature, and what share of the answers failed or was slow.
-    Gradual's own requests are not among them, for the application counts them for no feature.
-  - Says for each stage, feature and metric after how many seconds the gate has stopped harm of O(gate) C(margin) times,
-    and has certified
-    a harmless release, each with a chance of 80 %. It asks the gate itself.
-  - What nobody has asked for is told in RV(forecast.not_measured), and is no reason to refuse the ramp.
+  - Reads from Prometheus how many requests each feature gets, and which share of the answers failed or was slow.
+    Gradual's own requests are not counted.
+  - Returns for each stage, feature and metric the seconds after which the gate stops a release that is C(gate.margin)
+    times worse, and certifies a harmless one, each with a probability of 80 %. The gate's own code computes them.
+  - A feature without requests is in RV(forecast.not_measured). It does not refuse the ramp.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.prometheus]
 options:
-  prometheus:
-    description: Address of Prometheus.
-    type: str
-    default: http://127.0.0.1:9090
   features:
     description: Keys of the features.
     type: list
@@ -57,7 +51,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look whether the traffic can carry the ramp
+- name: Check that the traffic suffices for the ramp
   gradual.rollout.forecast_info:
     prometheus: http://127.0.0.1:9090
     features: [search]
@@ -69,7 +63,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 forecast:
-  description: What the plan shows and keeps of it.
+  description: The forecast, as the plan shows it.
   type: dict
   returned: success
   contains:
@@ -86,17 +80,17 @@ forecast:
       elements: dict
       returned: success
     problems:
-      description: Why the ramp must not begin, by C(gate.low_traffic); one sentence at most.
+      description: Why the ramp must not begin, by C(gate.low_traffic). At most one sentence.
       type: list
       elements: str
       returned: success
     notes:
-      description: What a person should know who begins it.
+      description: What an operator should know before it begins.
       type: list
       elements: str
       returned: success
     not_measured:
-      description: What nothing is known of, one sentence each.
+      description: What has no data, one sentence each.
       type: list
       elements: str
       returned: success
@@ -108,10 +102,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import forecast
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, PrometheusError
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import options as prometheus_options
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import PrometheusError
 
 ARGUMENTS = {
-    "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
+    **prometheus_options.ARGUMENTS,
     "features": {"type": "list", "elements": "str", "required": True},
     "stages": {"type": "list", "elements": "int", "default": [25, 50, 100]},
     "gate": {"type": "dict", "default": {}},
@@ -145,7 +140,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         ramp = ramp_of(module.params, time.time())
-        found = forecast.forecast(Prometheus(module.params["prometheus"], module.params["timeout"]), ramp)
+        found = forecast.forecast(prometheus_options.prometheus_of(module.params), ramp)
     except (gate_verdict.GateError, PrometheusError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, forecast=found)

@@ -1,20 +1,19 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Run the gate over recorded counts."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gate_replay
-short_description: Run the gate over recorded counts, as if live
+short_description: Run the gate on recorded counts
 version_added: 0.1.0
 description:
-  - Says of each recorded trace what the gate would have said, when, and how many bad requests would have been served
-    until then.
-  - Lets people tune a gate on their own history before they trust it. The same counts give the same answer.
+  - Returns for each recorded trace the verdict of the gate, its time, and the number of bad requests until then.
+  - So you can tune a gate on your own history before you use it. The same counts always give the same result.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module]
 options:
   counts:
     description: JSON file of recorded counts, in the form that docs/gates.md describes.
@@ -41,7 +40,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 results:
-  description: One for each trace, in their order.
+  description: One result for each trace, in order.
   returned: success
   type: list
   elements: dict
@@ -51,24 +50,23 @@ results:
       type: str
       returned: success
     verdict:
-      description: V(promote) when certified through the last stage, V(abort), or V(hold) when the looks ran out before
-        a decision.
+      description: V(promote) if all stages were certified, V(abort), or V(hold) if the looks ended before a decision.
       type: str
       returned: success
     stage:
-      description: Share of the stage where it was decided.
+      description: Share of the stage of the decision.
       type: float
       returned: success
     look:
-      description: The look in that stage, from 1.
+      description: Number of the look in that stage, from 1.
       type: int
       returned: success
     bad_served:
-      description: Bad events that users with the feature had until then, over all stages.
+      description: Bad events of users with the feature until then, over all stages.
       type: int
       returned: success
     e_value:
-      description: How much the counts speak for harm at the end.
+      description: Evidence of harm in the counts at the end.
       type: float
       returned: success
     reason:
@@ -76,7 +74,7 @@ results:
       type: str
       returned: success
 verdicts:
-  description: How many traces had each verdict.
+  description: Number of traces with each verdict.
   returned: success
   type: dict
 """

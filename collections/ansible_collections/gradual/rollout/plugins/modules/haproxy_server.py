@@ -1,37 +1,31 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Drain and admit servers of an HAProxy backend."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: haproxy_server
-short_description: Take servers out of traffic and let them in again
+short_description: Drain, disable and enable servers of a backend
 version_added: 0.1.0
 description:
-  - Speaks to HAProxy's runtime socket on the balancer itself.
-  - Waits until what it says is so. No request fails because of it.
-  - Takes a server out of traffic only while enough others are up, and fails otherwise with what it has seen. Up is what
-    HAProxy calls
-    V(UP) or V(no check). A server that is between two states (V(UP 1/2)) is given five seconds. A server that gets no
-    requests anyway may
-    always be taken out. Looking and acting is one step, whoever else does the same on this balancer.
-  - The newest call for a server wins. One that a killed run has left waiting, such as for the end of a drain, then
-    stops and changes nothing.
-  - Keeps the state of all servers in O(state_file) after each change, since HAProxy forgets it on reload otherwise. A
-    file that cannot be
-    written, as on a full disk, is a warning, since the servers are in the wanted state by then.
+  - Uses HAProxy's runtime socket on the balancer itself.
+  - Waits until the servers have the wanted state. No request fails because of it.
+  - Takes a server out of traffic only while enough other servers are up; else it fails and lists their states. A server
+    is up if HAProxy's status is V(UP) or V(no check). A server between two states (V(UP 1/2)) gets five seconds. A
+    server without requests can always be taken out. The check and the change are one step under a lock on this
+    balancer.
+  - The newest call for a server wins. An older call that still waits, for example after its run was killed, stops and
+    changes nothing.
+  - Writes the state of all servers to O(state_file) after each change, because HAProxy loses it on reload otherwise. A
+    file that cannot be written, for example on a full disk, is only a warning, because the servers have the wanted
+    state by then.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes]
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
+extends_documentation_fragment: [gradual.rollout.attributes.check_and_diff]
 options:
   socket:
-    description: The runtime socket, with level admin.
+    description: Path of the runtime socket with level admin.
     type: path
     default: /run/haproxy/admin.sock
   backend:
@@ -39,20 +33,19 @@ options:
     type: str
     required: true
   servers:
-    description: Names of servers in it.
+    description: Names of the servers.
     type: list
     elements: str
     required: true
   state:
     description:
-      - V(drained) gives a server no new requests, waits until none is under way, then puts it into maintenance.
-        A drain that does not end within O(timeout) is taken back, and so is one during which too many other servers go
-        down.
-      - V(maintenance) takes it out at once, as is right for a host that is lost.
-      - V(ready) lets it in and waits until a health check has passed since.
-      - V(enabled) ends a drain or a maintenance and waits for nothing. The server is down until its health checks pass,
-        as one is on which
-        nothing runs yet.
+      - V(drained) sends no new requests to a server, waits until its requests have ended, then puts it into
+        maintenance. The drain is reverted if it does not end within O(timeout), or if too many other servers go down
+        meanwhile.
+      - V(maintenance) takes it out of traffic at once. Use it for a host that is lost.
+      - V(ready) admits it and waits until a health check has passed.
+      - V(enabled) ends a drain or a maintenance and does not wait. The server is down until its health checks pass. Use
+        it for a host on which nothing runs yet.
     type: str
     choices: [drained, maintenance, ready, enabled]
     required: true
@@ -62,25 +55,25 @@ options:
     default: 30
   min_in_traffic:
     description:
-      - The least number of other servers of the backend that must be up before one is drained or put into maintenance.
-      - Without it, two thirds of O(up_before), rounded down, and one at least. V(0) permits the last server, which
-        users will feel.
+      - How many other servers of the backend must be up before one is drained or put into maintenance.
+      - The default is two thirds of O(up_before), rounded down, but at least one. V(0) permits the last server; users
+        notice that.
     type: int
   up_before:
-    description: Names of the servers that were up when the rollout began. Without it, those that are up now count.
+    description: Names of the servers that were up when the rollout began. The default is those that are up now.
     type: list
     elements: str
   must_be_up:
-    description: Names of servers that must be up before any other is drained or put into maintenance, such as those
+    description: Names of servers that must be up before another one is drained or put into maintenance, such as those
       that were switched already.
     type: list
     elements: str
     default: []
   balancer:
-    description: Name of the balancer in messages. Its host name if left out.
+    description: Name of the balancer in messages. The default is its host name.
     type: str
   state_file:
-    description: The global C(server-state-file) of HAProxy's configuration. Empty to keep nothing.
+    description: The global C(server-state-file) of HAProxy's configuration. Empty means that no state is written.
     type: str
     default: /var/lib/haproxy/server-state
 seealso:
@@ -96,7 +89,7 @@ EXAMPLES = r"""
     min_in_traffic: 2
   delegate_to: lb1
 
-- name: See whether it could be drained
+- name: Check whether it can be drained
   gradual.rollout.haproxy_server:
     backend: application
     servers: [app1]
@@ -117,13 +110,14 @@ RETURN = r"""
 results:
   description:
     - "For each server C({server, before, after, status, sessions, seconds, changed})."
-    - before and after are ready, down, drained or maintenance; sessions are those still under way at the end.
-  returned: always, unless the balancer cannot be asked
+    - before and after are ready, down, drained or maintenance; sessions is the number of requests that still run at the
+      end.
+  returned: unless the balancer cannot be reached
   type: list
   elements: dict
 refused:
-  description: Whether it failed because too few other servers are up. Then nothing was changed, or what was changed was
-    taken back.
+  description: Whether it failed because too few other servers are up. Then nothing was changed, or the change was
+    reverted.
   returned: failure
   type: bool
 """

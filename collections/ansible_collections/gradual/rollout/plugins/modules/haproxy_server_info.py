@@ -1,21 +1,21 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Read the servers of an HAProxy backend."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: haproxy_server_info
-short_description: See which servers of a backend get traffic
+short_description: List the servers of a backend and their states
 version_added: 0.1.0
 description:
-  - Speaks to HAProxy's runtime socket on the balancer itself.
+  - Uses HAProxy's runtime socket on the balancer itself.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes.info_module]
 options:
   socket:
-    description: The runtime socket.
+    description: Path of the runtime socket.
     type: path
     default: /run/haproxy/admin.sock
   backend:
@@ -23,8 +23,7 @@ options:
     type: str
     required: true
   settle:
-    description: Seconds to wait for servers that are between two states (V(UP 1/2), V(DOWN 1/2)). What they are then is
-      returned.
+    description: Seconds to wait for servers that are between two states (V(UP 1/2), V(DOWN 1/2)).
     type: float
     default: 0
 seealso:
@@ -32,7 +31,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See who serves
+- name: List the servers
   gradual.rollout.haproxy_server_info:
     backend: application
   register: balancer
@@ -52,19 +51,19 @@ servers:
       description: One of ready, down (its checks fail), drained and maintenance.
       type: str
     up:
-      description: Whether it gets requests and its checks pass, without doubt.
+      description: Whether it gets requests, and its checks pass or it has none. False while it is between two states.
       type: bool
     status:
-      description: HAProxy's own word for it, such as C(UP 1/2).
+      description: HAProxy's own status, such as C(UP 1/2).
       type: str
     check:
-      description: What the last health check said, such as C(L7OK).
+      description: Result of the last health check, such as C(L7OK).
       type: str
     sessions:
-      description: Requests that are under way, or queued for it.
+      description: Requests that run on it or are queued for it.
       type: int
     connections:
-      description: Connections that HAProxy holds open to it, the idle ones included.
+      description: Open connections to it, including idle ones.
       type: int
     address:
       description: Its address and port.

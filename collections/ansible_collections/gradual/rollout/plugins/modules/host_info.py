@@ -1,18 +1,17 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Look at a host as a rollout needs to know it."""
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Return what a rollout needs to know of an application host."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_info
-short_description: Look at a host as a rollout needs to know it
+short_description: Return what a rollout needs to know of an application host
 version_added: 0.1.0
 description:
-  - Tells in one call what time the host has, what room, which releases lie there, which is switched to, and which
-    really runs.
-  - What is not there is null; only mistakes in the parameters fail.
+  - Returns in one call the host's clock, its free disk space, its releases, which one is linked, and which one runs.
+  - What does not exist is null. Only wrong parameters fail.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes.info_module]
 options:
@@ -21,23 +20,22 @@ options:
     type: str
     required: true
   root:
-    description: Where its releases lie. Default is C(/opt/) and the application's name.
+    description: Directory of its releases. The default is C(/opt/APPLICATION).
     type: path
   url:
     description:
-      - Base of the application's own address on this host, such as V(http://127.0.0.1:8080), to ask for C(/version) and
-        C(/readyz).
-      - Nothing is asked without it.
+      - The application's own address on this host, such as V(http://127.0.0.1:8080), for C(/version) and C(/readyz).
+      - Without it, nothing is requested.
     type: str
   flags:
-    description: The flag file. Default is C(/etc/gradual/APPLICATION/flags.json).
+    description: The flag file. The default is C(/etc/gradual/APPLICATION/flags.json).
     type: path
   unit:
-    description: The systemd unit. Default is the application's name.
+    description: The systemd unit. The default is the application's name.
     type: str
   paths:
-    description: Where to look for free bytes. Default are O(root) and C(/tmp). A path that is not there yet stands for
-      the directory that it would be in.
+    description: Paths whose free disk space is returned. The default is O(root) and C(/tmp). For a path that does not
+      exist yet, its nearest existing parent counts.
     type: list
     elements: path
   timeout:
@@ -47,7 +45,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: See what runs
+- name: Show what runs
   gradual.rollout.host_info:
     application: storefront
     url: http://127.0.0.1:8080
@@ -56,13 +54,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 clock:
-  description: The host's clock, in seconds since 1970.
+  description: The host's clock, in seconds since the epoch.
   returned: success
   type: float
 clock_off:
   description:
-    - By how many seconds it is ahead of the controller's clock at the least (behind it when negative), given that
-      asking takes time.
+    - By how many seconds at least the host's clock is ahead of the controller's (behind it if negative). The time of
+      the call is taken into account.
     - Set by the action plugin.
   returned: success
   type: float
@@ -71,46 +69,45 @@ python:
   returned: success
   type: str
 free_bytes:
-  description: Path → bytes that are free there.
+  description: Path → free bytes.
   returned: success
   type: dict
 free_inodes:
-  description: Path → how many files can still be made there; null where the file system knows no such limit.
+  description: Path → free inodes; null if the file system has no such limit.
   returned: success
   type: dict
 unwritable:
-  description: Path → why nothing can be written there, of the release root and the flag file's directory; empty when
-    all is well.
+  description: Path → why it is not writable, for the release root and the directory of the flag file. Empty if both
+    are.
   returned: success
   type: dict
 links:
   description:
     - What C(ROOT/current) and C(ROOT/previous) are, C({current, previous}). Each is V(release), V(missing), V(broken)
-      (leads nowhere),
-      V(foreign) (leads to something that is no release), V(directory) or V(file).
+      (its target does not exist), V(foreign) (its target is not a release), V(directory) or V(file).
   returned: success
   type: dict
 root:
-  description: Where its releases lie.
+  description: Directory of its releases.
   returned: success
   type: str
 current:
   description:
-    - "The release that is switched to, C({version, digest, directory, admitted}); else null."
-    - C(admitted) says whether users have or had it on this host and it was not taken back from them.
+    - "The linked release, C({version, digest, directory, admitted}); else null."
+    - C(admitted) says whether users have or had it on this host, without a rollback since then.
   returned: success
   type: dict
 previous:
-  description: The release that users had before, as C(current); else null.
+  description: The release that users had before, as RV(current); else null.
   returned: success
   type: dict
 releases:
-  description: All releases that lie there, newest first.
+  description: All releases on the host, newest first.
   returned: success
   type: list
   elements: dict
 running:
-  description: "What the application says of itself at C(/version): C({application, release, digest}); else null."
+  description: "The answer of C(/version): C({application, release, digest}); else null."
   returned: success
   type: dict
 ready:
@@ -118,24 +115,23 @@ ready:
   returned: success
   type: bool
 flags:
-  description: The flag file's content; null when there is none, or none that can be read.
+  description: The content of the flag file; null if there is none or it cannot be read.
   returned: success
   type: dict
 flags_error:
-  description: What is wrong with a flag file that is there and cannot be used; else null.
+  description: What is wrong with an existing flag file; else null.
   returned: success
   type: str
 unit:
-  description: The unit's active state, such as V(active) or V(failed); null where there is no systemd.
+  description: The unit's active state, such as V(active) or V(failed); null without systemd.
   returned: success
   type: str
 unit_load:
-  description: Whether systemd has the unit, such as V(loaded), V(not-found) or V(masked); null where there is no
-    systemd.
+  description: The unit's load state, such as V(loaded), V(not-found) or V(masked); null without systemd.
   returned: success
   type: str
 job:
-  description: Number of the job that systemd still has to do for the unit, such as a restart; null when there is none.
+  description: Number of systemd's pending job for the unit, such as a restart; null if there is none.
   returned: success
   type: str
 """

@@ -1,40 +1,40 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Smoke tests over HTTP."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: http_probe
-short_description: Ask an application and compare what comes back
+short_description: Send requests to an application and check the answers
 version_added: 0.1.0
 description:
-  - Runs a list of probes over one kept-alive connection.
-  - Fails when any of them failed, and says for each what was wanted and what was seen, unless O(report_only) is set.
-  - Redirects are answers like any other; a probe may want one.
+  - Runs a list of probes over one keep-alive connection.
+  - Fails if one of them failed, and says for each what was expected and what came back, unless O(report_only) is set.
+  - Redirects are not followed; a probe can expect one.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes.info_module]
 options:
   base_url:
-    description: The origin that is asked, such as V(https://storefront.example.org).
+    description: The origin, such as V(https://storefront.example.org).
     type: str
     required: true
   probes:
-    description: What is asked, and what must come back.
+    description: The requests, and the expected answers.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: What is probed, for people.
+        description: Name of the probe in messages.
         type: str
       path:
         description: Path with query.
         type: str
         required: true
       method:
-        description: How to ask.
+        description: The HTTP method.
         type: str
         default: GET
       headers:
@@ -42,23 +42,23 @@ options:
         type: dict
         default: {}
       body:
-        description: What to send. A string goes as it is, anything else as JSON.
+        description: The body. A string is sent unchanged, anything else as JSON.
         type: raw
       user:
-        description: Who asks, sent as the cookie C(visitor), for which flags are evaluated.
+        description: The user, sent as the cookie C(visitor). Flags are evaluated for it.
         type: str
       status:
-        description: The status wanted.
+        description: The expected status.
         type: int
         default: 200
       contains:
-        description: Text that the answer must hold.
+        description: Text that the answer must contain.
         type: str
       json:
         description: Values that the JSON answer must have, by dotted path.
         type: dict
       flag:
-        description: Under which variant of its feature this is expected. Returned as it is.
+        description: The variant of the feature for which this is expected. Returned unchanged.
         type: str
         choices: ["on", "off"]
   headers:
@@ -66,8 +66,8 @@ options:
     type: dict
     default: {}
   address:
-    description: Connect to this address instead of the URL's host, which is still asked for and must be in the
-      certificate.
+    description: Connect to this address instead of the URL's host. The Host header and the certificate are still those
+      of the URL.
     type: str
   ca_path:
     description: PEM file of the authorities to trust for https. Default are the host's.
@@ -103,17 +103,16 @@ RETURN = r"""
 results:
   description:
     - "For each probe C({name, passed, seen, wanted, seconds, status, attempts})."
-    - seen and wanted hold the same keys, status first; seen has only C(error) when there was no answer, and status is
-      null then.
+    - seen and wanted have the same keys. Without an answer, seen has only C(error), and status is null.
   returned: always
   type: list
   elements: dict
 passed:
-  description: How many passed.
+  description: Number of probes that passed.
   returned: always
   type: int
 failed_probes:
-  description: How many failed.
+  description: Number of probes that failed.
   returned: always
   type: int
 """

@@ -1,43 +1,37 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Open a rollout, record in it, close it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ledger
-short_description: Open a rollout, record what happened in it, close it
+short_description: Open a rollout, record its events, close it
 version_added: 0.1.0
 description:
-  - Adds lines to the record of the rollouts of one application, C(ledger.jsonl) in O(path).
-  - Lines are chained by their hashes, and on the disk before the module returns.
-  - Whoever writes holds the lease; two runs never work on one application at the same time. Every event renews the
-    lease.
-  - Runs on the ledger host. The lease's times are those of its clock.
+  - Appends lines to the record of one application's rollouts, C(ledger.jsonl) in O(path).
+  - Each line has the hash of the line before it. It is synced to disk before the module returns.
+  - The writer holds a lease, so two runs never work on one application at the same time. Every event renews the lease.
+  - Runs on the ledger host. The times of the lease are those of its clock.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes]
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
+extends_documentation_fragment: [gradual.rollout.attributes.check_and_diff]
 options:
   path:
-    description: Directory of the ledger. Made if absent.
+    description: Directory of the ledger. It is created if it is missing.
     type: path
     required: true
   state:
     description:
-      - V(opened) starts a rollout of O(release), or resumes the open one of the same manifest. A completed one that
-        brought the
-        same artifact, features and migrations, with nothing after it, is found and left alone, however it was watched.
+      - V(opened) starts a rollout of O(release), or resumes the open rollout of the same manifest. If the newest
+        rollout is completed and had the same artifact, features and migrations, nothing is started, even if its bake or
+        gate differ.
       - V(recorded) adds O(events) to the newest rollout.
-      - V(renewed) renews the lease of this run, and never takes it. The action plugin does so every half minute while a
+      - V(renewed) renews the lease of this run and never takes it. The action plugin does this every 30 seconds while a
         module runs.
-      - V(released) gives the lease back and leaves the rollout open, for the next playbook to go on from wherever it
-        runs.
-      - V(closed) adds O(events), then finishes the newest rollout with O(outcome) and gives the lease back.
+      - V(released) releases the lease and leaves the rollout open, so that the next playbook can continue on any
+        controller.
+      - V(closed) adds O(events), then finishes the newest rollout with O(outcome) and releases the lease.
     type: str
     choices: [opened, recorded, renewed, released, closed]
     default: recorded
@@ -45,31 +39,31 @@ options:
     description: The manifest, as M(gradual.rollout.manifest) returns it. Needed with O(state=opened).
     type: dict
   plan:
-    description: The steps planned, kept in the event rollout.started.
+    description: The planned steps, for the event rollout.started.
     type: list
     elements: raw
   hosts:
     description: >-
-      What each application host runs before the rollout: host → C({version, digest, directory}), kept in
+      The release of each application host before the rollout: host → C({version, digest, directory}), for the event
       rollout.started.
     type: dict
   servers:
     description: >-
-      The state of each server on each balancer before the rollout: balancer → server → state, kept in
+      The state of each server on each balancer before the rollout: balancer → server → state, for the event
       rollout.started.
     type: dict
   smoke:
-    description: Which smoke tests held before the rollout on what ran then, C({held, failed}), kept in rollout.started.
+    description: Which smoke tests passed on the previous release, C({held, failed}), for the event rollout.started.
     type: dict
   revision:
-    description: The revision of the database schema before the rollout, kept in rollout.started.
+    description: The revision of the database schema before the rollout, for the event rollout.started.
     type: str
   force:
-    description: With O(state=opened), start a new rollout even where the same release has been completed already.
+    description: With O(state=opened), start a new rollout even if the same release was completed already.
     type: bool
     default: false
   events:
-    description: What happened, in order. An empty list with O(state=recorded) renews the lease.
+    description: The events, in order. An empty list with O(state=recorded) renews the lease.
     type: list
     elements: dict
     default: []
@@ -79,46 +73,45 @@ options:
         type: str
         required: true
       data:
-        description: What there is to know about it.
+        description: Data of the event.
         type: dict
   outcome:
-    description: How the rollout ended. Needed with O(state=closed).
+    description: Outcome of the rollout. Required with O(state=closed).
     type: str
     choices: [completed, returned, incomplete]
   rollout:
-    description: The rollout meant. An error when another one is the newest.
+    description: The expected rollout. It is an error if another one is the newest.
     type: str
   lease_seconds:
     description:
-      - How long the lease lasts after the last event, 90 seconds at the most. While any module of this collection runs,
-        the action plugin
-        renews the lease of its run; so nobody waits longer than this for a run that was killed.
+      - How long the lease lasts after the last event, at most 90 seconds. While a module of this collection runs, the
+        action plugin renews the lease of its run. So another run waits at most this long for a run that was killed.
     type: int
     default: 90
   hold_until:
     description:
-      - Once O(events) are written, wait for this moment (epoch seconds by the clock of this host). The action plugin
-        waits, on the controller.
+      - After O(events) are written, wait until this time, in seconds since the epoch by the clock of this host. The
+        action plugin waits on the controller.
     type: float
   holder:
-    description: Who writes. Set by the action plugin to user@controller:pid of ansible-playbook.
+    description: The writer. The action plugin sets it to user@controller:pid of ansible-playbook.
     type: str
   dead_holder:
     description:
-      - A holder that is known to be dead, whose lease may be taken over.
-      - Set by the action plugin when it finds that the holder was a run on this very controller, and is no more.
+      - A holder that no longer runs, whose lease can be taken over.
+      - The action plugin sets it if the holder was a run on this controller that has ended.
     type: str
   take_over:
     description:
-      - Take the lease whoever holds it. A run that loses it stops after the module that it is running.
-      - Set by the action plugin from the variable C(gradual_take_over), for a run that has not held the lease yet.
-      - Without it the action plugin waits, up to the length of the lease, until the lease of a run that does not renew
-        it has expired.
+      - Take the lease from any holder. A run that loses it stops after its current module.
+      - The action plugin sets it from the variable C(gradual_take_over), for a run that has not held the lease yet.
+      - Without it, the action plugin waits until the lease of a run that does not renew it has expired, at most the
+        length of a lease.
     type: bool
     default: false
   owned:
-    description: Whether this run holds the lease as far as it knows, so that it must not take it a second time. Set by
-      the action plugin.
+    description: Whether this run held the lease already, so that it must not take it again after it lost it. The action
+      plugin sets it.
     type: bool
     default: false
 seealso:
@@ -126,13 +119,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Begin the rollout, or go on with it
+- name: Start or resume the rollout
   gradual.rollout.ledger:
     path: /var/lib/gradual/storefront
     state: opened
     release: "{{ checked.manifest }}"
 
-- name: Tell that the backup has been proven
+- name: Record the proven backup
   gradual.rollout.ledger:
     path: /var/lib/gradual/storefront
     events:
@@ -141,7 +134,7 @@ EXAMPLES = r"""
       - event: step.finished
         data: {step: backup}
 
-- name: Wait for five minutes, with the lease in hand
+- name: Wait for five minutes and keep the lease
   gradual.rollout.ledger:
     path: /var/lib/gradual/storefront
     hold_until: "{{ begun.now + 300 }}"
@@ -155,22 +148,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rollout:
-  description: The rollout as it is now; see M(gradual.rollout.ledger_info).
+  description: State of the rollout, see M(gradual.rollout.ledger_info).
   returned: success
   type: dict
 added:
-  description: The names of the events that were added (in check mode, that would be).
+  description: Names of the events that were added, or would be in check mode.
   returned: success
   type: list
   elements: str
   sample: [lease.taken, rollout.resumed]
 now:
-  description: The time by the clock of this host at the end, in epoch seconds.
+  description: The time at the end by the clock of this host, in seconds since the epoch.
   returned: success
   type: float
 lease:
-  description: Who holds the lease, when that is somebody else; C(left) tells how many seconds it lasts unless it is
-    renewed.
+  description: The lease, if another run holds it. C(left) is the number of seconds until it expires.
   returned: failure, when the lease is held
   type: dict
 """

@@ -1,26 +1,26 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Read the record of the rollouts."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ledger_info
-short_description: Read what the record says about a rollout
+short_description: Read the state of a rollout from the ledger
 version_added: 0.1.0
 description:
-  - Verifies the chain of the ledger in O(path) and replays it to the state of one rollout.
+  - Verifies the hash chain of the ledger in O(path), and computes the state of one rollout from its events.
   - Runs on the ledger host.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes.info_module]
 options:
   path:
-    description: Directory of the ledger. An absent one is an empty ledger.
+    description: Directory of the ledger. A missing one is an empty ledger.
     type: path
     required: true
   rollout:
-    description: Which rollout. Default is the newest.
+    description: Name of the rollout. The default is the newest one.
     type: str
   include_events:
     description: Return the rollout's lines too.
@@ -31,7 +31,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See how far the rollout is
+- name: Read the state of the rollout
   gradual.rollout.ledger_info:
     path: /var/lib/gradual/storefront
   register: known
@@ -39,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rollout:
-  description: The rollout, or null when the ledger is empty.
+  description: The rollout, or null if the ledger is empty.
   returned: success
   type: dict
   contains:
@@ -48,48 +48,48 @@ rollout:
       type: str
       sample: storefront-2.0.0-20260101T120000Z
     open:
-      description: Whether it is still to be finished. One that was finished and then went back in part is open again.
+      description: Whether it is not finished. A finished rollout that was partly rolled back afterwards is open again.
       type: bool
     outcome:
-      description: How it was finished, one of completed, returned and incomplete; null while it is open for the first
+      description: Its outcome, one of completed, returned and incomplete; null before it was finished for the first
         time.
       type: str
     completed:
-      description: Whether it was finished as completed and nothing that users see happened after that.
+      description: Whether it was finished as completed and nothing that users notice changed after that.
       type: bool
     manifest:
-      description: The manifest that is rolled out.
+      description: Its manifest.
       type: dict
     digest:
       description: SHA-256 of the manifest's canonical JSON.
       type: str
     started:
-      description: When it was started, in UTC.
+      description: Its start, in UTC.
       type: str
     finished:
-      description: When it was finished last, in UTC; else null.
+      description: Its last end, in UTC; else null.
       type: str
     plan:
-      description: The plan as it was when the rollout was started.
+      description: The plan at the start.
       type: list
     revision:
       description: The revision of the database schema before the rollout.
       type: str
     servers:
       description: >-
-        Balancer → server → its state when the rollout was started, as M(gradual.rollout.haproxy_server_info) tells
-        it; null when not known.
+        Balancer → server → its state at the start, as M(gradual.rollout.haproxy_server_info) returns it; null if
+        unknown.
       type: dict
     smoke:
       description: >-
-        Which smoke tests held when the rollout was started on what ran then, C({held, failed}); null when that is
-        not known.
+        Which smoke tests passed at the start on the previous release, C({held, failed}); null if unknown.
       type: dict
     steps:
       description: "Step → C({state, started, finished, error, task, host}); state is started, finished or failed."
       type: dict
     failed:
-      description: "The failure that has not been overcome, C({step, host, task, error, at}); else null."
+      description: "The failure that no later success of its step has resolved, C({step, host, task, error, at}); else
+        null."
       type: dict
     hosts:
       description: >-
@@ -103,20 +103,20 @@ rollout:
       description: "C({from, to}) of the expand migrations; else null."
       type: dict
     certified:
-      description: Percentage of the last certified stage; 0 when there is none or the flags were turned off.
+      description: Percentage of the last certified stage; 0 if there is none or the flags were turned off.
       type: int
     stage:
-      description: Percentage that was set last; null before the first stage, 0 after the flags were turned off.
+      description: The percentage that was set last; null before the first stage, 0 after the flags were turned off.
       type: int
     stages:
       description: "Stages in the order they were set, C({percent, set, expiry, certified})."
       type: list
       elements: dict
     flags_off:
-      description: When the flags were turned off; null when they are not.
+      description: When the flags were turned off; null if they were not.
       type: str
     approvals:
-      description: Percentages after which a person has said to go on.
+      description: Percentages after which a person approved the next stage.
       type: list
       elements: int
     approved:
@@ -125,60 +125,58 @@ rollout:
       elements: dict
     aa:
       description: >-
-        When the users of all stages were compared with the features off, C({since, until}) in epoch seconds; else
-        null.
+        Start and end of the A/A stage, C({since, until}) in seconds since the epoch; else null.
       type: dict
     canary:
       description: >-
-        How the watch of the first host ended, C({host, ended, at}) with V(passed) or V(skipped); null when it has
-        not.
+        How the canary's watch ended, C({host, ended, at}) with V(passed) or V(skipped); null before its end.
       type: dict
     contracted:
-      description: Whether the point of no return has been passed, or may have been.
+      description: Whether the point of no return was passed, or may have been.
       type: bool
     contract:
       description: >-
-        C({began, applied, from, to, before}); applied is null for one whose end is not known; null before the
-        first.
+        C({began, applied, from, to, before}) of the last contraction; applied is null if its end is unknown. Null
+        before the first.
       type: dict
     durations:
       description: For each step the median of its seconds in the completed rollouts of this ledger.
       type: dict
     lease:
-      description: "C({holder, seconds, since, until, held}); held tells whether it counts at this moment."
+      description: "C({holder, seconds, since, until, held}); held says whether it is valid now."
       type: dict
 owed:
-  description: The backfills of all rollouts that have to be complete before the schema is contracted, as their
-    manifests have them.
+  description: The backfills of all rollouts that must be complete before the schema is contracted, as in their
+    manifests.
   returned: success
   type: list
   elements: dict
 clock:
-  description: The present by the clock that the ledger's times come from, in epoch seconds.
+  description: The time by the ledger host's clock, in seconds since the epoch.
   returned: success
   type: float
 intact:
-  description: Whether every line is as it was written.
+  description: Whether no line was changed.
   returned: success
   type: bool
 broken_at:
-  description: Number of the first line that is not, and null when all are.
+  description: Number of the first changed line, or null.
   returned: success
   type: int
 broken:
-  description: What is wrong with that line.
+  description: What is wrong with it.
   returned: success
   type: str
 torn:
-  description: Bytes of a last line that a crash cut off; they do not count, and the next event removes them.
+  description: Bytes of an incomplete last line after a crash. They are ignored, and the next event removes them.
   returned: success
   type: int
 events:
-  description: How many lines the ledger has, up to the first broken one.
+  description: Number of lines, up to the first changed one.
   returned: success
   type: int
 last_hash:
-  description: Hash of the last of these lines. Kept elsewhere, it shows later that no line was cut off the end.
+  description: Hash of the last of these lines. Keep it elsewhere to prove later that no line at the end was removed.
   returned: success
   type: str
 rollouts:

@@ -1,34 +1,32 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Documentation of the action plugin of the same name."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: manifest
-short_description: Check the release manifest, with every mistake at once
+short_description: Validate the release manifest and report all errors at once
 version_added: 0.1.0
 description:
-  - Reads the manifest's keys among the variables (from a file with C(-e @releases/...), from C(-e key=value), from a
-    survey),
-    checks them, and fills in the defaults.
-  - Fails with one message that names every mistake with its path, the value seen, and what to write instead.
-  - An extra variable that is no key of a manifest, and overrides no variable of the inventory, the play or a role, is a
-    mistake too.
-    Names that begin with C(ansible_), C(awx_), C(tower_) or C(gradual_) are let through, and those that the inventory
-    names in the list C(manifest_foreign_variables), in which V(*) stands for any text.
-  - Blank answers of a survey count as absent, and so does an empty list of choices.
-  - A list or a mapping may be the JSON or YAML text of one.
-  - Runs on the controller and contacts no host.
+  - Reads the keys of the manifest from the variables (a file with C(-e @releases/...), C(-e key=value), a survey),
+    validates them, and adds the defaults.
+  - Fails with one message that lists every error with its path, the value, and what to write instead.
+  - An extra variable that is not a key of the manifest and overrides no variable of the inventory, the play or a role
+    is an error too. Names that begin with C(ansible_), C(awx_), C(tower_) or C(gradual_) are accepted, and those in the
+    inventory's list C(manifest_foreign_variables), in which V(*) matches any text.
+  - Blank answers of a survey and empty lists of choices count as not given.
+  - A list or a mapping can be given as JSON or YAML text.
+  - Runs on the controller and connects to no host.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes.info_module]
 options:
   values:
-    description: The manifest, instead of the one among the variables.
+    description: The manifest itself, instead of the one in the variables.
     type: dict
   known:
-    description: Further names that extra variables may have.
+    description: More accepted names of extra variables.
     type: list
     elements: str
     default: []
@@ -46,11 +44,11 @@ manifest:
   returned: success
   type: dict
 digest:
-  description: SHA-256 of its canonical JSON, by which the ledger knows it again.
+  description: SHA-256 of its canonical JSON. The ledger recognises a manifest by it.
   returned: success
   type: str
 mistakes:
-  description: Every mistake.
+  description: All errors.
   returned: always
   type: list
   elements: str

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Migrate a database step by step: a thin shell over module_utils/migration/runner.py."""
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ description:
   - Changes nothing without the receipt of a recent backup of this database that was proven by a restore.
   - Applies one revision at a time, each by the release's own tool as an unprivileged user, with a short lock timeout
     and long pauses between attempts, because other sessions wait behind each attempt.
-  - Revisions that use CONCURRENTLY run without a lock timeout, which would only leave invalid indexes. Invalid
-    indexes of a failed attempt are dropped before the next one, and those that are invalid afterwards are rebuilt.
+  - Revisions that use CONCURRENTLY run without a lock timeout, which would only leave invalid indexes. Invalid indexes
+    of a failed attempt are dropped before the next one, and those that are invalid afterwards are rebuilt.
   - Runs alone. It waits until O(deadline) for another migration, a backup by this collection, and any pg_dump of this
     database.
   - Applies revisions of the phase V(expand) only, unless O(phase) says otherwise. The phase is in the revision's file,
@@ -41,9 +41,8 @@ options:
       - The migration tool. V(sql) is a folder of plain SQL files, C(0001_orders.sql), which psql runs, each in one
         transaction with its record.
       - "For V(sql) and V(sqitch) the phase is in a comment at the top of the file, C(-- gradual: phase=expand); for
-        V(django) it is the attribute
-        C(gradual_phase) of the class C(Migration), and for third-party apps the setting C(GRADUAL_PHASES), by the app's
-        label."
+        V(django) it is the attribute C(gradual_phase) of the class C(Migration), and for third-party apps the setting
+        C(GRADUAL_PHASES), by the app's label."
     type: str
     choices: [alembic, django, sql, sqitch]
     default: alembic
@@ -54,8 +53,7 @@ options:
   path:
     description:
       - Folder of the migrations below O(directory). The one that contains C(versions) for Alembic, C(manage.py) for
-        Django, C(sqitch.plan) for sqitch, or the
-        SQL files themselves.
+        Django, C(sqitch.plan) for sqitch, or the SQL files themselves.
     type: str
     default: migrations
   target:
@@ -74,9 +72,9 @@ options:
   state:
     description:
       - V(info) returns the database's revision and what is pending, V(applied) applies revisions.
-      - V(reverted) reverts exactly the revision O(target), by the tool's own command and with the same checks. It
-        must be an expand revision that this module applied and that no other revision depends on. Data in what it
-        removes is lost, so use it for a schema that nobody uses yet; a rollback of the code does not need it.
+      - V(reverted) reverts exactly the revision O(target), by the tool's own command and with the same checks. It must
+        be an expand revision that this module applied and that no other revision depends on. Data in what it removes is
+        lost, so use it for a schema that nobody uses yet; a rollback of the code does not need it.
     type: str
     choices: [info, applied, reverted]
     default: info
@@ -237,7 +235,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 ARGUMENTS = {
-    "adapter": {"type": "str", "choices": ["alembic", "django", "sql", "sqitch"], "default": "alembic"},
+    "adapter": {"type": "str", "choices": list(adapters.ADAPTERS), "default": "alembic"},
     "directory": {"type": "path", "required": True},
     "path": {"type": "str", "default": "migrations"},
     "target": {"type": "str", "default": "head"},

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Documentation and arguments of the action plugin of the same name."""
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation of the action plugin of the same name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ description:
     without the release's C(env.py), without its environment and without a database; as C(nobody) if Ansible runs as
     root, else as the user of Ansible.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.info_module]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.artifact]
 requirements:
   - pglast and squawk-cli for the Python that runs Ansible on the controller.
   - Alembic there too for O(adapter=alembic); without it, only SQL that is text in the files is read, and the rest is a
@@ -89,9 +89,6 @@ options:
     description: Seconds that the server of the artifact may be silent.
     type: float
     default: 30.0
-  ca_path:
-    description: PEM file of the authorities that the server's certificate is checked against, instead of the system's.
-    type: path
 seealso:
   - module: gradual.rollout.migration
   - module: gradual.rollout.revision_info
@@ -171,22 +168,3 @@ mistakes:
   type: list
   elements: str
 """
-
-ARGUMENTS = {
-    "url": {"type": "str"},
-    "sha256": {"type": "str"},
-    "directory": {"type": "path"},
-    "adapter": {"type": "str", "choices": ["alembic", "django", "sql", "sqitch"], "default": "alembic"},
-    "path": {"type": "str", "default": "migrations"},
-    "target": {"type": "str", "default": "head"},
-    "recorded": {"type": "list", "elements": "str"},
-    "phase": {"type": "str", "choices": ["expand", "contract"], "default": "expand"},
-    "waivers": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {key: {"type": "str", "required": True} for key in ("revision", "rule", "reason", "until")},
-    },
-    "timeout": {"type": "float", "default": 30.0},
-    "ca_path": {"type": "path"},
-}

@@ -1,46 +1,43 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Look whether anybody is watching."""
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Check the monitoring."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: monitoring_info
-short_description: Look whether alerts, dashboard and health check work, and what the front door shows to strangers
+short_description: Check alerts, dashboard, health check and the front door
 version_added: 0.1.0
 description:
-  - Counts the alert rules that Prometheus evaluates and the Alertmanagers it is connected to, and looks whether the
+  - Counts the alert rules that Prometheus evaluates and the Alertmanagers that it is connected to, and checks that the
     watchdog alert fires.
-  - Runs every query of a dashboard and wants at least one series of each.
+  - Runs every query of a dashboard. Each must return at least one series.
   - Reads the age of the 5-minute health check.
-  - With O(front_door), looks at the security headers there, and tries to reach what is for the fleet's own eyes.
-  - What cannot be read is null and has a sentence in RV(monitoring.not_measured).
+  - With O(front_door), checks the security headers there, and that internal paths are closed.
+  - What cannot be read is null, and RV(monitoring.not_measured) has a sentence about it.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.info_module]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.prometheus]
 options:
-  prometheus:
-    description: Address of Prometheus.
-    type: str
-    default: http://127.0.0.1:9090
   dashboard:
-    description: File with a dashboard in Grafana's classic form. A missing file is told in RV(monitoring.not_measured).
+    description: File with a dashboard in Grafana's classic form. A missing file is reported in
+      RV(monitoring.not_measured).
     type: path
   front_door:
     description: Address at which users reach the application.
     type: str
   ca_path:
-    description: File with the authorities that the front door's certificate may be signed by.
+    description: PEM file of the authorities to trust at the front door. Default are the host's.
     type: path
   calm_within:
     description:
-      - Wait until no critical alert fires but those in O(accepted), at most this many seconds, and look then.
-      - An alert fires on for as long as its expression looks back, so one whose cause is gone ends by itself.
-      - Pending alerts are not waited for. V(0) does not wait.
+      - Wait until no critical alert fires except those in O(accepted), at most this many seconds, before the checks.
+      - An alert still fires for the period of its expression after its cause has ended.
+      - It does not wait for pending alerts. V(0) does not wait at all.
     type: float
     default: 0
   accepted:
-    description: Names of critical alerts that are not waited for.
+    description: Names of critical alerts to ignore.
     type: list
     elements: str
     default: []
@@ -51,7 +48,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look whether anybody is watching
+- name: Check the monitoring
   gradual.rollout.monitoring_info:
     dashboard: /etc/gradual/dashboards/rollout.json
     front_door: https://shop.example.com
@@ -65,7 +62,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 waited_seconds:
-  description: How long alerts were waited for.
+  description: Seconds that it waited for alerts.
   type: float
   returned: success
 monitoring:
@@ -82,7 +79,7 @@ monitoring:
       type: int
       returned: success
     watchdog:
-      description: Whether the alert that always fires does.
+      description: Whether the watchdog alert fires.
       type: bool
       returned: success
     firing:
@@ -91,12 +88,12 @@ monitoring:
       elements: str
       returned: success
     critical:
-      description: Those of them whose severity is critical; null where Prometheus could not be asked.
+      description: Those with severity critical; null if Prometheus does not answer.
       type: list
       elements: str
       returned: success
     delivered:
-      description: Notifications that Alertmanager has delivered since it began.
+      description: Notifications that Alertmanager has delivered since its start.
       type: float
       returned: success
     health_check_age_seconds:
@@ -104,11 +101,11 @@ monitoring:
       type: float
       returned: success
     dashboard:
-      description: Panels, queries, answered queries and the silent ones.
+      description: Number of panels and queries, the answered queries, and those without data.
       type: dict
       returned: success
     front_door:
-      description: Security headers that are there or missing, internal paths that are closed or open.
+      description: Security headers that are present or missing, internal paths that are closed or open.
       type: dict
       returned: success
     not_measured:
@@ -125,10 +122,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError
 from ansible_collections.gradual.rollout.plugins.module_utils.observe import health
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, PrometheusError
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import options as prometheus_options
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import PrometheusError
 
 ARGUMENTS = {
-    "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
+    **prometheus_options.ARGUMENTS,
     "dashboard": {"type": "path"},
     "front_door": {"type": "str"},
     "ca_path": {"type": "path"},
@@ -153,7 +151,7 @@ def read_dashboard(path: str | None) -> tuple[dict[str, Any] | None, list[str]]:
 def run(options: dict[str, Any], now: float) -> dict[str, Any]:
     """All there is to record."""
     dashboard, problems = read_dashboard(options["dashboard"])
-    seen = health.watch(Prometheus(options["prometheus"], options["timeout"]), dashboard, now)
+    seen = health.watch(prometheus_options.prometheus_of(options), dashboard, now)
     seen["front_door"] = None
     if options["front_door"]:
         try:
@@ -170,7 +168,7 @@ def main() -> None:
     given, waited = module.params, 0.0
     try:
         if given["calm_within"] > 0:
-            prometheus = Prometheus(given["prometheus"], given["timeout"])
+            prometheus = prometheus_options.prometheus_of(given)
             waited = health.calm(prometheus, given["accepted"], given["calm_within"])
         seen = run(given, time.time())
     except PrometheusError as error:

@@ -1,37 +1,30 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Stage a release on a host, switch to it, note that users have it, stop it, remove it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release
-short_description: Stage a release on a host, switch to it, remove it
+short_description: Stage a release on a host, switch to it, stop it
 version_added: 0.1.0
 description:
-  - V(staged) fetches the artifact over http or https, verifies it, unpacks it below C(ROOT/releases), runs its
-    C(prepare) and writes
-    C(.release.json) last, all beside what is running. When anything fails, nothing half-made stays.
-  - V(current) switches the link C(ROOT/current), restarts the unit, and waits until the application is ready and says
-    itself that it is
-    this release. A unit that fails is noticed at once. What failed is not taken back, so that the caller decides.
-  - C(ROOT/previous) leads to the release that users had before, and never to one that they never had. V(admitted) notes
-    that users have the
-    release now; a release that was staged and never admitted, or that was switched away from with O(back), counts as
-    one that they never had.
-  - V(stopped) leaves the host with no release, as before its first one. It stops the unit, then removes
-    C(ROOT/current), and C(ROOT/previous)
-    too where users never had what it leads to.
-  - A module that a killed run has left at work on the host is waited for, for three minutes at the most; then the error
+  - V(staged) downloads the artifact over http or https, verifies it, unpacks it below C(ROOT/releases), runs its
+    C(prepare) and writes C(.release.json) last. The running release is not touched. If a step fails, no partial release
+    stays.
+  - V(current) switches the link C(ROOT/current), restarts the unit, and waits until the application is ready and
+    reports this release at C(/version). It fails at once if the unit fails. A failed switch is not reverted; the caller
+    decides.
+  - C(ROOT/previous) is the release that users had before, and never one that they did not have. V(admitted) records
+    that users have the release now. A release that was never admitted, or that was replaced with O(back), does not
+    count.
+  - V(stopped) leaves the host without a release, as before its first one. It stops the unit and removes
+    C(ROOT/current), and C(ROOT/previous) if users never had that release.
+  - If a killed run left a module running on the host, it waits for that module, at most three minutes. Then the error
     names its process.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes]
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
+extends_documentation_fragment: [gradual.rollout.attributes.check_and_diff, gradual.rollout.artifact]
 options:
   application:
     description: Name of the application.
@@ -59,17 +52,17 @@ options:
     default: staged
   back:
     description:
-      - The switch of V(current) goes back. C(ROOT/previous) stays as it is then, and what is switched away from counts
-        as never admitted.
+      - V(current) is a rollback. C(ROOT/previous) does not change, and the replaced release counts as never admitted.
     type: bool
     default: false
   served:
     description:
-      - For V(staged), the digest of the release that users have now, where the balancers or the ledger know that. It is
-        noted as V(admitted).
+      - For V(staged), the digest of the release that users have now, if the balancers or the ledger know it. It is
+        recorded as V(admitted).
     type: str
   keep:
-    description: How many releases stay on the host when one is staged. What runs and what ran before always do.
+    description: Number of releases to keep on the host when one is staged. The current and the previous one are always
+      kept.
     type: int
     default: 3
   prepare:
@@ -77,22 +70,20 @@ options:
     type: bool
     default: true
   unit:
-    description: The systemd unit to restart for V(current) and to stop for V(stopped). Nothing is restarted or stopped
-      without it.
+    description: The systemd unit to restart for V(current) and to stop for V(stopped). Without it, nothing is restarted
+      or stopped.
     type: str
   ready_url:
-    description: Answers 200 once the application may take traffic.
+    description: URL that answers 200 when the application can take traffic.
     type: str
   version_url:
-    description: "Answers C({application, release, digest}). Default is C(/version) of the origin of O(ready_url)."
+    description: "URL that answers C({application, release, digest}). The default is C(/version) of the origin of
+      O(ready_url)."
     type: str
   timeout:
-    description: Seconds that the application may take to become ready.
+    description: Seconds to wait until the application is ready.
     type: float
     default: 40
-  ca_path:
-    description: PEM file of the authorities to trust for an https O(url). Default are the host's.
-    type: path
 seealso:
   - module: gradual.rollout.host_info
 """
@@ -159,6 +150,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.release.activate i
     stop,
     switch,
 )
+from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import FETCH_ARGUMENTS, access_of
 from ansible_collections.gradual.rollout.plugins.module_utils.release.install import (
     Artifact,
     StagingError,
@@ -184,7 +176,7 @@ ARGUMENTS: dict[str, Any] = {
     "ready_url": {"type": "str"},
     "version_url": {"type": "str"},
     "timeout": {"type": "float", "default": 40},
-    "ca_path": {"type": "path"},
+    **FETCH_ARGUMENTS,
 }
 
 
@@ -211,7 +203,7 @@ def staged(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dict
     if had is not None:
         release_store.admit(had)
     artifact = Artifact(
-        given["application"], given["version"], digest, given["url"], given["ca_path"], prepare=given["prepare"]
+        given["application"], given["version"], digest, given["url"], access_of(given), prepare=given["prepare"]
     )
     release, changed = stage(root, artifact, run)
     return {

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Write the report of a rollout from its ledger."""
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ options:
     type: path
     required: true
   rollout:
-    description: Which rollout; the newest by default.
+    description: Name of the rollout. The default is the newest one.
     type: str
   directory:
-    description: Where to write. By default C(reports/ROLLOUT) in O(path).
+    description: Directory of the report. The default is C(reports/ROLLOUT) in O(path).
     type: path
 seealso:
   - module: gradual.rollout.report_check
@@ -47,14 +47,14 @@ EXAMPLES = r"""
     path: /var/lib/gradual/storefront
   register: written
 
-- name: Say how it ended
+- name: Show how it ended
   ansible.builtin.debug:
     msg: "{{ written.summary }}"
 """
 
 RETURN = r"""
 directory:
-  description: Where the files are.
+  description: Directory of the report.
   returned: success
   type: str
 files:
@@ -62,18 +62,18 @@ files:
   returned: success
   type: dict
 rollout:
-  description: The rollout that the report is about.
+  description: Name of the rollout.
   returned: success
   type: str
 outcome:
-  description: How it ended, V(completed), V(returned) or V(incomplete), or V(open).
+  description: Its outcome, V(completed), V(returned) or V(incomplete), else V(open).
   returned: success
   type: str
 gate:
   description:
-    - V(PASS) only when the rollout has finished and every criterion that was needed was shown; V(CONCERNS) where
-      something was not measured.
-    - V(RETURNED) when somebody asked for a rollback and it went well; else V(FAIL).
+    - V(PASS) only if the rollout is completed and every required criterion was shown. V(CONCERNS) if something was not
+      measured.
+    - V(RETURNED) if somebody asked for a rollback and it succeeded. Else V(FAIL).
   returned: success
   type: str
 reasons:
@@ -82,12 +82,12 @@ reasons:
   type: list
   elements: str
 summary:
-  description: The report in a few lines, the outcome first.
+  description: The report in a few lines, outcome first.
   returned: success
   type: list
   elements: str
 next_steps:
-  description: What a person should do next.
+  description: What an operator should do next.
   returned: success
   type: list
   elements: str

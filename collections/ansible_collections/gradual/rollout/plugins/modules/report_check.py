@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Recompute a report from its ledger."""
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ module: report_check
 short_description: Recompute a report from its ledger
 version_added: 0.1.0
 description:
-  - Verifies the chain of hashes of the ledger, the digests of the report's files, and every claim of C(report.json),
-    which it makes again
-    from the ledger. The verdicts of the gate are judged again from the counts that were recorded with them.
-  - Fails when a single byte of the ledger or of the report has changed, and names what is wrong.
+  - Verifies the hash chain of the ledger and the digests of the report's files. Recomputes every claim of
+    C(report.json) from the ledger, and every verdict of the gate from the counts recorded with it.
+  - Fails if one byte of the ledger or of the report was changed, and says what is wrong.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module]
 options:
   path:
     description: Directory of the ledger.
     type: path
     required: true
   report:
-    description: Directory that holds the report.
+    description: Directory of the report.
     type: path
     required: true
 seealso:
@@ -30,7 +29,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Check the report of yesterday
+- name: Check yesterday's report
   gradual.rollout.report_check:
     path: /var/lib/gradual/storefront
     report: /var/lib/gradual/storefront/reports/storefront-2.0.0-20261123T120000Z
@@ -38,11 +37,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 claims:
-  description: How many claims were recomputed.
+  description: Number of recomputed claims.
   returned: always
   type: int
 problems:
-  description: What is wrong; empty when nothing is.
+  description: What is wrong, one sentence each. Empty if nothing is.
   returned: always
   type: list
   elements: str

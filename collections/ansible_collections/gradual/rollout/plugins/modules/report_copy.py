@@ -1,19 +1,18 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Documentation of the action plugin of the same name."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: report_copy
-short_description: Copy a report to the controller, where that is possible
+short_description: Copy a report to the controller if possible
 version_added: 0.1.0
 description:
   - Copies the files of a report from the ledger host to the controller.
-  - Never fails. Where the controller cannot keep them (a read-only checkout, no room, no right to write), or the host
-    is lost meanwhile,
-    RV(msg) says where the report lies and why it was not copied.
+  - Never fails. If the controller cannot write them (a read-only checkout, a full disk, no permission), or the host is
+    lost, RV(msg) says where the report is and why it was not copied.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
 attributes:
@@ -25,16 +24,16 @@ attributes:
       - A report is new with every rollout.
 options:
   directory:
-    description: Where the files lie, as M(gradual.rollout.report) returns it.
+    description: Directory of the files, as M(gradual.rollout.report) returns it.
     type: str
     required: true
   files:
-    description: SHA-256 of each file by its name, as M(gradual.rollout.report) returns it. What is there already is not
-      copied again.
+    description: SHA-256 of each file by its name, as M(gradual.rollout.report) returns it. Files that exist already are
+      not copied again.
     type: dict
     required: true
   to:
-    description: Directory on the controller; relative to the one that Ansible is run from.
+    description: Directory on the controller, relative to the working directory of Ansible.
     type: str
     required: true
 seealso:
@@ -59,13 +58,7 @@ to:
   returned: always
   type: str
 msg:
-  description: Where the report lies, and why it was not copied where it was not.
+  description: Where the report is, and if it was not copied, why.
   returned: always
   type: str
 """
-
-ARGUMENTS = {
-    "directory": {"type": "str", "required": True},
-    "files": {"type": "dict", "required": True},
-    "to": {"type": "str", "required": True},
-}

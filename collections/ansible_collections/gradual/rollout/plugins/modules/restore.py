@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Bring a backup back: a thin shell over module_utils/backup/restore.py."""
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ module: restore
 short_description: Restore a backup beside the live data, or in its place
 version_added: "0.1.0"
 description:
-  - V(restored) reads every file of the backup and compares it with its receipt, checks the disk space, restores
-    beside the live databases, and compares the result with the receipt. A dump becomes a new database of the live
-    cluster, or a new cluster; other backups become a new cluster. Live data is not changed, and no existing name,
-    folder or port is used.
+  - V(restored) reads every file of the backup and compares it with its receipt, checks the disk space, restores beside
+    the live databases, and compares the result with the receipt. A dump becomes a new database of the live cluster, or
+    a new cluster; other backups become a new cluster. Live data is not changed, and no existing name, folder or port is
+    used.
   - With O(in_place) the restored copy replaces the live one after the comparison. The replaced one is kept under
     another name, which is returned.
-  - V(point) writes a named restore point into the write-ahead log. A backup of the method pgbackrest can be restored
-    to it.
+  - V(point) writes a named restore point into the write-ahead log. A backup of the method pgbackrest can be restored to
+    it.
 author:
   - The Gradual project (@gradual)
 requirements:

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which migrations a database has had, and whether its server takes writes."""
 
 from __future__ import annotations
@@ -61,14 +61,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-READERS = {
-    "alembic": revisions.alembic,
-    "django": revisions.django,
-    "sql": revisions.sql_files,
-    "sqitch": revisions.sqitch,
-}
 ARGUMENTS = {
-    "adapter": {"type": "str", "choices": ["alembic", "django", "sql", "sqitch"], "default": "alembic"},
+    "adapter": {"type": "str", "choices": list(revisions.READERS), "default": "alembic"},
     "database": {"type": "str"},
     "environment_file": {"type": "path"},
     "run_as": {"type": "str", "default": "postgres"},
@@ -101,7 +95,7 @@ def main() -> None:
             )
         with session:
             standby = bool(session.value("SELECT pg_is_in_recovery()"))
-            module.exit_json(changed=False, recorded=READERS[given["adapter"]](session), standby=standby)
+            module.exit_json(changed=False, recorded=revisions.READERS[given["adapter"]](session), standby=standby)
     except (DatabaseError, OSError) as error:
         module.exit_json(changed=False, recorded=None, standby=standby, reason=str(error))
 

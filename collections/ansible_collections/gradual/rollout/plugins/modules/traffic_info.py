@@ -1,36 +1,31 @@
 #!/usr/bin/python
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What users got during a time: requests, failures, times, and figures of each feature by variant."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: traffic_info
-short_description: Requests, failures and times of a rollout, and its features by variant
+short_description: Count requests, failures and response times during a rollout, by feature and variant
 version_added: 0.1.0
 description:
-  - Counts requests and failed answers (5xx) as HAProxy's exporter tells them, so that a request that never reached a
-    host is counted.
-  - Takes times of answers, errors, slow answers, feedback and orders by feature and variant from the application's
+  - Takes requests and failed answers (5xx) from HAProxy's exporter, so requests that never reached a host are counted.
+  - Takes response times, errors, slow answers, feedback and orders by feature and variant from the application's
     metrics.
-  - Leaves out Gradual's own requests. The balancer answers them by the backends in O(probe_backends), the application
-    counts them by the
-    route C(gradual-probe). Where one of them does not, the figures hold them, and RV(traffic.not_measured) says so.
-  - A figure that nothing was measured for is null, with a sentence in RV(traffic.not_measured).
+  - Excludes Gradual's own requests. The balancer sends them to the backends in O(probe_backends), and the application
+    counts them under the route C(gradual-probe). If one of them does not, they are included, and
+    RV(traffic.not_measured) says so.
+  - A figure without data is null, and RV(traffic.not_measured) has a sentence about it.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes, gradual.rollout.attributes.info_module]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.prometheus]
 options:
-  prometheus:
-    description: Address of Prometheus.
-    type: str
-    default: http://127.0.0.1:9090
   since:
-    description: Begin, in seconds since the epoch.
+    description: Start, in seconds since the epoch.
     type: float
     required: true
   until:
-    description: End, in seconds since the epoch, else now.
+    description: End, in seconds since the epoch. The default is now.
     type: float
   features:
     description: Keys of the features.
@@ -38,16 +33,16 @@ options:
     elements: str
     default: []
   slow_seconds:
-    description: An answer that takes longer is slow. Has to be a bound of the histograms.
+    description: An answer that takes longer is slow. It must be a bucket bound of the histograms.
     type: float
     default: 0.5
   frontends:
-    description: Names of the balancer's frontends that users reach.
+    description: The balancer's frontends for users.
     type: list
     elements: str
     default: [front_door]
   probe_backends:
-    description: Names of the balancer's backends that answer Gradual's own requests.
+    description: The balancer's backends for Gradual's own requests.
     type: list
     elements: str
     default: [application_probes]
@@ -62,7 +57,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: What users got since the rollout began
+- name: Count what users got since the start of the rollout
   gradual.rollout.traffic_info:
     prometheus: http://127.0.0.1:9090
     since: 1790000000
@@ -76,25 +71,25 @@ traffic:
   returned: success
   contains:
     requests:
-      description: Requests of users, null when not measured.
+      description: Requests of users; null if not measured.
       type: int
       returned: success
     failed:
-      description: Answers 5xx to users, null when not measured.
+      description: Answers 5xx to users; null if not measured.
       type: int
       returned: success
     own_requests:
-      description: Gradual's own requests at the front door, which are in none of the other figures; null when the
-        balancer does not tell them apart.
+      description: Gradual's own requests at the front door, which no other figure includes; null if the balancer does
+        not separate them.
       type: int
       returned: success
     answered:
-      description: Answers of the application to users, as it counts them.
+      description: Answers of the application to users, by its own counters.
       type: int
       returned: success
     own_answered:
-      description: Answers of the application to Gradual itself, likewise left out; null when the application does not
-        tell them apart.
+      description: Answers of the application to Gradual's own requests, also excluded; null if the application does not
+        separate them.
       type: int
       returned: success
     slow:
@@ -102,7 +97,7 @@ traffic:
       type: int
       returned: success
     mean_seconds:
-      description: Mean time of an answer.
+      description: Mean response time.
       type: float
       returned: success
     series:
@@ -112,8 +107,8 @@ traffic:
       elements: dict
       returned: success
     by_variant:
-      description: For each feature, with it (on) and without it (off, and the A/A stage), requests, errors, slow,
-        mean_seconds, good and bad opinions, orders.
+      description: For each feature, with it (on) and without it (off, and the A/A stage) the requests, errors, slow,
+        mean_seconds, good and bad feedback, orders.
       type: list
       elements: dict
       returned: success
@@ -128,10 +123,11 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.observe import traffic
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import client as prometheus
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import options as prometheus_options
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import PrometheusError
 
 ARGUMENTS = {
-    "prometheus": {"type": "str", "default": "http://127.0.0.1:9090"},
+    **prometheus_options.ARGUMENTS,
     "since": {"type": "float", "required": True},
     "until": {"type": "float"},
     "features": {"type": "list", "elements": "str", "default": []},
@@ -156,8 +152,8 @@ def main() -> None:
         options["probe_backends"],
     )
     try:
-        seen = traffic.observe(prometheus.Prometheus(options["prometheus"], options["timeout"]), window)
-    except prometheus.PrometheusError as error:
+        seen = traffic.observe(prometheus_options.prometheus_of(options), window)
+    except PrometheusError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, traffic=seen)
 

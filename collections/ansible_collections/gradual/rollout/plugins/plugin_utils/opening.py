@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Why a playbook must not begin as it was launched: options that leave a part out, or an inventory without the fleet.
 Pure functions."""
 

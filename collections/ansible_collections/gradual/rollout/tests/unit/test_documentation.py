@@ -19,7 +19,7 @@ ON_HOSTS = sorted(
     [*(COLLECTION / "plugins/modules").glob("*.py"), *(COLLECTION / "plugins/module_utils").rglob("*.py")]
 )
 # They run on the controller, as action plugins of the same name.
-ON_CONTROLLER = ("manifest", "migration_lint", "report_copy")
+ON_CONTROLLER = ("gate_watch", "manifest", "migration_lint", "report_copy")
 RUNTIME = yaml.safe_load((COLLECTION / "meta/runtime.yml").read_text(encoding="utf-8"))
 
 
@@ -72,10 +72,8 @@ def outline(options: dict[str, Any], inner: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_documentation_and_argument_spec_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if name == "manifest":
-        pytest.skip("runs on the controller; its arguments are the action plugin's")
     if name in ON_CONTROLLER:
-        spec = importlib.import_module(f"{PACKAGE}.modules.{name}").ARGUMENTS
+        spec = importlib.import_module(f"{PACKAGE}.action.{name}").ARGUMENTS
         assert outline(spec, "options") == outline(documentation_of(name)["options"], "suboptions")
         return
     given = arguments_of(name, monkeypatch)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-LIMIT = 4 << 20  # bytes of an answer that are read
+LIMIT = 4 << 20  # bytes of an answer that are read, unless the caller wants more
 # With every request of Gradual's own: the balancer and the application count it apart from those of users.
 OWN = {"X-Gradual-Probe": "1"}
 
@@ -51,7 +51,8 @@ class Session:
 
     base_url: http(s)://host[:port][/prefix]; address: connect there instead of to the URL's host, which still is
     the name that is asked for and that the certificate must have; ca_path: PEM file of authorities to trust;
-    as_user: ask without the header of Gradual's own requests, and be counted as a user.
+    as_user: ask without the header of Gradual's own requests, and be counted as a user; limit: bytes of a body that are
+    read.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Session:
         ca_path: str | None = None,
         address: str | None = None,
         as_user: bool = False,
+        limit: int = LIMIT,
     ) -> None:
         try:
             parts = urlsplit(base_url)
@@ -74,6 +76,7 @@ class Session:
         self._host = parts.hostname
         self._prefix = parts.path.rstrip("/")
         self._timeout = timeout
+        self._limit = limit
         self._address = address
         self._headers = {"User-Agent": "gradual", **({} if as_user else OWN)}
         self._context: ssl.SSLContext | None = None
@@ -150,7 +153,7 @@ class Session:
             self._connection = self._connect()
         self._connection.request(method, self._prefix + path, body=body, headers={**self._headers, **(headers or {})})
         response = self._connection.getresponse()
-        content = response.read(LIMIT)
+        content = response.read(self._limit)
         known = {name.lower(): value for name, value in response.getheaders()}
         if response.will_close or not response.isclosed():
             self.close()
@@ -165,12 +168,17 @@ def _reason(error: Exception, timeout: float) -> str:
     return str(error) or type(error).__name__
 
 
+def get(url: str, timeout: float = 5.0, limit: int = LIMIT) -> Answer:
+    """The answer at a URL, on a connection of its own; HttpError when there is none."""
+    parts = urlsplit(url)
+    with Session(f"{parts.scheme}://{parts.netloc}", timeout, limit=limit) as session:
+        return session.get((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+
+
 def fetch_json(url: str, timeout: float = 5.0) -> Any:
     """The JSON object at a URL; None when there is no good answer."""
-    parts = urlsplit(url)
     try:
-        with Session(f"{parts.scheme}://{parts.netloc}", timeout) as session:
-            answer = session.get(parts.path + (f"?{parts.query}" if parts.query else "") or "/")
+        answer = get(url, timeout)
         return answer.json() if answer.status == 200 else None
     except (HttpError, ValueError):
         return None

@@ -26,7 +26,7 @@ SETTLE = 5.0
 
 
 class Balancer(Protocol):
-    """What is needed of haproxy.Socket."""
+    """What is needed of runtime_api.Socket."""
 
     def alone(self) -> contextlib.AbstractContextManager[None]: ...
 
@@ -38,7 +38,7 @@ class Balancer(Protocol):
 
 
 class Claims(Protocol):
-    """What is needed of turns.Claim."""
+    """What is needed of host_lock.Claim."""
 
     def step(self) -> ContextManager[None]: ...
 

@@ -211,7 +211,7 @@ class Socket:
     def _set(self, backend: str, name: str, *wishes: str) -> None:
         for word in (backend, name):
             if not NAME.match(word):
-                raise HaproxyError(f"not the name of a backend or server, seen {word!r}")
+                raise HaproxyError(f"not the name of a backend or server, got {word!r}")
         said = self.ask(*(f"set server {backend}/{name} {wish}" for wish in wishes)).strip()
         if said:
             wanted = " and ".join(wish.partition(" ")[2] for wish in wishes)

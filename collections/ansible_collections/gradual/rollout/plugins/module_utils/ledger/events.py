@@ -27,7 +27,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "aa.began": ("since", "until", "variants"), "aa.ended": ("since", "until"),
     "stage.approved": ("percent",), "gate.looked": ("percent",), "smoke.finished": ("phase",), "flags.off": (),
     "traffic.observed": (),
-    "monitoring.observed": (),
+    "monitoring.observed": (), "criteria.added": ("criteria",),
     "return.finished": (), "flag.retired": ("flag",), "report.written": ("files",), "rollout.resumed": (),
 }  # fmt: skip
 # What the ledger module writes itself.
@@ -47,13 +47,13 @@ def checked(events: list[dict[str, Any]]) -> list[Event]:
         if name not in EVENTS:
             near = difflib.get_close_matches(str(name), EVENTS, 1)
             raise LedgerError(
-                f"{where}.event: no such event, seen {name!r}; write"
+                f"{where}.event: no such event, got {name!r}; write"
                 f" {near[0] if near else 'one of ' + ', '.join(EVENTS)}"
             )
         data = {} if data is None else data
         missing = [key for key in EVENTS[name] if key not in data]
         if missing:
-            raise LedgerError(f"{where}.data: {name} needs {', '.join(missing)}, seen {sorted(data)}")
+            raise LedgerError(f"{where}.data: {name} needs {', '.join(missing)}, got {sorted(data)}")
         if "percent" in data:
             data = {**data, "percent": _percent(data["percent"], f"{where}.data.percent")}
         good.append((name, data))
@@ -66,5 +66,5 @@ def _percent(value: Any, where: str) -> int:
     except ValueError:
         percent = -1
     if not 0 <= percent <= 100:
-        raise LedgerError(f"{where}: not a share of users, seen {value!r}; write a whole number from 0 to 100")
+        raise LedgerError(f"{where}: not a share of users, got {value!r}; write a whole number from 0 to 100")
     return percent

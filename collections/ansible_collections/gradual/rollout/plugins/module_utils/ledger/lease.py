@@ -79,7 +79,7 @@ def opened(
     for key in ("application", "version"):
         if not VERSION.match(str(manifest.get(key, ""))):
             raise LedgerError(
-                f"release.{key}: not usable in a name, seen {manifest.get(key)!r}; write letters, digits and . _ + -"
+                f"release.{key}: not usable in a name, got {manifest.get(key)!r}; write letters, digits and . _ + -"
                 " only"
             )
     start = {"manifest": manifest, "digest": wanted, **facts}

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+from typing import Callable, Mapping
+
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
 # Gradual's own, for plain SQL files. It is in the owner's schema, like the tables of the other tools.
 SQL_TABLE = "gradual_sql_migration"
+# The tables of all tools. sqitch's is in its own schema, because the name is a common one.
+TABLES = ("alembic_version", "django_migrations", SQL_TABLE, "changes")
 
 
 def table(session: Session, name: str, schema: str | None = None) -> str | None:
@@ -62,9 +66,16 @@ def sqitch(session: Session, project: str | None = None, schema: str = "sqitch")
     )
 
 
+# The migration tools that Gradual knows, by the name in the manifest.
+READERS: Mapping[str, Callable[[Session], list[str]]] = {
+    "alembic": alembic,
+    "django": django,
+    "sql": sql_files,
+    "sqitch": sqitch,
+}
+
+
 def standing(session: Session) -> list[str]:
     """The database's revision for a receipt, whichever tool applied it: Alembic's heads, or the last applied one."""
-    found = alembic(session)
-    for read in (django, sql_files, sqitch):
-        found += read(session)[-1:]
-    return found
+    heads = alembic(session)
+    return heads + [last for read in READERS.values() if read is not alembic for last in read(session)[-1:]]

@@ -13,7 +13,8 @@ import statistics
 import typing as t
 import urllib.error
 import urllib.parse
-import urllib.request
+
+from ansible_collections.gradual.rollout.plugins.module_utils.common.remote import ANYBODY, Access, open_remote
 
 COUNTABLE = 2.0**53
 
@@ -89,11 +90,12 @@ class Step:
 class Prometheus:
     """A client for the HTTP API; raises PrometheusError with a sentence on every kind of failure."""
 
-    def __init__(self, url: str, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, timeout: float = 10.0, access: Access = ANYBODY) -> None:
         if not url.startswith(("http://", "https://")):
             raise PrometheusError(f"prometheus is {url!r}; write an address like http://127.0.0.1:9090")
         self.url = url.rstrip("/")
         self.timeout = timeout
+        self.access = access
 
     def query(self, expression: str, time: float) -> t.List[t.Dict[str, t.Any]]:
         """The raw `result` of an instant query at a time in seconds since the epoch; [] when nothing matches."""
@@ -103,9 +105,15 @@ class Prometheus:
         expression = parameters["query"]
         form = urllib.parse.urlencode(parameters).encode()
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/{path}", data=form, timeout=self.timeout) as answer:
+            with open_remote(f"{self.url}/api/v1/{path}", self.access, self.timeout, form) as answer:
                 body = answer.read()
         except urllib.error.HTTPError as error:
+            if error.code in (401, 403):
+                raise PrometheusError(
+                    f"Prometheus at {self.url} answers {error.code} to user {self.access.username or 'none'};"
+                    " write prometheus_username and prometheus_password (of a rollout: rollout_prometheus_username and"
+                    " rollout_prometheus_password)"
+                ) from error
             raise PrometheusError(
                 f"Prometheus at {self.url} answers {error.code} to {expression}: {_reason(error.read())}"
             ) from error

@@ -6,18 +6,30 @@ from __future__ import annotations
 
 import hashlib
 import re
-import ssl
 import urllib.error
-import urllib.request
-from typing import IO, Any, Callable
+from typing import IO, Any, Callable, Mapping
 from urllib.parse import urlsplit
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common.remote import ANYBODY, Access, open_remote
+
+# The options by which every module that fetches an artifact reaches it (doc fragment `artifact`).
+FETCH_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "url_username": {"type": "str"},
+    "url_password": {"type": "str", "no_log": True},
+    "ca_path": {"type": "path"},
+    "url_headers": {"type": "dict", "no_log": True},
+}
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 CHUNK = 1 << 20
 
 
 class ArtifactError(Exception):
     """What is wrong with the artifact, what was seen, and what to do."""
+
+
+def access_of(options: Mapping[str, Any]) -> Access:
+    """How to reach the artifact, from a module's options."""
+    return Access(*(options[name] for name in FETCH_ARGUMENTS))
 
 
 def url_mistake(url: str) -> str | None:
@@ -38,40 +50,22 @@ def url_mistake(url: str) -> str | None:
     return None
 
 
-def _opener(ca_path: str | None) -> urllib.request.OpenerDirector:
-    """Opens http and https alone: urllib's own opener reads file: and ftp: too, also by redirection."""
-    try:
-        context = ssl.create_default_context(cafile=ca_path)
-    except (OSError, ssl.SSLError) as error:
-        raise ArtifactError(
-            f"ca_path: {ca_path} cannot be read as certificates: {error}. Write the path of a PEM file."
-        ) from error
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=context),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _open(url: str, timeout: float, ca_path: str | None) -> Any:
+def _open(url: str, timeout: float, access: Access) -> Any:
     mistake = url_mistake(url)
     if mistake:
-        raise ArtifactError(f"artifact.url: {mistake}, seen {url!r}; write https://host/path.tar.gz")
+        raise ArtifactError(f"artifact.url: {mistake}, got {url!r}; write https://host/path.tar.gz")
     try:
-        return _opener(ca_path).open(url, timeout=timeout)
+        return open_remote(url, access, timeout)
     except urllib.error.HTTPError as error:
         error.close()
-        raise ArtifactError(
-            f"artifact.url: {url} answered {error.code} {error.reason}; put the artifact there, or write the address"
-            " that it has"
-        ) from error
+        if error.code in (401, 403):
+            advice = (
+                f"to user {access.username or 'none'}; write url_username and url_password (of a rollout:"
+                " rollout_artifact_username and rollout_artifact_password)"
+            )
+        else:
+            advice = f"{error.reason}; put the artifact there, or write the address that it has"
+        raise ArtifactError(f"artifact.url: {url} answered {error.code} {advice}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ArtifactError(
@@ -84,7 +78,7 @@ def fetch(
     sha256: str,
     target: IO[bytes] | None = None,
     timeout: float = 30,
-    ca_path: str | None = None,
+    access: Access = ANYBODY,
     check: Callable[[int], None] | None = None,
 ) -> int:
     """Read all of the artifact, into `target` if given, and return its size in bytes.
@@ -95,10 +89,10 @@ def fetch(
     wanted = sha256.lower()
     if not SHA256.match(wanted):
         raise ArtifactError(
-            f"artifact.sha256: not a SHA-256, seen {sha256!r}; write the 64 hex digits of: sha256sum FILE"
+            f"artifact.sha256: not a SHA-256, got {sha256!r}; write the 64 hex digits of: sha256sum FILE"
         )
     seen, size = hashlib.sha256(), 0
-    with _open(url, timeout, ca_path) as answer:
+    with _open(url, timeout, access) as answer:
         length = answer.headers.get("Content-Length")
         try:
             while True:

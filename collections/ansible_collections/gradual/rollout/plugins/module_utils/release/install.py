@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Iterator
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common import files, host_lock
+from ansible_collections.gradual.rollout.plugins.module_utils.common.remote import ANYBODY, Access
 from ansible_collections.gradual.rollout.plugins.module_utils.release import store as release_store
 from ansible_collections.gradual.rollout.plugins.module_utils.release.archive import UnpackError, unpack
 from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import ArtifactError, fetch
@@ -36,7 +37,7 @@ class Artifact:
     version: str
     sha256: str
     url: str | None = None
-    ca_path: str | None = None
+    access: Access = ANYBODY
     timeout: float = 30.0
     prepare: bool = True
 
@@ -109,7 +110,7 @@ def _fetch_and_unpack(root: str, directory: str, artifact: Artifact) -> None:
     try:
         with tempfile.TemporaryFile(dir=work) as packed:
             try:
-                fetch(str(artifact.url), artifact.sha256, packed, artifact.timeout, artifact.ca_path)
+                fetch(str(artifact.url), artifact.sha256, packed, artifact.timeout, artifact.access)
             except ArtifactError as error:
                 raise StagingError(str(error)) from error
             packed.seek(0)

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The whole report as plain data: claims, the ten criteria, the assessment, the gate and the next steps."""
+"""The whole report as plain data: claims, criteria, the assessment, the gate and the next steps."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report import (
     timeline,
     traffic,
 )
+from ansible_collections.gradual.rollout.plugins.module_utils.report.criteria import rows, together
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
     FAILED,
     NOT_MEASURED,
@@ -38,18 +39,6 @@ SCHEMA = 1
 # Of galaxy.yml: other versions may say the same things in other words, so a report is checked with the version that
 # made it.
 VERSION = "0.1.0"
-CRITERIA = {
-    1: "a deployment plan, with a timeline and a rollback procedure for every step",
-    2: "gradual rollout by feature flags, share measured at each stage, same users kept",
-    3: "real-time monitoring of every new feature, by flag variant",
-    4: "automated alerts on performance and error thresholds",
-    5: "production migrations, after a verified backup",
-    6: "every feature verified in production, flag on and off, through the public address",
-    7: "user impact monitored and kept small",
-    8: "rollback possible at every moment",
-    9: "post-deployment validation, on every host and through the public address",
-    10: "dashboard updated, every panel query answered",
-}
 QUALITIES = ("security", "performance", "reliability", "maintainability")
 
 
@@ -72,7 +61,7 @@ def build(lines: list[Line], rollout: str | None = None) -> dict[str, Any]:
     parts = (timeline, rollback, database, canary, stages, traffic, checks)
     claims = [claim for part in parts for claim in part.claims(events)]
     by_id = {claim["id"]: claim for claim in claims}
-    criteria = [_criterion(position, text, claims) for position, text in CRITERIA.items()]
+    criteria = rows(events, claims)
     outcome = "open" if state["open"] and state["outcome"] != "incomplete" else str(state["outcome"])
     manifest = events.manifest
     finished = events.last("rollout.finished")
@@ -166,22 +155,6 @@ def gate_status(
     return {"status": "CONCERNS" if reasons else "PASS", "reasons": reasons}
 
 
-def _criterion(position: int, text: str, claims: list[Claim]) -> dict[str, Any]:
-    mine = [claim for claim in claims if position in claim["criteria"]]
-    return {"number": position, "criterion": text, "status": _together(mine), "claims": [claim["id"] for claim in mine]}
-
-
-def _together(claims: list[Claim]) -> str:
-    """Failed if one failed, not measured if one was not or none was shown, else shown; not needed if none was
-    needed."""
-    statuses = {claim["status"] for claim in claims}
-    if FAILED in statuses:
-        return FAILED
-    if NOT_MEASURED in statuses or not statuses:
-        return NOT_MEASURED
-    return SHOWN if SHOWN in statuses else NOT_NEEDED
-
-
 def _assessment(quality: str, claims: list[Claim]) -> dict[str, Any]:
     mine = [claim for claim in claims if quality in claim["qualities"]]
     measured = [claim for claim in mine if claim["status"] in (SHOWN, FAILED)]
@@ -193,7 +166,7 @@ def _assessment(quality: str, claims: list[Claim]) -> dict[str, Any]:
         }
     wrong = [claim["statement"] for claim in measured if claim["status"] == FAILED]
     text = "; ".join(wrong) if wrong else "; ".join(claim["statement"] for claim in measured[:4])
-    return {"status": _together(mine), "claims": [claim["id"] for claim in mine], "text": text}
+    return {"status": together(mine), "claims": [claim["id"] for claim in mine], "text": text}
 
 
 def _hosts(events: Events, state: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.folded import unfolded
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch
 
 Line = dict[str, Any]
@@ -31,7 +33,7 @@ class Events:
             known = ", ".join(dict.fromkeys(str(line["rollout"]) for line in lines)) or "none"
             raise ReportError(f"The ledger knows no rollout {rollout!r}. It knows: {known}")
         self.rollout = rollout
-        self.lines = mine
+        self.lines = unfolded(mine)
         self.all = [line for line in lines if line["seq"] <= mine[-1]["seq"]]
 
     def of(self, event: str, **wanted: Any) -> list[Line]:
@@ -112,7 +114,7 @@ def items(value: Any) -> list[Any]:
 
 def number(value: Any) -> float | None:
     """The value if it is a finite number, else None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or abs(value) == float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
 

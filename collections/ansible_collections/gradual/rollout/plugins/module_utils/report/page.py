@@ -68,7 +68,7 @@ TEMPLATE = """\
 {% if report.gate.reasons %}<details><summary>Why the gate is {{ report.gate.status }}</summary><ul>{% for reason in report.gate.reasons %}<li>{{ reason }}</li>{% endfor %}</ul></details>{% endif %}
 </section>
 
-<section><h2>The ten criteria</h2><div class="wide"><table>
+<section><h2>The criteria</h2><div class="wide"><table>
 <tr><th>#</th><th>criterion</th><th>status</th><th>evidence: claim and lines of the ledger</th></tr>
 {% for row in report.criteria %}<tr><td>{{ row.number }}</td><td>{{ row.criterion }}</td><td>{{ badge(row.status) }}</td>
 <td class="soft">{{ row.claims | evidence(report) }}</td></tr>

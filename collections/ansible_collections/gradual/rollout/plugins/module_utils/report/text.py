@@ -32,7 +32,7 @@ Why not PASS:
 Nothing.
 {% endfor %}
 
-## The ten criteria
+## The criteria
 | # | criterion | status | evidence (lines of the ledger) |
 |---|---|---|---|
 {% for row in report.criteria %}

@@ -21,6 +21,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
     credentials,
     die_with_parent,
 )
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.revisions import TABLES
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
 SCHEMA = "gradual_rehearsal"
@@ -84,8 +85,6 @@ INSERT INTO {SCHEMA}.known SELECT c.oid, n.nspname || '.' || c.relname, pg_relat
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'gradual', %s)
    AND c.relname <> ALL(%s)
 """
-# Each tool's table of applied revisions.
-RECORDS = ("alembic_version", "django_migrations", "gradual_sql_migration", "changes")
 _RECORDS = """
 SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.relname = ANY(%s)
@@ -103,8 +102,8 @@ class LockRecorder:
     def begin(self) -> None:
         """Note the existing tables, put the trigger on the tool's table, and delete earlier records."""
         self.session.run(f"TRUNCATE {SCHEMA}.known")
-        self.session.run(_KNOWN, (SCHEMA, list(RECORDS)))
-        for names in self.session.rows(_RECORDS, (list(RECORDS),)):
+        self.session.run(_KNOWN, (SCHEMA, list(TABLES)))
+        for names in self.session.rows(_RECORDS, (list(TABLES),)):
             table = quote(*names)
             self.session.run(f"DROP TRIGGER IF EXISTS zzz_gradual_rehearsal ON {table}")
             self.session.run(

@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The first host on the new code, compared on what its users do with the hosts that still run the old. Pure."""
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import BUILT_IN
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch
 
 # The time before the canary was changed that is counted too: so many times as long as it is watched, and no shorter
@@ -55,9 +56,7 @@ def canary_watch(
         },
         # The built-in ones alone: what a feature counts has no host to blame.
         "metrics": [
-            entry
-            for entry in (manifest.get("gate") or {}).get("metrics") or []
-            if entry.get("name") in ("errors", "slow")
+            entry for entry in (manifest.get("gate") or {}).get("metrics") or [] if entry.get("name") in BUILT_IN
         ],
     }
 

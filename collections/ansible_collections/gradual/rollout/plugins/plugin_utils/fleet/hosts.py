@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a rollout makes of the hosts it finds. Pure functions.
 
 A *host* is the result of the module host_info, a dictionary with clock_off, free_bytes, free_inodes, unwritable, links,
@@ -255,20 +255,6 @@ def _shown_to_all(flags: Mapping[str, Any] | None, flag: str) -> bool:
     return definition.get("targeting") == {"fractional": [["on", 100], ["off", 0]]}
 
 
-def flags_at(
-    features: Sequence[Mapping[str, Any]],
-    certified: int,
-    baking: int | None = None,
-    expiry: int | None = None,
-    labels: Sequence[int] | None = None,
-) -> list[dict[str, Any]]:
-    """Return the list `flags` of the module feature_flags: every feature at the same share of users, in percent."""
-    return [
-        {"flag": feature["flag"], "certified": certified, "baking": baking, "expiry": expiry, "labels": labels}
-        for feature in features
-    ]
-
-
 def probes(manifest: Mapping[str, Any], with_feature: bool) -> list[Mapping[str, Any]]:
     """Return the smoke tests that must pass with the features on or off, those of the application included."""
     wanted = "on" if with_feature else "off"
@@ -312,7 +298,7 @@ def smoke_of(rollout: Mapping[str, Any], digest: str | None) -> list[Mapping[str
 def probe_failures(result: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each probe of an http_probe result that failed."""
     return [
-        f"{each['name']}: seen {each['seen']}, wanted {each['wanted']}"
+        f"{each['name']}: got {each['seen']}, expected {each['wanted']}"
         for each in result["results"]
         if not each["passed"]
     ]

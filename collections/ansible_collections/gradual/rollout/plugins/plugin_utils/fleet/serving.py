@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which hosts get users from which balancer, and whether these are enough. Pure.
 
 `balancers` are {balancer: servers}, each server as the module haproxy_server_info returns it: {name, up, state, status,

@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Check a release manifest and fill in its defaults. Pure: values in, manifest and every mistake out.
 
 Values come from YAML, from `-e key=value` (strings) and from surveys (where blank means absent, and a list or a mapping
@@ -54,7 +54,7 @@ def plain(value: Any) -> Any:
 
 
 def check(values: Mapping[str, Any], groups: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
-    """The manifest with its defaults, and every mistake as `path: what is wrong, seen X; write Y`.
+    """The manifest with its defaults, and every mistake as `path: what is wrong, got X; write Y`.
 
     values: the manifest's keys, and no others; groups: the inventory's, name → hosts (None: not looked at).
     """
@@ -96,9 +96,9 @@ def unknown(names: Iterable[str], known: Iterable[str], foreign: Iterable[str] =
 def foreign_mistakes(patterns: Any) -> list[str]:
     """What is wrong with the site's list of foreign variables."""
     if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
-        return [f"{FOREIGN}: not a list of names, seen {shown(patterns)}; write a list such as [ticket, workflow_*]"]
+        return [f"{FOREIGN}: not a list of names, got {shown(patterns)}; write a list such as [ticket, workflow_*]"]
     return [
-        f"{FOREIGN}: matches every name, so that no mistake would be found, seen {shown(pattern)}; "
+        f"{FOREIGN}: matches every name, so that no mistake would be found, got {shown(pattern)}; "
         "write names, or what they begin with"
         for pattern in patterns
         if not re.search(r"[A-Za-z0-9]", pattern)
@@ -135,14 +135,14 @@ def _mapping(path: str, given: dict[str, Any], fields: Mapping[str, Field], mist
         if name not in fields:
             near = difflib.get_close_matches(name, list(fields), 1, 0.6)
             advice = f"write {near[0]}" if near else f"write one of {', '.join(fields)}"
-            mistakes.append(f"{_join(path, name)}: no such key, seen {shown(given[name])}; {advice}")
+            mistakes.append(f"{_join(path, name)}: no such key, got {shown(given[name])}; {advice}")
     for name, field in fields.items():
         value, where = given.get(name), _join(path, name)
         if blank(value) if path else unanswered(value):
             if field.get("required"):
                 example = field.get("example", field["description"])
                 mistakes.append(
-                    f"{where}: missing, seen {'nothing' if name not in given else shown(value)}; write {example}"
+                    f"{where}: missing, got {'nothing' if name not in given else shown(value)}; write {example}"
                 )
             elif field.get("fill"):
                 result[name] = _mapping(where, {}, field["options"], mistakes)
@@ -186,10 +186,10 @@ def _unpacked(value: Any, kind: type, words: str) -> Any:
         except (TypeError, RecursionError):
             read = None
         if not isinstance(read, kind):
-            raise Mistake(f"not {words}, seen {shown(value)}; write {words}, as YAML or JSON")
+            raise Mistake(f"not {words}, got {shown(value)}; write {words}, as YAML or JSON")
         return read
     if not isinstance(value, kind):
-        raise Mistake(f"not {words}, seen {shown(value)}; write {words}")
+        raise Mistake(f"not {words}, got {shown(value)}; write {words}")
     return value
 
 
@@ -222,11 +222,11 @@ def _scalar(value: Any, field: Field) -> Any:
     result = {"str": _string, "int": _integer, "float": _number, "bool": _boolean}[field["type"]](value, field)
     if "choices" in field and result not in field["choices"]:
         near = difflib.get_close_matches(str(result), field["choices"], 1, 0.6)
-        raise Mistake(f"not known, seen {shown(value)}; write {near[0] if near else ' or '.join(field['choices'])}")
+        raise Mistake(f"not known, got {shown(value)}; write {near[0] if near else ' or '.join(field['choices'])}")
     if "least" in field and result < field["least"]:
-        raise Mistake(f"too small, seen {shown(value)}; write {field['least']} or more")
+        raise Mistake(f"too small, got {shown(value)}; write {field['least']} or more")
     if "most" in field and result > field["most"]:
-        raise Mistake(f"too large, seen {shown(value)}; write {field['most']} or less")
+        raise Mistake(f"too large, got {shown(value)}; write {field['most']} or less")
     return result
 
 
@@ -234,12 +234,12 @@ def _string(value: Any, field: Field) -> str:
     if isinstance(value, bool) and field.get("choices") == ["on", "off"]:
         return "on" if value else "off"
     if isinstance(value, (bool, int, float)):
-        raise Mistake(f"a number and not text (zeros may be lost already), seen {shown(value)}; write it in quotes")
+        raise Mistake(f"a number and not text (zeros may be lost already), got {shown(value)}; write it in quotes")
     if not isinstance(value, str):
-        raise Mistake(f"not text, seen {shown(value)}; write {field.get('example', 'text')}")
+        raise Mistake(f"not text, got {shown(value)}; write {field.get('example', 'text')}")
     text = value.strip()
     if "pattern" in field and not re.fullmatch(field["pattern"], text):
-        raise Mistake(f"not of the right form, seen {shown(text)}; write {field.get('example', field['pattern'])}")
+        raise Mistake(f"not of the right form, got {shown(text)}; write {field.get('example', field['pattern'])}")
     return text
 
 
@@ -249,7 +249,7 @@ def _number(value: Any, _field: Field) -> float:
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not abs(number) < 1e15:
-        raise Mistake(f"not a number, seen {shown(value)}; write a number such as 0.5")
+        raise Mistake(f"not a number, got {shown(value)}; write a number such as 0.5")
     return number
 
 
@@ -259,7 +259,7 @@ def _integer(value: Any, field: Field) -> int:
     except Mistake:
         number = 0.5
     if number != int(number):
-        raise Mistake(f"not a whole number, seen {shown(value)}; write a whole number")
+        raise Mistake(f"not a whole number, got {shown(value)}; write a whole number")
     return int(number)
 
 
@@ -268,5 +268,5 @@ def _boolean(value: Any, _field: Field) -> bool:
         return value
     word = str(value).strip().lower()
     if word not in WORDS:
-        raise Mistake(f"neither true nor false, seen {shown(value)}; write true or false")
+        raise Mistake(f"neither true nor false, got {shown(value)}; write true or false")
     return WORDS[word]

@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the keys of a release manifest must be to one another, and to the inventory. Pure."""
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import json
 import re
 from typing import Any, Iterable, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import BUILT_IN
 from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import url_mistake
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import waiver
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"})
-BUILT_IN = ("errors", "slow")
 OWN_LABELS = frozenset({"variant", "job", "host", "instance", "le"})
 
 
@@ -33,7 +33,7 @@ def across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes:
         wrong = url_mistake(manifest["artifact"].get("url", ""))
         if wrong:
             mistakes.append(
-                f"artifact.url: {wrong}, seen {shown(manifest['artifact'].get('url'))}; write https://host/path.tar.gz"
+                f"artifact.url: {wrong}, got {shown(manifest['artifact'].get('url'))}; write https://host/path.tar.gz"
             )
         manifest["artifact"]["sha256"] = manifest["artifact"]["sha256"].lower()
     if "stages" in manifest:
@@ -46,12 +46,12 @@ def across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes:
     mistakes.extend(waiver.mistakes((manifest.get("migrations") or {}).get("waivers", []), RULES))
     for number, flag in enumerate(flags):
         if flag in flags[:number]:
-            mistakes.append(f"features[{number}].flag: twice in the list, seen {shown(flag)}; write each flag once")
+            mistakes.append(f"features[{number}].flag: twice in the list, got {shown(flag)}; write each flag once")
     for where, probe in _probes(manifest):
         for header in probe.get("headers", {}):
             if header.lower() in SECRET_HEADERS:
                 mistakes.append(
-                    f"{where}.headers.{header}: would be kept in the record, seen {shown(header)}; write user: NAME, or"
+                    f"{where}.headers.{header}: would be kept in the record, got {shown(header)}; write user: NAME, or"
                     " probe a path that needs no secret"
                 )
     if groups is not None:
@@ -64,15 +64,15 @@ def _hosts(manifest: dict[str, Any], groups: Mapping[str, Any]) -> Iterable[str]
             state = "has no hosts" if group in groups else "is not in the inventory"
             near = difflib.get_close_matches(group, [name for name, hosts in groups.items() if hosts], 1, 0.6)
             advice = f"write {near[0]}" if near else f"write the group of the {role} hosts, or add it to the inventory"
-            yield f"hosts.{role}: a group that {state}, seen {shown(group)}; {advice}"
+            yield f"hosts.{role}: a group that {state}, got {shown(group)}; {advice}"
         elif set(groups[group]) != set(groups.get(role) or groups[group]):
             yield (
-                f"hosts.{role}: not the hosts that the playbooks run on, seen {shown(group)}; write {role}, and make"
+                f"hosts.{role}: not the hosts that the playbooks run on, got {shown(group)}; write {role}, and make"
                 f" {group} its only child in the inventory"
             )
     hosts = groups.get(manifest.get("hosts", {}).get("application")) or []
     if manifest.get("canary") and hosts and manifest["canary"] not in hosts:
-        yield f"canary: not one of the application hosts, seen {shown(manifest['canary'])}; write {' or '.join(hosts)}"
+        yield f"canary: not one of the application hosts, got {shown(manifest['canary'])}; write {' or '.join(hosts)}"
 
 
 def _probes(manifest: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -85,16 +85,16 @@ def _probes(manifest: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
 
 def _stages(stages: list[int]) -> list[str]:
     mistakes = [
-        f"stages[{number}]: not a percentage of users, seen {stage}; write 1 to 100"
+        f"stages[{number}]: not a percentage of users, got {stage}; write 1 to 100"
         for number, stage in enumerate(stages)
         if not 1 <= stage <= 100
     ]
     if mistakes:
         return mistakes
     if any(later <= earlier for earlier, later in zip(stages, stages[1:])):
-        mistakes.append(f"stages: not rising, seen {stages}; write {sorted(set(stages) | {100})}")
+        mistakes.append(f"stages: not rising, got {stages}; write {sorted(set(stages) | {100})}")
     elif not stages or stages[-1] != 100:
-        mistakes.append(f"stages: the last one is not 100, seen {stages}; write {[*stages, 100]}")
+        mistakes.append(f"stages: the last one is not 100, got {stages}; write {[*stages, 100]}")
     return mistakes
 
 
@@ -103,13 +103,13 @@ def _bake(bake: dict[str, int]) -> list[str]:
     mistakes = []
     if low > high:
         mistakes.append(
-            f"bake.min: longer than bake.max, seen {low} and {high}; write {high} or less, or a larger bake.max"
+            f"bake.min: longer than bake.max, got {low} and {high}; write {high} or less, or a larger bake.max"
         )
     if look > high:
-        mistakes.append(f"bake.look: longer than bake.max, seen {look} and {high}; write {high} or less")
+        mistakes.append(f"bake.look: longer than bake.max, got {look} and {high}; write {high} or less")
     if expiry <= look:
         mistakes.append(
-            f"bake.expiry: the stage would expire before the next look, seen {expiry} with looks every {look} s; write"
+            f"bake.expiry: the stage would expire before the next look, got {expiry} with looks every {look} s; write"
             f" {3 * look} or more"
         )
     return mistakes
@@ -118,24 +118,24 @@ def _bake(bake: dict[str, int]) -> list[str]:
 def _gate(gate: dict[str, Any], stages: list[int], flags: list[Any]) -> Iterable[str]:
     if gate["margin"] <= gate["tolerated_ratio"]:
         seen, least = gate["margin"], gate["tolerated_ratio"]
-        yield f"gate.margin: not above gate.tolerated_ratio, seen {seen:g} and {least:g}; write more than {least:g}"
+        yield f"gate.margin: not above gate.tolerated_ratio, got {seen:g} and {least:g}; write more than {least:g}"
     if gate["low_traffic"] == "slo" and not gate.get("harmless_share"):
         yield (
-            'gate.low_traffic: certifies by gate.harmless_share, which is missing, seen "slo"; write'
+            'gate.low_traffic: certifies by gate.harmless_share, which is missing, got "slo"; write'
             " gate.harmless_share: 0.01, or low_traffic: refuse"
         )
     before = max([stage for stage in stages if stage < 100], default=0)
     if gate["holdback"] and gate["holdback"] >= 100 - before:
         seen, most = gate["holdback"], 99 - before
         yield (
-            f"gate.holdback: would take the features from users of the stage of {before} %, seen {seen}; write {most}"
+            f"gate.holdback: would take the features from users of the stage of {before} %, got {seen}; write {most}"
             " or less"
         )
     names = [entry["name"] for entry in gate["metrics"] if "name" in entry]
     for number, entry in enumerate(gate["metrics"]):
         where = f"gate.metrics[{number}]"
         if entry.get("name") in names[:number]:
-            yield f"{where}.name: twice in the list, seen {shown(entry['name'])}; write each name once"
+            yield f"{where}.name: twice in the list, got {shown(entry['name'])}; write each name once"
         yield from _metric(where, entry, flags)
 
 
@@ -146,24 +146,24 @@ def _metric(where: str, entry: dict[str, Any], flags: list[Any]) -> Iterable[str
         for key in ("counter", "labels"):
             if entry.get(key):
                 yield (
-                    f"{where}.{key}: {name} is always counted from the features' own requests, seen"
+                    f"{where}.{key}: {name} is always counted from the features' own requests, got"
                     f" {shown(entry[key])}; write another name, or no {key}"
                 )
         if entry.get("harm") == "fewer":
-            yield f'{where}.harm: fewer {name} are no harm, seen "fewer"; write more'
+            yield f'{where}.harm: fewer {name} are no harm, got "fewer"; write more'
         return
     if not entry.get("counter"):
-        yield f"{where}.counter: missing, seen nothing; write feature_orders_total, or whatever counts {name}"
+        yield f"{where}.counter: missing, got nothing; write feature_orders_total, or whatever counts {name}"
     for label, value in entry.get("labels", {}).items():
         if label in OWN_LABELS or not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", label):
             yield (
-                f"{where}.labels: Gradual sets this one itself, or it is no label, seen {shown(label)}; write a label"
+                f"{where}.labels: Gradual sets this one itself, or it is no label, got {shown(label)}; write a label"
                 " of the counter like opinion"
             )
         elif not isinstance(value, str) or not value:
-            yield f"{where}.labels.{label}: not text, seen {shown(value)}; write it in quotes"
+            yield f"{where}.labels.{label}: not text, got {shown(value)}; write it in quotes"
         elif label == "feature" and value not in flags:
             yield (
-                f"{where}.labels.feature: no feature of this release, seen {shown(value)}; write"
+                f"{where}.labels.feature: no feature of this release, got {shown(value)}; write"
                 f" {' or '.join(map(str, flags)) or 'no label feature'}"
             )

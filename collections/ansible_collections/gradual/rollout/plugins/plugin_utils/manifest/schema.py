@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a release manifest may say: the one table that the check, its defaults and the role's argument_specs come from.
 
 A field is a dictionary: type (str, int, float, bool, list, dict, json), description, and where wanted required,
@@ -11,11 +11,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import Settings
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.revisions import READERS
+
 Field = dict[str, Any]
 
 NAME = r"[a-z][a-z0-9-]{0,62}"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}"
 FLAG = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+
+# What the gate does where a manifest says nothing.
+GATE_DEFAULTS = Settings()
 
 PROBE: dict[str, Field] = {
     "name": {"type": "str", "required": True, "description": "What is probed, for people."},
@@ -117,18 +123,28 @@ BAKE: dict[str, Field] = {
             " 0 for none."
         ),
     },
-    "min": {"type": "int", "default": 600, "least": 1, "description": "Seconds that a stage is watched at the least."},
+    "min": {
+        "type": "int",
+        "default": int(GATE_DEFAULTS.min),
+        "least": 1,
+        "description": "Seconds that a stage is watched at the least.",
+    },
     "max": {
         "type": "int",
-        "default": 3600,
+        "default": int(GATE_DEFAULTS.max),
         "least": 1,
         "description": "Seconds after which a stage that the gate cannot promote is given up.",
     },
-    "look": {"type": "int", "default": 30, "least": 1, "description": "Seconds between two looks."},
+    "look": {
+        "type": "int",
+        "default": int(GATE_DEFAULTS.look),
+        "least": 1,
+        "description": "Seconds between two looks.",
+    },
     "expiry": {
         "type": "int",
         "default": 300,
-        "least": 10,
+        "least": 30,
         "description": "Seconds after which a stage that nobody looks at any more expires by itself.",
     },
     "deadline": {
@@ -187,28 +203,34 @@ METRIC: dict[str, Field] = {
 }
 
 GATE: dict[str, Field] = {
-    "alpha": _share(0.05, "Chance of stopping a harmless release, however often it is looked at."),
-    "certify_alpha": _share(0.10, "Chance of promoting a release whose harm is as large as margin says."),
+    "alpha": _share(GATE_DEFAULTS.alpha, "Chance of stopping a harmless release, however often it is looked at."),
+    "certify_alpha": _share(
+        GATE_DEFAULTS.certify_alpha, "Chance of promoting a release whose harm is as large as margin says."
+    ),
     "tolerated_ratio": {
         "type": "float",
-        "default": 1.25,
+        "default": GATE_DEFAULTS.tolerated_ratio,
         "least": 1,
         "description": "How many times worse than control is no harm yet.",
     },
     "margin": {
         "type": "float",
-        "default": 2.0,
+        "default": GATE_DEFAULTS.margin,
         "least": 1,
         "description": "How many times worse than control must be ruled out before a stage is promoted.",
     },
     "slow_seconds": {
         "type": "float",
-        "default": 0.5,
+        "default": GATE_DEFAULTS.slow_seconds,
         "least": 0.001,
         "description": "A request that takes longer is slow; a bucket of the histogram.",
     },
-    "hard_error_share": _share(0.2, "Share of failed requests that aborts a stage whatever control does."),
-    "hard_slow_share": _share(0.5, "Share of slow requests that aborts a stage whatever control does."),
+    "hard_error_share": _share(
+        GATE_DEFAULTS.hard_error_share, "Share of failed requests that aborts a stage whatever control does."
+    ),
+    "hard_slow_share": _share(
+        GATE_DEFAULTS.hard_slow_share, "Share of slow requests that aborts a stage whatever control does."
+    ),
     "harmless_share": _share(None, "Share of bad requests that is no harm whatever control does; none without it."),
     "low_traffic": {
         "type": "str",
@@ -221,13 +243,13 @@ GATE: dict[str, Field] = {
     },
     "min_requests": {
         "type": "int",
-        "default": 50,
+        "default": GATE_DEFAULTS.min_requests,
         "least": 1,
         "description": "Requests on each side before a verdict.",
     },
     "on_no_data": {
         "type": "str",
-        "default": "rollback",
+        "default": GATE_DEFAULTS.on_no_data,
         "choices": ["rollback", "manual"],
         "description": "What to do at the end of a stage that could not be judged.",
     },
@@ -366,7 +388,7 @@ SPEC: dict[str, Field] = {
             "adapter": {
                 "type": "str",
                 "default": "alembic",
-                "choices": ["alembic", "django", "sql", "sqitch"],
+                "choices": list(READERS),
                 "description": "What runs them.",
             },
             "path": {

@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Django's migrations as text. Their SQL depends on the application's models and settings, which the controller has
 not: what an operation is known to
 do is told from its name, RunSQL is read as SQL, and everything else was not seen."""

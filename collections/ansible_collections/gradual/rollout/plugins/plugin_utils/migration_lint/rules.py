@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The rules of migration_lint: the lock that each takes, why it is a problem, and what to write instead.
 
 Names are squawk's where squawk knows the rule. docs/migration-lint.md is generated from this table. Locks are those of

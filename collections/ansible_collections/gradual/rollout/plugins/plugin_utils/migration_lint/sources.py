@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The SQL of a release's revisions, on the controller: no database, and nothing of the release's env.py or settings is
 run."""
 
@@ -14,6 +14,7 @@ import sys
 from typing import Any, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import django_files, offline
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.literals import (
     Literal,
@@ -39,7 +40,9 @@ def sources(adapter: str, directory: str, revisions: Sequence[Revision]) -> list
         return [_alembic(directory, one, played.get(one.revision), ended) for one in revisions]
     if adapter == "django":
         return [django_files.source(one, _text(directory, one.file)) for one in revisions]
-    return [_sql(directory, one, adapter) for one in revisions]
+    if adapter in ("sql", "sqitch"):
+        return [_sql(directory, one, adapter) for one in revisions]
+    raise DatabaseError(f"migration adapter: got {adapter!r}, and nothing here reads its migrations")
 
 
 def _has_alembic() -> bool:

@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which rules an ALTER TABLE breaks. It has many sub-commands, so it is in a separate file."""
 
 from __future__ import annotations
@@ -34,11 +34,9 @@ _SIMPLE = {
     "AT_AttachPartition": "attach-partition", "AT_DropNotNull": "ban-drop-not-null",
     **dict.fromkeys(("AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser", "AT_DisableRule"), "disable-trigger"),
     **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
-        "row-security-in-expand",
-    ),
+                    "row-security-in-expand"),
     **dict.fromkeys(("AT_DropColumn", "AT_DropConstraint", "AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"),
-        "drop-in-expand",
-    ),
+                    "drop-in-expand"),
 }  # fmt: skip
 # Short, and without effect on the code of the previous release.
 _HARMLESS = frozenset((

@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The plan of a rollout: its steps, what each changes, what undoes it, how long it takes and what could go wrong.
 
 Pure: a manifest, the hosts, the durations of earlier rollouts and the state of this one in, plain rows out.

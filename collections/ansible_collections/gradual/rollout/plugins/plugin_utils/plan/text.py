@@ -1,5 +1,5 @@
 # Copyright: The Gradual project
-# GPL-3.0-or-later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A plan as text for the screen: the timeline first, then what the traffic can show, then each step with its way back
 and its risk."""
 
@@ -26,7 +26,7 @@ def name_of(row: Mapping[str, Any]) -> str:
     return f"{row['step']} {row['stage']} %" if row["stage"] else f"{row['step']} A/A"
 
 
-def bar(start: float, end: float, total: float) -> str:
+def time_bar(start: float, end: float, total: float) -> str:
     """A bar of BAR characters with `#` from start to end; at least one `#`."""
     if total <= 0:
         return "." * BAR
@@ -61,7 +61,7 @@ def _timeline(now: list[Mapping[str, Any]], total: float) -> list[str]:
     for row in now:
         seconds = row.get("expected_seconds") or 0
         lines.append(
-            f"  {name_of(row):<12} {elapsed(start):>7} {span(seconds):>11}  {bar(start, start + seconds, total)}  "
+            f"  {name_of(row):<12} {elapsed(start):>7} {span(seconds):>11}  {time_bar(start, start + seconds, total)}  "
             f"{row.get('source') or '-':<13} {row.get('state', 'to do')}"
         )
         start += seconds

@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +13,9 @@ from ansible_collections.gradual.rollout.plugins.module_utils.common import host
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import drain, runtime_api
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Server
 from ansible_collections.gradual.rollout.plugins.modules import haproxy_server
+from ansible_collections.gradual.rollout.tests.unit.sample_haproxy import STAT, STATE
 from hypothesis import given
 from hypothesis import strategies as st
-
-# As HAProxy 2.6.12 says them; the columns that nobody reads are left out.
-STAT = """# pxname,svname,qcur,scur,status,check_status,addr,used_conn_cur,idle_conn_cur,
-front,FRONTEND,,3,OPEN,,,,,
-application,app1,0,2,UP,L7OK,10.0.0.11:8080,1,2,
-application,app2,1,3,UP 1/2,L4OK,10.0.0.12:8080,3,0,
-application,app3,0,0,MAINT,,10.0.0.13:8080,0,0,
-application,app4,0,1,DRAIN,L7OK,10.0.0.14:8080,0,0,
-application,app5,0,0,DOWN,L4CON,10.0.0.15:8080,0,0,
-application,BACKEND,0,5,UP,,,,,
-"""
-STATE = """1
-# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight
-3 application 1 app1 10.0.0.11 2 0 1
-3 application 2 app2 10.0.0.12 2 0 1
-3 application 3 app3 10.0.0.13 0 1 1
-3 application 4 app4 10.0.0.14 2 8 1
-3 application 5 app5 10.0.0.15 0 0 1
-4 other 1 app1 10.0.0.11 0 1 1
-"""
 
 
 def server(state: str = "ready", sessions: int = 0, status: str = "") -> Server:
@@ -462,72 +441,3 @@ def test_unknown_servers_are_named_before_anything_changes() -> None:
             balancer, ["app1", "app8", "app9"], drain.Wish("application", "drained"), balancer.clock, balancer.sleep
         )
     assert balancer.told == []
-
-
-@contextlib.contextmanager
-def speaking(path: Path, answers: dict[str, str]) -> Any:
-    """A runtime socket that says these answers; what it was asked."""
-    asked: list[str] = []
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-
-        def serve() -> None:
-            for _ in answers:
-                connection, _peer = listener.accept()
-                with connection:
-                    asked.append(connection.recv(1000).decode())
-                    connection.sendall(answers.get(asked[-1].strip(), "").encode())
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield asked
-        thread.join(5)
-
-
-def test_the_state_is_kept_for_the_next_reload(tmp_path: Path) -> None:
-    with speaking(tmp_path / "socket", {"show servers state": "\n" + STATE + "\n"}):
-        runtime_api.Socket(str(tmp_path / "socket")).save(str(tmp_path / "state"))
-    assert (tmp_path / "state").read_text() == STATE
-
-
-def test_a_bad_answer_leaves_the_state_file_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("old")
-    with (
-        speaking(tmp_path / "socket", {"show servers state": "Permission denied\n"}),
-        pytest.raises(HaproxyError, match="the state file is left as it was"),
-    ):
-        runtime_api.Socket(str(tmp_path / "socket")).save(str(tmp_path / "state"))
-    assert (tmp_path / "state").read_text() == "old"
-
-
-def test_words_of_the_socket_are_errors(tmp_path: Path) -> None:
-    command = "set server application/app1 state drain"
-    with (
-        speaking(tmp_path / "socket", {command: "No such server.\n"}) as asked,
-        pytest.raises(HaproxyError, match=r"refuses to set application/app1 to drain: No such server\."),
-    ):
-        runtime_api.Socket(str(tmp_path / "socket")).set_state("application", "app1", "drain")
-    assert asked == [command + "\n"]
-
-
-def test_enabling_leaves_no_time_in_which_a_server_counts_as_up(tmp_path: Path) -> None:
-    both = "set server application/app1 state ready;set server application/app1 health down"
-    with speaking(tmp_path / "socket", {both: "\n\n"}) as asked:
-        runtime_api.Socket(str(tmp_path / "socket")).enable("application", "app1")
-    assert asked == [both + "\n"]
-
-
-def test_a_missing_socket_is_told(tmp_path: Path) -> None:
-    with pytest.raises(HaproxyError, match="is not there; start haproxy"):
-        runtime_api.Socket(str(tmp_path / "none")).servers("application")
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(tmp_path / "deaf"))
-    with listener, pytest.raises(HaproxyError, match="nobody answers at"):
-        runtime_api.Socket(str(tmp_path / "deaf")).servers("application")
-
-
-@pytest.mark.parametrize("name", ["app1 state ready; shutdown", "app1\nshutdown", ""])
-def test_names_cannot_smuggle_commands(tmp_path: Path, name: str) -> None:
-    with pytest.raises(HaproxyError, match="not the name of a backend or server"):
-        runtime_api.Socket(str(tmp_path / "none")).set_state("application", name, "ready")

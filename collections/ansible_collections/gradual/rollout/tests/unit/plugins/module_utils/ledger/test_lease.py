@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import events, hash_chain, lease
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, stamp
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import rollout_state
-from ansible_collections.gradual.rollout.tests.unit.places import PROJECT
+from ansible_collections.gradual.rollout.tests.unit.places import ROLES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -302,14 +302,14 @@ def test_hosts_and_stages_are_told_as_they_are(book: Book) -> None:
     [
         (
             {"event": "step.strated", "data": {"step": "x"}},
-            r"events\[0\].event: no such event, seen 'step.strated'; write step.started",
+            r"events\[0\].event: no such event, got 'step.strated'; write step.started",
         ),
         ({"event": "rollout.finished", "data": {}}, "is written by state: opened and state: closed"),
         ({"event": "lease.taken", "data": {}}, "not by hand"),
-        ({"event": "host.lost", "data": None}, r"events\[0\].data: host.lost needs host, seen \[\]"),
+        ({"event": "host.lost", "data": None}, r"events\[0\].data: host.lost needs host, got \[\]"),
         (
             {"event": "stage.set", "data": {"percent": 101}},
-            r"percent: not a share of users, seen 101; write a whole number from 0 to 100",
+            r"percent: not a share of users, got 101; write a whole number from 0 to 100",
         ),
         ({"event": "stage.set", "data": {"percent": "many"}}, "not a share"),
     ],
@@ -321,8 +321,7 @@ def test_events_are_checked(event: dict[str, Any], wrong: str) -> None:
 
 def test_every_event_that_the_roles_record_is_known() -> None:
     text = "".join(
-        path.read_text(encoding="utf-8")
-        for path in [*PROJECT.glob("roles/*/tasks/*.yml"), *PROJECT.glob("roles/*/vars/*.yml")]
+        path.read_text(encoding="utf-8") for path in [*ROLES.glob("*/tasks/*.yml"), *ROLES.glob("*/vars/*.yml")]
     )
     recorded = set(re.findall(r"event: ['\"]?([a-z]+\.[a-z_]+)", text))
     assert recorded - set(events.EVENTS) == set()
@@ -342,7 +341,7 @@ def test_there_must_be_a_rollout_to_record_in(book: Book) -> None:
 
 
 def test_a_manifest_without_a_usable_name_is_refused(book: Book) -> None:
-    with pytest.raises(LedgerError, match=r"release.version: not usable in a name, seen '\.\./x'"):
+    with pytest.raises(LedgerError, match=r"release.version: not usable in a name, got '\.\./x'"):
         book.open(manifest={"application": "a", "version": "../x"})
 
 

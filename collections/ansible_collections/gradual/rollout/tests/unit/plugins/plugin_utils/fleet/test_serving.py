@@ -19,7 +19,7 @@ def servers(**words: str) -> list[dict[str, Any]]:
     states = {"UP": "ready", "UP 1/2": "ready", "DOWN": "down", "MAINT": "maintenance", "DRAIN": "drained"}
     known = {**dict.fromkeys(HOSTS, "UP"), **words}
     return [{"name": name, "state": states[word], "status": word, "check": "L7STS/503" if word == "DOWN" else "L7OK",
-    "up": word == "UP"}
+             "up": word == "UP"}
             for name, word in known.items() if word]  # fmt: skip
 
 

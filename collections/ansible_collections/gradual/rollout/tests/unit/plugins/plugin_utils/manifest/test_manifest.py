@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest import document as manifest
-from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC, argument_spec
-from ansible_collections.gradual.rollout.tests.unit.places import PROJECT
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import (
+    SPEC,
+)
+from ansible_collections.gradual.rollout.tests.unit.places import PROJECT, needs_checkout
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,33 +82,33 @@ def test_checking_again_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({"artifact": ...}, ["artifact: missing, seen nothing; write {url: https://"]),
-        ({"artifact": ""}, ['artifact: missing, seen ""; write {url: https://']),
+        ({"artifact": ...}, ["artifact: missing, got nothing; write {url: https://"]),
+        ({"artifact": ""}, ['artifact: missing, got ""; write {url: https://']),
         (
             {"artifact__sha256": ...},
-            ["artifact.sha256: missing, seen nothing; write the 64 hex digits of: sha256sum FILE"],
+            ["artifact.sha256: missing, got nothing; write the 64 hex digits of: sha256sum FILE"],
         ),
         (
             {"artifact__sha256": "abc"},
-            ['artifact.sha256: not of the right form, seen "abc"; write the 64 hex digits of: sha256sum FILE'],
+            ['artifact.sha256: not of the right form, got "abc"; write the 64 hex digits of: sha256sum FILE'],
         ),
         (
             {"artifact__sha256": DIGEST + "a"},
-            [f'artifact.sha256: not of the right form, seen "{DIGEST}a"; write the 64 hex digits of: sha256sum FILE'],
+            [f'artifact.sha256: not of the right form, got "{DIGEST}a"; write the 64 hex digits of: sha256sum FILE'],
         ),
         (
             {"artifact__url": "file:///etc/passwd"},
-            ['artifact.url: not an http or https URL, seen "file:///etc/passwd"; write https://host/path.tar.gz'],
+            ['artifact.url: not an http or https URL, got "file:///etc/passwd"; write https://host/path.tar.gz'],
         ),
         (
             {"artifact__url": "http://"},
-            ['artifact.url: a URL without a host, seen "http://"; write https://host/path.tar.gz'],
+            ['artifact.url: a URL without a host, got "http://"; write https://host/path.tar.gz'],
         ),
         (
             {"artifact__url": "http://h:x/"},
             [
                 (
-                    "artifact.url: not a URL (Port could not be cast to integer value as 'x'), seen \"http://h:x/\";"
+                    "artifact.url: not a URL (Port could not be cast to integer value as 'x'), got \"http://h:x/\";"
                     " write"
                     " https://host/path.tar.gz"
                 )
@@ -116,107 +118,106 @@ def test_checking_again_changes_nothing() -> None:
             {"artifact__url": "http://u:p@h/"},
             ["artifact.url: a URL with a user or password in it, which would show in records, "],
         ),
-        ({"artifact__nix": 1}, ["artifact.nix: no such key, seen 1; write one of url, sha256"]),
-        ({"featurs": []}, ["featurs: no such key, seen []; write features"]),
-        ({"bake__loook": 3}, ["bake.loook: no such key, seen 3; write look"]),
-        ({"features__0__smoke__0__pth": "/"}, ['features[0].smoke[0].pth: no such key, seen "/"; write path']),
-        ({"stages": [50, 25, 100]}, ["stages: not rising, seen [50, 25, 100]; write [25, 50, 100]"]),
-        ({"stages": [25, 25, 100]}, ["stages: not rising, seen [25, 25, 100]; write [25, 100]"]),
-        ({"stages": [25, 50]}, ["stages: the last one is not 100, seen [25, 50]; write [25, 50, 100]"]),
-        ({"version": []}, ["version: missing, seen []; write 2.0.0"]),
-        ({"stages": "- 25\n- 50"}, ["stages: the last one is not 100, seen [25, 50]; write [25, 50, 100]"]),
-        ({"stages": "-5"}, ["stages[0]: not a percentage of users, seen -5"]),
+        ({"artifact__nix": 1}, ["artifact.nix: no such key, got 1; write one of url, sha256"]),
+        ({"featurs": []}, ["featurs: no such key, got []; write features"]),
+        ({"bake__loook": 3}, ["bake.loook: no such key, got 3; write look"]),
+        ({"features__0__smoke__0__pth": "/"}, ['features[0].smoke[0].pth: no such key, got "/"; write path']),
+        ({"stages": [50, 25, 100]}, ["stages: not rising, got [50, 25, 100]; write [25, 50, 100]"]),
+        ({"stages": [25, 25, 100]}, ["stages: not rising, got [25, 25, 100]; write [25, 100]"]),
+        ({"stages": [25, 50]}, ["stages: the last one is not 100, got [25, 50]; write [25, 50, 100]"]),
+        ({"version": []}, ["version: missing, got []; write 2.0.0"]),
+        ({"stages": "- 25\n- 50"}, ["stages: the last one is not 100, got [25, 50]; write [25, 50, 100]"]),
+        ({"stages": "-5"}, ["stages[0]: not a percentage of users, got -5"]),
         ({"stages": "25 to 100"}, ["stages[0]: not a whole number"]),
-        ({"bake": "10 minutes"}, ['bake: not a mapping, seen "10 minutes"; write a mapping, as YAML or JSON']),
-        ({"bake": "min: 10: 20"}, ['bake: not a mapping, seen "min: 10: 20"; write a mapping, as YAML or JSON']),
-        ({"features": "flag: search"}, ['features: not a list, seen "flag: search"; write a list, as YAML or JSON']),
+        ({"bake": "10 minutes"}, ['bake: not a mapping, got "10 minutes"; write a mapping, as YAML or JSON']),
+        ({"bake": "min: 10: 20"}, ['bake: not a mapping, got "min: 10: 20"; write a mapping, as YAML or JSON']),
+        ({"features": "flag: search"}, ['features: not a list, got "flag: search"; write a list, as YAML or JSON']),
         ({"features": "- &a [*a]"}, ["features"]),
-        ({"stages": [0, 100]}, ["stages[0]: not a percentage of users, seen 0; write 1 to 100"]),
-        ({"stages": [25, 101]}, ["stages[1]: not a percentage of users, seen 101; write 1 to 100"]),
-        ({"stages": [12.5, 100]}, ["stages[0]: not a whole number, seen 12.5; write a whole number"]),
-        ({"stages": "25;100"}, ['stages[0]: not a whole number, seen "25;100"; write a whole number']),
-        ({"stages": {"a": 1}}, ['stages: not a list, seen {"a": 1}; write a list']),
-        ({"features__1__flag": "search"}, ['features[1].flag: twice in the list, seen "search"; write each flag once']),
-        ({"features": ["search"]}, ['features[0]: not a mapping, seen "search"; write a mapping, as YAML or JSON']),
-        ({"features__0__smoke__0__flag": "onn"}, ['features[0].smoke[0].flag: not known, seen "onn"; write on']),
-        ({"smoke__0__path": "page"}, ['smoke[0].path: not of the right form, seen "page"; write /api/products']),
-        ({"smoke__0__status": 99}, ["smoke[0].status: too small, seen 99; write 100 or more"]),
+        ({"stages": [0, 100]}, ["stages[0]: not a percentage of users, got 0; write 1 to 100"]),
+        ({"stages": [25, 101]}, ["stages[1]: not a percentage of users, got 101; write 1 to 100"]),
+        ({"stages": [12.5, 100]}, ["stages[0]: not a whole number, got 12.5; write a whole number"]),
+        ({"stages": "25;100"}, ['stages[0]: not a whole number, got "25;100"; write a whole number']),
+        ({"stages": {"a": 1}}, ['stages: not a list, got {"a": 1}; write a list']),
+        ({"features__1__flag": "search"}, ['features[1].flag: twice in the list, got "search"; write each flag once']),
+        ({"features": ["search"]}, ['features[0]: not a mapping, got "search"; write a mapping, as YAML or JSON']),
+        ({"features__0__smoke__0__flag": "onn"}, ['features[0].smoke[0].flag: not known, got "onn"; write on']),
+        ({"smoke__0__path": "page"}, ['smoke[0].path: not of the right form, got "page"; write /api/products']),
+        ({"smoke__0__status": 99}, ["smoke[0].status: too small, got 99; write 100 or more"]),
         (
             {"smoke__0__headers": {"Authorization": "Bearer x"}},
-            ['smoke[0].headers.Authorization: would be kept in the record, seen "Authorization"; write '],
+            ['smoke[0].headers.Authorization: would be kept in the record, got "Authorization"; write '],
         ),
         (
             {"bake__min": 200},
-            ["bake.min: longer than bake.max, seen 200 and 120; write 120 or less, or a larger bake.max"],
+            ["bake.min: longer than bake.max, got 200 and 120; write 120 or less, or a larger bake.max"],
         ),
         (
-            {"bake__expiry": 10},
+            {"bake__look": 30, "bake__expiry": 30},
             [
                 (
-                    "bake.expiry: the stage would expire before the next look, seen 10 with looks every 10 s; write"
-                    " 30 or"
-                    " more"
+                    "bake.expiry: the stage would expire before the next look, got 30 with looks every 30 s; write"
+                    " 90 or more"
                 )
             ],
         ),
         (
             {"bake__look": 500, "bake__expiry": 600},
-            ["bake.look: longer than bake.max, seen 500 and 120; write 120 or less"],
+            ["bake.look: longer than bake.max, got 500 and 120; write 120 or less"],
         ),
-        ({"bake__min": "soon"}, ['bake.min: not a whole number, seen "soon"; write a whole number']),
-        ({"gate": {"alpha": 2}}, ["gate.alpha: too large, seen 2; write 0.9999 or less"]),
+        ({"bake__min": "soon"}, ['bake.min: not a whole number, got "soon"; write a whole number']),
+        ({"gate": {"alpha": 2}}, ["gate.alpha: too large, got 2; write 0.9999 or less"]),
         (
             {"gate": {"margin": 1.2}},
-            ["gate.margin: not above gate.tolerated_ratio, seen 1.2 and 1.25; write more than 1.25"],
+            ["gate.margin: not above gate.tolerated_ratio, got 1.2 and 1.25; write more than 1.25"],
         ),
-        ({"gate": {"on_no_data": "pass"}}, ['gate.on_no_data: not known, seen "pass"; write rollback or manual']),
+        ({"gate": {"on_no_data": "pass"}}, ['gate.on_no_data: not known, got "pass"; write rollback or manual']),
         (
             {"gate__holdback": 50},
-            ["gate.holdback: would take the features from users of the stage of 50 %, seen 50; write 49 or less"],
+            ["gate.holdback: would take the features from users of the stage of 50 %, got 50; write 49 or less"],
         ),
-        ({"gate__low_traffic": "dare"}, ['gate.low_traffic: not known, seen "dare"; write refuse or slo or hold']),
+        ({"gate__low_traffic": "dare"}, ['gate.low_traffic: not known, got "dare"; write refuse or slo or hold']),
         (
             {"gate__low_traffic": "slo"},
-            ['gate.low_traffic: certifies by gate.harmless_share, which is missing, seen "slo"; write '],
+            ['gate.low_traffic: certifies by gate.harmless_share, which is missing, got "slo"; write '],
         ),
-        ({"gate__holdback": 60}, ["gate.holdback: too large, seen 60; write 50 or less"]),
-        ({"bake__aa": -1}, ["bake.aa: too small, seen -1; write 0 or more"]),
+        ({"gate__holdback": 60}, ["gate.holdback: too large, got 60; write 50 or less"]),
+        ({"bake__aa": -1}, ["bake.aa: too small, got -1; write 0 or more"]),
         (
             {"gate__metrics": [{"name": "orders"}]},
-            ["gate.metrics[0].counter: missing, seen nothing; write feature_orders_total, or whatever counts orders"],
+            ["gate.metrics[0].counter: missing, got nothing; write feature_orders_total, or whatever counts orders"],
         ),
-        ({"gate__metrics": [{"counter": "a_total"}]}, ["gate.metrics[0].name: missing, seen nothing; write orders"]),
+        ({"gate__metrics": [{"counter": "a_total"}]}, ["gate.metrics[0].name: missing, got nothing; write orders"]),
         (
             {"gate__metrics": [{**ORDERS, "counter": "a total"}]},
-            ['gate.metrics[0].counter: not of the right form, seen "a total"; write feature_orders_total'],
+            ['gate.metrics[0].counter: not of the right form, got "a total"; write feature_orders_total'],
         ),
         (
             {"gate__metrics": [ORDERS, ORDERS]},
-            ['gate.metrics[1].name: twice in the list, seen "orders"; write each name once'],
+            ['gate.metrics[1].name: twice in the list, got "orders"; write each name once'],
         ),
         (
             {"gate__metrics": [{**ORDERS, "harm": "less"}]},
-            ['gate.metrics[0].harm: not known, seen "less"; write more or fewer'],
+            ['gate.metrics[0].harm: not known, got "less"; write more or fewer'],
         ),
         (
             {"gate__metrics": [{**ORDERS, "weight": 0}]},
-            ["gate.metrics[0].weight: too small, seen 0; write 0.01 or more"],
+            ["gate.metrics[0].weight: too small, got 0; write 0.01 or more"],
         ),
         (
             {"gate__metrics": [{**ORDERS, "labels": {"variant": "on"}}]},
-            ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, seen "],
+            ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, got "],
         ),
         (
             {"gate__metrics": [{**ORDERS, "labels": {"x y": "on"}}]},
-            ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, seen "],
+            ["gate.metrics[0].labels: Gradual sets this one itself, or it is no label, got "],
         ),
         (
             {"gate__metrics": [{**ORDERS, "labels": {"step": 3}}]},
-            ["gate.metrics[0].labels.step: not text, seen 3; write it in quotes"],
+            ["gate.metrics[0].labels.step: not text, got 3; write it in quotes"],
         ),
         (
             {"gate__metrics": [{**ORDERS, "labels": {"feature": "x"}}]},
-            ['gate.metrics[0].labels.feature: no feature of this release, seen "x"; write search '],
+            ['gate.metrics[0].labels.feature: no feature of this release, got "x"; write search '],
         ),
         (
             {"gate__metrics": [{"name": "slow", "counter": "a_total"}]},
@@ -224,41 +225,41 @@ def test_checking_again_changes_nothing() -> None:
         ),
         (
             {"gate__metrics": [{"name": "errors", "harm": "fewer"}]},
-            ['gate.metrics[0].harm: fewer errors are no harm, seen "fewer"; write more'],
+            ['gate.metrics[0].harm: fewer errors are no harm, got "fewer"; write more'],
         ),
         (
             {"hosts": {"database": "databse"}},
-            ['hosts.database: a group that is not in the inventory, seen "databse"; write database'],
+            ['hosts.database: a group that is not in the inventory, got "databse"; write database'],
         ),
         (
             {"hosts": {"database": "spare"}},
-            ['hosts.database: a group that has no hosts, seen "spare"; write the group of the database hosts'],
+            ['hosts.database: a group that has no hosts, got "spare"; write the group of the database hosts'],
         ),
         (
             {"hosts": {"database": "balancer"}},
-            ['hosts.database: not the hosts that the playbooks run on, seen "balancer"; write database, and make '],
+            ['hosts.database: not the hosts that the playbooks run on, got "balancer"; write database, and make '],
         ),
-        ({"canary": "app9"}, ['canary: not one of the application hosts, seen "app9"; write app1']),
-        ({"canary": "database"}, ['canary: not one of the application hosts, seen "database"; write app1']),
+        ({"canary": "app9"}, ['canary: not one of the application hosts, got "app9"; write app1']),
+        ({"canary": "database"}, ['canary: not one of the application hosts, got "database"; write app1']),
         (
             {"version": 2.0},
-            ["version: a number and not text (zeros may be lost already), seen 2.0; write it in quotes"],
+            ["version: a number and not text (zeros may be lost already), got 2.0; write it in quotes"],
         ),
-        ({"version": "../2"}, ['version: not of the right form, seen "../2"; write 2.0.0']),
-        ({"application": "Store Front"}, ['application: not of the right form, seen "Store Front"; write storefront']),
+        ({"version": "../2"}, ['version: not of the right form, got "../2"; write 2.0.0']),
+        ({"application": "Store Front"}, ['application: not of the right form, got "Store Front"; write storefront']),
         (
             {"migrations__target": 3},
-            ["migrations.target: a number and not text (zeros may be lost already), seen 3; write it in quotes"],
+            ["migrations.target: a number and not text (zeros may be lost already), got 3; write it in quotes"],
         ),
-        ({"migrations": {}}, ['migrations.target: missing, seen nothing; write "0003"']),
+        ({"migrations": {}}, ['migrations.target: missing, got nothing; write "0003"']),
         (
             {"migrations__path": "../../etc"},
-            ['migrations.path: not of the right form, seen "../../etc"; write migrations'],
+            ['migrations.path: not of the right form, got "../../etc"; write migrations'],
         ),
-        ({"migrations__adapter": "alembik"}, ['migrations.adapter: not known, seen "alembik"; write alembic']),
-        ({"on_abort": "panic"}, ['on_abort: not known, seen "panic"; write flags or release']),
-        ({"approval": "maybe"}, ['approval: neither true nor false, seen "maybe"; write true or false']),
-        ({"backup": {"level": "intct"}}, ['backup.level: not known, seen "intct"; write intact']),
+        ({"migrations__adapter": "alembik"}, ['migrations.adapter: not known, got "alembik"; write alembic']),
+        ({"on_abort": "panic"}, ['on_abort: not known, got "panic"; write flags or release']),
+        ({"approval": "maybe"}, ['approval: neither true nor false, got "maybe"; write true or false']),
+        ({"backup": {"level": "intct"}}, ['backup.level: not known, got "intct"; write intact']),
         (
             {"smoke__0__body": float("nan")},
             [
@@ -432,6 +433,7 @@ def test_all_mistakes_come_in_one_message() -> None:
     )
 
 
+@needs_checkout
 @pytest.mark.parametrize("path", sorted((PROJECT / "releases").glob("*.yml")), ids=lambda path: path.stem)
 def test_the_releases_of_this_repository_are_good(path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace("{{ artifact_host }}", "10.0.0.1")
@@ -445,48 +447,6 @@ def test_a_backfill_is_one_statement(key: str) -> None:
     for text, good in ((one[key], True), ("true; DROP TABLE orders", False), (" ", False)):
         given = {**copy.deepcopy(GOOD), "migrations": {"target": "0003", "backfills": [{**one, key: text}]}}
         assert (manifest.check(given, GROUPS)[1] == []) is good, text
-
-
-def test_the_roles_documentation_says_the_same() -> None:
-    specs = yaml.safe_load((PROJECT / "roles/preflight/meta/argument_specs.yml").read_text(encoding="utf-8"))
-    assert specs["argument_specs"]["main"]["options"] == argument_spec(), "write argument_spec() into main.options"
-
-
-def page(fields: dict[str, Any], path: str = "") -> list[str]:
-    """The rows of the table in docs/manifest.md."""
-    rows = []
-    for name, field in fields.items():
-        place = f"{path}{name}"
-        default = (
-            "**needed**"
-            if field.get("required")
-            else f"`{json.dumps(field['default'])}`"
-            if "default" in field and field["default"] != []
-            else ""
-        )
-        choices = f" One of {', '.join(f'`{choice}`' for choice in field['choices'])}." if "choices" in field else ""
-        rows.append(f"| `{place}` | {default} | {field['description']}{choices} |")
-        if name == "smoke" and path:
-            rows.append(f"| `{place}[].flag` | | {field['options']['flag']['description']} One of `on`, `off`. |")
-        elif "options" in field:
-            rows += page(field["options"], f"{place}{'[]' if field['type'] == 'list' else ''}.")
-    return rows
-
-
-def test_the_page_for_users_says_the_same() -> None:
-    text = (PROJECT / "docs/manifest.md").read_text(encoding="utf-8")
-    rows = [line for line in text.splitlines() if line.startswith("| `")]
-    assert rows == page(SPEC), "write these rows:\n" + "\n".join(page(SPEC))
-
-
-def test_every_default_is_good_itself() -> None:
-    def walk(fields: dict[str, Any]) -> None:
-        for field in fields.values():
-            if "default" in field and field["type"] in ("str", "int", "float", "bool"):
-                assert manifest._scalar(field["default"], field) == field["default"]
-            walk(field.get("options", {}))
-
-    walk(SPEC)
 
 
 HOSTILE = st.recursive(

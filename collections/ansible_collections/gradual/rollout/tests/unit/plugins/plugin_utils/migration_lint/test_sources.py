@@ -26,7 +26,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint imp
     waiver,
 )
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
-from ansible_collections.gradual.rollout.tests.unit.places import PROJECT
+from ansible_collections.gradual.rollout.tests.unit.places import PROJECT, needs_checkout
 
 VERSIONS = PROJECT / "examples/storefront/versions"
 TODAY = datetime.date(2027, 1, 15)
@@ -144,11 +144,11 @@ BRANCHES = {
         {"drop-in-expand", "unseen"}),
     "what may have been there": (
         ("if not op.get_bind().execute(sa.text('SELECT 1')).scalar():\n    op.execute('CREATE TABLE orders (a int)')\n"
-        "op.execute('TRUNCATE orders')"),
+         "op.execute('TRUNCATE orders')"),
         {"asks-database", "truncate"}),
     "a batch": (
         ("with op.batch_alter_table('orders') as batch_op:\n    batch_op.add_column(sa.Column('a', sa.Text))\n"
-        "op.alter_column(\n  'orders', 'a')"),
+         "op.alter_column(\n  'orders', 'a')"),
         set()),
 }  # fmt: skip
 
@@ -332,6 +332,7 @@ def test_a_controller_without_the_programs_is_told_what_to_type(release: Path, m
         judge.lint("alembic", str(release), "migrations", "head")
 
 
+@needs_checkout
 @pytest.mark.parametrize(("layers", "target", "wanted"), [
     (["1.0.0"], "0001", []),
     (["1.0.0", "2.0.0"], "0003", []),
@@ -348,6 +349,7 @@ def test_releases_of_the_storefront(layers: list[str], target: str, wanted: list
     assert told == (set() if layers == ["1.0.0"] else {"create-trigger", "asks-database", "own-timeouts"})
 
 
+@needs_checkout
 def test_no_other_release_of_the_storefront_has_migrations_of_its_own() -> None:
     assert {path.parts[-4] for path in VERSIONS.glob("*/migrations/versions/*.py")} == {"1.0.0", "2.0.0", "2.0.4"}
 

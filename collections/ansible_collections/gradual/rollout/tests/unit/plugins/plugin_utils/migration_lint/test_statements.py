@@ -14,7 +14,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rul
     table,
 )
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Piece, Source, Unseen
-from ansible_collections.gradual.rollout.tests.unit.places import PROJECT
+from ansible_collections.gradual.rollout.tests.unit.places import PROJECT, needs_checkout
 
 # SQL of a revision of phase expand, in one transaction; the rules that it breaks, with where they are wanted the lock.
 TABLE: list[tuple[str, set[str]]] = [
@@ -343,6 +343,7 @@ def test_statements_of_more_than_one_byte_a_character_keep_their_lines() -> None
     assert [(one["line"], one["rule"]) for one in found] == [(2, "whole-table-update"), (3, "drop-in-expand")]
 
 
+@needs_checkout
 def test_the_page_for_users_has_this_table() -> None:
     page = (PROJECT / "docs/migration-lint.md").read_text(encoding="utf-8")
     assert "\n".join(table()) in page, "docs/migration-lint.md: write rules.table() there"

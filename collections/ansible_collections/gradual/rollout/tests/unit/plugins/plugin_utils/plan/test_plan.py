@@ -238,7 +238,7 @@ def test_text_holds_each_step_its_way_back_and_the_point_of_no_return() -> None:
     [(0, 0, "#"), (0, 100, "#" * 28), (50, 100, "." * 14 + "#" * 14), (100, 100, "." * 27 + "#")],
 )
 def test_bar(start: float, end: float, wanted: str) -> None:
-    assert plan_text.bar(start, end, 100) == wanted.ljust(28, ".")
+    assert plan_text.time_bar(start, end, 100) == wanted.ljust(28, ".")
 
 
 @pytest.mark.parametrize("wrong", ["x", [1], {"step": "x"}])
