@@ -32,26 +32,27 @@ environment: ## .venv with exactly what requirements/lock.txt names
 
 # The stories are played on these fleets side by side (sandbox/fleet knows their names).
 FLEETS := test test2
-LAYERS := lint second-environment storefront-test rules-test
 # However a run ends, its fleets go with it.
 with-fleets = trap 'for fleet in $(FLEETS); do said=$$(sandbox/fleet down --fleet $$fleet 2>&1) || echo "$$said" >&2; done' EXIT; $(1)
 QUIETLY := $(MAKE) --no-print-directory --output-sync=target
 
-# The stories wait most of their time; what needs no fleet and takes long goes beside them, and gives way to them.
-test: environment packages ## every test
-	@$(call with-fleets,$(QUIETLY) -j3 $(FLEETS:%=ready-%) $(LAYERS) && $(QUIETLY) -j2 --keep-going beside stories)
+# The fast ones first. Nothing runs beside the stories and the machine: both keep the cores busy.
+test: environment packages ## every test but the long ones on a fleet (make fleet-test)
+	@$(QUIETLY) -j3 image second-environment lint
+	@$(MAKE) --no-print-directory unit storefront-test rules-test database-test
+	@$(call with-fleets,$(QUIETLY) -j2 $(FLEETS:%=ready-%) && $(MAKE) --no-print-directory stories)
+	@$(MAKE) --no-print-directory machine-test
 
 # The stories play on the other ansible-core too where it is.
 second-environment: environment
 	@other=$$(requirements/other-python $(PYTHON)); [ -z "$$other" ] || requirements/install .venv-3.12 "$$other"
 
-beside:
-	@nice -n 10 $(MAKE) --no-print-directory --keep-going unit database-test machine-test
-
 packages:
 	@sandbox/packages openssl procps haproxy postgresql-15 pgbackrest pgbouncer sqitch libdbd-pg-perl prometheus prometheus-alertmanager
 
-lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull
+# Those of ansible-test's sanity tests that found faults here and take seconds; `make sanity` has all.
+QUICK_SANITY := pep8 validate-modules
+lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull, the quick ones of ansible-test
 	ruff check .
 	ruff format --check --quiet .
 	mypy
@@ -59,18 +60,30 @@ lint: environment ## ruff, mypy, ansible-lint, yamllint, antsibull
 	yamllint --strict .
 	antsibull-docs lint-collection-docs --plugin-docs $(COLLECTION)
 	cd $(COLLECTION) && antsibull-changelog lint
+	@collections/ansible-test sanity $(QUICK_SANITY)
 
-unit: environment ## the thinking, as tables; on the other Python and ansible-core too where they are
-	$(PYTEST) $(COLLECTION)/tests/unit tests/bench tests/load tests/sandbox tests/text tests/roles
+collection: environment ## the collection as one archive, roles and playbooks included, in .cache/collection (docs/installing.md)
+	@collections/build
+
+sanity: environment ## ansible-test's 24 sanity tests on that archive (minutes the first time); TEST="pep8 import" for some
+	@collections/ansible-test sanity $(TEST)
+
+units: environment ## the unit tests under ansible-test, on that archive (make unit runs them faster, with all others)
+	@collections/ansible-test units
+
+# What imports ansible-core; the rest is plain Python, which the first environment tests.
+WITH_ANSIBLE := plugins/action plugins/callback plugins/plugin_utils/test_*.py test_documentation.py
+unit: environment ## the thinking, as tables; what uses ansible-core on the other Python and ansible-core too where they are
+	GRADUAL_FLEETS="$(FLEETS)" $(PYTEST) -n 2 $(COLLECTION)/tests/unit tests/bench tests/load tests/sandbox tests/text tests/roles
 	@other=$$(requirements/other-python $(PYTHON)); if [ -n "$$other" ]; then \
-	    requirements/install .venv-3.12 "$$other" && .venv-3.12/bin/python -m pytest $(COLLECTION)/tests/unit; \
+	    requirements/install .venv-3.12 "$$other" && .venv-3.12/bin/python -m pytest $(WITH_ANSIBLE:%=$(COLLECTION)/tests/unit/%); \
 	else echo "unit: no second Python here, so the other ansible-core was not tested"; fi
 
 rules-test: environment packages ## alert rules, routes, the gate and the dashboard, on a Prometheus of the tests' own
 	$(PYTEST) tests/rules tests/services
 
 database-test: environment packages ## backups and migrations on a PostgreSQL of the tests' own
-	$(PYTEST) tests/database tests/faults
+	$(PYTEST) -n 2 --dist loadfile tests/database tests/faults
 
 storefront-test: environment packages ## the reference application on a PostgreSQL of the tests' own
 	$(PYTEST) examples/storefront/tests
@@ -78,12 +91,17 @@ storefront-test: environment packages ## the reference application on a PostgreS
 $(FLEETS:%=ready-%): ready-%: environment
 	@GRADUAL_FLEET=$* sandbox/ready --fresh
 
+# STORIES=all plays the long ones too (tests/fleet/conftest.py says which).
 stories: environment
-	GRADUAL_FLEETS="$(FLEETS)" $(PYTEST) -n $(words $(FLEETS)) --dist loadgroup --no-loadscope-reorder \
+	GRADUAL_FLEETS="$(FLEETS)" $(PYTEST) $(if $(filter all,$(STORIES)),,-m "not long") --verbose -n $(words $(FLEETS)) --dist loadgroup --no-loadscope-reorder \
 	    --max-worker-restart 0 --durations 40 --durations-min 20 tests/fleet tests/runner
 
 fleet-test: environment ## every story on fleets of its own (test and test2, side by side), by Molecule and ansible-runner
-	@$(call with-fleets,$(QUIETLY) -j2 $(FLEETS:%=ready-%) && $(QUIETLY) stories)
+	@$(call with-fleets,$(QUIETLY) -j2 $(FLEETS:%=ready-%) && $(QUIETLY) stories STORIES=all)
+
+# One after another: each makes and removes the fleet `role`.
+role-test: environment ## one scenario for each provisioning role on one host (not part of make test)
+	@set -e; for role in $(notdir $(wildcard molecule/role-*)); do PATH=$(CURDIR)/.venv/bin:$$PATH molecule test --scenario-name $$role; done
 
 machine-test: environment ## the README's first command on a machine of its own where nothing was ever installed
 	$(PYTEST) tests/machine
@@ -99,6 +117,9 @@ bench-backup: environment packages ## taking, proving and restoring backups, bes
 
 bench-look: environment ## what one look of the gate costs in time of our own, and how many traces a second replay judges
 	@PYTHONPATH=collections:. python -m tests.bench.speed
+
+bench-preload: environment ## what loading the plugins once, in the parent process, saves of the controller's CPU
+	@PYTHONPATH=collections:. python -m tests.bench.preload
 
 bench-faults: environment packages ## every fault that a backup or a migration has to survive, and what finds damage in a backup: docs/bench-faults.md
 	@PYTHONPATH=collections:. python -m tests.faults $(BENCH)
@@ -124,4 +145,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint unit beside second-environment rules-test database-test storefront-test fleet-test machine-test bench-gates bench-locks bench-backup bench-look bench-faults replay check-report lock clean
+.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-backup bench-look bench-preload bench-faults replay check-report lock clean

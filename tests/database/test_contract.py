@@ -257,7 +257,7 @@ def test_filled_in_then_contracted_then_no_way_back(fleet: Fleet) -> None:
         assert status != 0
         refusal = " ".join(said.split())
         assert "the code stays at 2.0.0: the schema was contracted (0001 to 0002," in refusal, said[-4000:]
-        assert "the release before does not run on it" in refusal
+        assert "the previous release does not run on it" in refusal
         assert f"restore the backup {found['receipt']['id']}" in refusal
         again = fleet.state()
         # The users are safe and nothing is left to take back, so the next release can be rolled out.

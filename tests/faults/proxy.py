@@ -22,6 +22,7 @@ class Cutter:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.cuts = 0
+        self.passed: list[str] = []  # of each connection: what went by, for a fault that was not caused
 
     def __enter__(self) -> Cutter:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -41,10 +42,12 @@ class Cutter:
             server.connect(self._target)
             cutting, answer = threading.Event(), threading.Event()
             threading.Thread(target=self._answers, args=[server, client, cutting, answer], daemon=True).start()
-            seen = b""
+            seen, place = b"", len(self.passed)
+            self.passed.append("nothing")
             with contextlib.suppress(OSError):
                 while data := client.recv(65536):
                     seen = seen[-64:] + data if self._after not in seen else self._after + data
+                    self.passed[place] = f"{self._after in seen}, then {data[-60:]!r}"
                     if self._after in seen and b"COMMIT" in data and not self.cuts:
                         self.cuts += 1
                         cutting.set()

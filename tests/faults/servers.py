@@ -19,6 +19,7 @@ COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
 def cut(stage: Stage, answered: bool) -> tuple[Seen, dict[str, Any]]:
     """Migrate through a proxy that cuts the connection at the migration's COMMIT; what became of it. A fault that was
     not caused is caused again."""
+    passed = []
     for _try in range(3):
         with stage.shop() as shop:
             watch, given, release = Watch(shop), receipt(shop), shop.release(FIRST, COLUMN)
@@ -28,7 +29,8 @@ def cut(stage: Stage, answered: bool) -> tuple[Seen, dict[str, Any]]:
             assert columns(shop).count("note") == 1
             if proxy.cuts == 1:
                 return watch.safe("", "0002"), step
-    raise AssertionError("the connection was not cut, three times")
+            passed.append(f"{proxy.cuts} cuts of {proxy.passed}; {step}")
+    raise AssertionError(f"the connection was not cut, three times: {passed}")
 
 
 @fault(

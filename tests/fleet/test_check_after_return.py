@@ -59,7 +59,7 @@ def alert() -> Iterator[Alert]:
             text=json.dumps({"groups": [{"name": "of_a_test", "interval": "1s", "rules": [rule]}]}),
         )
         question = "http://127.0.0.1:9090/api/v1/query?query=ALERTS%7Balertname%3D%22OfATest%22%7D"
-        until(lambda: "firing" in fleet.execute("mon1", "curl", "-s", question), "the alert fires", 30)
+        until(lambda: "firing" in fleet.execute("mon1", "curl", "-s", question), "the alert fires")
 
     yield fire
     silence()
@@ -107,7 +107,6 @@ def test_after_a_release_that_came_back_check_mode_speaks_of_the_next_one(
         until(
             lambda: any(WAITING in path.read_text() for path in set(RUNS.glob("*/screen.txt")) - screens),
             "preflight waits",
-            300,
         )
         silence()
 

@@ -65,7 +65,7 @@ def test_one_that_is_killed_while_it_starts_is_taken_back_by_rollback_and_the_ne
     play = Play(
         tmp_path / "killed", "deploy.yml", [*toy.release("1.1.1", SLOW), "-e", "release_ready_timeout_seconds=60"]
     )
-    until(lambda: fleet.look("app1")["current"], "the canary is switched to its first release", 120)
+    until(lambda: fleet.look("app1")["current"], "the canary is switched to its first release")
     play.kill()
     run("rollback.yml").insist()
     assert state() == found
@@ -96,7 +96,7 @@ def test_a_host_that_was_added_goes_back_to_nothing_and_the_others_to_what_users
         f"mkdir -p $(dirname {dropin}) && printf '[Service]\\nExecStartPre=/bin/false\\n' > {dropin} && systemctl"
         " daemon-reload",
     )
-    until(lambda: fleet.balancer()["app3"] == "DOWN", "the balancer has noticed", 20)
+    until(lambda: fleet.balancer()["app3"] == "DOWN", "the balancer has noticed")
     before = state()
     new_page = {"name": "says that it is new", "path": "/", "contains": "1.3.0"}
     ran = run(

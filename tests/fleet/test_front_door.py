@@ -245,11 +245,11 @@ def test_a_drain_survives_reload_and_restart() -> None:
         command("set server application/app3 state maint")
         for verb in ("reload", "restart"):
             fleet.execute("lb1", "systemctl", verb, "haproxy")
-            until(lambda: fleet.balancer().get("app1") == "UP", f"HAProxy is back after {verb}", 20)
+            until(lambda: fleet.balancer().get("app1") == "UP", f"HAProxy is back after {verb}")
             assert fleet.balancer()["app3"] == "MAINT"
     finally:
         command("set server application/app3 state ready")
-    until(lambda: fleet.balancer()["app3"] == "UP", "app3 is back", 20)
+    until(lambda: fleet.balancer()["app3"] == "UP", "app3 is back")
 
 
 def test_a_changed_port_is_taken_and_the_drain_survives() -> None:
@@ -258,7 +258,7 @@ def test_a_changed_port_is_taken_and_the_drain_survives() -> None:
     def move(before: int, after: int) -> None:
         fleet.execute("lb1", "sed", "-i", f"/server app3 /s/:{before}$/:{after}/", "/etc/haproxy/haproxy.cfg")
         fleet.execute("lb1", "systemctl", "reload", "haproxy")
-        until(lambda: ports().get("app3") == str(after), f"app3 is asked at port {after}", 10)
+        until(lambda: ports().get("app3") == str(after), f"app3 is asked at port {after}")
 
     def ports() -> dict[str, str]:
         rows = [line.split() for line in command("show servers state application").splitlines()[2:] if line]
@@ -274,7 +274,7 @@ def test_a_changed_port_is_taken_and_the_drain_survives() -> None:
         move(8081, 8080)
         for name in ("app2", "app3"):
             command(f"set server application/{name} state ready")
-    until(lambda: set(fleet.balancer().values()) == {"UP"}, "all servers are back", 20)
+    until(lambda: set(fleet.balancer().values()) == {"UP"}, "all servers are back")
 
 
 def test_a_reload_fails_no_request() -> None:

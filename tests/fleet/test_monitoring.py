@@ -88,14 +88,19 @@ def test_names_are_found_in_expressions() -> None:
     } == {"x_total", "y:z"}
 
 
+def found(name: str) -> Any:
+    """Its series in the last half hour: a share is there only while somebody asks for something."""
+    return prometheus("query", query=f"count(last_over_time({name}[30m]))")["result"]
+
+
 @pytest.mark.parametrize("name", sorted({name for rule in rules() for name in names(rule["expr"])} - MAY_BE_MISSING))
 def test_every_metric_of_a_rule_is_there(name: str) -> None:
-    assert prometheus("query", query=f"count({name})")["result"], f"no series is called {name}"
+    assert found(name), f"no series is called {name}"
 
 
 def test_a_metric_that_is_not_there_is_noticed() -> None:
     """Negative control."""
-    assert not prometheus("query", query="count(feature_request_total)")["result"]
+    assert not found("feature_request_total")
 
 
 def test_every_rule_is_evaluated() -> None:
@@ -125,7 +130,7 @@ def test_every_target_is_read() -> None:
 
 
 def test_the_watchdog_is_heard_every_minute() -> None:
-    until(delivered("Watchdog", "firing", time.time() - 90), "the watchdog has been delivered", 90)
+    until(delivered("Watchdog", "firing", time.time() - 90), "the watchdog has been delivered")
 
 
 def test_a_fault_reaches_the_receiver_and_so_does_its_end() -> None:
@@ -135,14 +140,11 @@ def test_a_fault_reaches_the_receiver_and_so_does_its_end() -> None:
         until(
             delivered("BackendServerDown", "firing", since, server="app3", severity="warning"),
             "the alert has been delivered",
-            60,
         )
     finally:
         fleet.execute("app3", "systemctl", "start", "storefront")
-    until(
-        delivered("BackendServerDown", "resolved", since, server="app3"), "the end of the alert has been delivered", 60
-    )
-    until(lambda: fleet.balancer()["app3"] == "UP", "app3 is back in traffic", 30)
+    until(delivered("BackendServerDown", "resolved", since, server="app3"), "the end of the alert has been delivered")
+    until(lambda: fleet.balancer()["app3"] == "UP", "app3 is back in traffic")
 
 
 def test_a_delivery_without_the_token_is_refused() -> None:
@@ -165,9 +167,7 @@ def test_the_health_check_runs_every_five_minutes() -> None:
     assert fleet.execute("mon1", "systemctl", "is-active", "gradual-health-check.timer").strip() == "active"
     fleet.execute("mon1", "systemctl", "start", "gradual-health-check.service")
     age = "time() - gradual_health_check_last_run_timestamp_seconds"
-    until(
-        lambda: float(prometheus("query", query=age)["result"][0]["value"][1]) < 30, "Prometheus knows of the run", 30
-    )
+    until(lambda: float(prometheus("query", query=age)["result"][0]["value"][1]) < 30, "Prometheus knows of the run")
     passed = {
         (found["metric"]["target"], found["metric"]["check"]): found["value"][1]
         for found in prometheus("query", query="gradual_health_check_passed")["result"]
@@ -186,7 +186,7 @@ def test_a_health_check_that_stopped_is_noticed() -> None:
         "mon1", "sed", "-i", "s/^\\(gradual_health_check_last_run_timestamp_seconds\\) .*/\\1 1700000000/", path
     )
     try:
-        until(lambda: prometheus("query", query=stale)["result"], "it is noticed", 30)
+        until(lambda: prometheus("query", query=stale)["result"], "it is noticed")
     finally:
         fleet.execute("mon1", "systemctl", "start", "gradual-health-check.service")
-    until(lambda: not prometheus("query", query=stale)["result"], "it is over", 30)
+    until(lambda: not prometheus("query", query=stale)["result"], "it is over")

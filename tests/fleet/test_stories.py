@@ -14,11 +14,11 @@ from tests.support.seen import COLOURS
 # Those that begin where another one ends are played after it, on the same fleet. The longest stand first: two fleets
 # are then done together.
 GROUPS = {
-    "stage-expires": ["stage-expires"],
     "good-release": ["good-release", "same-release-again", "rollback"],
     **{
         name: [name]
         for name in [
+            "stage-expires",
             "database",
             "host-lost-in-ramp",
             "prometheus-stops",
@@ -39,7 +39,8 @@ STORIES = [
 
 def test_every_scenario_is_played() -> None:
     played = [story for stories in GROUPS.values() for story in stories]
-    assert sorted(played) == sorted(path.parent.name for path in (fleet.HOME / "molecule").glob("*/molecule.yml"))
+    scenarios = {path.parent.name for path in (fleet.HOME / "molecule").glob("*/molecule.yml")}
+    assert sorted(played) == sorted(name for name in scenarios if not name.startswith("role-"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,7 +88,7 @@ def new() -> list[str]:
 def test_a_run_killed_when_the_link_was_just_switched(old: None, new: list[str], run: Run) -> None:
     """The module that it left still waits for the old process to end, which still answers; case 09."""
     play = launch("killed", "deploy.yml", *new)
-    until(lambda: NEW in link("app1") or play.over, "app1 is switched", 180, every=0.1)
+    until(lambda: NEW in link("app1") or play.over, "app1 is switched", every=0.1)
     play.kill()
     back = run("rollback.yml")
     back.insist()
@@ -109,7 +108,6 @@ def test_a_second_run_beside_a_long_drain(old: None, new: list[str], tmp_path: P
             or play.over
         ),
         "the release step",
-        180,
     )
     slow = [
         fleet.podman(
@@ -136,9 +134,9 @@ def test_a_second_run_beside_a_long_drain(old: None, new: list[str], tmp_path: P
         assert named("lease.renewed", since), "a drain records nothing"
         assert not [line for line in named("lease.taken", since) if "controller" in str(line["data"].get("after"))]
         assert not play.over
-        until(lambda: named("stage.set", since) or play.over, "a feature is shown", 240)
+        until(lambda: named("stage.set", since) or play.over, "a feature is shown")
         assert not play.over, (play.folder / "screen.txt").read_text()[-3000:]
-        until(lambda: 1.0 in shares(), "users have the feature", 30)
+        until(lambda: 1.0 in shares(), "users have the feature")
     finally:
         play.kill()
         for request in requests:
@@ -193,14 +191,11 @@ def test_a_way_back_without_the_ledger_and_with_a_full_disk_at_the_balancer(old:
     until(
         lambda: fleet.execute("mon1", "systemctl", "is-system-running", check=False).strip() in ("running", "degraded"),
         "mon1 has booted",
-        60,
     )
     assert len(events()) == before
     # With the ledger back, what it lacks is found on the hosts, and nothing is switched again.
-    began = time.time()
     again = run("rollback.yml")
     again.insist()
     assert rests_on(OLD)
     assert named("rollout.finished", before)[-1]["data"]["outcome"] == "returned"
     assert not named("host.drained", before), json.dumps([line["event"] for line in events(before)])
-    assert time.time() - began < 120

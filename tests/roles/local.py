@@ -13,14 +13,18 @@ HOME = Path(__file__).resolve().parents[2]
 
 
 def play(
-    folder: Path, plays: list[dict[str, Any]], *arguments: str, groups: tuple[str, ...] = ("monitoring", "ledger")
+    folder: Path,
+    plays: list[dict[str, Any]],
+    *arguments: str,
+    groups: tuple[str, ...] = ("monitoring", "ledger"),
+    hosts: tuple[str, ...] = ("here",),
 ) -> subprocess.CompletedProcess[str]:
-    """ansible-playbook of these plays in a folder of the test's; `here` is this machine, a member of the groups."""
+    """ansible-playbook of these plays in a folder of the test's; the hosts are this machine, members of the groups."""
     inventory, playbook = folder / "hosts.json", folder / "playbook.json"
     here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     password = folder / "vault-password"
     password.write_text("of the test\n")
-    inventory.write_text(json.dumps({group: {"hosts": {"here": here}} for group in groups}))
+    inventory.write_text(json.dumps({group: {"hosts": dict.fromkeys(hosts, here)} for group in groups}))
     playbook.write_text(json.dumps(plays))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
     environment |= {

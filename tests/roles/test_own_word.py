@@ -155,7 +155,7 @@ def test_what_was_completed_is_asked_again_where_that_is_wanted(
 def test_an_empty_ledger_is_no_completed_rollout(tmp_path: Path, host: Host) -> None:
     status, said = launch(tmp_path, host, playbook("report"), report_insist="completed")
     assert status != 0
-    assert "No rollout of shop was ever begun, by the ledger in" in said
+    assert f"The ledger {tmp_path / 'ledger'} on here has no rollout of shop, expected one that is completed." in said
 
 
 def test_a_rollout_of_another_release_is_not_this_one(tmp_path: Path, host: Host) -> None:

@@ -35,7 +35,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     playbook = Path(sys.executable).with_name("ansible-playbook")
     done = subprocess.run(
-        [playbook, "-i", "inventories/example", "-e", f"@{folder}/secrets.json", "tests/rules/render.yml"],
+        [playbook, "-i", "inventories/example", "-e", f"@{folder}/secrets.json", "tests/rules/render.playbook"],
         cwd=HOME,
         capture_output=True,
         text=True,
@@ -179,7 +179,7 @@ def test_a_missing_vault_says_how_to_make_one() -> None:
             "render_to=/nonexistent",
             "--limit",
             "app1.example.org",
-            "tests/rules/render.yml",
+            "tests/rules/render.playbook",
         ],
         cwd=HOME,
         capture_output=True,

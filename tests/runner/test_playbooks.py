@@ -39,7 +39,7 @@ class TestBeforeARollout:
 
     def test_nothing_begins_where_nobody_can_tell_whether_an_alert_fires(self, run: Run) -> None:
         before = fleet.snapshot()
-        ran = run("deploy.yml", *GOOD, "-e", "preflight_prometheus=http://127.0.0.1:9")
+        ran = run("deploy.yml", *GOOD, "-e", "rollout_prometheus=http://127.0.0.1:9")
         assert ran.status != 0
         assert "It is not known whether an alert fires" in ran.screen
         assert fleet.snapshot() == before

@@ -36,8 +36,8 @@ import pytest
 
 @pytest.mark.xdist_group("good-release")
 def test_good_release(): pass
-@pytest.mark.xdist_group("stage-expires")
-def test_stage_expires(): pass
+@pytest.mark.parametrize("story", [pytest.param("rollback", marks=pytest.mark.xdist_group("good-release"))])
+def test_story(story): pass
 @pytest.mark.xdist_group("never-ready")
 def test_never_ready(): pass
 """
@@ -92,8 +92,13 @@ def test_each_group_is_played_in_sequence_by_one_worker(play: Path) -> None:
     for _, name, test in played:
         groups.setdefault(name, []).append(test.removeprefix("test_"))
     assert groups == {
-        "good-release": ["good_release", "reads_what_the_good_release_left"],
-        "stage-expires": ["stage_expires", "begins_where_a_rollout_ended", "another_one"],
+        "good-release": [
+            "good_release",
+            "begins_where_a_rollout_ended",
+            "another_one",
+            "reads_what_the_good_release_left",
+            "story",
+        ],
         "test_others.py": ["for_itself", "with_its_file"],
         "never-ready": ["never_ready"],
     }
@@ -103,7 +108,7 @@ def test_each_group_is_played_in_sequence_by_one_worker(play: Path) -> None:
 def test_a_group_that_is_not_kept_together_is_told(play: Path) -> None:
     done = run(play, grouped=False)
     assert done.returncode != 0
-    assert "does not keep the group stage-expires together" in done.stdout
+    assert "does not keep the group good-release together" in done.stdout
     assert "5 errors" in done.stdout, "all that no mark of its own keeps together"
 
 

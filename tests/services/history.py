@@ -44,10 +44,14 @@ def free_port() -> int:
     raise AssertionError("no free port from 20000 to 32000")
 
 
-def wait_ready(port: int, path: str, process: subprocess.Popen[bytes], log: pathlib.Path) -> None:
+def wait_ready(port: int, path: str | None, process: subprocess.Popen[bytes], log: pathlib.Path) -> None:
+    """Until it answers 200 at `path`; without one, until it accepts connections."""
     until = time.monotonic() + 60
     while True:
         with contextlib.suppress(OSError):
+            if path is None:
+                socket.create_connection(("127.0.0.1", port), timeout=2).close()
+                return
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
             connection.request("GET", path)
             if connection.getresponse().status == 200:
@@ -58,8 +62,11 @@ def wait_ready(port: int, path: str, process: subprocess.Popen[bytes], log: path
 
 
 @contextlib.contextmanager
-def prometheus(folder: pathlib.Path, scrape: str = "") -> t.Iterator[str]:
-    """The address of a Prometheus on the blocks in folder/data; `scrape` is YAML for scrape_configs."""
+def prometheus(folder: pathlib.Path, scrape: str = "", web: str = "") -> t.Iterator[str]:
+    """The address of a Prometheus on the blocks in folder/data; `scrape` is YAML for scrape_configs.
+
+    web: its web configuration, with which it answers over https and to whom it wants.
+    """
     needs("prometheus")
     port, log = free_port(), folder / "prometheus.log"
     (folder / "prometheus.yml").write_text("global: {scrape_interval: 1s}\n" + scrape)
@@ -69,11 +76,14 @@ def prometheus(folder: pathlib.Path, scrape: str = "") -> t.Iterator[str]:
         f"--storage.tsdb.path={folder}/data",
         "--storage.tsdb.retention.time=50y",
     ]
+    if web:
+        (folder / "web.yml").write_text(web)
+        command.append(f"--web.config.file={folder}/web.yml")
     with log.open("wb") as output:
         process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=output, stderr=output)
     try:
-        wait_ready(port, "/-/ready", process, log)
-        yield f"http://127.0.0.1:{port}"
+        wait_ready(port, None if web else "/-/ready", process, log)
+        yield f"{'https' if web else 'http'}://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(20)

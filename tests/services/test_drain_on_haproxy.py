@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -331,7 +332,7 @@ PLAY = """
       register: opened
     - ansible.builtin.include_role:
         name: release
-        tasks_from: balance
+        tasks_from: set_traffic
       vars:
         release_server_state: drained
         release_server_event: host.drained
@@ -387,14 +388,17 @@ def test_all_balancers_agree_before_the_first_one_drains(fleet: Fleet, tmp_path:
         # Both could do without it, but a request that does not end keeps it on one of them: the other one takes it
         # back.
         drain.move(other.socket, ["app2"], drain.Wish("application", "ready"))
-        waiting = [http.client.HTTPConnection("127.0.0.1", other.ports["front_door"]) for _ in range(2)]
+        # A server that has just come back may get two requests in a row.
+        waiting = [http.client.HTTPConnection("127.0.0.1", other.ports["front_door"]) for _ in range(4)]
         for connection in waiting:
             connection.request("GET", "/slow")
         done = play(fleet, other)
         (tmp_path / "answer-now").touch()
         assert {connection.getresponse().read() for connection in waiting} == {b"app1", b"app2"}
         assert done.returncode != 0
-        assert "still has 1 requests under way" in " ".join(done.stdout.split()), done.stdout + done.stderr
+        assert re.search(r"still has [1-4] requests under way", " ".join(done.stdout.split())), (
+            done.stdout + done.stderr
+        )
         assert "changed: [app1 -> lb1] => (item=lb1)" in done.stdout
         assert (fleet.states()["app1"], other.states()["app1"]) == ("ready", "ready")
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from . import fleet
 from .seen import COLOURS
 from .story import descendants
+from .waiting import HANGS
 
 USER, UID = "awx", 4242
 VAULT = "inventories/sandbox/group_vars/all/vault.yml"
@@ -140,7 +141,7 @@ class Job:
     def over(self) -> bool:
         return self._process.poll() is not None
 
-    def wait(self, timeout: float = 300) -> int:
+    def wait(self, timeout: float = HANGS) -> int:
         """The exit status, once it is over."""
         try:
             return self._process.wait(timeout)

@@ -42,6 +42,9 @@ def release(name: str, **changes: Any) -> list[str]:
 
 FIRST, GOOD = release("first"), release("epic21")
 # All that a rollout can have, where a story needs it, for it takes its time: a backup that was tried out, an A/A stage,
-# and a first host that is
-# watched before the others follow.
-WHOLE = release("epic21", bake={**SHORT["bake"], "canary": 10, "aa": 20}, backup={"method": "dump", "level": "sound"})
+# a first host that is watched before the others follow, and stages that last until other eyes have measured them too.
+WHOLE = release(
+    "epic21",
+    bake={**SHORT["bake"], "canary": 10, "aa": 20, "min": 20, "expiry": 90},
+    backup={"method": "dump", "level": "sound"},
+)

@@ -28,7 +28,8 @@ from types import TracebackType
 from typing import Any
 
 from . import fleet, prepare
-from .users import RATE, Users
+from .users import USUAL, Users
+from .waiting import HANGS
 
 STORIES = fleet.HOME / ".gradual" / "stories"
 
@@ -83,7 +84,7 @@ class Play:
     def over(self) -> bool:
         return self._process.poll() is not None
 
-    def wait(self, timeout: float = 600) -> dict[str, Any]:
+    def wait(self, timeout: float = HANGS) -> dict[str, Any]:
         """What is kept of the run once it is over."""
         try:
             self._process.wait(timeout)
@@ -264,7 +265,7 @@ class Story:
 
     # --- load ---------------------------------------------------------------------------------------------------
 
-    def begin_load(self, rate: float = RATE) -> None:
+    def begin_load(self, rate: float = USUAL) -> None:
         """Start the open-model load and return once its first requests are answered."""
         self._load = Users(self.directory, rate)
 
@@ -296,7 +297,7 @@ class Story:
         """Run a playbook to its end; its exit status."""
         return self.finish(self.launch(playbook, *arguments, verbosity=verbosity, venv=venv))
 
-    def wait_for(self, play: Play, event: str, timeout: float = 300, **data: Any) -> dict[str, Any]:
+    def wait_for(self, play: Play, event: str, timeout: float = HANGS, **data: Any) -> dict[str, Any]:
         """The first ledger event of this name that carries this data, written while the playbook runs."""
 
         def wanted(line: dict[str, Any]) -> bool:

@@ -37,10 +37,11 @@ READ = (
     f"{COLLECTION.relative_to(HOME)}/*.md",
     f"{COLLECTION.relative_to(HOME)}/plugins/**/*.*",
 )
-# What the reader makes, and what is made on a host: named so that it is seen to be an example.
+# What the reader or the sandbox makes, and what is made on a host: named so that it is seen to be an example.
 OTHERS = re.compile(
-    r"releases/(yours|YOUR_RELEASE)\.yml|releases/<[^>]+>\.yml|releases/[A-Z]+\S*|releases/\d+\.\d+\.\d+-\S+|inventories/(yours|production)\b.*|inventories/<[^>]+>"
-    r"|releases/<.*|releases/\*/static|(playbooks|releases)/\{\w+\}\.yml|molecule/\{\{.*|releases/\{.*|roles/\{\{.*|molecule/<[^>]+>/.*"
+    r"inventories/sandbox/group_vars/all/vault\.yml|releases/(yours|YOUR_RELEASE)\.yml"
+    r"|releases/<[^>]+>\.yml|releases/[A-Z]+\S*|releases/\d+\.\d+\.\d+-\S+|inventories/(yours|production)\b.*|inventories/<[^>]+>"
+    r"|releases/<.*|playbooks/<name>\.yml|releases/\*/static|(playbooks|releases)/\{\w+\}\.yml|molecule/\{\{.*|releases/\{.*|roles/\{\{.*|molecule/<[^>]+>/.*"
 )
 
 
