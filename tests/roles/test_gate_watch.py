@@ -87,7 +87,7 @@ class Stage:
                 "ends": self.expiry(),
             },
         }
-        task = {"name": "Bake", "gradual.rollout.gate_watch": watched}
+        task = {"name": "Bake, at {{ 20 + 5 }} %", "gradual.rollout.gate_watch": watched}
         return [{"hosts": "ledger", "gather_facts": False, "tasks": [task]}]
 
 
@@ -109,7 +109,7 @@ def test_without_data_it_holds_extends_and_ends_at_its_deadline_with_the_feature
     assert {look["verdict"] for look in looks} == {"hold"}
     assert [look["deadline_passed"] for look in looks] == [False] * (len(looks) - 1) + [True]
     assert "hold at 25 %: Prometheus at http://127.0.0.1:9 does not answer" in said
-    assert "25 %, look 1, " in said
+    assert "Bake, at 25 %, each look as it happens: 25 %, look 1, " in said
     assert stage.expiry() is None, "the feature is off"
     assert stage.events("flags.off") == [{"hosts": ["here"], "unverified": [], "lost": []}]
     assert len(stage.extended - {None}) > 1, "each expiry that the application has evaluated"

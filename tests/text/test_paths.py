@@ -123,6 +123,13 @@ def test_a_path_that_is_not_there_is_found(text: str, wrong: list[str]) -> None:
     assert missing(text, HOME / "README.md") == wrong
 
 
+def test_what_the_second_environment_tests_is_there() -> None:
+    """Only a machine with a second Python runs that line of the Makefile."""
+    line = re.search(r"^WITH_ANSIBLE := (.+)$", (HOME / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert line
+    assert [path for path in line[1].split() if not glob.glob(str(COLLECTION / "tests/unit" / path))] == []
+
+
 def anchors(text: str) -> set[str]:
     """The anchors that GitHub makes of a document's headings."""
     headings = re.findall(r"^#+ +(.+?) *$", text, re.M)

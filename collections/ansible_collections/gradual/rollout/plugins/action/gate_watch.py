@@ -83,6 +83,8 @@ class ActionModule(reach.ActionModule):
             shown=stage.get("shown", 0),
             tolerance=given["tolerance"],
         )
+        # A callback that hides skipped tasks prints the name of a task with its result; the looks come before that.
+        display.display(f"\n{self._task.name or 'Watch'}, each look as it happens:")
         return {"changed": True, **watch.watch(_Fleet(self, variables, kept, given), plan)}
 
     def record(self, variables: Json, kept: keeper.Keeper | None, path: str, event: str, data: Json) -> Json:
