@@ -1,4 +1,5 @@
-"""Deploys 2.0.1, whose recommendations fail for part of their users."""
+"""Deploys 2.0.1, whose recommendations fail for part of their users; two of three hosts may be out of traffic at
+once."""
 
 from tests.support.manifests import SHORT, release
 from tests.support.story import Story
@@ -8,5 +9,5 @@ BAKE = {**SHORT["bake"], "aa": 20}
 
 with Story("erring-feature") as story:
     story.begin_load()
-    story.play("deploy.yml", *release("epic21-errors", bake=BAKE))
+    story.play("deploy.yml", *release("epic21-errors", bake=BAKE), "-e", "min_in_traffic=1")
     story.end_load()

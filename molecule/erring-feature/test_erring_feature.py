@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 from tests.support import fleet
 from tests.support.seen import Seen
+
+Line = dict[str, Any]
 
 
 def test_the_gate_stopped_it_at_25_percent_and_it_came_back(story: Seen) -> None:
@@ -21,6 +25,27 @@ def test_flags_went_off_before_any_host_went_back(story: Seen) -> None:
     names = [line["event"] for line in story.events]
     assert names.index("flags.off") < names.index("host.returned")
     story.flags_are_off()
+
+
+def test_the_hosts_were_switched_in_waves_and_back(story: Seen) -> None:
+    names = [line["event"] for line in story.events]
+    back = names.index("flags.off")
+    assert waves(story.events[:back], "host.released") == [["app1"], ["app2", "app3"]]
+    assert sorted(map(len, waves(story.events[back:], "host.returned"))) == [1, 2]
+
+
+def waves(events: list[Line], done: str) -> list[list[str]]:
+    """The hosts that were out of traffic at the same time, until one of them was done."""
+    found: list[list[str]] = [[]]
+    ended = False
+    for line in events:
+        if line["event"] == "host.drained":
+            if ended:
+                found.append([])
+            ended = False
+            found[-1] = sorted([*found[-1], line["data"]["host"]])
+        ended = ended or line["event"] == done
+    return found
 
 
 def test_every_host_runs_what_it_ran_before(story: Seen) -> None:

@@ -26,6 +26,7 @@ GROUPS = {
             "slow-feature",
             "erring-feature",
             "host-lost-in-release",
+            "host-lost-in-wave",
             "does-not-start",
             "never-ready",
             "failing-migration",

@@ -18,6 +18,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import (
     own_word,
     primary,
     serving,
+    waves,
 )
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import hosts as fleet_hosts
 
@@ -62,6 +63,7 @@ class FilterModule:
                 serving.strangers,
                 serving.switched_hosts,
                 serving.up_before,
+                waves.wave_sizes,
                 health.alarm,
             )
         }

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -45,6 +45,11 @@ options:
       (P(gradual.rollout.restart_is_felt#filter)).
     type: bool
     default: false
+  waves:
+    description: How many hosts are switched at once, wave by wave (P(gradual.rollout.wave_sizes#filter)).
+    type: list
+    elements: int
+    default: [1]
 """
 
 EXAMPLES = """
@@ -74,10 +79,13 @@ def rollout_plan(
     state: Mapping[str, Any] | None = None,
     forecast: Mapping[str, Any] | None = None,
     felt: bool = False,
+    waves: Sequence[int] = (1,),
 ) -> list[dict[str, Any]]:
     """Rows of the plan; see module_utils/plan.py."""
     try:
-        return plan_steps.make(manifest, hosts=hosts, durations=durations, state=state, forecast=forecast, felt=felt)
+        return plan_steps.make(
+            manifest, hosts=hosts, durations=durations, state=state, forecast=forecast, felt=felt, waves=waves
+        )
     except plan_steps.PlanError as error:
         raise AnsibleFilterError(str(error)) from error
 

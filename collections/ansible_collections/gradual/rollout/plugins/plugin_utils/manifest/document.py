@@ -82,9 +82,10 @@ def unknown(names: Iterable[str], known: Iterable[str], foreign: Iterable[str] =
             continue
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
             continue
-        near = difflib.get_close_matches(name, sorted(fields), 1, 0.6) or difflib.get_close_matches(
+        near = difflib.get_close_matches(name, sorted(fields), 1, 0.6) + difflib.get_close_matches(
             name, sorted(others), 1, 0.8
         )
+        near = difflib.get_close_matches(name, near, 1, 0.6)
         advice = f"write {near[0]}" if near else f"leave it out, or write one of {', '.join(sorted(fields))}"
         lines.append(
             f"{name}: no such key in a manifest, and no variable of that name; {advice}; "

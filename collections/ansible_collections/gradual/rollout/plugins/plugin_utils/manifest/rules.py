@@ -40,6 +40,10 @@ def across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes:
         mistakes.extend(_stages(manifest["stages"]))
     if "bake" in manifest:
         mistakes.extend(_bake(manifest["bake"]))
+    if "release" in manifest:
+        waves = manifest["release"]["waves"]
+        mistakes.extend(_waves(waves, (manifest.get("bake") or {}).get("canary") or 0))
+        manifest["release"]["waves"] = [int(size) if re.fullmatch(r"\d+", str(size)) else size for size in waves]
     flags = [feature.get("flag") for feature in manifest.get("features", [])]
     if "gate" in manifest:
         mistakes.extend(_gate(manifest["gate"], manifest.get("stages", []), flags))
@@ -96,6 +100,22 @@ def _stages(stages: list[int]) -> list[str]:
     elif not stages or stages[-1] != 100:
         mistakes.append(f"stages: the last one is not 100, got {stages}; write {[*stages, 100]}")
     return mistakes
+
+
+def _waves(waves: list[Any], canary: int) -> Iterable[str]:
+    for number, size in enumerate(waves):
+        if not re.fullmatch(r"[1-9]\d{0,4}|([1-9]\d?|100)%", str(size)):
+            yield (
+                f"release.waves[{number}]: not a number of hosts, got {shown(size)}; write a number such as 5, or a"
+                ' percentage of all hosts such as "10%"'
+            )
+    if not waves:
+        yield 'release.waves: empty, got []; write [1, "100%"], or leave it out'
+    elif canary and str(waves[0]) != "1":
+        yield (
+            f"release.waves[0]: the first wave is the canary, which is one host, got {shown(waves[0])}; write"
+            f" {shown([1, *waves])}, or bake.canary: 0"
+        )
 
 
 def _bake(bake: dict[str, int]) -> list[str]:

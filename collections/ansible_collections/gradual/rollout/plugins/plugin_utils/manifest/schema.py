@@ -441,6 +441,23 @@ SPEC: dict[str, Field] = {
         },
         "description": "The backup before the migrations.",
     },
+    "release": {
+        "type": "dict",
+        "fill": True,
+        "options": {
+            "waves": {
+                "type": "list",
+                "elements": "json",
+                "default": [1, "100%"],
+                "description": (
+                    "How many hosts are switched at once, wave by wave, as numbers or percentages of all hosts; the"
+                    " last one is repeated. A wave is never larger than min_in_traffic allows. A watched canary is a"
+                    " wave of its own."
+                ),
+            },
+        },
+        "description": "How the hosts get the new code.",
+    },
     "on_abort": {
         "type": "str",
         "default": "release",
@@ -476,6 +493,8 @@ def argument_spec(fields: dict[str, Field] | None = None) -> dict[str, Any]:
             "description": field["description"],
         }
         option.update({key: field[key] for key in ("required", "choices", "elements", "default") if key in field})
+        if option.get("elements") == "json":
+            option["elements"] = "raw"
         if "options" in field:
             option["options"] = argument_spec(field["options"])
         options[name] = option

@@ -12,12 +12,15 @@ from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.text import span
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import definition as flag_definition
+from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet.waves import waves_of
 from ansible_collections.gradual.rollout.plugins.plugin_utils.plan import forecast as plan_forecast
 
 # Seconds for a step that no earlier rollout has timed. They are called an estimate wherever they are shown.
 ESTIMATES = {"preflight": 10, "backup": 30, "migrate": 15, "verify": 15, "report": 10}
-ESTIMATE_A_HOST = 20
+ESTIMATE_A_WAVE = 20
 ESTIMATE_TO_SET_A_STAGE = 15
+# Of more hosts than these the plan says how many, and not which.
+MOST_NAMES = 10
 
 
 class PlanError(ValueError):
@@ -39,12 +42,13 @@ def make(
     manifest: Mapping[str, Any], hosts: Any = None, durations: Mapping[str, float] | None = None, state: Any = None,
     forecast: Any = None,
     felt: bool = False,
+    waves: Sequence[int] = (1,),
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The steps in their order.
 
     `durations` are seconds by step, as earlier completed rollouts took; `state` is the rollout as ledger_info returns
     it, and marks what is done already; `forecast` is what forecast_info returns; `felt`: users feel the restart, since
-    one host alone serves them. Each row: {step, stage, what, changes, undo, expected_seconds, source, risk, seen_by,
+    one host alone serves them; `waves` is how many hosts are switched at once (fleet/waves.py). Each row: {step, stage, what, changes, undo, expected_seconds, source, risk, seen_by,
     then, point_of_no_return, later, state}; `source` is "traffic", "earlier runs", "manifest" or "estimate"; rows with
     `later` are no part of deploy.yml and have no expected duration; stages of the ramp have `power` where there is a
     forecast (forecast.py).
@@ -56,7 +60,7 @@ def make(
     rows = [_preflight(release), _backup(manifest)]
     if manifest.get("migrations"):
         rows.append(_migrate(manifest))
-    rows.append(_release(manifest, release, names, felt))
+    rows.append(_release(manifest, release, names, felt, waves))
     if manifest.get("features"):
         rows += [_aa(manifest)] if _aa_seconds(manifest) else []
         rows += [_stage(manifest, stage) for stage in manifest.get("stages") or []]
@@ -66,7 +70,7 @@ def make(
     if manifest.get("migrations"):
         rows.append(_contract(manifest))
     for row in rows:
-        _time(row, manifest, len(names), durations or {})
+        _time(row, manifest, len(names), len(waves_of(names, waves)), durations or {})
         row["state"] = _state(row, state or {})
     plan_forecast.add(
         rows, forecast or {}, float((manifest.get("bake") or {}).get("min") or 0), ESTIMATE_TO_SET_A_STAGE
@@ -132,14 +136,31 @@ def _canary_seconds(manifest: Mapping[str, Any], hosts: int) -> float:
     return float((manifest.get("bake") or {}).get("canary") or 0) if hosts != 1 else 0.0
 
 
-def _release(manifest: Mapping[str, Any], release: str, names: list[str], felt: bool = False) -> dict[str, Any]:
+def _order(names: list[str], sizes: Sequence[int], watched: str) -> str:
+    """Which hosts are switched at once, and in which order; of many hosts only how many."""
+    few = len(names) <= MOST_NAMES
+    waves, told = waves_of(names, sizes), []
+    if len(waves[0]) == 1:
+        told = [f"{names[0] if few else 'the first host'} first as the canary{watched}"]
+        waves = waves[1:]
+    if all(len(wave) == 1 for wave in waves):
+        rest = [wave[0] for wave in waves]
+        told += [", ".join(rest) if few else f"{len(rest)} others one by one"] if rest else []
+    else:
+        told += [(" and ".join(wave) if few else f"{len(wave)}") + " at once" * (len(wave) > 1) for wave in waves]
+    return ", then ".join(told)
+
+
+def _release(
+    manifest: Mapping[str, Any], release: str, names: list[str], felt: bool, sizes: Sequence[int]
+) -> dict[str, Any]:
     seconds = _canary_seconds(manifest, len(names))
     watched = f", watched for {span(seconds)} against hosts on the old code" if seconds else ""
-    first, *others = names or ["one host", "the others"]
-    where = f"{first} first as the canary{watched}" + (f", then {', '.join(others)}" if others else "")
+    where = _order(names or ["one host", "the others"], sizes, watched)
+    how = "in waves" if any(len(wave) > 1 for wave in waves_of(names, sizes)) else "one by one"
     return _row(
         "release",
-        f"put {release} on the hosts one by one: {where}; every flag off"
+        f"put {release} on the hosts {how}: {where}; every flag off"
         + (
             "; USERS WILL FEEL IT: one host alone serves them, and while it is restarted nobody does (min_in_traffic: 0"
             " permits that)"
@@ -158,7 +179,7 @@ def _release(manifest: Mapping[str, Any], release: str, names: list[str], felt: 
             if seconds
             else ""
         ),
-        then="the changed hosts go back by themselves, drained one by one",
+        then="the changed hosts go back by themselves, drained first",
     )
 
 
@@ -284,7 +305,9 @@ def _contract(_: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _time(row: dict[str, Any], manifest: Mapping[str, Any], hosts: int, durations: Mapping[str, float]) -> None:
+def _time(
+    row: dict[str, Any], manifest: Mapping[str, Any], hosts: int, waves: int, durations: Mapping[str, float]
+) -> None:
     """Set expected_seconds and where the figure comes from."""
     row["expected_seconds"], row["source"] = None, None
     if row["later"]:
@@ -305,7 +328,7 @@ def _time(row: dict[str, Any], manifest: Mapping[str, Any], hosts: int, duration
         row["expected_seconds"], row["source"] = round(float(durations[step])), "earlier runs"
     elif step == "release":
         row["expected_seconds"], row["source"] = (
-            round(max(hosts, 1) * ESTIMATE_A_HOST + _canary_seconds(manifest, hosts)),
+            round(max(waves, 1) * ESTIMATE_A_WAVE + _canary_seconds(manifest, hosts)),
             "estimate",
         )
     else:

@@ -122,6 +122,20 @@ def test_checking_again_changes_nothing() -> None:
         ({"featurs": []}, ["featurs: no such key, got []; write features"]),
         ({"bake__loook": 3}, ["bake.loook: no such key, got 3; write look"]),
         ({"features__0__smoke__0__pth": "/"}, ['features[0].smoke[0].pth: no such key, got "/"; write path']),
+        (
+            {"release": {"waves": [1, "ten"]}},
+            ['release.waves[1]: not a number of hosts, got "ten"; write a number such as 5, or a percentage of all'],
+        ),
+        ({"release": {"waves": [1, 0, "0%", "101%", 1.5]}}, [f"release.waves[{place}]: not a" for place in (1, 2, 3, 4)]),
+        ({"release": {"waves": "[]"}}, ['release.waves: empty, got []; write [1, "100%"], or leave it out']),
+        (
+            {"release": {"waves": ["10%"]}},
+            [
+                'release.waves[0]: the first wave is the canary, which is one host, got "10%"; write [1, "10%"], or'
+                " bake.canary: 0"
+            ],
+        ),
+        ({"release": {"wave": [1]}}, ["release.wave: no such key, got [1]; write waves"]),
         ({"stages": [50, 25, 100]}, ["stages: not rising, got [50, 25, 100]; write [25, 50, 100]"]),
         ({"stages": [25, 25, 100]}, ["stages: not rising, got [25, 25, 100]; write [25, 100]"]),
         ({"stages": [25, 50]}, ["stages: the last one is not 100, got [25, 50]; write [25, 50, 100]"]),
@@ -289,6 +303,9 @@ def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> N
         ({"stages": "25,50,100"}, "stages", [25, 50, 100]),
         ({"stages": "[25, 50, 100]"}, "stages", [25, 50, 100]),
         ({"stages": ["25", 50, 100.0]}, "stages", [25, 50, 100]),
+        ({"release": None}, "release", {"waves": [1, "100%"]}),
+        ({"release": {"waves": "1, 10%, 50%"}}, "release", {"waves": [1, "10%", "50%"]}),
+        ({"release": {"waves": "1"}}, "release", {"waves": [1]}),
         ({"stages": 100}, "stages", [100]),
         ({"stages": ""}, "stages", [25, 50, 100]),
         ({"stages": None}, "stages", [25, 50, 100]),
