@@ -27,8 +27,10 @@ def check_lines(judged: Iterable[tuple[bool, str, str]]) -> list[str]:
 def conditions(server: Server) -> str:
     """Where the figures were taken, as far as they depend on it."""
     version = server.value("SHOW server_version", "postgres").split()[0]
+    return f"PostgreSQL {version}, {machine()}, everything on one machine"
+
+
+def machine() -> str:
+    """The machine, as far as figures depend on it."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"PostgreSQL {version}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, {platform.system()}"
-        f" {platform.machine()}, everything on one machine"
-    )
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, {platform.system()} {platform.machine()}"

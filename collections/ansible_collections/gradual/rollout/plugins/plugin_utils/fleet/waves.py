@@ -34,7 +34,8 @@ def wave_sizes(
 
 def waves_of(hosts: t.Sequence[str], sizes: t.Sequence[int]) -> t.List[t.List[str]]:
     """The hosts of each wave, as Ansible's `serial` deals them."""
-    waves, rest = [], list(hosts)
+    waves: t.List[t.List[str]] = []
+    rest = list(hosts)
     while rest:
         size = max(1, sizes[min(len(waves), len(sizes) - 1)]) if sizes else len(rest)
         waves.append(rest[:size])

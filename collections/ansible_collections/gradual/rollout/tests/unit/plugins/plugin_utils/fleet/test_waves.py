@@ -8,7 +8,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet.waves import
 from hypothesis import given
 from hypothesis import strategies as some
 
-CANARY_FIRST = [1, "100%"]
+CANARY_FIRST: list[int | str] = [1, "100%"]
 
 
 def named(count: int) -> list[str]:

@@ -126,14 +126,14 @@ def test_checking_again_changes_nothing() -> None:
             {"release": {"waves": [1, "ten"]}},
             ['release.waves[1]: not a number of hosts, got "ten"; write a number such as 5, or a percentage of all'],
         ),
-        ({"release": {"waves": [1, 0, "0%", "101%", 1.5]}}, [f"release.waves[{place}]: not a" for place in (1, 2, 3, 4)]),
+        (
+            {"release": {"waves": [1, 0, "0%", "101%", 1.5]}},
+            [f"release.waves[{place}]: not a number of hosts" for place in (1, 2, 3, 4)],
+        ),
         ({"release": {"waves": "[]"}}, ['release.waves: empty, got []; write [1, "100%"], or leave it out']),
         (
             {"release": {"waves": ["10%"]}},
-            [
-                'release.waves[0]: the first wave is the canary, which is one host, got "10%"; write [1, "10%"], or'
-                " bake.canary: 0"
-            ],
+            ['release.waves[0]: the first wave is the canary, which is one host, got "10%"; write [1, "10%"]'],
         ),
         ({"release": {"wave": [1]}}, ["release.wave: no such key, got [1]; write waves"]),
         ({"stages": [50, 25, 100]}, ["stages: not rising, got [50, 25, 100]; write [25, 50, 100]"]),

@@ -151,14 +151,17 @@ def test_the_canary_is_watched_where_others_run_the_old_code(
     assert ("compared at each look" in row["seen_by"]) == ("watched" in what)
 
 
+SIX, THIRTY = ([f"app{number}" for number in range(1, count + 1)] for count in (6, 30))
+
+
 @pytest.mark.parametrize(
     ("hosts", "waves", "what", "seconds"),
     [
         (HOSTS, [1, 2], "in waves: app1 first as the canary, then app2 and app3 at once;", 40),
         (HOSTS, [3], "in waves: app1 and app2 and app3 at once;", 20),
-        ([f"app{n}" for n in range(1, 7)], [1, 2], "then app2 and app3 at once, then app4 and app5 at once, then app6;", 80),
-        ([f"app{n}" for n in range(1, 31)], [1, 10], "the first host first as the canary, then 10 at once, then 10 at once, then 9 at once;", 80),
-        ([f"app{n}" for n in range(1, 31)], [1], "one by one: the first host first as the canary, then 29 others one by one;", 600),
+        (SIX, [1, 2], "then app2 and app3 at once, then app4 and app5 at once, then app6;", 80),
+        (THIRTY, [1, 10], "canary, then 10 at once, then 10 at once, then 9 at once;", 80),
+        (THIRTY, [1], "one by one: the first host first as the canary, then 29 others one by one;", 600),
     ],
 )
 def test_the_waves_are_told(hosts: list[str], waves: list[int], what: str, seconds: int) -> None:
