@@ -121,6 +121,9 @@ bench-look: environment ## what one look of the gate costs in time of our own, a
 bench-preload: environment ## what loading the plugins once, in the parent process, saves of the controller's CPU
 	@PYTHONPATH=collections:. python -m tests.bench.preload
 
+bench-safety: environment ## from the first bad answer to safe users, on a real fleet: docs/bench-safety.md (BENCH="--rounds 10 --rates 20,60,200 --out FOLDER")
+	@GRADUAL_FLEET=$(firstword $(FLEETS)) PYTHONPATH=collections:. python -m tests.bench.safety $(BENCH)
+
 bench-scale: environment ## switching and rolling back 3, 6 and 10 hosts, in waves and one by one, beside Ansistrano's steps: docs/bench-scale.md (BENCH="--hosts 6 --out FOLDER")
 	@GRADUAL_FLEET=dev1 PYTHONPATH=collections:. python -m tests.bench.scale $(BENCH)
 
@@ -148,4 +151,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-backup bench-look bench-preload bench-scale bench-faults replay check-report lock clean
+.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay check-report lock clean
