@@ -124,10 +124,11 @@ def page(results: Json) -> str:
 
 ## How it is measured
 
-- Machine: {results["machine"]}. The three application hosts, balancer, database, monitoring, controller and load share
-  its cores, so the seconds are those of a busy machine.
+- Machine: {results["machine"]}. The three application hosts, the balancer, the database,
+  the monitoring, the controller and the load share its cores, so the seconds are those of a busy machine.
 - 2.0.1 errs for three of eight users of a feature; 2.0.2 makes search a second slower. Each is rolled out by
-  `deploy.yml` with `bake: {json.dumps(results["bake"])}`, and stopped by the gate at 25 % of the users.
+  `deploy.yml`, and stopped by the gate at 25 % of the users. Settings of `bake`:
+  `{json.dumps(results["bake"])}`.
 - *First bad answer*: of the erring release by the load's own record, of the slow one the first that the gate counted.
   *Decision*: the look that stopped the stage was recorded. *Off*: every process of every host was seen to evaluate the
   features as off. *Back*: the last host runs the release before. All other moments are those of the ledger.

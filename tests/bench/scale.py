@@ -182,8 +182,9 @@ def page(results: Json) -> str:
 
 ## How it is measured
 
-- Machine: {results["machine"]}. All hosts are containers on this machine and share its cores with the controller, the
-  load and the database. So the seconds are those of a busy machine; compare them with each other only.
+- Machine: {results["machine"]}. All hosts are containers on this machine and share its
+  cores with the controller, the load and the database. So the seconds are those of a busy machine; compare them with
+  each other only.
 - {results["rate"]:.0f} requests a second come through the front door all the time.
 - *release* is `playbooks/release.yml`: deliver, then drain, switch, probe and admit, the way back rehearsed on the
   first host. The canary is not watched, since its time is chosen in the manifest. *rollback* is `rollback.yml`.
