@@ -187,6 +187,25 @@ class Seen:
             assert not seen["half"], f"{host}: half-unpacked releases are left: {seen['half']}"
         self.every_host_gets_users()
 
+    def was_left_without(self, lost: str) -> None:
+        """The run failed and named the host; the others were left in one state, on 1.0.0 and in traffic."""
+        assert self.play()["status"] != 0
+        assert {line["data"]["host"] for line in self.happened("host.lost")} == {lost}
+        assert self.happened("return.finished")[0]["data"]["left"] == [lost]
+        left = self.record["snapshots"][f"without {lost}"]
+        assert {host: seen["version"]["release"] for host, seen in left["hosts"].items()} == {
+            host: "1.0.0" for host in fleet.HOSTS if host != lost
+        }
+        assert left["balancer"][lost].startswith("MAINT")
+        assert {left["balancer"][host] for host in fleet.HOSTS if host != lost} == {"UP"}
+
+    def later_rollback_brought_it_in_line(self) -> None:
+        """rollback.yml, launched once the lost host was there again, left every host on 1.0.0 with the features off."""
+        assert self.play(1)["status"] == 0, self.screen(1)[-2000:]
+        assert self.happened("return.finished")[-1]["data"]["left"] == []
+        self.every_host_runs("1.0.0", self.before["hosts"]["app1"]["version"]["digest"])
+        self.flags_are_off()
+
     def every_host_gets_users(self) -> None:
         states = fleet.balancer()
         assert states == dict.fromkeys(fleet.HOSTS, "UP"), f"the balancer says {states}"

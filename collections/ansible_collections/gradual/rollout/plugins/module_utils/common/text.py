@@ -31,6 +31,11 @@ def span(seconds: t.Any) -> str:
     return f"{hours} h" + (f" {minutes} min" if minutes else "")
 
 
+def listed(names: t.Sequence[str]) -> str:
+    """Names as "app1, app2 and app3"; raises IndexError for none."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
 def number(value: t.Optional[float]) -> str:
     """A count with thousands set apart; a dash when it was not measured."""
     return "-" if value is None else f"{value:,.0f}"

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Collection, ContextManager, Iterator, Protocol, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import listed
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Server
 
 STEP = 0.1
@@ -116,7 +117,7 @@ def refusal(servers: Sequence[Server], name: str, rule: Rule, leaving: Collectio
     ]
     if missing:
         return (
-            f"{rule.balancer}: {name} stays where it is, because {_and(missing)} must be up before and"
+            f"{rule.balancer}: {name} stays where it is, because {listed(missing)} must be up before and"
             f" {'is' if len(missing) == 1 else 'are'} not. Seen: {_seen(servers, missing)}. Look at what the"
             " application logs there."
         )
@@ -159,10 +160,6 @@ def _seen(servers: Sequence[Server], names: Collection[str] | None = None) -> st
 
 def _count(up: int) -> str:
     return "no other server is" if up == 0 else "1 other server is" if up == 1 else f"{up} other servers are"
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def plan(server: Server, state: str) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.common.text import span
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import listed, span
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import definition as flag_definition
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet.waves import waves_of
 from ansible_collections.gradual.rollout.plugins.plugin_utils.plan import forecast as plan_forecast
@@ -147,7 +147,7 @@ def _order(names: list[str], sizes: Sequence[int], watched: str) -> str:
         rest = [wave[0] for wave in waves]
         told += [", ".join(rest) if few else f"{len(rest)} others one by one"] if rest else []
     else:
-        told += [(" and ".join(wave) if few else f"{len(wave)}") + " at once" * (len(wave) > 1) for wave in waves]
+        told += [(listed(wave) if few else f"{len(wave)}") + " at once" * (len(wave) > 1) for wave in waves]
     return ", then ".join(told)
 
 

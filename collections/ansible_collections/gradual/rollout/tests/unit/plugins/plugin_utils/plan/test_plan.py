@@ -158,7 +158,7 @@ SIX, THIRTY = ([f"app{number}" for number in range(1, count + 1)] for count in (
     ("hosts", "waves", "what", "seconds"),
     [
         (HOSTS, [1, 2], "in waves: app1 first as the canary, then app2 and app3 at once;", 40),
-        (HOSTS, [3], "in waves: app1 and app2 and app3 at once;", 20),
+        (HOSTS, [3], "in waves: app1, app2 and app3 at once;", 20),
         (SIX, [1, 2], "then app2 and app3 at once, then app4 and app5 at once, then app6;", 80),
         (THIRTY, [1, 10], "canary, then 10 at once, then 10 at once, then 9 at once;", 80),
         (THIRTY, [1], "one by one: the first host first as the canary, then 29 others one by one;", 600),
