@@ -115,6 +115,26 @@ def test_without_data_it_holds_extends_and_ends_at_its_deadline_with_the_feature
     assert len(stage.extended - {None}) > 1, "each expiry that the application has evaluated"
 
 
+def test_each_look_is_shown_as_it_happens_in_a_pipe_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    looks: list[int] = []
+
+    def follow(command: Any, **options: Any) -> Any:
+        options.pop("capture_output"), options.pop("check")
+        with subprocess.Popen(command, **options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as playbook:
+            assert playbook.stdout is not None
+            looks.extend(len(stage.events("gate.looked")) for line in playbook.stdout if " %, look " in line)
+
+    monkeypatch.setattr(subprocess, "run", follow)
+    plays = stage.plays(deadline=6)
+    plays[0]["hosts"] = "{{ lookup('gradual.rollout.whole_group', 'ledger') }}"
+    play(
+        stage.folder, plays, groups=("application", "balancer", "database", "database_primary", "monitoring", "ledger")
+    )
+    assert len(looks) > 2
+    assert looks[0] < looks[-1], "the first look was shown when the ledger had all of them"
+
+
 def begun(stage: Stage, launch: Callable[[], Any]) -> None:
     """Launch a watch that would go on for minutes, and wait for its first looks and for an extension."""
     launch()

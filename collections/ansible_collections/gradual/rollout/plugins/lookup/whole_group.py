@@ -47,7 +47,7 @@ from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.gradual.rollout.plugins.plugin_utils.opening import objection
-from ansible_collections.gradual.rollout.plugins.plugin_utils.preload import load_once
+from ansible_collections.gradual.rollout.plugins.plugin_utils.preload import load_once, show_lines_at_once
 
 
 class LookupModule(LookupBase):
@@ -62,5 +62,7 @@ class LookupModule(LookupBase):
             )
             if against:
                 raise AnsibleError(against)
-            load_once()  # this lookup is templated before the first task, so before the first worker is forked
+            # This lookup is templated before the first task, so before the first worker is forked.
+            load_once()
+            show_lines_at_once()
         return terms
