@@ -68,6 +68,9 @@ collection: environment ## the collection as one archive, roles and playbooks in
 sanity: environment ## ansible-test's 24 sanity tests on that archive (minutes the first time); TEST="pep8 import" for some
 	@collections/ansible-test sanity $(TEST)
 
+galaxy-importer: environment ## what Galaxy checks when a collection is published, on that archive
+	@collections/galaxy-importer
+
 units: environment ## the unit tests under ansible-test, on that archive (make unit runs them faster, with all others)
 	@collections/ansible-test units
 

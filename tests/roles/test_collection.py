@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.gradual.rollout.plugins.module_utils.report import document
 
 HOME = Path(__file__).resolve().parents[2]
 COLLECTION = HOME / "collections/ansible_collections/gradual/rollout"
@@ -113,6 +114,23 @@ def test_the_archive_holds_every_role_and_playbook(archive: Path) -> None:
     assert names_of(names, "roles") == {path.name for path in (HOME / "roles").iterdir() if path.is_dir()}
     assert names_of(names, "playbooks") == {path.name for path in (HOME / "playbooks").glob("*.yml")}
     assert not [name for name in names if re.search(r"\.pyc$|__pycache__|\.venv|\.sandbox", name)]
+
+
+def test_every_role_in_the_archive_has_a_page_with_its_options(archive: Path) -> None:
+    """Galaxy accepts no role without one; the pages come from the argument specs."""
+    with tarfile.open(archive) as packed:
+        pages = {
+            member.name.split("/")[1]: str(packed.extractfile(member).read(), "utf-8")  # type: ignore[union-attr]
+            for member in packed.getmembers()
+            if re.fullmatch(r"roles/\w+/README\.md", member.name)
+        }
+    assert set(pages) == {path.name for path in (HOME / "roles").iterdir() if path.is_dir()}
+    assert pages["ramp"].startswith("# gradual.rollout.ramp\n")
+    assert "| `ramp_users` | int | `4000` | How many users are asked" in pages["ramp"]
+
+
+def test_a_report_names_the_version_of_the_collection() -> None:
+    assert yaml.safe_load((COLLECTION / "galaxy.yml").read_text())["version"] == document.VERSION
 
 
 def test_every_role_that_a_playbook_or_role_includes_is_in_the_archive() -> None:

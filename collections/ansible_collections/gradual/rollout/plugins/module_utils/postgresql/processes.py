@@ -201,16 +201,22 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
             told = {"error": str(error), "sqlstate": error.sqlstate}
         except OSError as error:
             told = {"error": sentence(error), "sqlstate": ""}
-        except Exception:
-            told = {
-                "error": "this is a bug in Gradual, please report it: " + traceback.format_exc(),
-                "sqlstate": "",
-            }
+        except Exception as error:
+            told = {"error": f"this is a bug in Gradual, please report it: {_told(error)}", "sqlstate": ""}
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(json.dumps(told).encode())
         os._exit(0)
     finally:
         os._exit(1)
+
+
+def _told(error: Exception) -> str:
+    """The error and the calls that led to it, without their source lines: this user may not be allowed to read them."""
+    calls = [
+        f"{frame.f_code.co_name} ({frame.f_code.co_filename}, line {line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    return f"{type(error).__name__}: {error}, in {', '.join(calls)}"
 
 
 def _end(number: int, _frame: Any) -> None:
