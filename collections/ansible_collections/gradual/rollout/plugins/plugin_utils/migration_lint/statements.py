@@ -32,13 +32,15 @@ class Piece:
     """SQL of a revision: its text, the line of the revision's file in which it begins, and which of the tool's
     transactions is open then (None: none).
 
-    certain: whether it runs whatever the database holds.
+    certain: whether it runs whatever the database holds. known_types: (table, column, type before this text, as SQL)
+    where the source tells it, such as Alembic's existing_type.
     """
 
     sql: str
     line: int
     transaction: int | None = 1
     certain: bool = True
+    known_types: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Statement:
     """One statement. `transaction`: the one that it is in, None outside of any (those that the SQL itself begins are
     negative); `nested`: in a DO block.
 
-    certain: it runs whatever the database holds, so that what it makes was not there before.
+    certain: it runs whatever the database holds, so that what it makes was not there before. known_types: those of its
+    piece.
     """
 
     sql: str
@@ -75,6 +78,7 @@ class Statement:
     transaction: int | None
     nested: bool = False
     certain: bool = True
+    known_types: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass
@@ -102,7 +106,9 @@ def read(source: Source) -> Read:
                 count += 1
             elif node is not None:
                 inside = -count if begun else piece.transaction
-                found.statements.append(Statement(sql, line, node, inside, certain=piece.certain))
+                found.statements.append(
+                    Statement(sql, line, node, inside, certain=piece.certain, known_types=piece.known_types)
+                )
                 if isinstance(node, ast.DoStmt):
                     found.statements += _block(sql, line, inside, node, found)
     return found
