@@ -64,7 +64,7 @@ def lint(
     road = [*(one for one in tool.pending([], target) if one.revision not in ahead), *pending]
     wanted = [one.revision for one in pending if phase == "contract" or one.phase in ("expand", UNKNOWN)]
     day = today or datetime.date.today()
-    found = [one for one in judge(sources(adapter, directory, road)) if one["revision"] in wanted]
+    found = [one for one in judge(sources(adapter, directory, road, path)) if one["revision"] in wanted]
     for one in found:
         one["waived"] = waiver.of(one, waivers, day)
     wrong = [*waiver.expired(waivers, day), *waiver.unused(waivers, found, wanted, set(tool.revisions))]

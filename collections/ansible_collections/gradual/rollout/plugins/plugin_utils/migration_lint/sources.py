@@ -5,7 +5,6 @@ run."""
 
 from __future__ import annotations
 
-import glob
 import importlib.util
 import json
 import os
@@ -14,6 +13,7 @@ import subprocess
 import sys
 from typing import Any, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import django_files, offline
@@ -32,8 +32,8 @@ COLLECTIONS = os.path.abspath(os.path.join(os.path.dirname(offline.__file__), *[
 PROGRAM = f"import sys; sys.path.insert(0, sys.argv[1]); from {offline.__name__} import main; del sys.path[0]; main()"
 
 
-def sources(adapter: str, directory: str, revisions: Sequence[Revision]) -> list[Source]:
-    """The revisions as they will run, in the order given. adapter: as in the manifest; directory: the unpacked
+def sources(adapter: str, directory: str, revisions: Sequence[Revision], path: str = ".") -> list[Source]:
+    """The revisions as they will run, in the order given. adapter, path: as in the manifest; directory: the unpacked
     release."""
     if adapter == "alembic":
         played, ended = (
@@ -43,7 +43,7 @@ def sources(adapter: str, directory: str, revisions: Sequence[Revision]) -> list
         )
         return [_alembic(directory, one, played.get(one.revision), ended) for one in revisions]
     if adapter == "django":
-        return [django_files.source(one, _text(directory, one.file)) for one in revisions]
+        return django_files.sources(directory, path, revisions)
     if adapter in ("sql", "sqitch"):
         return [_sql(directory, one, adapter) for one in revisions]
     raise DatabaseError(f"migration adapter: got {adapter!r}, and nothing here reads its migrations")
@@ -75,21 +75,13 @@ def _sql(directory: str, revision: Revision, adapter: str) -> Source:
     )
 
 
-def libraries(directory: str) -> list[str]:
-    """Where the release keeps the packages that it needs: its .venv, or the wheels that it is made from."""
-    return sorted(
-        glob.glob(os.path.join(directory, ".venv", "lib", "python*", "site-packages"))
-        or glob.glob(os.path.join(directory, "**", "*.whl"), recursive=True)
-    )
-
-
 def _played(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, dict[str, Any]], str]:
     """What offline.py tells of each revision, and how it ended; revisions that it did not come to are missing."""
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
     files = [[one.revision, os.path.join(directory, one.file)] for one in revisions]
     task = {
         "directory": directory,
-        "libraries": libraries(directory),
+        "libraries": python_files.libraries(directory),
         "files": files,
         "uid": nobody.pw_uid if nobody else None,
         "gid": nobody.pw_gid if nobody else None,
