@@ -16,10 +16,13 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.col
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import (
     calls,
+    column_of,
     columns_of,
     joined,
     kind,
     name,
+    relations_of,
+    walk,
 )
 
 Column = tuple[str, str]
@@ -70,6 +73,10 @@ class Catalog:
     constraints: dict[Column, str] = field(default_factory=dict)
     indexes: dict[str, Index] = field(default_factory=dict)
     partitioned: set[str] = field(default_factory=set)
+    defaults: set[str] = field(default_factory=set)
+    """Partitioned tables with a default partition."""
+    bound: dict[str, set[Column]] = field(default_factory=dict)
+    """View, table or trigger → the columns (* for all) that it uses, whose type PostgreSQL then does not change."""
     types: set[str] = field(default_factory=set)
     domains: dict[str, Domain] = field(default_factory=dict)
     steady: set[str] = field(default_factory=set)
@@ -98,6 +105,15 @@ class Catalog:
         if words[0] in _FIRST:
             return _WORDS[words[0]]
         return next((_WORDS[one] for one in reversed(words) if one in _WORDS), UNKNOWN)
+
+    def bound_to(self, table: str, column: str) -> bool:
+        """Whether a view, a generated column or a trigger uses a column."""
+        used = {key for keys in self.bound.values() for key in keys}
+        return bool({(table, column), (table, "*")} & used)
+
+    def others(self, function: str, signature: str) -> bool:
+        """Whether a function of this name with other arguments is known."""
+        return any(one.startswith(f"{function}(") and one != signature for one in self.results)
 
     def learn(self, statement: Statement) -> None:
         """Take in what a statement makes or changes."""
@@ -130,6 +146,8 @@ def _create_table(catalog: Catalog, node: Any) -> None:
     table = name(node.relation)
     if node.partspec is not None:
         catalog.partitioned.add(table)
+    if node.partbound is not None and node.partbound.is_default:
+        catalog.defaults |= {name(one) for one in node.inhRelations}
     for one in node.tableElts or ():
         if kind(one) == "ColumnDef":
             _column(catalog, table, one)
@@ -147,6 +165,8 @@ def _column(catalog: Catalog, table: str, column: Any) -> None:
             catalog.filled.add(key)
         if what in _CONSTRAINTS:
             catalog.keys.add(key)
+        if what == "CONSTR_GENERATED":
+            catalog.bound[f"{table}.{key[1]}"] = {(table, used) for used in columns_of(one.raw_expr)}
         _constraint(catalog, table, one)
 
 
@@ -194,6 +214,26 @@ def _index(catalog: Catalog, node: Any) -> None:
     if node.whereClause is not None or len(plain) < len(node.indexParams):
         named = {*plain, *columns_of(node.whereClause), *columns_of(node.indexParams)}
         catalog.watched |= {(table, one) for one in named}
+
+
+def _view(catalog: Catalog, node: Any) -> None:
+    view = name(node.view) if kind(node) == "ViewStmt" else name(node.into.rel)
+    used = {column_of(one) or "*" for one in walk(node.query) if kind(one) == "ColumnRef"}
+    if kind(node) == "ViewStmt" or node.objtype.name == "OBJECT_MATVIEW":
+        catalog.bound[view] = {(name(table), one) for table in relations_of(node.query) for one in used}
+
+
+def _trigger(catalog: Catalog, node: Any) -> None:
+    table = name(node.relation)
+    catalog.bound[f"{table}.{node.trigname}"] = {(table, str(one.sval)) for one in node.columns or ()}
+
+
+def _drop(catalog: Catalog, node: Any) -> None:
+    for one in node.objects:
+        if node.removeType.name in ("OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_TRIGGER"):
+            catalog.bound.pop(joined(one), None)
+        elif node.removeType.name == "OBJECT_INDEX":
+            catalog.indexes.pop(joined(one), None)
 
 
 def _rename(catalog: Catalog, node: Any) -> None:
@@ -253,6 +293,7 @@ def _function(catalog: Catalog, node: Any) -> None:
 
 _LEARN: dict[str, Callable[[Catalog, Any], None]] = {
     "CreateStmt": _create_table, "AlterTableStmt": _alter_table, "IndexStmt": _index, "RenameStmt": _rename,
+    "ViewStmt": _view, "CreateTableAsStmt": _view, "CreateTrigStmt": _trigger, "DropStmt": _drop,
     "CreateDomainStmt": _domain, "AlterDomainStmt": _alter_domain, "CreateFunctionStmt": _function,
     "CreateEnumStmt": lambda catalog, node: catalog.types.add(joined(node.typeName)),
     "CreateRangeStmt": lambda catalog, node: catalog.types.add(joined(node.typeName)),

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Iterator
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, rows, tables
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import UNIQUE, signature
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import locks
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import EXPAND_ONLY
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import Object, State
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, objects, rows, tables
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import MODES, locks
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import EXPAND_ONLY, SHARE_ROW
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import STRONG, State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import (
     calls,
-    joined,
     kind,
     name,
     walk,
@@ -65,14 +63,6 @@ _HARMLESS_CALLS = frozenset(
 
 # Where the value of setval() comes from, if not from the migration's author.
 _FROM_ROWS = frozenset(("max", "nextval", "currval", "last_value", "greatest"))
-# Names that the application does not use.
-_UNUSED_NAMES = frozenset(("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE", "OBJECT_DOMCONSTRAINT"))
-_KINDS = {
-    "OBJECT_FUNCTION": "function", "OBJECT_PROCEDURE": "function", "OBJECT_ROUTINE": "function", "OBJECT_VIEW": "view",
-    "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy", "OBJECT_TABLE": "table", "OBJECT_MATVIEW": "table",
-    "OBJECT_FOREIGN_TABLE": "table", "OBJECT_TYPE": "type", "OBJECT_DOMAIN": "type", "OBJECT_SEQUENCE": "sequence",
-    "OBJECT_SCHEMA": "schema", "OBJECT_EXTENSION": "extension",
-}  # fmt: skip
 # NAMEDATALEN - 1; and the bytes of the longest character, which PostgreSQL does not cut in two.
 MOST_BYTES, MOST_CHARACTER = 63, 3
 
@@ -84,7 +74,7 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
     found = set(_broken(kind(node), node, statement, state)) | set(_many_rows(statement, state))
     if _concurrent(node):
         found |= set(_concurrently(node, statement, state, alone))
-    touched = [table for _mode, table in locks(node)]
+    touched = _touched(node)
     if touched and all(state.new(table) for table in touched):
         state.harmless |= tables.ABOUT_TABLES
     # On an empty database no old code runs; a table that no revision created shows that it is not empty.
@@ -92,6 +82,13 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
         state.harmless |= EXPAND_ONLY
     state.learn(statement)
     return found - state.harmless
+
+
+def _touched(node: Any) -> list[str]:
+    """Tables whose users a statement concerns; those that a new foreign key references are locked for a moment."""
+    own = name(getattr(node, "relation", None))
+    referenced = {SHARE_ROW} if kind(node) == "AlterTableStmt" else set()
+    return [table for mode, table in locks(node) if table == own or mode not in referenced]
 
 
 def _many_rows(statement: Statement, state: State) -> Iterator[str]:
@@ -170,6 +167,9 @@ def _broken(what: str, node: Any, statement: Statement, state: State) -> Iterato
 
 def _index(node: Any, state: State) -> Iterator[str]:
     table = name(node.relation)
+    if node.if_not_exists and str(node.idxname) in state.catalog.indexes:
+        state.harmless.add("require-concurrent-index-creation")
+        return
     # On the partitioned table itself (ONLY) there are no rows.
     if not node.concurrent and not (table in state.catalog.partitioned and not node.relation.inh):
         yield "require-concurrent-index-creation"
@@ -178,88 +178,6 @@ def _index(node: Any, state: State) -> Iterator[str]:
     indexed = [one.name for one in node.indexParams]
     if node.unique and not columns.only_new(table, indexed, state):
         yield "constraint-in-expand"
-
-
-def _drop(node: Any, state: State) -> Iterator[str]:
-    target = node.removeType.name
-    if target == "OBJECT_INDEX":
-        yield from _drop_index(node, state)
-        return
-    dropped = [_named(target, one, state) for one in node.objects]
-    if all(one in state.created for one in dropped):
-        state.harmless.add("drop-in-expand")
-        return
-    state.lost.update(dropped)
-    if all(_replaced(one, state) for one in dropped):
-        state.harmless.add("drop-in-expand")
-        if target not in ("OBJECT_TRIGGER", "OBJECT_POLICY"):
-            yield "replace-in-expand"
-    else:
-        yield "drop-in-expand"
-
-
-def _replaced(dropped: Object, state: State) -> bool:
-    """Whether the revision makes it again; a function with the same arguments, and with the same result where the
-    former one is known."""
-    what, named = dropped
-    if dropped not in state.remade or what in ("table", "type", "sequence", "schema"):
-        return False
-    before = state.catalog.results.get(named)
-    return what != "function" or before is None or before == state.results.get(named)
-
-
-def _drop_index(node: Any, state: State) -> Iterator[str]:
-    for one in node.objects:
-        index = state.catalog.indexes.get(joined(one))
-        new = ("index", joined(one)) in state.created
-        if new and index is not None and state.new(index.table):
-            state.harmless |= {"require-concurrent-index-deletion"}
-        elif not node.concurrent:
-            yield "require-concurrent-index-deletion"
-        unique = index.unique if index is not None else state.catalog.constraint("", joined(one)) == UNIQUE
-        if unique and not new:
-            yield "drop-key-in-expand"
-
-
-def _named(target: str, one: Any, state: State) -> Object:
-    """(kind, name) of an object that DROP, REVOKE or OWNER names, as state.made has it."""
-    what = _KINDS.get(target, "")
-    if what == "function":
-        return what, state.catalog.only(joined(one.objname)) if one.args_unspecified else signature(one)
-    if hasattr(one, "relname"):
-        return what, name(one)
-    if hasattr(one, "sval"):
-        return what, str(one.sval)
-    return what, joined(getattr(one, "names", None) or one)
-
-
-def _rename(node: Any, state: State) -> Iterator[str]:
-    target = node.renameType.name
-    new = node.relation is not None and (name(node.relation), str(node.subname)) in state.added
-    if target in ("OBJECT_TABCONSTRAINT", "OBJECT_INDEX"):
-        # ON CONFLICT ON CONSTRAINT names a unique constraint, and renaming its index renames it.
-        old = str(node.subname) if target == "OBJECT_TABCONSTRAINT" else str(node.relation.relname)
-        quiet = state.catalog.constraint(name(node.relation), old) != UNIQUE or ("index", old) in state.created
-    else:
-        quiet = (
-            target in _UNUSED_NAMES
-            or new
-            or (node.object is not None and _named(target, node.object, state) in state.created)
-        )
-    if quiet:
-        state.harmless.add("rename-in-expand")
-    else:
-        yield "rename-in-expand"
-
-
-def _owner(node: Any, state: State) -> Iterator[str]:
-    if _named(node.objectType.name, node.object, state) not in state.created:
-        yield "owner-in-expand"
-
-
-def _sequence(node: Any, state: State) -> Iterator[str]:
-    if {"restart", "increment"} & {one.defname for one in node.options or ()} and not state.new(name(node.sequence)):
-        yield "sequence-restart"
 
 
 def _update(node: Any, state: State) -> Iterator[str]:
@@ -282,12 +200,16 @@ def _merge(node: Any, state: State) -> Iterator[str]:
         yield "insert-from-select"
 
 
-def _replace(node: Any, state: State) -> Iterator[str]:
-    new = ("function", signature(node)) if kind(node) == "CreateFunctionStmt" else ("view", name(node.view))
-    if node.replace and new not in state.created:
-        yield "replace-in-expand"
-    else:
-        state.harmless.add("replace-in-expand")
+def _explain(node: Any, _state: State) -> Iterator[str]:
+    """EXPLAIN runs its statement only with ANALYZE."""
+    if any(one.defname == "analyze" for one in node.options or ()):
+        yield "unseen"
+
+
+def _lock(node: Any, _state: State) -> Iterator[str]:
+    """Modes below SHARE stop no reader and no writer."""
+    if MODES[node.mode] in STRONG:
+        yield "lock-table"
 
 
 def _inside(node: Any, state: State) -> Iterator[str]:
@@ -300,6 +222,8 @@ def _inside(node: Any, state: State) -> Iterator[str]:
 
 def _select(node: Any, state: State) -> Iterator[str]:
     yield from _inside(node, state)
+    if rows.whole(node) and rows.selects(node, state.scope):
+        yield "whole-table-update"
     if any(_restarts(one, state) for one in walk(node) if kind(one) == "FuncCall"):
         yield "sequence-restart"
     for called in calls(node):
@@ -332,54 +256,14 @@ def _vacuum(node: Any, _state: State) -> Iterator[str]:
         yield "vacuum-full"
 
 
-def _grant(node: Any, state: State) -> Iterator[str]:
-    if node.is_grant:
-        return
-    target = getattr(node, "objtype", None)
-    named = [_named(target.name, one, state) for one in node.objects or ()] if target is not None else []
-    if named and all(one in state.created or (one[0] == "table" and state.new(one[1])) for one in named):
-        state.harmless.add("revoke-in-expand")
-    else:
-        yield "revoke-in-expand"
-
-
-def _schema(node: Any, state: State) -> Iterator[str]:
-    if node.object is None or _named(node.objectType.name, node.object, state) not in state.created:
-        yield "rename-in-expand"
-    else:
-        state.harmless.add("rename-in-expand")
-
-
 def _create_table(node: Any, state: State) -> Iterator[str]:
     if node.partbound is not None:
-        yield "create-partition-of"
+        with_default = any(name(one) in state.catalog.defaults for one in node.inhRelations)
+        state.notes["attach-partition"] = tables.DEFAULT
+        yield "attach-partition" if with_default else "create-partition-of"
     referenced = {table for mode, table in locks(node) if mode == "ShareRowExclusiveLock"} - {name(node.relation)}
     if any(("table", table) not in state.created for table in referenced):
         yield "reference-to-live-table"
-
-
-def _domain(node: Any, state: State) -> Iterator[str]:
-    """ALTER DOMAIN: C adds a constraint, V validates one, O sets NOT NULL, T changes the default, X drops a
-    constraint."""
-    domain, what = joined(node.typeName), node.subtype
-    state.harmless |= {"ban-alter-domain-with-add-constraint", "drop-in-expand" if what == "X" else ""}
-    used = any(of.name == domain and state.live(table) for (table, _), of in state.catalog.columns.items())
-    if ("type", domain) in state.created and not used:
-        return
-    if what in ("O", "V") or (what == "C" and not node.def_.skip_validation):
-        state.harmless.discard("ban-alter-domain-with-add-constraint")
-        yield "ban-alter-domain-with-add-constraint"
-    if what in ("C", "O"):
-        yield "constraint-in-expand"
-    if what == "T" and node.def_ is None:
-        yield "drop-default-in-expand"
-
-
-def _enum(node: Any, state: State) -> Iterator[str]:
-    if ("type", joined(node.typeName)) in state.created:
-        state.harmless.add("rename-in-expand")
-    elif node.oldVal is not None:
-        yield "rename-in-expand"
 
 
 def _reindex(node: Any, _state: State) -> Iterable[str]:
@@ -388,22 +272,23 @@ def _reindex(node: Any, _state: State) -> Iterable[str]:
 
 _SIMPLE = {
     "AlterPolicyStmt": "row-security-in-expand", "CallStmt": "unseen", "ClusterStmt": "cluster",
-    "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger", "LockStmt": "lock-table",
-    "RuleStmt": "create-rule", "AlterTableMoveAllStmt": "rewrite-table", "TruncateStmt": "truncate",
+    "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger", "RuleStmt": "create-rule",
+    "AlterTableMoveAllStmt": "rewrite-table", "TruncateStmt": "truncate",
 }  # fmt: skip
 _CHECKS = {
-    "AlterDomainStmt": _domain, "AlterEnumStmt": _enum, "AlterObjectSchemaStmt": _schema, "AlterOwnerStmt": _owner,
-    "AlterSeqStmt": _sequence,
-    "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (), "CreateFunctionStmt": _replace,
-    "CreateStmt": _create_table, "DeleteStmt": _update, "DropStmt": _drop, "GrantStmt": _grant, "IndexStmt": _index,
-    "InsertStmt": _insert, "MergeStmt": _merge,
+    "AlterDomainStmt": objects.domain, "AlterEnumStmt": objects.enum, "AlterFunctionStmt": objects.function,
+    "AlterObjectSchemaStmt": objects.schema, "AlterOwnerStmt": objects.owner, "AlterSeqStmt": objects.sequence,
+    "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (),
+    "CreateFunctionStmt": objects.replace, "CreateStmt": _create_table, "DeleteStmt": _update,
+    "DropStmt": objects.drop, "ExplainStmt": _explain, "GrantStmt": objects.grant, "IndexStmt": _index,
+    "InsertStmt": _insert, "LockStmt": _lock, "MergeStmt": _merge,
     "RefreshMatViewStmt": lambda node, _state: () if node.concurrent else ("refresh-materialized-view",),
-    "ReindexStmt": _reindex, "RenameStmt": _rename, "SelectStmt": _select, "UpdateStmt": _update,
-    "VacuumStmt": _vacuum, "VariableSetStmt": _set, "GrantRoleStmt": _grant, "ViewStmt": _replace,
+    "ReindexStmt": _reindex, "RenameStmt": objects.rename, "SelectStmt": _select, "UpdateStmt": _update,
+    "VacuumStmt": _vacuum, "VariableSetStmt": _set, "GrantRoleStmt": objects.grant, "ViewStmt": objects.replace,
 }  # fmt: skip
 # New objects, comments and labels. The statements of DO blocks are checked separately.
 _HARMLESS = frozenset((
-    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt", "AlterFunctionStmt",
+    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt",
     "AlterObjectDependsStmt", "AlterOpFamilyStmt", "AlterPublicationStmt",
     "AlterStatsStmt", "AlterTSConfigurationStmt", "AlterTSDictionaryStmt", "CommentStmt", "CompositeTypeStmt",
     "ConstraintsSetStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt", "CreateEnumStmt",

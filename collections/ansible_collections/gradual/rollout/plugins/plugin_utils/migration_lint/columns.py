@@ -17,6 +17,8 @@ _TYPE_NOTES = {
     " (existing_type= in Alembic, or the revision that creates the column)",
     column_types.INDEXES: "; from {old} the table itself is not rewritten, but every index on the column is",
     column_types.REWRITTEN: "; the old type is {old}",
+    "bound": "; from {old} nothing is rewritten, but PostgreSQL refuses it: a view, a generated column or a trigger"
+    " uses the column; drop and create that in the same revision",
     "watched": "; from {old} nothing is rewritten, but a CHECK, or an index with an expression or a condition, names"
     " the column, and all rows are read for it",
 }
@@ -108,6 +110,8 @@ def change_type(table: str, command: Any, statement: Statement, state: State) ->
     how = "unknown" if old is None else column_types.change(old, new, state.catalog.domains)
     if how == column_types.KEPT and (table, column) in state.catalog.watched and old != new:
         how = "watched"
+    if how == column_types.KEPT and state.catalog.bound_to(table, column):
+        how = "bound"
     if how == column_types.KEPT and not _converts(column, command.def_, new):
         state.harmless.add("changing-column-type")
         return
@@ -157,9 +161,9 @@ def set_not_null(table: str, command: Any, _statement: Statement, state: State) 
     """SET NOT NULL."""
     column = str(command.name)
     if (table, column) in state.catalog.filled:
-        state.harmless.add("adding-not-nullable-field")
-    else:
-        yield "adding-not-nullable-field"
+        state.harmless |= {"adding-not-nullable-field", "not-null-in-expand"}
+        return
+    yield "adding-not-nullable-field"
     if state.value(table, column) != FILLED:
         yield "not-null-in-expand"
 

@@ -70,7 +70,9 @@ def selects(query: Any, scope: Scope) -> bool:
 
 
 def whole(node: Any) -> bool:
-    """Whether it is an UPDATE or DELETE without a condition; one without a column (WHERE true) is none."""
+    """Whether it is an UPDATE, DELETE or SELECT FOR UPDATE without a condition; WHERE true is none."""
+    if kind(node) == "SelectStmt":
+        return bool(node.lockingClause) and node.whereClause is None and node.limitCount is None
     if kind(node) not in ("UpdateStmt", "DeleteStmt") or columns_of(node.whereClause):
         return False
     return not small(node.whereClause, node.relation, _ANYWHERE)

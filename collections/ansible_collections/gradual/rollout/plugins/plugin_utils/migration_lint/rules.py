@@ -126,7 +126,7 @@ RULES: dict[str, Rule] = {
     "whole-table-update": Rule(
         ERROR,
         ROW_EXCLUSIVE,
-        "every row is locked until the end and rewritten, and replicas fall behind",
+        "every row is locked until the end, and by UPDATE rewritten, so that replicas fall behind",
         "an entry of migrations.backfills in the manifest, which runs in batches",
     ),
     "whole-table-delete": Rule(
@@ -320,6 +320,12 @@ RULES: dict[str, Rule] = {
         " it)",
         "check that it is no unique constraint or primary key",
     ),
+    "function-overload": Rule(
+        ERROR,
+        "none",
+        f"{_OLD_CODE}, and its calls of the function then fit two functions, which PostgreSQL refuses",
+        "another name, or arguments without a default",
+    ),
     "owner-in-expand": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
@@ -390,6 +396,7 @@ EXPAND_ONLY = frozenset(
         "drop-key-in-expand",
         "dropping-unknown-constraint",
         "owner-in-expand",
+        "function-overload",
         "constraint-in-expand",
         "not-null-in-expand",
         "ban-drop-not-null",

@@ -14,12 +14,12 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.nul
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rows import Scope
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import SHARE
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Read, Statement
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import joined, kind, name
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import joined, kind, name, walk
 
 Object = tuple[str, str]
 RELATIONS = ("table", "view", "sequence")
 # Locks that make readers or writers of the table wait.
-_STRONG = STRENGTH[STRENGTH.index(SHARE) :]
+STRONG = STRENGTH[STRENGTH.index(SHARE) :]
 
 
 @dataclass
@@ -112,6 +112,10 @@ class State:
     def learn(self, statement: Statement) -> None:
         """Take in a statement after it was judged."""
         self.catalog.learn(statement)
+        if kind(statement.node) == "CreateStmt":
+            constraints = (one for one in walk(statement.node) if kind(one) == "Constraint")
+            if any(one.contype.name == "CONSTR_CHECK" for one in constraints):
+                self.checked.add(name(statement.node.relation))
         if self.empty or not getattr(statement.node, "replace", False):
             self.created.update(one for one in made(statement, self.empty) if one not in self.lost)
         self._rename(statement.node)
@@ -127,7 +131,7 @@ class State:
     def _hold(self, node: Any, transaction: int) -> None:
         held = self.held.setdefault(transaction, {})
         for mode, table in locks(node):
-            strong = mode in _STRONG and self.live(table)
+            strong = mode in STRONG and self.live(table)
             if strong and (table not in held or STRENGTH.index(held[table]) < STRENGTH.index(mode)):
                 held[table] = mode
         if kind(node) == "AlterEnumStmt" and node.newVal is not None:

@@ -26,6 +26,8 @@ _SIMPLE = {
     "AT_SetLogged": "set-logged", "AT_SetUnLogged": "set-logged",
     "AT_SetTableSpace": "rewrite-table", "AT_SetAccessMethod": "rewrite-table", "AT_ChangeOwner": "owner-in-expand",
     **dict.fromkeys(("AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser", "AT_DisableRule"), "disable-trigger"),
+    # These then fire for replication alone.
+    "AT_EnableReplicaTrig": "disable-trigger", "AT_EnableReplicaRule": "disable-trigger",
     **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
                     "row-security-in-expand"),
     **dict.fromkeys(("AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"), "drop-in-expand"),
@@ -33,11 +35,14 @@ _SIMPLE = {
 # Short, and without effect on the code of the previous release.
 _HARMLESS = frozenset((
     "AT_AddInherit", "AT_AddOf", "AT_AlterConstraint", "AT_ClusterOn", "AT_DetachPartitionFinalize", "AT_DropCluster",
-    "AT_DropOf", "AT_EnableAlwaysRule", "AT_EnableAlwaysTrig", "AT_EnableReplicaRule", "AT_EnableReplicaTrig",
+    "AT_DropOf", "AT_EnableAlwaysRule", "AT_EnableAlwaysTrig",
     "AT_EnableRule", "AT_EnableTrig", "AT_EnableTrigAll", "AT_EnableTrigUser", "AT_GenericOptions",
     "AT_AlterColumnGenericOptions", "AT_ReplicaIdentity", "AT_ResetOptions", "AT_ResetRelOptions", "AT_DropOids",
     "AT_SetCompression", "AT_SetOptions", "AT_SetRelOptions", "AT_SetStatistics", "AT_SetStorage",
 ))  # fmt: skip
+
+
+DEFAULT = "; the partitioned table has a default partition, whose rows are all read under AccessExclusiveLock"
 
 
 def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
@@ -92,6 +97,8 @@ def _add_key(table: str, constraint: Any, state: State) -> Iterator[str]:
             # PRIMARY KEY USING INDEX sets NOT NULL, which reads the table.
             state.harmless.discard("adding-not-nullable-field")
             yield "adding-not-nullable-field"
+            yield "constraint-in-expand"
+        return
     if not columns.only_new(table, named, state) or constraint.contype.name == "CONSTR_PRIMARY":
         yield "constraint-in-expand"
 
@@ -102,6 +109,8 @@ def _filled(table: str, named: list[str], state: State) -> bool:
 
 def _add_check(table: str, constraint: Any, statement: Statement, state: State) -> Iterator[str]:
     foreign = constraint.contype.name == "CONSTR_FOREIGN"
+    if foreign and state.new(table) and state.live(name(constraint.pktable)):
+        yield "reference-to-live-table"
     if constraint.skip_validation:
         state.unproven[(table, str(constraint.conname))] = statement.transaction
     else:
@@ -171,7 +180,10 @@ def _attach(table: str, command: Any, _statement: Statement, state: State) -> It
     part = name(command.def_.name)
     if state.new(part) and state.new(table):
         return
-    if state.new(part) or part in state.checked:
+    if table in state.catalog.defaults:
+        state.notes["attach-partition"] = DEFAULT
+        yield "attach-partition"
+    elif state.new(part) or part in state.checked:
         yield "create-partition-of"
     else:
         yield "attach-partition"
