@@ -56,7 +56,7 @@ def django(release: Path, operations: str, head: str = 'gradual_phase = "expand"
             ["ban-concurrent-index-creation-in-transaction"],
         ),
         ('migrations.RunSQL("UPDATE shop_order SET a = 1", migrations.RunSQL.noop)', ["whole-table-update"]),
-        ('migrations.RunSQL([("DELETE FROM shop_order WHERE a = %s", [1]), "TRUNCATE shop_order"])', ["truncate"]),
+        ('migrations.RunSQL([("DELETE FROM shop_order WHERE id = %s", [1]), "TRUNCATE shop_order"])', ["truncate"]),
         ("migrations.RunSQL(SQL)", ["unseen"]),
         ("migrations.RunPython(forwards)", ["unseen"]),
         ('migrations.CreateModel("Order", []), migrations.AddIndex("order", models.Index(fields=["a"], name="i"))', []),
