@@ -59,6 +59,7 @@ class _Reading:
         self.app = revision.revision.partition(".")[0]
         self.transaction = 1 if revision.transactional else None
         self.module, self.state = module, state
+        self.named = _named(module.tree)
         self.pieces: list[Piece] = []
         self.last: list[Piece] = []
         self.unseen: list[Unseen] = []
@@ -78,6 +79,7 @@ class _Reading:
 
     def operations(self, node: ast.expr, state: State) -> None:
         """All of a list, on a state that they change."""
+        node = self.named.get(node.id, node) if isinstance(node, ast.Name) else node
         if not isinstance(node, (ast.List, ast.Tuple)):
             self.miss(node.lineno, "operations that are not written out")
             return
@@ -115,10 +117,10 @@ class _Reading:
 
     def quietly(self, node: ast.expr, state: State) -> None:
         """Operations that change the models and nothing in the database."""
-        kept = self.pieces, self.last, self.unseen
-        self.pieces, self.last, self.unseen = [], [], []
+        pieces, last = self.pieces, self.last
+        self.pieces, self.last = [], []
         self.operations(node, state)
-        self.pieces, self.last, self.unseen = kept
+        self.pieces, self.last = pieces, last
 
     def run_python(self, operation: Operation, _state: State) -> None:
         code = operation.node("code", 0)
@@ -155,6 +157,20 @@ class _Reading:
         except _ODD:
             return None
         return found if isinstance(found, str) else None
+
+
+def _named(tree: ast.Module) -> dict[str, ast.expr]:
+    """Lists that have a name, at the top of the file or in a class; one that is written twice is none of them."""
+    found: dict[str, list[ast.expr]] = {}
+    bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+    for node in (one for body in bodies for one in body if isinstance(one, ast.Assign)):
+        if isinstance(node.targets[0], ast.Name) and isinstance(node.value, (ast.List, ast.Tuple)):
+            found.setdefault(node.targets[0].id, []).append(node.value)
+    changed = {
+        ast.unparse(one.value) for one in ast.walk(tree) if isinstance(one, ast.Attribute) and one.attr in _GROWING
+    }
+    changed |= {ast.unparse(one.target) for one in ast.walk(tree) if isinstance(one, ast.AugAssign)}
+    return {name: lists[0] for name, lists in found.items() if len(lists) == 1 and name not in changed}
 
 
 def _lists(tree: ast.Module) -> tuple[list[ast.expr], list[int]]:

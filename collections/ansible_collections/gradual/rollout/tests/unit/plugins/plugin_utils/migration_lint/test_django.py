@@ -81,6 +81,9 @@ STATE = "migrations.SeparateDatabaseAndState("
         (f'{STATE}[migrations.RunSQL("DROP TABLE orders")], [])', ["drop-in-expand"]),
         (f"{STATE}**lists)", ["unseen"]),
         (f"{STATE}database_operations=BASE)", ["unseen"]),
+        (f"{STATE}state_operations=BASE)", ["unseen"]),
+        (f'{STATE}database_operations=BASE)]\nBASE = [migrations.RunSQL("DROP TABLE orders")', ["drop-in-expand"]),
+        (f"{STATE}database_operations=BASE)]\nBASE = []\nBASE += [FIRST", ["unseen"]),
         (
             f'{STATE}state_operations=[migrations.CreateModel("Order", [])]), migrations.RemoveField("order", "note")',
             ["drop-in-expand"],
@@ -108,6 +111,7 @@ def test_operations_of_django_that_are_hidden(tmp_path: Path, operation: str, wa
         file.read_text()
         .replace("\n        ]", "\n    ]")
         .replace("\n        operations", "\n    operations")
+        .replace("\n        BASE", "\n    BASE")
         .replace("\n        [", "\n    [")
     )
     found = judge.lint("django", str(tmp_path), ".", "shop.0001_first")["findings"]
