@@ -70,6 +70,9 @@ STATEMENTS = (
     "REFRESH MATERIALIZED VIEW sums",
     "COMMENT ON VIEW seen IS 'x'",
     "GRANT SELECT ON orders TO PUBLIC",
+    "WITH gone AS (DELETE FROM loose RETURNING id) SELECT count(*) FROM gone",
+    "WITH gone AS (DELETE FROM loose RETURNING id) INSERT INTO other SELECT id, id FROM gone",
+    "MERGE INTO other USING loose ON loose.id = other.id WHEN MATCHED THEN UPDATE SET a = 1",
 )
 # On what the lint does not name: other locks of the same statement that nobody outside notices.
 UNNAMED = frozenset(("seen", "part3", "child", "fresh", "purchases"))

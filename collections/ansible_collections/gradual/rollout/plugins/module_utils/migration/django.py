@@ -9,16 +9,10 @@ import ast
 import os
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Collection, Mapping, Sequence
+from typing import Any, Collection, Iterator, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import alembic, sql_text
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import (
-    App,
-    Project,
-    Unreadable,
-    read,
-    value,
-)
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import alembic, python_files, sql_text
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import App, Project
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import (
     PHASES,
@@ -26,6 +20,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.interfac
     Command,
     Revision,
 )
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module, Unreadable, Unset
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
@@ -45,7 +40,8 @@ connection_created.connect(settle, weak=False)
 sys.argv[0] = "manage.py"
 runpy.run_path("manage.py", run_name="__main__")
 """
-_USER = "settings.AUTH_USER_MODEL"
+# The name of the revision that stands for an app whose migrations were not found.
+MISSING = "not_found"
 
 
 @dataclass(frozen=True)
@@ -68,13 +64,18 @@ class Django(Graph):
     def __init__(self, directory: str, path: str) -> None:
         self.directory = directory
         project = Project(directory, os.path.normpath(os.path.join(directory, path)))
+        self.project = project
         self.folder = project.folder
-        self.apps = project.apps()
+        self.apps = project.apps
         found = {one.revision.revision: one for app in self.apps for one in _migrations(app, project, directory)}
         self.revisions = _linked(found)
         self.replaces = {name: one.replaces for name, one in found.items() if one.replaces}
 
     def recorded(self, session: Session) -> list[str]:
+        """What django_migrations holds. Whoever asks is about to migrate, for which every app has to be there."""
+        missing = [app.missing for app in self.apps if app.missing]
+        if missing:
+            raise DatabaseError(missing[0])
         return revisions.django(session)
 
     def current(self, recorded: Sequence[str]) -> frozenset[str]:
@@ -147,8 +148,10 @@ def _effective(
 
 
 def _migrations(app: App, project: Project, directory: str) -> list[Migration]:
+    if app.missing:
+        return [_not_found(app)]
     found = []
-    for name in sorted(os.listdir(app.folder)) if app.folder else []:
+    for name in python_files.listed(app.folder) if app.folder else []:
         if name.endswith(".py") and name[0] not in "_~":
             file = os.path.join(str(app.folder), name)
             one = parse(app.label, name[:-3], file, os.path.relpath(file, directory), project)
@@ -156,9 +159,15 @@ def _migrations(app: App, project: Project, directory: str) -> list[Migration]:
     return found
 
 
+def _not_found(app: App) -> Migration:
+    """A revision of phase expand for an app without files, so that a check of the release cannot pass it over."""
+    name = f"{app.label}.{MISSING}"
+    return Migration(app.label, MISSING, (), (), (), Revision(name, (), "expand", app.missing, False, ""))
+
+
 def parse(label: str, name: str, path: str, file: str, project: Project) -> Migration | None:
     """A migration file; None when it has no class Migration. path: to open it; file: for messages."""
-    tree = read(path)
+    tree = python_files.tree(path)
     body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"), None)
     if body is None:
         return None
@@ -167,8 +176,6 @@ def parse(label: str, name: str, path: str, file: str, project: Project) -> Migr
         for node in body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
-    with open(path, "rb") as opened:
-        content = opened.read()
     talk = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     texts = [
         node.value
@@ -188,9 +195,12 @@ def parse(label: str, name: str, path: str, file: str, project: Project) -> Migr
         transactional=_constant(given.get("atomic")) is not False,
         # Django records a migration with foreign keys or indexes in a later transaction. To make them again fails.
         recorded_apart=True,
-        sha256=sha256(content),
+        sha256=sha256(python_files.content(path)),
     )
-    pairs = {key: _pairs(given.get(key), file, project) for key in ("dependencies", "run_before", "replaces")}
+    module = project.library.of_file(path)
+    pairs = {
+        key: _pairs(given.get(key), file, module, project.labels) for key in ("dependencies", "run_before", "replaces")
+    }
     return Migration(
         label,
         name,
@@ -206,11 +216,11 @@ def _constant(node: ast.expr | None) -> object:
 
 
 def _phase(node: ast.expr | None, revision: str, file: str, project: Project) -> str:
-    """The phase in the file; for a file of a third party (in .venv), the one in the settings."""
+    """The phase in the file; for a file of a third party (in .venv or a wheel), the one in the settings."""
     said: Any = UNKNOWN
     if node is not None:
         said = node.value if isinstance(node, ast.Constant) else ast.unparse(node)
-    elif file.startswith(".venv"):
+    elif file.startswith(".venv") or f".whl{os.sep}" in file:
         phases = project.phases()
         said = phases.get(revision, phases.get(revision.partition(".")[0], UNKNOWN))
     found = str(said).strip().lower()
@@ -219,40 +229,64 @@ def _phase(node: ast.expr | None, revision: str, file: str, project: Project) ->
     return found
 
 
-def _pairs(node: ast.expr | None, file: str, project: Project) -> tuple[tuple[str, str], ...]:
-    """[("app", "name"), swappable_dependency(…)] as pairs."""
+def _pairs(node: ast.expr | None, file: str, module: Module, labels: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """[("app", "name"), swappable_dependency(…)] as pairs. labels: of the installed apps."""
     found: list[tuple[str, str]] = []
-    if node is None:
-        return ()
-    if not isinstance(node, (ast.List, ast.Tuple)):
-        raise DatabaseError(
-            f"{file}, line {node.lineno}: the list is computed by code, which Gradual does not run; write the list"
-            " itself"
-        )
-    for one in node.elts:
-        if (
-            isinstance(one, ast.Call)
-            and ast.unparse(one.func).endswith("swappable_dependency")
-            and ast.unparse(one.args[0]) == _USER
-        ):
-            found.append((project.user_app(), "__first__"))
-            continue
+    for one, sure in _written_out(node, module) if node is not None else ():
         try:
-            app, name = value(one, {})
-        except (Unreadable, ValueError, TypeError):
+            pair = _pair(one, module)
+        except Unset as unset:
+            if not unset.setting.endswith("_MODEL"):
+                raise DatabaseError(f"{file}, line {one.lineno}: {unset}; write it in the settings") from None
+            # A model that the app lets a project replace: its own one, where the project does not.
+            continue
+        except (Unreadable, ValueError, TypeError) as error:
             raise DatabaseError(
-                f"{file}, line {one.lineno}: {ast.unparse(one)} is computed by code, which Gradual does not run; write"
-                " (app, name)"
+                f"{file}, line {one.lineno}: {ast.unparse(one)} is computed by code, which Gradual does not run"
+                f" ({error}); write (app, name), or plain text in the settings"
             ) from None
-        found.append((str(app), str(name)))
+        found += [pair] if sure or pair[0] in labels else []
     return tuple(found)
+
+
+def _written_out(node: ast.expr, module: Module) -> Iterator[tuple[ast.expr, bool]]:
+    """(element, whether it is there) of a list, of a sum of lists, and of one that depends on a condition: if nobody
+    can tell the condition, both lists, since a dependency too many only settles an order."""
+    if isinstance(node, (ast.List, ast.Tuple)):
+        yield from ((one, True) for one in node.elts)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        yield from _written_out(node.left, module)
+        yield from _written_out(node.right, module)
+    elif isinstance(node, ast.IfExp):
+        try:
+            yield from _written_out(node.body if module.value(node.test) else node.orelse, module)
+        except Unreadable:
+            for part in (node.body, node.orelse):
+                yield from ((one, False) for one, _sure in _written_out(part, module))
+    else:
+        yield node, True
+
+
+def _pair(node: ast.expr, module: Module) -> tuple[str, str]:
+    """(app, name); of a model whose name a setting tells, the first migration of its app."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("swappable_dependency"):
+        return str(module.value(node.args[0])).partition(".")[0], "__first__"
+    app, name = module.value(node)
+    return str(app), str(name)
 
 
 def _linked(found: Mapping[str, Migration]) -> dict[str, Revision]:
     """Revisions with their parents: their dependencies, and migrations that have them in run_before."""
     replaced = {one for migration in found.values() for one in migration.replaces}
     parents = {
-        name: [target for pair in one.dependencies for target in _targets(pair, found)] for name, one in found.items()
+        name: [
+            target
+            for pair in one.dependencies
+            # As Django: an app's first migrations do not wait for themselves.
+            if pair != (one.label, "__first__")
+            for target in _targets(pair, found)
+        ]
+        for name, one in found.items()
     }
     for name, one in found.items():
         for pair in one.before:
@@ -271,6 +305,8 @@ def _linked(found: Mapping[str, Migration]) -> dict[str, Revision]:
 def _targets(pair: tuple[str, str], found: Mapping[str, Migration]) -> list[str]:
     """A dependency as revisions. __first__ and __latest__ are an app's first and last ones, if it has migrations."""
     app, name = pair
+    if f"{app}.{MISSING}" in found:
+        return [f"{app}.{MISSING}"]
     if name not in ("__first__", "__latest__"):
         return [f"{app}.{name}"]
     own = {key: one for key, one in found.items() if one.label == app}

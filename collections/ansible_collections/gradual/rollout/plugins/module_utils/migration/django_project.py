@@ -5,12 +5,17 @@
 from __future__ import annotations
 
 import ast
-import glob
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import (
+    Library,
+    Module,
+    Unreadable,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["'](?P<module>[\w.]+)["']""")
@@ -18,153 +23,161 @@ _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["'](?P<module>[\w.]
 _NEEDED = ("INSTALLED_APPS", "AUTH_USER_MODEL", "MIGRATION_MODULES", "GRADUAL_PHASES")
 
 
-class Unreadable(ValueError):
-    """An expression that is not made of constants."""
-
-
 @dataclass(frozen=True)
 class App:
-    """folder: of its migrations, or None."""
+    """folder: of its migrations, or None. missing: why nobody can tell whether it has migrations, or ""."""
 
     label: str
     folder: str | None
-
-
-def value(node: ast.expr, known: Mapping[str, Any]) -> Any:
-    """The value of an expression of constants, known names, lists, dicts and +."""
-    if isinstance(node, ast.Constant):
-        return node.value
-    if isinstance(node, ast.Name) and node.id in known:
-        return known[node.id]
-    if isinstance(node, (ast.List, ast.Tuple)):
-        found: list[Any] = []
-        for one in node.elts:
-            found.extend(value(one.value, known)) if isinstance(one, ast.Starred) else found.append(value(one, known))
-        return found
-    if isinstance(node, ast.Dict) and None not in node.keys:
-        return {value(key, known): value(one, known) for key, one in zip(node.keys, node.values) if key is not None}
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return value(node.left, known) + value(node.right, known)
-    raise Unreadable(ast.dump(node)[:60])
-
-
-def read(file: str) -> ast.Module:
-    try:
-        with open(file, "rb") as opened:
-            return ast.parse(opened.read(), file)
-    except OSError as error:
-        raise DatabaseError(f"{file} cannot be read: {error.strerror}") from None
-    except SyntaxError as error:
-        raise DatabaseError(f"{file} is not Python: {error.msg} in line {error.lineno}") from None
+    missing: str = ""
 
 
 class Project:
-    """The project with manage.py in `folder`, of a release in `directory` with its own .venv."""
+    """The project with manage.py in `folder`, of a release in `directory` with its own .venv, or with wheels."""
 
     def __init__(self, directory: str, folder: str) -> None:
         self.folder = folder
-        self.roots = [folder, *sorted(glob.glob(os.path.join(directory, ".venv", "lib", "python*", "site-packages")))]
+        self.library = Library([folder, *python_files.libraries(directory)])
         manage = os.path.join(folder, "manage.py")
         if not os.path.isfile(manage):
             raise DatabaseError(
                 f"there is no {manage}; write as path the folder of manage.py in the release (. for its top)"
             )
-        with open(manage, encoding="utf-8") as file:
-            match = _SETTINGS.search(file.read())
+        match = _SETTINGS.search(python_files.content(manage).decode("utf-8", "replace"))
         if match is None:
             raise DatabaseError(
                 f"{manage} names no settings; expected a line os.environ.setdefault('DJANGO_SETTINGS_MODULE', '…')"
             )
         self.module = match["module"]
         self.settings = self._settings(self.module)
+        self.library.settings = self.settings
+        self.library.computed = frozenset(self.computed)
         if not isinstance(self.settings.get("INSTALLED_APPS"), list):
             raise DatabaseError(
                 f"INSTALLED_APPS of {self.module} cannot be read as text; expected a list of strings, or a sum of such"
                 " lists"
             )
-
-    def apps(self) -> list[App]:
-        return [self._app(name) for name in self.settings["INSTALLED_APPS"]]
-
-    def user_app(self) -> str:
-        """The label of the app with the user model."""
-        return str(self.settings.get("AUTH_USER_MODEL", "auth.User")).partition(".")[0]
+        self.apps = [self._app(name) for name in self.settings["INSTALLED_APPS"]]
+        self.labels = frozenset(one.label for one in self.apps)
 
     def phases(self) -> Mapping[str, str]:
         """{"auth": "expand", "auth.0003_…": "contract"} for migrations of third-party apps."""
         return self.settings.get("GRADUAL_PHASES") or {}
 
     def file(self, module: str) -> str | None:
-        """The file of a module or package."""
-        for root in self.roots:
-            path = os.path.join(root, *module.split("."))
-            for found in (path + ".py", os.path.join(path, "__init__.py")):
-                if os.path.isfile(found):
-                    return found
-        return None
+        return self.library.file(module)
 
-    def _settings(self, module: str) -> dict[str, Any]:
-        file = self.file(module)
+    def _settings(self, name: str) -> dict[str, Any]:
+        file = self.file(name)
         if file is None:
-            raise DatabaseError(f"there are no settings {module} below {self.folder}, which manage.py names")
+            raise DatabaseError(f"there are no settings {name} below {self.folder}, which manage.py names")
+        module = Module(self.library, name, file)
         known: dict[str, Any] = {}
-        for node in read(file).body:
+        self.computed: set[str] = getattr(self, "computed", set())
+        for node in python_files.tree(file).body:
             if isinstance(node, ast.ImportFrom) and any(one.name == "*" for one in node.names):
-                package = module.split(".")[: -node.level] if node.level else []
+                package = name.split(".")[: -node.level] if node.level else []
                 inherited = ".".join([*package, *([node.module] if node.module else [])])
                 if self.file(inherited):
                     known.update(self._settings(inherited))
-            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                self._assign(known, node.targets[0].id, node.value, file)
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
-                self._assign(known, node.target.id, node.value, file)
-            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and isinstance(node.op, ast.Add):
-                self._assign(known, node.target.id, ast.BinOp(ast.Name(node.target.id), ast.Add(), node.value), file)
+                continue
+            for target, value in _assigned(node):
+                self._assign(known, target, value, module)
         return known
 
-    @staticmethod
-    def _assign(known: dict[str, Any], name: str, node: ast.expr, file: str) -> None:
+    def _assign(self, known: dict[str, Any], name: str, node: ast.expr, module: Module) -> None:
         try:
-            known[name] = value(node, known)
-        except (Unreadable, TypeError):
+            known[name] = module.value(node, known)
+            self.computed.discard(name)
+        except (Unreadable, DatabaseError, TypeError, ValueError, LookupError, AttributeError):
+            known.pop(name, None)
+            self.computed.add(name)
             if name in _NEEDED:
                 raise DatabaseError(
-                    f"{name} in {file}, line {getattr(node, 'lineno', '?')}, is computed by code, which Gradual does"
-                    " not run; write it as plain strings"
+                    f"{name} in {module.file}, line {getattr(node, 'lineno', '?')}, is computed by code, which Gradual"
+                    " does not run; write it as plain strings"
                 ) from None
 
     def _app(self, entry: str) -> App:
         """An entry of INSTALLED_APPS: a package, or the dotted name of its AppConfig."""
         config: dict[str, Any] = {}
         name = entry
-        package, _dot, wanted = entry.rpartition(".")
-        if self.file(entry) is None and package and self.file(package):
-            config = self._configs(package).get(wanted, {})
-            name = config.get("name") or package.rpartition(".")[0]
+        package, _dot, _name = entry.rpartition(".")
+        if self.file(entry) is None and package and self.library.find(entry):
+            config = self._config(*self._class(entry))
+            name = config.get("name", "")
         elif self.file(f"{entry}.apps"):
-            found = list(self._configs(f"{entry}.apps").values())
-            chosen = [one for one in found if one.get("default") is True] or (found if len(found) == 1 else [])
-            config = chosen[0] if chosen else {}
-        if self.file(name) is None:
-            raise DatabaseError(
+            config = self._chosen(f"{entry}.apps")
+            name = config.get("name", entry)
+        label = str(config.get("label") or (name or package).rpartition(".")[2])
+        if not name or self.file(name) is None:
+            return App(
+                label,
+                None,
                 f"the app {entry!r} of INSTALLED_APPS in {self.module} is neither below {self.folder} nor in the"
-                " release's .venv"
+                " release's .venv, nor in a wheel of the release"
+                if not config
+                else f"the name of the AppConfig {entry!r} of INSTALLED_APPS in {self.module} is computed by code",
             )
-        label = str(config.get("label") or name.rpartition(".")[2])
-        module = (self.settings.get("MIGRATION_MODULES") or {}).get(label, f"{name}.migrations")
+        return self._found(label, name)
+
+    def _found(self, label: str, name: str) -> App:
+        modules = self.settings.get("MIGRATION_MODULES") or {}
+        module = modules.get(label, f"{name}.migrations")
         there = self.file(module) if module else None
+        if module and there is None and label in modules:
+            return App(label, None, f"MIGRATION_MODULES[{label!r}] is {module!r}, which is not in the release")
         return App(label, os.path.dirname(there) if there else None)
 
-    def _configs(self, module: str) -> dict[str, dict[str, Any]]:
-        """{class: {"name", "label", "default"}} of the AppConfigs in a module."""
-        found = {}
-        for node in read(self.file(module) or "").body:
-            if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Config") for base in node.bases):
-                found[node.name] = {
-                    one.targets[0].id: one.value.value
-                    for one in node.body
-                    if isinstance(one, ast.Assign)
-                    and isinstance(one.targets[0], ast.Name)
-                    and isinstance(one.value, ast.Constant)
-                }
+    def _class(self, dotted: str) -> tuple[Module, ast.ClassDef]:
+        found = self.library.find(dotted)
+        if found is None or not isinstance(found[1], ast.ClassDef):
+            raise DatabaseError(f"{dotted!r} of INSTALLED_APPS in {self.module} is no class of an app")
+        return found[0], found[1]
+
+    def _config(self, module: Module, node: ast.ClassDef) -> dict[str, Any]:
+        """{"name", "label", "default"} of an AppConfig, with what it inherits; what is computed is missing."""
+        found: dict[str, Any] = {}
+        for base in reversed(node.bases):
+            dotted = module.dotted(base)
+            there = self.library.find(dotted) if dotted else None
+            if there is None and dotted and dotted.startswith(f"{module.name}."):
+                there = (module, module.names.get(dotted.rpartition(".")[2]))  # type: ignore[assignment]
+            if there and isinstance(there[1], ast.ClassDef):
+                found.update({key: one for key, one in self._config(there[0], there[1]).items() if key != "default"})
+        for one in node.body:
+            for key, value in _assigned(one):
+                try:
+                    found[key] = module.package if ast.unparse(value) == "__package__" else module.value(value, found)
+                except (Unreadable, TypeError, ValueError, LookupError, AttributeError):
+                    found.pop(key, None)
         return found
+
+    def _chosen(self, name: str) -> dict[str, Any]:
+        """The AppConfig that Django takes of a module: the only one, or the one with default = True."""
+        module = self.library.module(name)
+        classes = [
+            one
+            for one in (module.names.values() if module else ())
+            if isinstance(one, ast.ClassDef) and any(ast.unparse(base).endswith("Config") for base in one.bases)
+        ]
+        found = [self._config(module, one) for one in classes] if module else []
+        chosen = [one for one in found if one.get("default") is True] or (
+            [one for one in found if one.get("default") is not False] if len(found) > 1 else found
+        )
+        return chosen[0] if len(chosen) == 1 else {}
+
+
+def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    """(name, value) of an assignment, and of what makes a list longer."""
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        yield node.targets[0].id, node.value
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+        yield node.target.id, node.value
+    elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and isinstance(node.op, ast.Add):
+        yield node.target.id, ast.copy_location(ast.BinOp(ast.Name(node.target.id), ast.Add(), node.value), node)
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+        called = node.value.func
+        if isinstance(called.value, ast.Name) and called.attr in ("append", "extend") and len(node.value.args) == 1:
+            added = node.value.args[0] if called.attr == "extend" else ast.List([node.value.args[0]])
+            yield called.value.id, ast.copy_location(ast.BinOp(called.value, ast.Add(), added), node)

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Iterator
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import tables
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import joined, locks, name
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import EXPAND_ONLY
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State, made
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, objects, rows, tables
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import MODES, locks
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import EXPAND_ONLY, SHARE_ROW
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import STRONG, State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import (
+    calls,
+    kind,
+    name,
+    walk,
+)
 
 # Statements that can run again after an interruption.
 _REPEATABLE = ("VariableSetStmt", "TransactionStmt", "CommentStmt", "SelectStmt", "UpdateStmt", "GrantStmt")
@@ -40,146 +46,170 @@ _HARMLESS_CALLS = frozenset(
         "pg_sleep",
         "now",
         "count",
+        "max",
+        "min",
+        "sum",
+        "avg",
+        "bool_and",
+        "bool_or",
+        "string_agg",
+        "array_agg",
+        "pg_get_serial_sequence",
         "format",
         "current_setting",
     )
 )
 
 
+# Where the value of setval() comes from, if not from the migration's author.
+_FROM_ROWS = frozenset(("max", "nextval", "currval", "last_value", "greatest"))
+# NAMEDATALEN - 1; and the bytes of the longest character, which PostgreSQL does not cut in two.
+MOST_BYTES, MOST_CHARACTER = 63, 3
+
+
 def rules(statement: Statement, state: State, alone: bool) -> set[str]:
     """Rules that the statement breaks; updates `state`. alone: every other statement of the revision can run again."""
     node = statement.node
-    kind = type(node).__name__
-    state.harmless = set()
-    found = set(_broken(kind, node, statement, state))
+    state.next(statement)
+    found = set(_broken(kind(node), node, statement, state)) | set(_many_rows(statement, state))
     if _concurrent(node):
-        if statement.transaction is not None:
-            found.add("ban-concurrent-index-creation-in-transaction")
-        elif not alone:
-            found.add("concurrently-not-alone")
-    touched = [table for _mode, table in locks(node)]
-    if touched and all(("table", table) in state.created for table in touched):
-        state.harmless |= (
-            found - {"ban-concurrent-index-creation-in-transaction", "concurrently-not-alone"} | tables.ABOUT_TABLES
-        )
-    state.created.update(made(statement))
-    if state.phase != "expand":
+        found |= set(_concurrently(node, statement, state, alone))
+    touched = _touched(node)
+    if touched and all(state.new(table) for table in touched):
+        state.harmless |= tables.ABOUT_TABLES
+    # On an empty database no old code runs; a table that no revision created shows that it is not empty.
+    if state.phase != "expand" or (state.empty and all(state.new(table) for table in touched)):
         state.harmless |= EXPAND_ONLY
+    state.learn(statement)
     return found - state.harmless
+
+
+def _touched(node: Any) -> list[str]:
+    """Tables whose users a statement concerns; those that a new foreign key references are locked for a moment."""
+    own = name(getattr(node, "relation", None))
+    referenced = {SHARE_ROW} if kind(node) == "AlterTableStmt" else set()
+    return [table for mode, table in locks(node) if table == own or mode not in referenced]
+
+
+def _many_rows(statement: Statement, state: State) -> Iterator[str]:
+    """What reads or writes rows without bound, and the lock that the transaction meanwhile holds."""
+    node, locked = statement.node, state.locked(statement.transaction)
+    written = [one for one in rows.written(node, state.scope) if not rows.whole(one)]
+    if locked and (written or rows.read(node, state.scope)):
+        state.notes["rows-under-lock"] = f" ({locked})"
+        yield "rows-under-lock"
+    elif any(kind(one) != "MergeStmt" for one in written):
+        yield "unbounded-write"
+    if kind(node) == "AlterEnumStmt" or statement.transaction is None:
+        return
+    used = {str(one.sval) for one in walk(node) if kind(one) == "String"}
+    if used & state.values.get(statement.transaction, set()):
+        yield "enum-value-in-same-transaction"
+
+
+def _concurrently(node: Any, statement: Statement, state: State, alone: bool) -> Iterator[str]:
+    if statement.transaction is not None:
+        yield "ban-concurrent-index-creation-in-transaction"
+    elif not alone:
+        yield "concurrently-not-alone"
+    if kind(node) != "IndexStmt":
+        return
+    if name(node.relation) in state.catalog.partitioned:
+        yield "concurrently-on-partitioned"
+    if not node.idxname or _cut(str(node.idxname), statement.sql):
+        yield "index-name"
+
+
+def _cut(index: str, sql: str) -> bool:
+    """Whether the parser cut a name to 63 bytes, as PostgreSQL does."""
+    after = sql.partition(index)[2][:1]
+    return len(index.encode()) >= MOST_BYTES - MOST_CHARACTER and (after.isalnum() or after in ("_", "$"))
 
 
 def repeatable(node: Any) -> bool:
     """Whether the statement can run again without failure or harm."""
-    if type(node).__name__ == "AlterTableStmt":
+    if kind(node) == "AlterTableStmt":
         return all(command.missing_ok for command in node.cmds)
     return (
-        type(node).__name__ in _REPEATABLE
+        kind(node) in _REPEATABLE
         or bool(getattr(node, "if_not_exists", False) or getattr(node, "missing_ok", False))
         or _concurrent(node)
     )
 
 
 def _concurrent(node: Any) -> bool:
-    kind = type(node).__name__
-    if kind == "ReindexStmt":
+    what = kind(node)
+    if what == "ReindexStmt":
         return any(one.defname == "concurrently" for one in node.params or ())
-    if kind == "AlterTableStmt":
+    if what == "AlterTableStmt":
         return any(command.subtype.name == "AT_DetachPartition" and command.def_.concurrent for command in node.cmds)
-    return kind in ("IndexStmt", "DropStmt") and bool(node.concurrent)
+    return what in ("IndexStmt", "DropStmt") and bool(node.concurrent)
 
 
-def _broken(kind: str, node: Any, statement: Statement, state: State) -> Iterator[str]:
-    if kind == "AlterTableStmt":
+def _broken(what: str, node: Any, statement: Statement, state: State) -> Iterator[str]:
+    if what == "AlterTableStmt":
         yield from tables.alter(node, statement, state)
-    elif kind in _CLUSTER_WIDE:
+    elif what in _CLUSTER_WIDE:
         yield "cluster-wide"
-    elif kind in _SIMPLE:
-        yield _SIMPLE[kind]
-    elif kind in _CHECKS:
-        yield from _CHECKS[kind](node, state)
-    elif kind == "TransactionStmt":
+    elif what in _SIMPLE:
+        yield _SIMPLE[what]
+    elif what in _CHECKS:
+        yield from _CHECKS[what](node, state)
+    elif what == "TransactionStmt":
         if statement.transaction is not None and not any(
             word in node.kind.name for word in ("SAVEPOINT", "RELEASE", "ROLLBACK_TO")
         ):
             yield "transaction-nesting"
-    elif kind not in _HARMLESS:
+    elif what not in _HARMLESS:
         # An unknown statement does not pass.
         yield "unseen"
 
 
 def _index(node: Any, state: State) -> Iterator[str]:
-    if not node.concurrent:
+    table = name(node.relation)
+    if node.if_not_exists and str(node.idxname) in state.catalog.indexes:
+        state.harmless.add("require-concurrent-index-creation")
+        return
+    # On the partitioned table itself (ONLY) there are no rows.
+    if not node.concurrent and not (table in state.catalog.partitioned and not node.relation.inh):
         yield "require-concurrent-index-creation"
-    columns = [one.name for one in node.indexParams]
-    if node.unique and not tables.only_new(name(node.relation), columns, state):
+    else:
+        state.harmless.add("require-concurrent-index-creation")
+    indexed = [one.name for one in node.indexParams]
+    if node.unique and not columns.only_new(table, indexed, state):
         yield "constraint-in-expand"
 
 
-def _drop(node: Any, state: State) -> Iterator[str]:
-    kind = node.removeType.name
-    if kind == "OBJECT_INDEX":
-        if not node.concurrent:
-            yield "require-concurrent-index-deletion"
-        return
-    named = {
-        "OBJECT_FUNCTION": "function", "OBJECT_VIEW": "view", "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy",
-        "OBJECT_TABLE": "table", "OBJECT_MATVIEW": "table", "OBJECT_TYPE": "type",
-    }.get(kind, "")  # fmt: skip
-    names = [
-        (
-            joined(getattr(one, "objname", None) or getattr(one, "names", None) or one)
-            if not hasattr(one, "sval")
-            else str(one.sval)
-        )
-        for one in node.objects
-    ]
-    if all((named, one) in state.created for one in names):
-        state.harmless.add("drop-in-expand")
-    yield "drop-in-expand"
-
-
-def _rename(node: Any, state: State) -> Iterator[str]:
-    kind = node.renameType.name
-    # The application does not use the names of constraints, indexes and triggers.
-    quiet = (
-        "OBJECT_INDEX",
-        "OBJECT_TABCONSTRAINT",
-        "OBJECT_TRIGGER",
-        "OBJECT_POLICY",
-        "OBJECT_RULE",
-        "OBJECT_DOMCONSTRAINT",
-    )
-    new = node.relation is not None and (name(node.relation), str(node.subname)) in state.added
-    if kind in quiet or new:
-        state.harmless.add("rename-in-expand")
-    else:
-        yield "rename-in-expand"
-
-
 def _update(node: Any, state: State) -> Iterator[str]:
-    # A condition without a column (WHERE true) does not count.
-    if not tables.columns_of(node.whereClause):
-        yield "whole-table-update" if type(node).__name__ == "UpdateStmt" else "whole-table-delete"
+    if rows.whole(node):
+        yield "whole-table-update" if kind(node) == "UpdateStmt" else "whole-table-delete"
     yield from _inside(node, state)
 
 
 def _insert(node: Any, state: State) -> Iterator[str]:
-    query = node.selectStmt
-    if query is not None:
-        if _from(query) and query.limitCount is None:
-            yield "insert-from-select"
-        yield from _inside(query, state)
+    queries = [one for one in walk(node.selectStmt) if kind(one) == "SelectStmt"]
+    if any(rows.selects(one, state.scope) for one in queries):
+        yield "insert-from-select"
+    if node.selectStmt is not None:
+        yield from _inside(node.selectStmt, state)
     yield from _inside(node, state)
 
 
-def _from(query: Any) -> bool:
-    """Whether a query reads tables, in any part of a UNION."""
-    return query is not None and bool(query.fromClause or _from(query.larg) or _from(query.rarg))
+def _merge(node: Any, state: State) -> Iterator[str]:
+    if rows.written(node, state.scope):
+        yield "insert-from-select"
 
 
-def _replace(node: Any, _state: State) -> Iterator[str]:
-    if node.replace:
-        yield "replace-in-expand"
+def _explain(node: Any, _state: State) -> Iterator[str]:
+    """EXPLAIN runs its statement only with ANALYZE."""
+    if any(one.defname == "analyze" for one in node.options or ()):
+        yield "unseen"
+
+
+def _lock(node: Any, _state: State) -> Iterator[str]:
+    """Modes below SHARE stop no reader and no writer."""
+    if MODES[node.mode] in STRONG:
+        yield "lock-table"
 
 
 def _inside(node: Any, state: State) -> Iterator[str]:
@@ -192,10 +222,26 @@ def _inside(node: Any, state: State) -> Iterator[str]:
 
 def _select(node: Any, state: State) -> Iterator[str]:
     yield from _inside(node, state)
-    for called in tables.calls(node):
-        if called.split(".")[-1] not in _HARMLESS_CALLS and not called.startswith("pg_catalog."):
+    if rows.whole(node) and rows.selects(node, state.scope):
+        yield "whole-table-update"
+    if any(_restarts(one, state) for one in walk(node) if kind(one) == "FuncCall"):
+        yield "sequence-restart"
+    for called in calls(node):
+        known = called.split(".")[-1] in _HARMLESS_CALLS or called.startswith("pg_catalog.")
+        if not known and state.catalog.unsteady(called):
             yield "calls-function"
             return
+
+
+def _restarts(call: Any, state: State) -> bool:
+    """setval() to a value that does not come from the rows or from the sequence itself."""
+    if call.funcname[-1].sval != "setval":
+        return False
+    # Also the table that pg_get_serial_sequence() is asked about.
+    texts = [str(one.sval) for one in walk(call.args[0]) if kind(one) == "String"]
+    if any(state.new(one.removeprefix("public.")) for one in texts):
+        return False
+    return not _FROM_ROWS & {one.split(".")[-1] for one in calls(call.args[1])}
 
 
 def _set(node: Any, _state: State) -> Iterator[str]:
@@ -210,33 +256,14 @@ def _vacuum(node: Any, _state: State) -> Iterator[str]:
         yield "vacuum-full"
 
 
-def _grant(node: Any, _state: State) -> Iterator[str]:
-    if not node.is_grant:
-        yield "revoke-in-expand"
-
-
 def _create_table(node: Any, state: State) -> Iterator[str]:
     if node.partbound is not None:
-        yield "create-partition-of"
+        with_default = any(name(one) in state.catalog.defaults for one in node.inhRelations)
+        state.notes["attach-partition"] = tables.DEFAULT
+        yield "attach-partition" if with_default else "create-partition-of"
     referenced = {table for mode, table in locks(node) if mode == "ShareRowExclusiveLock"} - {name(node.relation)}
     if any(("table", table) not in state.created for table in referenced):
         yield "reference-to-live-table"
-
-
-def _domain(node: Any, state: State) -> Iterator[str]:
-    if node.subtype in ("C", "O") and not (node.def_ is not None and node.def_.skip_validation):
-        yield "ban-alter-domain-with-add-constraint"
-    else:
-        state.harmless.add("ban-alter-domain-with-add-constraint")
-    if node.subtype in ("C", "O"):
-        yield "constraint-in-expand"
-    if node.subtype == "X":
-        state.harmless.add("drop-in-expand")
-
-
-def _enum(node: Any, _state: State) -> Iterator[str]:
-    if node.oldVal is not None:
-        yield "rename-in-expand"
 
 
 def _reindex(node: Any, _state: State) -> Iterable[str]:
@@ -244,24 +271,25 @@ def _reindex(node: Any, _state: State) -> Iterable[str]:
 
 
 _SIMPLE = {
-    "AlterObjectSchemaStmt": "rename-in-expand", "AlterPolicyStmt": "row-security-in-expand", "CallStmt": "unseen",
-    "ClusterStmt": "cluster", "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger",
-    "LockStmt": "lock-table", "RuleStmt": "create-rule", "AlterTableMoveAllStmt": "rewrite-table",
-    "MergeStmt": "insert-from-select", "TruncateStmt": "truncate",
+    "AlterPolicyStmt": "row-security-in-expand", "CallStmt": "unseen", "ClusterStmt": "cluster",
+    "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger", "RuleStmt": "create-rule",
+    "AlterTableMoveAllStmt": "rewrite-table", "TruncateStmt": "truncate",
 }  # fmt: skip
 _CHECKS = {
-    "AlterDomainStmt": _domain, "AlterEnumStmt": _enum,
-    "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (), "CreateFunctionStmt": _replace,
-    "CreateStmt": _create_table, "DeleteStmt": _update, "DropStmt": _drop, "GrantStmt": _grant, "IndexStmt": _index,
-    "InsertStmt": _insert,
+    "AlterDomainStmt": objects.domain, "AlterEnumStmt": objects.enum, "AlterFunctionStmt": objects.function,
+    "AlterObjectSchemaStmt": objects.schema, "AlterOwnerStmt": objects.owner, "AlterSeqStmt": objects.sequence,
+    "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (),
+    "CreateFunctionStmt": objects.replace, "CreateStmt": _create_table, "DeleteStmt": _update,
+    "DropStmt": objects.drop, "ExplainStmt": _explain, "GrantStmt": objects.grant, "IndexStmt": _index,
+    "InsertStmt": _insert, "LockStmt": _lock, "MergeStmt": _merge,
     "RefreshMatViewStmt": lambda node, _state: () if node.concurrent else ("refresh-materialized-view",),
-    "ReindexStmt": _reindex, "RenameStmt": _rename, "SelectStmt": _select, "UpdateStmt": _update,
-    "VacuumStmt": _vacuum, "VariableSetStmt": _set, "GrantRoleStmt": _grant, "ViewStmt": _replace,
+    "ReindexStmt": _reindex, "RenameStmt": objects.rename, "SelectStmt": _select, "UpdateStmt": _update,
+    "VacuumStmt": _vacuum, "VariableSetStmt": _set, "GrantRoleStmt": objects.grant, "ViewStmt": objects.replace,
 }  # fmt: skip
 # New objects, comments and labels. The statements of DO blocks are checked separately.
 _HARMLESS = frozenset((
-    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt", "AlterFunctionStmt",
-    "AlterObjectDependsStmt", "AlterOpFamilyStmt", "AlterOwnerStmt", "AlterPublicationStmt", "AlterSeqStmt",
+    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt",
+    "AlterObjectDependsStmt", "AlterOpFamilyStmt", "AlterPublicationStmt",
     "AlterStatsStmt", "AlterTSConfigurationStmt", "AlterTSDictionaryStmt", "CommentStmt", "CompositeTypeStmt",
     "ConstraintsSetStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt", "CreateEnumStmt",
     "CreateExtensionStmt", "CreateFdwStmt", "CreateForeignServerStmt", "CreateForeignTableStmt", "CreateOpClassStmt",

@@ -64,38 +64,51 @@ def lint(
     road = [*(one for one in tool.pending([], target) if one.revision not in ahead), *pending]
     wanted = [one.revision for one in pending if phase == "contract" or one.phase in ("expand", UNKNOWN)]
     day = today or datetime.date.today()
-    found = [one for one in judge(sources(adapter, directory, road)) if one["revision"] in wanted]
+    # What the database cannot tell is not taken as new.
+    rollout = frozenset(wanted) if recorded is not None else frozenset()
+    state = State(rollout, empty=recorded is not None and not recorded)
+    found = [one for one in judge(sources(adapter, directory, road, path), state) if one["revision"] in wanted]
     for one in found:
         one["waived"] = waiver.of(one, waivers, day)
     wrong = [*waiver.expired(waivers, day), *waiver.unused(waivers, found, wanted, set(tool.revisions))]
     return {"revisions": wanted, "findings": found, "mistakes": wrong}
 
 
-def judge(found: Sequence[Source]) -> list[Finding]:
-    """Findings for revisions in order; a constraint that an earlier one validated counts for a later one."""
+def judge(found: Sequence[Source], state: State | None = None) -> list[Finding]:
+    """Findings for revisions in order; what an earlier one created or validated is known to a later one. state: which
+    revisions belong together."""
     reads = [statements.read(one) for one in found]
     said = squawk.listen(reads)
-    state = State()
-    findings: list[Finding] = []
-    for number, read in enumerate(reads):
-        state.begin(read)
-        if read.source.phase == UNKNOWN:
-            findings.append(_told(read, 1, "", "phase-missing"))
+    state = state or State()
+    return [
+        finding
+        for number, read in enumerate(reads)
+        for finding in revision(read, [one for one in said if one.read == number], state)
+    ]
+
+
+def revision(read: Read, said: Sequence[squawk.Said], state: State) -> list[Finding]:
+    """Findings for one revision. said: squawk's for it."""
+    state.begin(read)
+    findings = [_told(read, 1, "", "phase-missing")] if read.source.phase == UNKNOWN else []
+    findings += [
+        _told(read, one.line, one.what, one.rule)
+        for one in read.unseen
+        if one.rule not in EXPAND_ONLY or read.source.phase == "expand"
+    ]
+    for place, statement in enumerate(read.statements):
+        others = (one for one in read.statements if one is not statement and not one.nested)
+        broken = _rules(statement, state, all(repeatable(one.node) for one in others))
         findings += [
-            _told(read, one.line, one.what, one.rule)
-            for one in read.unseen
-            if one.rule not in EXPAND_ONLY or read.source.phase == "expand"
+            _told(read, statement.line, statement.sql, rule, statement, note=state.notes.get(rule, ""))
+            for rule in broken
         ]
-        for place, statement in enumerate(read.statements):
-            others = (one for one in read.statements if one is not statement and not one.nested)
-            broken = _rules(statement, state, all(repeatable(one.node) for one in others))
-            more = {one.rule: one for one in said if one.read == number and one.statement == place}
-            findings += [_told(read, statement.line, statement.sql, rule, statement) for rule in broken]
-            findings += [
-                _told(read, statement.line, statement.sql, one.rule, statement, _words(one))
-                for one in more.values()
-                if one.rule not in broken and one.rule not in state.harmless
-            ]
+        more = {one.rule: one for one in said if one.statement == place}
+        findings += [
+            _told(read, statement.line, statement.sql, one.rule, statement, _words(one))
+            for one in more.values()
+            if one.rule not in broken and one.rule not in state.harmless
+        ]
     return findings
 
 
@@ -115,7 +128,13 @@ def _words(said: squawk.Said) -> Rule:
 
 
 def _told(
-    read: Read, line: int, sql: str, name: str, statement: Statement | None = None, rule: Rule | None = None
+    read: Read,
+    line: int,
+    sql: str,
+    name: str,
+    statement: Statement | None = None,
+    rule: Rule | None = None,
+    note: str = "",
 ) -> Finding:
     rule = rule or RULES[name]
     taken = [f"{mode} on {table}" for mode, table in locks(statement.node)] if statement else []
@@ -123,7 +142,7 @@ def _told(
         "revision": read.source.revision, "file": read.source.file, "line": line, "rule": name, "statement": short(sql),
         "lock": ", ".join(taken) or rule.lock,
         # Unread text has no statement, and its description may be longer than one.
-        "why": f"{rule.why}: {sql}" if name == "unseen" and sql else rule.why,
+        "why": rule.why + (f": {sql}" if name == "unseen" and sql else note),
         "instead": rule.instead, "level": rule.level, "waived": None,
     }  # fmt: skip
 

@@ -13,6 +13,8 @@ _EXECUTING = frozenset(("execute", "exec_driver_sql", "scalar", "scalars", "exec
 _TEXT = frozenset(("text", "DDL"))
 # Calls of Alembic's op that change nothing by themselves.
 _QUIET = frozenset(("execute", "get_bind", "get_context", "f", "inline_literal", "batch_alter_table", "bulk_insert"))
+# What a revision compares its dialect's name with.
+_DATABASES = frozenset(("postgresql", "mysql", "mariadb", "sqlite", "mssql", "oracle"))
 # `:name` of sqlalchemy.text is no SQL; a parameter in its place is. A cast (::) and a quoted colon stay.
 _BOUND = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)\b(?!:)")
 
@@ -68,10 +70,34 @@ def autocommits(source: str, file: str) -> bool:
 
 
 def _walk(tree: ast.AST) -> Iterator[ast.AST]:
-    for node in ast.iter_child_nodes(tree):
+    """The nodes outside of downgrade(), and of branches for other databases."""
+    for node in _live(tree):
         if not (isinstance(node, ast.FunctionDef) and node.name == "downgrade"):
             yield node
             yield from _walk(node)
+
+
+def _live(tree: ast.AST) -> Iterator[ast.AST]:
+    chosen = _holds(tree.test) if isinstance(tree, (ast.If, ast.IfExp)) else None
+    dead = {True: "orelse", False: "body"}.get(chosen) if chosen is not None else None
+    for name, value in ast.iter_fields(tree):
+        for node in value if isinstance(value, list) else [value]:
+            if isinstance(node, ast.AST) and name != dead:
+                yield node
+
+
+def _holds(test: ast.expr) -> bool | None:
+    """Whether a comparison of a dialect's name with constants holds on PostgreSQL; None for another condition."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = _holds(test.operand)
+        return None if inner is None else not inner
+    if not (isinstance(test, ast.Compare) and len(test.ops) == 1):
+        return None
+    words = {one.value for one in ast.walk(test.comparators[0]) if isinstance(one, ast.Constant)}
+    if not words or not words <= _DATABASES:
+        return None
+    here = "postgresql" in words
+    return here if isinstance(test.ops[0], (ast.Eq, ast.In)) else not here
 
 
 def _constants(tree: ast.Module) -> dict[str, str]:

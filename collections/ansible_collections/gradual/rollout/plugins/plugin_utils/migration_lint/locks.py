@@ -19,6 +19,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rul
     SHARE_ROW,
     SHARE_UPDATE,
 )
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import joined, kind, name, walk
 
 Lock = tuple[str, str]
 # Weakest first; of two locks on one table the stronger one is reported.
@@ -42,20 +43,6 @@ _WEAKER = {
 }  # fmt: skip
 
 
-def name(relation: Any) -> str:
-    """A table's name as written, without the schema public."""
-    if relation is None:
-        return ""
-    schema = relation.schemaname
-    return str(relation.relname) if schema in (None, "", "public") else f"{schema}.{relation.relname}"
-
-
-def joined(parts: Any) -> str:
-    """A name that the parser returns as a list of strings."""
-    words = [str(one.sval) for one in parts if hasattr(one, "sval")]
-    return ".".join(words[1:] if len(words) > 1 and words[0] == "public" else words)
-
-
 def locks(node: Any) -> list[Lock]:
     """(mode, table), the strongest for each table, in the statement's order; [] when it locks no existing table."""
     strongest: dict[str, str] = {}
@@ -66,17 +53,21 @@ def locks(node: Any) -> list[Lock]:
 
 
 def _of(node: Any) -> Iterator[Lock]:
-    handler = _HANDLERS.get(type(node).__name__)
+    handler = _HANDLERS.get(kind(node))
     if handler is not None:
         yield from handler(node)
+    # Statements in WITH may write too.
+    for one in walk(getattr(node, "withClause", None)):
+        if kind(one) in ("InsertStmt", "UpdateStmt", "DeleteStmt"):
+            yield ROW_EXCLUSIVE, name(one.relation)
 
 
 def _alter_table(node: Any) -> Iterator[Lock]:
-    kind = node.objtype.name
-    if kind == "OBJECT_TYPE":
+    target = node.objtype.name
+    if target == "OBJECT_TYPE":
         yield ACCESS_EXCLUSIVE, f"tables with the type {name(node.relation)}"
         return
-    if kind == "OBJECT_INDEX":
+    if target == "OBJECT_INDEX":
         return
     for command in node.cmds:
         what = command.subtype.name
@@ -118,14 +109,21 @@ def _create_table(node: Any) -> Iterator[Lock]:
 
 
 def _drop(node: Any) -> Iterator[Lock]:
-    kind = node.removeType.name
+    what = node.removeType.name
     for one in node.objects:
-        if kind in ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE", "OBJECT_SEQUENCE"):
+        if what in ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE", "OBJECT_SEQUENCE"):
             yield ACCESS_EXCLUSIVE, joined(one)
-        elif kind in ("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE"):
+        elif what in ("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE"):
             yield ACCESS_EXCLUSIVE, joined(one[:-1])
-        elif kind == "OBJECT_INDEX":
+        elif what == "OBJECT_INDEX":
             yield SHARE_UPDATE if node.concurrent else ACCESS_EXCLUSIVE, f"the table of {joined(one)}"
+
+
+def _alter_domain(node: Any) -> Iterator[Lock]:
+    """Tables are locked while their rows are checked (validateDomainConstraint in typecmds.c); other changes need none
+    of them."""
+    if node.subtype in ("O", "V") or (node.subtype == "C" and not node.def_.skip_validation):
+        yield SHARE, f"tables with the domain {joined(node.typeName)}"
 
 
 def _rename(node: Any) -> Iterator[Lock]:
@@ -155,7 +153,7 @@ def _vacuum(node: Any) -> Iterator[Lock]:
 
 _HANDLERS = {
     "AlterTableStmt": _alter_table,
-    "AlterDomainStmt": lambda node: iter([(SHARE, f"tables with the domain {joined(node.typeName)}")]),
+    "AlterDomainStmt": _alter_domain,
     "AlterObjectSchemaStmt": lambda node: iter([(ACCESS_EXCLUSIVE, name(node.relation))]),
     "ClusterStmt": lambda node: iter([(ACCESS_EXCLUSIVE, name(node.relation) or "every table that was clustered")]),
     "CopyStmt": lambda node: iter([(ROW_EXCLUSIVE, name(node.relation))] if node.is_from else []),
@@ -167,6 +165,7 @@ _HANDLERS = {
     "IndexStmt": lambda node: iter([(SHARE_UPDATE if node.concurrent else SHARE, name(node.relation))]),
     "InsertStmt": lambda node: iter([(ROW_EXCLUSIVE, name(node.relation))]),
     "LockStmt": lambda node: iter([(MODES[node.mode], name(one)) for one in node.relations if node.mode > 2]),
+    "MergeStmt": lambda node: iter([(ROW_EXCLUSIVE, name(node.relation))]),
     "RefreshMatViewStmt": lambda node: iter(
         [(EXCLUSIVE if node.concurrent else ACCESS_EXCLUSIVE, name(node.relation))]
     ),

@@ -1,17 +1,18 @@
 # Copyright: The Gradual project
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A program of its own (`python -I offline.py`): Alembic's offline mode for single revision files, without the
-release's env.py.
+"""A program of its own (sources.py starts it): Alembic's offline mode for single revision files, without the release's
+env.py.
 
 Revision files are the release's code. They run here without privileges where we have any to give up, without an
-environment, without a database, and
-may open no connection and start no program. That keeps accidents off; it is no jail for hostile code, which would run
-on every host anyway.
+environment, without a database, and may open no connection and start no program. That keeps accidents off; it is no
+jail for hostile code, which would run on every host anyway.
 
-In: JSON on standard input, {directory, files: [[revision, path]], uid, gid (null: stay who we are)}.
-Out: one JSON line a revision, {revision, writes: [[sql, line, transaction]], wrote, made: [[line, column]], asked:
-bool, failed: [line, reason] or null}.
-made: where each call in the file ends that was made; wrote: of those, the ones during which a statement was written.
+In: JSON on standard input, {directory, libraries: more places of the release's modules, files: [[revision, path]], uid,
+gid (null: stay who we are)}.
+Out: one JSON line a revision, {revision, writes: [[sql, line, transaction, certain, known]], wrote, made: [[line,
+column]], asked: bool, failed: [[line, reason]]}.
+certain, known: as in statements.Piece. asked: whether an answer of the database was looked at. made: where each call in
+the file ends that was made; wrote: of those, the ones during which a statement was written.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
-import importlib.util
-import io
+import importlib.abc
+import importlib.machinery
 import json
 import os
 import sys
-from types import FrameType
-from typing import Any, Iterator
+import types
+from typing import Any, Callable, ClassVar, Sequence
 
-MOST_WRITES = 20_000
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.guarded import guarded
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.recorder import Inspection, Recorder
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.tape import Tape
+
 OURS = (
     "alembic.op",
     "alembic.operations",
@@ -48,127 +52,12 @@ FORBIDDEN = (
 )
 
 
-class Answer:
-    """What a database says that is not there: nothing."""
-
-    rowcount = 0
-    returns_rows = False
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
-
-    def scalar(self) -> None:
-        return None
-
-    first = fetchone = one_or_none = scalar_one_or_none = scalar
-
-    def scalar_one(self) -> int:
-        return 0
-
-    def fetchall(self) -> list[Any]:
-        return []
-
-    fetchmany = all = fetchall
-
-    def scalars(self, *_arguments: Any) -> Answer:
-        return self
-
-    mappings = unique = scalars
-
-
-class Recorder:
-    """Stands where op.get_bind() gives a connection: writes down what is executed, and answers nothing."""
-
-    def __init__(self, tape: Tape, dialect: Any) -> None:
-        self.tape, self.dialect = tape, dialect
-
-    def execute(self, statement: Any, parameters: Any = None, **_more: Any) -> Answer:
-        from sqlalchemy import text
-
-        self.tape.asked = True
-        clause = text(statement) if isinstance(statement, str) else statement
-        if isinstance(parameters, dict) and hasattr(clause, "bindparams"):
-            clause = clause.bindparams(**parameters)
-        self.tape.write(str(clause.compile(dialect=self.dialect, compile_kwargs={"literal_binds": True})))
-        return Answer()
-
-    exec_driver_sql = execute
-
-    def scalar(self, statement: Any, parameters: Any = None, **_more: Any) -> None:
-        self.execute(statement, parameters)
-
-    def scalars(self, statement: Any, parameters: Any = None, **_more: Any) -> Answer:
-        return self.execute(statement, parameters)
-
-    def commit(self) -> None:
-        """Does nothing: there is no transaction to end."""
-
-    rollback = close = commit
-
-    def execution_options(self, **_options: Any) -> Recorder:
-        return self
-
-    @contextlib.contextmanager
-    def begin(self) -> Iterator[Recorder]:
-        yield self
-
-    begin_nested = begin
-
-
-class Tape(io.StringIO):
-    """Alembic's output buffer: each write is one statement, and comes from a line of the revision's file."""
-
-    def __init__(self, file: str) -> None:
-        super().__init__()
-        self.file, self.asked = file, False
-        self.writes: list[tuple[str, int, int | None]] = []
-        self.wrote: set[tuple[int, int]] = set()
-        self.made: set[tuple[int, int]] = set()
-        self.transaction: int | None = 1
-        self.count = 1
-
-    def write(self, text: str) -> int:
-        word = text.strip().rstrip(";")
-        if word == "COMMIT":
-            self.transaction = None
-        elif word == "BEGIN":
-            self.count += 1
-            self.transaction = self.count
-        elif word:
-            if len(self.writes) >= MOST_WRITES:
-                raise RuntimeError(f"more than {MOST_WRITES} statements")
-            self.writes.append((word, self.line(), self.transaction))
-        return len(text)
-
-    def line(self) -> int:
-        frame = sys._getframe(1)
-        while frame is not None:
-            if frame.f_code.co_filename == self.file:
-                self.wrote.add(place(frame))
-                return frame.f_lineno
-            frame = frame.f_back  # type: ignore[assignment]
-        return 1
-
-    def called(self, frame: FrameType, event: str, _what: Any) -> None:
-        """For sys.setprofile: remember the calls that the revision's file makes."""
-        caller = frame.f_back if event == "call" else frame if event == "c_call" else None
-        if caller is not None and caller.f_code.co_filename == self.file:
-            self.made.add(place(caller))
-
-
-def place(frame: FrameType) -> tuple[int, int]:
-    """(line, column) where the call ends that a frame is in the middle of: no two calls end at the same place."""
-    _first, last, _begin, end = list(frame.f_code.co_positions())[frame.f_lasti // 2]
-    return last or 0, end or 0
-
-
 def play(revision: str, file: str, number: int) -> dict[str, Any]:
-    """Run upgrade() of one file in offline mode."""
+    """Run upgrade() of one file in offline mode. A statement that fails is told, and the next ones are run."""
     from alembic.operations import Operations
     from alembic.runtime.migration import MigrationContext
 
     tape = Tape(file)
-    failed = None
     context = MigrationContext.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},
@@ -176,15 +65,18 @@ def play(revision: str, file: str, number: int) -> dict[str, Any]:
     )
     recorder = Recorder(tape, context.dialect)
     context.impl.connection = context.connection = recorder  # type: ignore[assignment]
+    context.impl.alter_column = remembering(context.impl.alter_column, tape, context.dialect)  # type: ignore[method-assign]
+    module = types.ModuleType(f"revision_{number}")
+    module.__dict__.update(__file__=file, gradual_fail=tape.fail, gradual_lack=tape.lack)
     try:
-        spec = importlib.util.spec_from_file_location(f"revision_{number}", file)
-        module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+        with open(file, "rb") as opened:
+            code = compile(guarded(ast.parse(opened.read(), file)), file, "exec")
         with Operations.context(context):
-            spec.loader.exec_module(module)  # type: ignore[union-attr]
+            exec(code, module.__dict__)  # noqa: S102 (this is what the program is for)
             sys.setprofile(tape.called)
             module.upgrade()
     except (Exception, SystemExit) as error:
-        failed = [_line_of(error, file), " ".join(f"{type(error).__name__}: {error}".split())[:300]]
+        tape.fail(error)
     finally:
         sys.setprofile(None)
     told = {
@@ -192,18 +84,27 @@ def play(revision: str, file: str, number: int) -> dict[str, Any]:
         "wrote": sorted(tape.wrote),
         "made": sorted(tape.made),
         "asked": tape.asked,
-        "failed": failed,
+        "failed": sorted(tape.failed.items()),
     }
     return {"revision": revision, **told}
 
 
-def _line_of(error: BaseException, file: str) -> int:
-    line, trace = 1, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == file:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+def remembering(alter_column: Callable[..., None], tape: Tape, dialect: Any) -> Callable[..., None]:
+    """alter_column of Alembic's implementation; its statements come with the type that the column has."""
+    from sqlalchemy.types import to_instance
+
+    def remembered(table: str, column: str, **given: Any) -> None:
+        existing, schema = given.get("existing_type"), given.get("schema")
+        whole = str(table) if schema in (None, "public") else f"{schema}.{table}"
+        with contextlib.suppress(Exception):
+            if existing is not None:
+                tape.known = [(whole, str(column), to_instance(existing).compile(dialect=dialect))]
+        try:
+            alter_column(table, column, **given)
+        finally:
+            tape.known = []
+
+    return remembered
 
 
 def wanted(files: list[list[str]]) -> set[str]:
@@ -226,6 +127,41 @@ def wanted(files: list[list[str]]) -> set[str]:
     return found
 
 
+class Lenient(importlib.abc.Loader):
+    """Loads a module of the release, once. What a package's __init__ lacks here hides none of its modules."""
+
+    failed: ClassVar[dict[str, Exception]] = {}
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: Any) -> Any:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        if module.__name__ in self.failed:
+            raise self.failed[module.__name__]
+        try:
+            self.loader.exec_module(module)
+        except Exception as error:
+            if not hasattr(module, "__path__"):
+                self.failed[module.__name__] = error
+                raise
+
+
+class Packages(importlib.abc.MetaPathFinder):
+    """Finds the release's own modules, for Lenient."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self.folders = tuple(os.path.join(one, "") for one in folders)
+
+    def find_spec(self, name: str, path: Any, _target: Any = None) -> Any:
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None and str(spec.origin).startswith(self.folders):
+            spec.loader = Lenient(spec.loader)
+        return spec
+
+
 def quoted(value: Any) -> str:
     """Any value as an SQL text."""
     return "'" + str(value).replace("'", "''") + "'"
@@ -235,6 +171,15 @@ def refuse(event: str, _arguments: tuple[Any, ...]) -> None:
     """Refuse connections and other programs."""
     if event in FORBIDDEN:
         raise PermissionError(f"a revision may not do this while it is only read ({event})")
+
+
+def register() -> None:
+    """Let sqlalchemy.inspect() and Inspector.from_engine() take a Recorder."""
+    from sqlalchemy.engine.reflection import Inspector
+    from sqlalchemy.inspection import _inspects
+
+    _inspects(Recorder)(Inspection)
+    Inspector.from_engine = Inspection  # type: ignore[assignment,method-assign]
 
 
 def main() -> None:
@@ -258,13 +203,13 @@ def main() -> None:
         os.setgid(task["gid"])
         os.setuid(task["uid"])
     sys.path.insert(0, task["directory"])
+    # Behind our own libraries, which play the revisions.
+    sys.path.extend(task["libraries"])
+    sys.meta_path.insert(0, Packages([task["directory"], *task["libraries"]]))
+    register()
     sys.dont_write_bytecode = True
     os.chdir(task["directory"])
     sys.addaudithook(refuse)
     for number, (revision, file) in enumerate(task["files"]):
         answer.write(json.dumps(play(revision, file, number)) + "\n")
         answer.flush()
-
-
-if __name__ == "__main__":
-    main()

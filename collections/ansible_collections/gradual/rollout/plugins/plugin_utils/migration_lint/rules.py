@@ -68,6 +68,18 @@ RULES: dict[str, Rule] = {
         "the default differs for each row (or is computed and stored), so the table is rewritten",
         "the column without a default, SET DEFAULT in a second statement, then a backfill",
     ),
+    "adding-domain-field": Rule(
+        ERROR,
+        ACCESS_EXCLUSIVE,
+        "the domain has a constraint, so the table is rewritten to check each row, whatever the default",
+        "the domain's base type, and its constraint as CHECK … NOT VALID, VALIDATE CONSTRAINT in the next revision",
+    ),
+    "unknown-type": Rule(
+        ERROR,
+        ACCESS_EXCLUSIVE,
+        "no revision of the release creates this type; if it is a domain with a constraint, the table is rewritten",
+        "a type of PostgreSQL; or review the type, and write a waiver that says that it is no domain with a constraint",
+    ),
     "adding-serial-primary-key-field": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
@@ -77,9 +89,9 @@ RULES: dict[str, Rule] = {
     "adding-not-nullable-field": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
-        "SET NOT NULL reads the whole table while nobody can use it",
+        "NOT NULL (of SET NOT NULL or PRIMARY KEY) reads the whole table while nobody can use it",
         "CHECK (column IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in the next revision, then SET NOT NULL, which uses"
-        " the check instead of a scan",
+        " the check instead of a scan; then PRIMARY KEY USING INDEX",
     ),
     "constraint-missing-not-valid": Rule(
         ERROR,
@@ -114,7 +126,7 @@ RULES: dict[str, Rule] = {
     "whole-table-update": Rule(
         ERROR,
         ROW_EXCLUSIVE,
-        "every row is locked until the end and rewritten, and replicas fall behind",
+        "every row is locked until the end, and by UPDATE rewritten, so that replicas fall behind",
         "an entry of migrations.backfills in the manifest, which runs in batches",
     ),
     "whole-table-delete": Rule(
@@ -122,6 +134,19 @@ RULES: dict[str, Rule] = {
         ROW_EXCLUSIVE,
         "every row is locked until the end, replicas fall behind, and it cannot be undone",
         'batches by key, in a revision with phase = "contract"',
+    ),
+    "rows-under-lock": Rule(
+        ERROR,
+        "the one that the transaction holds",
+        "it may read or write the whole table, and until it ends the transaction holds a lock that makes others wait",
+        "ALTER TABLE in its own revision; rows in an entry of migrations.backfills in the manifest, VALIDATE CONSTRAINT"
+        " in the next revision",
+    ),
+    "unbounded-write": Rule(
+        WARNING,
+        ROW_EXCLUSIVE,
+        "its condition is no key, so it may select most rows, which stay locked until the end",
+        "an entry of migrations.backfills in the manifest, which runs in batches",
     ),
     "insert-from-select": Rule(
         WARNING,
@@ -164,10 +189,9 @@ RULES: dict[str, Rule] = {
         "REFRESH MATERIALIZED VIEW CONCURRENTLY, which needs a unique index on it",
     ),
     "attach-partition": Rule(
-        WARNING,
+        ERROR,
         ACCESS_EXCLUSIVE,
-        "all rows of the new partition are read unless a validated CHECK has the same bounds; the default partition is"
-        " read too",
+        "all rows of the new partition are read while nobody can use it, unless a validated CHECK has the same bounds",
         "a CHECK with its bounds, NOT VALID and then VALIDATE, before ATTACH",
     ),
     "require-concurrent-partition-detach": Rule(
@@ -179,8 +203,10 @@ RULES: dict[str, Rule] = {
     "create-partition-of": Rule(
         WARNING,
         ACCESS_EXCLUSIVE,
-        "nobody can use the partitioned table for a short time",
-        "CREATE TABLE … (LIKE parent INCLUDING ALL), then ATTACH PARTITION",
+        "CREATE TABLE … PARTITION OF locks the partitioned table for a moment, and a default partition is read whole,"
+        " by ATTACH PARTITION too",
+        "CREATE TABLE … (LIKE parent INCLUDING ALL), then ATTACH PARTITION; on the default partition, a validated CHECK"
+        " that excludes the new bounds",
     ),
     "alter-type": Rule(
         ERROR,
@@ -191,8 +217,9 @@ RULES: dict[str, Rule] = {
     "ban-alter-domain-with-add-constraint": Rule(
         ERROR,
         SHARE,
-        "every table with the domain is read while nobody can write to it",
-        "ADD CONSTRAINT … NOT VALID, and ALTER DOMAIN … VALIDATE CONSTRAINT in the next revision",
+        "every table with the domain is read while nobody can write to it, by VALIDATE CONSTRAINT too",
+        "ADD CONSTRAINT … NOT VALID, which new rows must satisfy; for the old ones, a CHECK of each table, NOT VALID"
+        " and then VALIDATE",
     ),
     # Explicit locks, and lasting effects.
     "lock-table": Rule(
@@ -239,6 +266,26 @@ RULES: dict[str, Rule] = {
         "after an interruption such a revision is run again from its beginning, with all its other statements",
         "a separate revision, or IF NOT EXISTS in all other statements",
     ),
+    "concurrently-on-partitioned": Rule(
+        ERROR,
+        "none: it fails",
+        "PostgreSQL refuses CONCURRENTLY on a partitioned table",
+        "CREATE INDEX … ON ONLY the partitioned table, CREATE INDEX CONCURRENTLY on each partition, then ALTER INDEX …"
+        " ATTACH PARTITION",
+    ),
+    "index-name": Rule(
+        WARNING,
+        SHARE_UPDATE,
+        "if it fails, an invalid index stays, which a UNIQUE one still enforces for old code; without a name of its own"
+        " (63 bytes at most) it is hard to find, and the next attempt makes another one",
+        "CREATE INDEX CONCURRENTLY with a name of at most 63 bytes",
+    ),
+    "enum-value-in-same-transaction": Rule(
+        ERROR,
+        "none: it fails",
+        "PostgreSQL refuses to use a value of an enum type in the transaction that adds it",
+        "ALTER TYPE … ADD VALUE in a separate revision",
+    ),
     "transaction-nesting": Rule(
         WARNING,
         "none",
@@ -260,6 +307,37 @@ RULES: dict[str, Rule] = {
         "a new column or a view of the old name; rename in contract",
     ),
     "constraint-in-expand": Rule(ERROR, SHARE_ROW, f"{_OLD_CODE} and may write rows that it forbids", _LATER),
+    "drop-key-in-expand": Rule(
+        ERROR,
+        ACCESS_EXCLUSIVE,
+        f"{_OLD_CODE}, and its INSERT … ON CONFLICT fails without the unique constraint or index",
+        _LATER,
+    ),
+    "dropping-unknown-constraint": Rule(
+        WARNING,
+        ACCESS_EXCLUSIVE,
+        f"{_OLD_CODE}; if the constraint is unique, its INSERT … ON CONFLICT fails (no revision that was read makes"
+        " it)",
+        "check that it is no unique constraint or primary key",
+    ),
+    "function-overload": Rule(
+        ERROR,
+        "none",
+        f"{_OLD_CODE}, and its calls of the function then fit two functions, which PostgreSQL refuses",
+        "another name, or arguments without a default",
+    ),
+    "owner-in-expand": Rule(
+        ERROR,
+        ACCESS_EXCLUSIVE,
+        f"{_OLD_CODE} and may have its privileges as the owner",
+        'GRANT to the new role now; OWNER TO in a revision with phase = "contract"',
+    ),
+    "sequence-restart": Rule(
+        ERROR,
+        "none",
+        "the next rows may get values that exist already, and are refused or mixed up",
+        "leave the sequence, or setval() to max() of the column",
+    ),
     "adding-required-field": Rule(
         ERROR,
         ACCESS_EXCLUSIVE,
@@ -311,74 +389,14 @@ RULES: dict[str, Rule] = {
     ),
 }
 
-# Squawk's rules → the rule here with the same meaning. None: it is about style, or about timeouts, which Gradual sets.
-# An unknown rule of a newer squawk becomes a warning with squawk's own text.
-SQUAWK: dict[str, str | None] = {
-    **{name: name for name in RULES},
-    **dict.fromkeys(
-        (
-            "prefer-bigint-over-int",
-            "prefer-bigint-over-smallint",
-            "prefer-identity",
-            "prefer-robust-stmts",
-            "prefer-text-field",
-            "prefer-timestamp-tz",
-            "prefer-repack",
-            "ban-char-field",
-            "identifier-too-long",
-            "unused-ignore",
-            "require-timeout-settings",
-            "require-lock-timeout",
-            "require-statement-timeout",
-            "require-table-schema",
-            "require-enum-value-ordering",
-            "ban-uncommitted-transaction",
-            "ban-create-domain-with-constraint",
-            "ban-drop-index",
-            "ban-set-default",
-            "ban-add-enum-value",
-            "ban-add-column",
-        )
-    ),
-    **dict.fromkeys(
-        (
-            "ban-drop-column",
-            "ban-drop-table",
-            "ban-drop-view",
-            "ban-drop-function",
-            "ban-drop-type",
-            "ban-drop-schema",
-            "ban-drop-sequence",
-            "ban-drop-domain",
-            "ban-drop-extension",
-            "ban-drop-constraint",
-            "ban-drop-policy",
-            "ban-drop-generated-expression",
-            "ban-detach-inheritance",
-        ),
-        "drop-in-expand",
-    ),
-    **dict.fromkeys(("renaming-column", "renaming-table", "renaming-object", "ban-set-schema"), "rename-in-expand"),
-    **dict.fromkeys(
-        ("ban-create-policy", "ban-alter-policy-condition", "ban-alter-policy-roles", "ban-alter-row-level-security"),
-        "row-security-in-expand",
-    ),
-    **dict.fromkeys(
-        ("ban-drop-database", "ban-alter-role-options", "ban-alter-database-options", "ban-alter-system-options"),
-        "cluster-wide",
-    ),
-    "ban-truncate-cascade": "truncate",
-    "require-concurrent-reindex": "reindex",
-    "ban-drop-default": "drop-default-in-expand",
-    "ban-replace-view-function": "replace-in-expand",
-    "ban-disable-trigger": "disable-trigger",
-    "ban-revoke": "revoke-in-expand",
-    "ban-add-composite-attribute": "alter-type",
-}
 EXPAND_ONLY = frozenset(
     (
         "drop-in-expand",
         "rename-in-expand",
+        "drop-key-in-expand",
+        "dropping-unknown-constraint",
+        "owner-in-expand",
+        "function-overload",
         "constraint-in-expand",
         "not-null-in-expand",
         "ban-drop-not-null",

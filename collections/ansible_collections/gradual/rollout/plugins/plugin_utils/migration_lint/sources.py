@@ -13,6 +13,7 @@ import subprocess
 import sys
 from typing import Any, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import django_files, offline
@@ -26,10 +27,13 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.sta
 
 # For all revisions of a release together, in seconds; half a second is usual.
 PATIENCE = 20.0
+# The folder of ansible_collections, for the program alone: the revisions shall not find it.
+COLLECTIONS = os.path.abspath(os.path.join(os.path.dirname(offline.__file__), *[os.pardir] * 6))
+PROGRAM = f"import sys; sys.path.insert(0, sys.argv[1]); from {offline.__name__} import main; del sys.path[0]; main()"
 
 
-def sources(adapter: str, directory: str, revisions: Sequence[Revision]) -> list[Source]:
-    """The revisions as they will run, in the order given. adapter: as in the manifest; directory: the unpacked
+def sources(adapter: str, directory: str, revisions: Sequence[Revision], path: str = ".") -> list[Source]:
+    """The revisions as they will run, in the order given. adapter, path: as in the manifest; directory: the unpacked
     release."""
     if adapter == "alembic":
         played, ended = (
@@ -39,7 +43,7 @@ def sources(adapter: str, directory: str, revisions: Sequence[Revision]) -> list
         )
         return [_alembic(directory, one, played.get(one.revision), ended) for one in revisions]
     if adapter == "django":
-        return [django_files.source(one, _text(directory, one.file)) for one in revisions]
+        return django_files.sources(directory, path, revisions)
     if adapter in ("sql", "sqitch"):
         return [_sql(directory, one, adapter) for one in revisions]
     raise DatabaseError(f"migration adapter: got {adapter!r}, and nothing here reads its migrations")
@@ -77,13 +81,14 @@ def _played(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, di
     files = [[one.revision, os.path.join(directory, one.file)] for one in revisions]
     task = {
         "directory": directory,
+        "libraries": python_files.libraries(directory),
         "files": files,
         "uid": nobody.pw_uid if nobody else None,
         "gid": nobody.pw_gid if nobody else None,
     }
     try:
         done = subprocess.run(
-            [sys.executable, "-I", offline.__file__],
+            [sys.executable, "-I", "-c", PROGRAM, COLLECTIONS],
             input=json.dumps(task),
             capture_output=True,
             text=True,
@@ -121,14 +126,15 @@ def _alembic(directory: str, revision: Revision, played: dict[str, Any] | None, 
     if played is None:
         unseen.append(Unseen("unseen", 1, f"only SQL that is text in the file was read: {ended}"))
     elif played["failed"]:
-        line, reason = played["failed"]
-        unseen.append(
+        where = "which offline mode did not come to"
+        unseen += [
             Unseen(
                 "unseen",
                 line,
-                f"offline mode ended here ({reason}); after this line, only SQL that is text in the file was read",
+                f"offline mode could not run this statement ({reason}), so only its SQL that is text was read",
             )
-        )
+            for line, reason in played["failed"]
+        ]
     else:
         where = "in a branch that offline mode did not take"
     if played is not None and played["asked"]:
@@ -143,8 +149,10 @@ def _alembic(directory: str, revision: Revision, played: dict[str, Any] | None, 
         literals(text, revision.file), _places(played, "wrote"), autocommits(text, revision.file), where
     )
     # What was made because of an answer may be there already when the answer is another one.
-    certain = played is not None and not played["asked"]
-    pieces = [Piece(sql, line, transaction, certain) for sql, line, transaction in writes]
+    pieces = [
+        Piece(sql, line, transaction, certain, tuple((table, column, kind) for table, column, kind in known))
+        for sql, line, transaction, certain, known in writes
+    ]
     return Source(revision.revision, revision.phase, revision.file, (*pieces, *more), (*unseen, *blind))
 
 

@@ -15,12 +15,78 @@ from dataclasses import dataclass
 from typing import Any, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import SQUAWK
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Read, Statement
 
 PATIENCE = 30.0
 # Rules that squawk has off by default.
 INCLUDED = ("require-concurrent-reindex", "require-concurrent-partition-detach", "ban-truncate-cascade")
+
+# Squawk's rules → the rule here with the same meaning. None: it is about style, or about timeouts, which Gradual sets.
+# An unknown rule of a newer squawk becomes a warning with squawk's own text.
+SQUAWK: dict[str, str | None] = {
+    **{name: name for name in RULES},
+    **dict.fromkeys(
+        (
+            "prefer-bigint-over-int",
+            "prefer-bigint-over-smallint",
+            "prefer-identity",
+            "prefer-robust-stmts",
+            "prefer-text-field",
+            "prefer-timestamp-tz",
+            "prefer-repack",
+            "ban-char-field",
+            "identifier-too-long",
+            "unused-ignore",
+            "require-timeout-settings",
+            "require-lock-timeout",
+            "require-statement-timeout",
+            "require-table-schema",
+            "require-enum-value-ordering",
+            "ban-uncommitted-transaction",
+            "ban-create-domain-with-constraint",
+            "ban-drop-index",
+            "ban-set-default",
+            "ban-add-enum-value",
+            "ban-add-column",
+            "ban-alter-identity",
+        )
+    ),
+    **dict.fromkeys(
+        (
+            "ban-drop-column",
+            "ban-drop-table",
+            "ban-drop-view",
+            "ban-drop-function",
+            "ban-drop-type",
+            "ban-drop-schema",
+            "ban-drop-sequence",
+            "ban-drop-domain",
+            "ban-drop-extension",
+            "ban-drop-constraint",
+            "ban-drop-policy",
+            "ban-drop-generated-expression",
+            "ban-detach-inheritance",
+        ),
+        "drop-in-expand",
+    ),
+    **dict.fromkeys(("renaming-column", "renaming-table", "renaming-object", "ban-set-schema"), "rename-in-expand"),
+    **dict.fromkeys(
+        ("ban-create-policy", "ban-alter-policy-condition", "ban-alter-policy-roles", "ban-alter-row-level-security"),
+        "row-security-in-expand",
+    ),
+    **dict.fromkeys(
+        ("ban-drop-database", "ban-alter-role-options", "ban-alter-database-options", "ban-alter-system-options"),
+        "cluster-wide",
+    ),
+    "ban-truncate-cascade": "truncate",
+    "require-concurrent-reindex": "reindex",
+    "ban-drop-default": "drop-default-in-expand",
+    "ban-replace-view-function": "replace-in-expand",
+    "ban-disable-trigger": "disable-trigger",
+    "ban-revoke": "revoke-in-expand",
+    "ban-add-composite-attribute": "alter-type",
+}
 
 
 @dataclass(frozen=True)

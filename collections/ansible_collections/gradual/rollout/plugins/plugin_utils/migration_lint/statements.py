@@ -21,6 +21,12 @@ except ImportError:
     pglast = ast = None
     ParseError = ValueError
 
+# Numbers of the transactions of DO blocks count down from here.
+_BLOCKS = -1_000_000
+_LOOPS = frozenset(
+    ("PLpgSQL_stmt_loop", "PLpgSQL_stmt_while", "PLpgSQL_stmt_fori", "PLpgSQL_stmt_fors", "PLpgSQL_stmt_dynfors",
+     "PLpgSQL_stmt_forc", "PLpgSQL_stmt_foreach_a")
+)  # fmt: skip
 MISSING = (
     "migration_lint reads SQL with pglast, which the Python that runs Ansible here does not have; install it: {python}"
     " -m pip install pglast"
@@ -32,13 +38,15 @@ class Piece:
     """SQL of a revision: its text, the line of the revision's file in which it begins, and which of the tool's
     transactions is open then (None: none).
 
-    certain: whether it runs whatever the database holds.
+    certain: whether it runs whatever the database holds. known_types: (table, column, type before this text, as SQL)
+    where the source tells it, such as Alembic's existing_type.
     """
 
     sql: str
     line: int
     transaction: int | None = 1
     certain: bool = True
+    known_types: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,8 @@ class Statement:
     """One statement. `transaction`: the one that it is in, None outside of any (those that the SQL itself begins are
     negative); `nested`: in a DO block.
 
-    certain: it runs whatever the database holds, so that what it makes was not there before.
+    certain: it runs whatever the database holds, so that what it makes was not there before. known_types: those of its
+    piece. looped: it runs in a loop, in one transaction; variables: those of its block.
     """
 
     sql: str
@@ -75,6 +84,9 @@ class Statement:
     transaction: int | None
     nested: bool = False
     certain: bool = True
+    known_types: tuple[tuple[str, str, str], ...] = ()
+    looped: bool = False
+    variables: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -102,9 +114,13 @@ def read(source: Source) -> Read:
                 count += 1
             elif node is not None:
                 inside = -count if begun else piece.transaction
-                found.statements.append(Statement(sql, line, node, inside, certain=piece.certain))
+                found.statements.append(
+                    Statement(sql, line, node, inside, certain=piece.certain, known_types=piece.known_types)
+                )
                 if isinstance(node, ast.DoStmt):
-                    found.statements += _block(sql, line, inside, node, found)
+                    # Outside of a transaction, a block is one of its own.
+                    own = inside if inside is not None else _BLOCKS - len(found.statements)
+                    found.statements += _block(sql, line, own, node, found)
     return found
 
 
@@ -146,17 +162,36 @@ def _block(sql: str, line: int, transaction: int | None, node: Any, found: Read)
     except ParseError as error:
         found.unseen.append(Unseen("unseen", line, f"a DO block that the parser refuses ({error.args[0]})"))
         return
-    for text, offset in _queries(tree, 1, found, first):
+    # A block that commits is a batch job: each of its statements is short.
+    commits = "PLpgSQL_stmt_commit" in json.dumps(tree)
+    variables = frozenset(_names(tree))
+    for text, offset, looped in _queries(tree, 1, found, first):
         inner = _parsed(text, first + offset - 1, found)
         if inner is not None:
-            yield Statement(text, first + offset - 1, inner, transaction, nested=True, certain=False)
+            yield Statement(
+                text, first + offset - 1, inner, None if commits else transaction, nested=True, certain=False,
+                looped=looped and not commits, variables=variables,
+            )  # fmt: skip
 
 
-def _queries(tree: Any, line: int, found: Read, first: int) -> Iterator[tuple[str, int]]:
-    """(statement, line in the body) for all that a PL/pgSQL tree runs; expressions are no statements (parseMode 2)."""
+def _names(tree: Any) -> Iterator[str]:
+    """Names of a block's variables."""
     if isinstance(tree, list):
         for one in tree:
-            yield from _queries(one, line, found, first)
+            yield from _names(one)
+    elif isinstance(tree, dict):
+        if isinstance(tree.get("refname"), str):
+            yield tree["refname"]
+        for value in tree.values():
+            yield from _names(value)
+
+
+def _queries(tree: Any, line: int, found: Read, first: int, looped: bool = False) -> Iterator[tuple[str, int, bool]]:
+    """(statement, line in the body, whether a loop runs it) for all that a PL/pgSQL tree runs; expressions are no
+    statements (parseMode 2)."""
+    if isinstance(tree, list):
+        for one in tree:
+            yield from _queries(one, line, found, first, looped)
     elif isinstance(tree, dict):
         for name, value in tree.items():
             here = value.get("lineno", line) if isinstance(value, dict) else line
@@ -169,13 +204,18 @@ def _queries(tree: Any, line: int, found: Read, first: int) -> Iterator[tuple[st
                         )
                     )
                 else:
-                    yield text, here
-                yield from _queries(value.get("body", []), here, found, first)
+                    yield text, here, looped
+                yield from _queries(value.get("body", []), here, found, first, looped or name in _LOOPS)
             elif name == "PLpgSQL_expr":
                 if value.get("parseMode", 0) == 0:
-                    yield value["query"], here
+                    yield value["query"], here, looped
+            elif name in _LOOPS:
+                # The query of a FOR loop runs once.
+                yield from _queries(value.get("query", []), here, found, first, looped)
+                rest = {key: one for key, one in value.items() if key != "query"}
+                yield from _queries(rest, here, found, first, True)
             else:
-                yield from _queries(value, here, found, first)
+                yield from _queries(value, here, found, first, looped)
 
 
 def _literal(expression: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -269,7 +270,10 @@ def test_a_squashed_migration_stands_for_those_that_it_replaces(
         ),
         ({"site_of__settings": "INSTALLED_APPS = apps()\n"}, "INSTALLED_APPS in .*line 1, is computed by code"),
         ({"site_of__settings": "DEBUG = True\n"}, "cannot be read as text"),
-        ({"site_of__settings": "INSTALLED_APPS = ['gone']\n"}, "the app 'gone' of INSTALLED_APPS"),
+        (
+            {"shop__migrations__0002_note": migration("migrations.swappable_dependency(settings.OTHER)")},
+            "the settings have no OTHER; write it in the settings",
+        ),
         ({"manage": "print()\n"}, "names no settings"),
     ],
 )
@@ -278,6 +282,112 @@ def test_a_project_that_cannot_be_read_as_text_is_refused(
 ) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         Django(staged(tmp_path, project(**change)), ".")
+
+
+SOCIAL = """\
+from django.conf import settings
+from helper import setting_name
+USER = getattr(settings, setting_name("USER"), None) or getattr(settings, "AUTH_USER_MODEL", None) or "x.X"
+"""
+NAMES = {
+    "the user model, by another name": (
+        SOCIAL, "migrations.swappable_dependency(USER)"),
+    "a constant of the file": ("APP = 'auth'\n", "(APP, '0001_initial')"),
+    "settings of an app": (
+        "from helper import app_settings\n", "migrations.swappable_dependency(app_settings.USER_MODEL)"),
+    "a condition": ("ON = True\n", "] + ([('auth', '__first__')] if ON else []) + ["),
+    "a condition that nobody can tell": (
+        "", "] + ([('auth', '__first__'), ('gone', '1')] if unknown() else []) + ["),
+}  # fmt: skip
+HELPER = """\
+from django.conf import settings
+PREFIX = "SOCIAL"
+USER_MODEL = getattr(settings, "VENDOR_USER_MODEL", "auth.User")
+DEFAULTS = {"USER_MODEL": USER_MODEL}
+
+
+def joined(*names):
+    return "_".join([name.upper() for name in names if name])
+
+
+def setting_name(*names):
+    \"\"\"With the prefix.\"\"\"
+    return joined(*((PREFIX, *names)))
+
+
+app_settings = Settings(DEFAULTS)
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dependency_by_a_setting_is_read_from_the_files(tmp_path: Path, name: str) -> None:
+    before, dependency = NAMES[name]
+    files = project(shop__migrations__0001_initial=before + migration(dependency), helper=HELPER)
+    adapter = Django(staged(tmp_path, files), ".")
+    assert adapter.revisions["store.0001_initial"].parents == ("auth.0001_initial",)
+
+
+def test_a_setting_of_the_project_wins(tmp_path: Path) -> None:
+    before, dependency = NAMES["settings of an app"]
+    files = project(shop__migrations__0001_initial=before + migration(dependency), helper=HELPER)
+    files["site_of/settings.py"] = "VENDOR_USER_MODEL = 'store.Person'\n" + files["site_of/settings.py"]
+    assert Django(staged(tmp_path, files), ".").revisions["store.0001_initial"].parents == ()
+
+
+@pytest.mark.parametrize(
+    ("config", "label"),
+    [
+        ("from vendor.auth.apps import Base\n\n\nclass Shop(Base):\n    verbose_name = 'x'\n", "auth"),
+        ("from vendor.auth.apps import Base\n\n\nclass Shop(Base):\n    name = 'shop'\n", "shop"),
+        ("class Base:\n    name = 'vendor.auth'\n\n\nclass Shop(Base):\n    label = 'people'\n", "people"),
+    ],
+)
+def test_an_app_config_inherits_its_name(tmp_path: Path, config: str, label: str) -> None:
+    files = project(shop__apps=config)
+    files["site_of/settings.py"] = "INSTALLED_APPS = ['shop.apps.Shop']\n"
+    files["shop/migrations/0001_initial.py"] = files["shop/migrations/0002_note.py"] = migration()
+    vendor = ".venv/lib/python3.11/site-packages/vendor/auth"
+    files[f"{vendor}/apps.py"] = "class Base(AppConfig):\n    name = 'vendor.auth'\n"
+    files[f"{vendor}/migrations/0002_more.py"] = migration()
+    found = Django(staged(tmp_path, files), ".").revisions
+    assert {name.partition(".")[0] for name in found} == {label}
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("settings", [
+    "INSTALLED_APPS = ['gone']\n", "INSTALLED_APPS = ['gone.apps.Gone']\n",
+    "INSTALLED_APPS = ['shop.apps.Shop']\nMIGRATION_MODULES = {'store': 'no.where'}\n",
+])  # fmt: skip
+def test_an_app_whose_migrations_are_not_found_is_never_passed_over(tmp_path: Path, settings: str) -> None:
+    files = project()
+    files["site_of/settings.py"] = settings
+    adapter = Django(staged(tmp_path, files), ".")
+    (found,) = adapter.pending([], "head")
+    assert found.revision.endswith(".not_found")
+    with pytest.raises(DatabaseError, match=r"INSTALLED_APPS|MIGRATION_MODULES"):
+        adapter.recorded(None)  # type: ignore[arg-type]
+
+
+def test_apps_of_others_are_read_from_wheels(tmp_path: Path) -> None:
+    files = project()
+    packages = ".venv/lib/python3.11/site-packages/"
+    plain = {name: text for name, text in files.items() if not name.startswith(packages)}
+    folder = staged(tmp_path, plain)
+    (tmp_path / "wheels").mkdir()
+    with zipfile.ZipFile(tmp_path / "wheels/vendor-1.0-py3-none-any.whl", "w") as wheel:
+        for name, text in files.items():
+            if name.startswith(packages):
+                wheel.writestr(name[len(packages) :], text)
+    adapter = Django(folder, ".")
+    assert [(one.revision, one.phase) for one in adapter.pending([], "head")][:2] == [
+        ("auth.0001_initial", "expand"),
+        ("auth.0002_more", "expand"),
+    ]
+    file = "wheels/vendor-1.0-py3-none-any.whl/vendor/auth/migrations/0001_initial.py"
+    assert adapter.revisions["auth.0001_initial"].file == file
+    (tmp_path / "wheels/vendor-1.0-py3-none-any.whl").write_text("not a wheel")
+    with pytest.raises(DatabaseError, match=r"vendor-1.0-py3-none-any.whl cannot be read as a wheel"):
+        Django(folder, ".")
 
 
 def test_an_unknown_tool_is_told() -> None:

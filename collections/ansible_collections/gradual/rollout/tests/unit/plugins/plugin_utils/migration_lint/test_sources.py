@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest import document as manifest
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import (
@@ -162,7 +163,7 @@ def test_a_branch_that_was_not_taken_is_no_pass(release: Path, name: str) -> Non
 
 
 UNPLAYABLE = {
-    "inspects": ("sa.inspect(op.get_bind()).get_columns('orders')", "offline mode ended"),
+    "inspects": ("sa.inspect(op.get_bind()).bind.no_such_thing", "no_such_thing"),
     "imports": ("import no_such_library", "No module named 'no_such_library'"),
     "connects": ("import socket; socket.create_connection(('127.0.0.1', 9))", "socket.connect"),
     "starts": ("import subprocess; subprocess.run(['true'])", "may not do this"),
@@ -183,6 +184,122 @@ def test_a_revision_that_cannot_be_played_is_no_silent_pass(release: Path) -> No
             "drop-in-expand",
         }
         assert said in " ".join(one["why"] for one in found if one["revision"] == name)
+
+
+# What upgrade() does, the statements (with whether they certainly run), and the findings about what was not read.
+BIND: dict[str, tuple[str, list[tuple[str, bool]], list[str]]] = {
+    "an enum": (
+        "sa.Enum('a', 'b', name='state').create(op.get_bind())", [("CREATE TYPE state AS ENUM ('a', 'b')", True)], []),
+    "an enum that may be there": (
+        "postgresql.ENUM('a', name='state').create(op.get_bind(), checkfirst=True)",
+        [("CREATE TYPE state AS ENUM ('a')", False)], []),
+    "an enum that goes": (
+        "sa.Enum(name='state').drop(op.get_bind(), checkfirst=True)", [("DROP TYPE state", False)], []),
+    "a table": (
+        "sa.Table('t', sa.MetaData(), sa.Column('a', sa.Text)).create(op.get_bind())",
+        [("CREATE TABLE t ( a TEXT )", False)], []),
+    "what the driver gets": (
+        "op.get_bind().exec_driver_sql('UPDATE t SET a = %s', ('x',))", [("UPDATE t SET a = NULL", True)], []),
+    "a text": (
+        "op.get_bind().execute(sa.text('DELETE FROM t WHERE a = :a'), {'a': 1})",
+        [("DELETE FROM t WHERE a = 1", True)], []),
+    "a parameter that comes later": (
+        "op.get_bind().execute(sa.text('DELETE FROM t WHERE a = :a'))", [("DELETE FROM t WHERE a = NULL", True)], []),
+    "many rows": (
+        "op.get_bind().execute(sa.table('t', sa.column('a')).insert(), [{'a': 1}, {'a': 2}])",
+        [("INSERT INTO t (a) VALUES ('1')", True)], []),
+    "a session": (
+        "with orm.Session(bind=op.get_bind()) as s:\n    s.execute(sa.text('TRUNCATE t'))\n    s.commit()",
+        [("TRUNCATE t", True)], []),
+    "its context": ("op.get_context().bind.execute(sa.text('TRUNCATE t'))", [("TRUNCATE t", True)], []),
+    "after an answer": (
+        "op.get_bind().execute(sa.text('SELECT 1')).scalar()\nop.execute('TRUNCATE t')",
+        [("SELECT 1", True), ("TRUNCATE t", False)], ["asks-database"]),
+    "an answer that nobody looks at": ("op.get_bind().execute(sa.text('SELECT 1'))", [("SELECT 1", True)], []),
+    "an empty database": (
+        "if not sa.inspect(op.get_bind()).has_table('t'):\n    op.execute('CREATE TABLE t (a int)')",
+        [("CREATE TABLE t (a int)", False)], ["asks-database"]),
+    "behind what fails": (
+        "other = no_such_name()\nother.do()\nop.execute('TRUNCATE t')", [("TRUNCATE t", True)], ["unseen"]),
+    "what fails for another reason": (
+        "other = no_such_name()\nother.do()\nop.no_such_operation()\nop.execute('TRUNCATE t')",
+        [("TRUNCATE t", True)], ["unseen", "unseen", "unseen"]),
+}  # fmt: skip
+
+
+def source(release: Path) -> statements.Source:
+    """The last revision as migration_lint reads it."""
+    tool = adapters.of("alembic", str(release), "migrations")
+    return sources.sources("alembic", str(release), tool.pending([], "head"))[-1]
+
+
+@pytest.mark.parametrize("name", BIND)
+def test_what_goes_through_the_bind_is_recorded(release: Path, name: str) -> None:
+    body, pieces, unseen = BIND[name]
+    revision(release, "1", f"from sqlalchemy import orm\nfrom sqlalchemy.dialects import postgresql\n{body}")
+    found = source(release)
+    assert [(" ".join(one.sql.split()), one.certain) for one in found.pieces] == pieces
+    assert [one.rule for one in found.unseen] == unseen
+
+
+CHANGE = "type_=sa.Text(), existing_type=sa.String(50)"
+TYPES = {
+    "an operation": (f"op.alter_column('t', 'a', {CHANGE})", ("t", "a", "VARCHAR(50)")),
+    "in a batch": (
+        f"with op.batch_alter_table('t') as batch_op:\n    batch_op.alter_column('a', {CHANGE})",
+        ("t", "a", "VARCHAR(50)")),
+    "in a schema": (f"op.alter_column('t', 'a', {CHANGE}, schema='s')", ("s.t", "a", "VARCHAR(50)")),
+    "in the usual schema": (f"op.alter_column('t', 'a', {CHANGE}, schema='public')", ("t", "a", "VARCHAR(50)")),
+    "all by name": (
+        "op.alter_column(table_name='t', column_name='a', type_=sa.Numeric(12, 2), existing_type=sa.Numeric(10, 2))",
+        ("t", "a", "NUMERIC(10, 2)")),
+    "a class": ("op.alter_column('t', 'a', type_=sa.BigInteger, existing_type=sa.Integer)", ("t", "a", "INTEGER")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_type_change_comes_with_the_type_that_the_column_has(release: Path, name: str) -> None:
+    revision(release, "1", f"{TYPES[name][0]}\nop.alter_column('t', 'a', type_=sa.Text())")
+    known, unknown = source(release).pieces
+    assert known.known_types == (TYPES[name][1],)
+    assert unknown.known_types == ()
+
+
+def test_branches_for_other_databases_are_not_read(release: Path) -> None:
+    revision(
+        release,
+        "1",
+        """\
+        dialect = op.get_bind().dialect.name
+        if dialect == "mysql":
+            op.execute("ALTER TABLE orders MODIFY total bigint")
+        elif dialect in ("sqlite", "mssql"):
+            op.drop_table("orders")
+        if dialect != "postgresql":
+            op.drop_table("orders")
+        """,
+    )
+    assert rules(release) == []
+    body = "if op.get_bind().dialect.name == NAME:\n    op.drop_table('orders')"
+    revision(release, "1", body, head='phase = "expand"; NAME = "other"')
+    assert rules(release) == [("1", "unseen")]
+
+
+def test_what_a_package_of_the_release_lacks_hides_none_of_its_modules(release: Path) -> None:
+    (release / "shop").mkdir()
+    (release / "shop/__init__.py").write_text("import no_such_library\n")
+    (release / "shop/types.py").write_text("import sqlalchemy as sa\nTotal = sa.Integer()\n")
+    revision(
+        release,
+        "1",
+        'op.add_column("orders", sa.Column("a", shop.types.Total))',
+        head='phase = "expand"; import shop.types',
+    )
+    assert rules(release) == []
+    revision(
+        release, "1", 'op.add_column("orders", sa.Column("a", Other))', head='phase = "expand"\nfrom shop import Other'
+    )
+    assert {one for _revision, one in rules(release)} == {"unseen"}
 
 
 def test_a_revision_that_never_ends_is_given_up(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,297 @@
+# Copyright: The Gradual project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The statements that Django's schema editor for PostgreSQL makes for a change of a model.
+
+Names of indexes and constraints are without the digest that Django puts into them. The tests hold the statements
+against Django's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Sequence
+
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_fields import (
+    RELATIONS,
+    SPATIAL,
+    Field,
+)
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_state import Model, State
+
+Known = tuple[tuple[str, str, str], ...]
+_DEFERRABLE = "DEFERRABLE INITIALLY DEFERRED"
+# In the place of a type that could not be told; no database has one of this name.
+UNSEEN = "unseen_type"
+_TEXTS = ("varchar", "text")
+_CHANGED = "Django compares it, and one of the two types could not be told from the files"
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def listed(columns: Sequence[str]) -> str:
+    return ", ".join(quoted(one) for one in columns)
+
+
+@dataclass
+class Schema:
+    """What the current operation makes: statements for now, and those that Django runs at the end of the migration;
+    doubts: what could not be told."""
+
+    state: State
+    now: list[tuple[str, Known]] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def run(self, sql: str, known: Known = ()) -> None:
+        self.now.append((sql, known))
+
+    def alter(self, model: Model, change: str, known: Known = ()) -> None:
+        self.run(f"ALTER TABLE {quoted(model.table)} {change}", known)
+
+    # Tables
+
+    def create(self, model: Model) -> None:
+        """A new table. A type that is not known does no harm in it."""
+        doubts = list(self.doubts)
+        columns = [f"{quoted(one.column)} {self.column(one)}" for one in model.fields.values() if one.concrete]
+        self.doubts = doubts
+        self.run(f"CREATE TABLE {quoted(model.table)} ({', '.join(columns)})")
+        self.later += [self.unique(model, names) for names in model.together.get("unique_together", ())]
+        for one in model.fields.values():
+            if one.concrete and one.constrained:
+                self.later.append(self.foreign_key(model, one))
+        for one in model.fields.values():
+            self.later += self.indexes(model, one)
+        for names in model.together.get("index_together", ()):
+            self.later.append(self.index(model, names))
+        for one in model.fields.values():
+            between = self.state.through(model, one)
+            if between:
+                self.create(between)
+
+    def drop(self, model: Model) -> None:
+        for one in model.fields.values():
+            between = self.state.through(model, one)
+            if between:
+                self.drop(between)
+        self.run(f"DROP TABLE {quoted(model.table)} CASCADE")
+
+    def rename(self, model: Model, table: str) -> None:
+        if table.lower() != model.table.lower():
+            self.alter(model, f"RENAME TO {quoted(table)}")
+
+    def rename_through(self, old: Model, new: Model) -> None:
+        """The table between two models, one of which has another name."""
+        self.rename(old, new.table)
+        for before, after in zip(old.fields.values(), new.fields.values()):
+            self.rename_column(new, before, after)
+
+    def rename_column(self, model: Model, old: Field, new: Field) -> None:
+        """A foreign key is made again, since its name has the column's."""
+        if old.column == new.column:
+            return
+        if old.constrained:
+            self.drop_foreign_key(model, old)
+        self.alter(model, f"RENAME COLUMN {quoted(old.column)} TO {quoted(new.column)}")
+        if new.constrained:
+            self.run(self.foreign_key(model, new))
+
+    # Columns
+
+    def column(self, one: Field, default: str | None = None) -> str:
+        """The definition of a column, without its name."""
+        kind = self.state.type_of(one)
+        if one.type is None:
+            self.doubts.append(f"the type of the field {one.name}")
+        kind = kind or ("bigint" if one.kind in RELATIONS else UNSEEN)
+        default = one.stored if one.stored is not None else default
+        parts = [
+            kind,
+            f"COLLATE {quoted(one.collation)}" if one.collation else "",
+            "GENERATED ALWAYS AS (NULL) STORED" if one.generated else "",
+            f"DEFAULT {default}" if default is not None else "",
+            "" if one.generated else "NULL" if one.null else "NOT NULL",
+            "PRIMARY KEY" if one.primary else "UNIQUE" if one.unique else "",
+            "GENERATED BY DEFAULT AS IDENTITY" if one.identity else "",
+            f"CHECK ({one.check})" if one.check else "",
+        ]
+        return " ".join(part for part in parts if part)
+
+    def add(self, model: Model, one: Field) -> None:
+        between = self.state.through(model, one)
+        if between:
+            self.create(between)
+        if not one.concrete:
+            return
+        default = None if one.stored is not None or one.generated else one.default
+        definition = f"{quoted(one.column)} {self.column(one, default)}"
+        if one.constrained:
+            table, column = self.state.referenced(one)
+            name = self.name(model, [one.name], "fk")
+            definition += f" CONSTRAINT {name} REFERENCES {quoted(table)}({quoted(column)}) {_DEFERRABLE}"
+            definition += f"; SET CONSTRAINTS {name} IMMEDIATE"
+        self.alter(model, f"ADD COLUMN {definition}")
+        if default is not None:
+            self.alter(model, f"ALTER COLUMN {quoted(one.column)} DROP DEFAULT")
+        self.later += self.indexes(model, one)
+
+    def remove(self, model: Model, one: Field) -> None:
+        between = self.state.through(model, one)
+        if between:
+            self.drop(between)
+        if not one.concrete:
+            return
+        if one.constrained:
+            self.drop_foreign_key(model, one)
+        self.alter(model, f"DROP COLUMN {quoted(one.column)} CASCADE")
+
+    def change_unknown(self, model: Model, new: Field) -> None:
+        """A field of which no earlier migration was read: it may get another type."""
+        self.alter(model, f"ALTER COLUMN {quoted(new.column)} TYPE {self.state.type_of(new) or UNSEEN}")
+
+    def change(self, model: Model, old: Field, new: Field) -> None:
+        """Source: Django's documentation of AlterField and the statements of its schema editor."""
+        if old.written == new.written and old.column == new.column:
+            return
+        if not old.concrete or not new.concrete:
+            self._change_without_column(old, new)
+            return
+        model = model.with_field(new)
+        refreshed = old.constrained
+        if refreshed:
+            self.drop_foreign_key(model, old)
+        if old.unique and not old.primary and (not new.unique or new.primary):
+            self.alter(model, f"DROP CONSTRAINT {self.name(model, [old.name], 'uniq')}")
+        if old.column != new.column:
+            self.alter(model, f"RENAME COLUMN {quoted(old.column)} TO {quoted(new.column)}")
+        if old.indexed and not old.unique and (not new.indexed or new.unique):
+            self.run(f"DROP INDEX IF EXISTS {self.name(model, [old.name], 'idx')}")
+        if old.check and old.check != new.check:
+            self.alter(model, f"DROP CONSTRAINT {self.name(model, [old.name], 'check')}")
+        self._change_type(model, old, new)
+        if not old.unique and new.unique and not new.primary:
+            self._add_unique(model, new)
+        if new.indexed and not new.unique and (not old.indexed or old.unique):
+            self.run(self.index(model, [new.name]))
+        if new.constrained and (refreshed or not old.constrained):
+            self.run(self.foreign_key(model, new))
+        if new.indexed and not new.unique and not (old.indexed or old.unique):
+            self.now += [(sql, ()) for sql in self._like(model, new)]
+        if new.check and old.check != new.check:
+            self.alter(model, f"ADD CONSTRAINT {self.name(model, [new.name], 'check')} CHECK ({new.check})")
+
+    def _change_without_column(self, old: Field, new: Field) -> None:
+        if old.kind != new.kind or old.target != new.target or old.through != new.through:
+            self.doubts.append(f"the change of the field {new.name} to another kind of relation")
+
+    def _change_type(self, model: Model, old: Field, new: Field) -> None:
+        """Type, default and NULL in one ALTER TABLE; an UPDATE between them when rows with NULL get a default."""
+        before, after = self.state.type_of(old), self.state.type_of(new)
+        if (before is None or after is None) and self._differ(old, new):
+            self.doubts.append(f"the type of the field {new.name}: {_CHANGED}")
+        column = quoted(new.column)
+        known: Known = ()
+        actions, nulls = [], []
+        if before is not None and after is not None and (before != after or old.collation != new.collation):
+            collation = f" COLLATE {quoted(new.collation)}" if new.collation else ""
+            using = f" USING {column}::{after}" if _family(before) != _family(after) else ""
+            actions.append(f"ALTER COLUMN {column} TYPE {after}{collation}{using}")
+            known = ((model.table, new.column, before),)
+        filled = old.null and not new.null and new.stored is None and new.default is not None
+        if filled:
+            actions.append(f"ALTER COLUMN {column} SET DEFAULT {new.default}")
+        if new.stored is not None and new.stored != old.stored:
+            actions.append(f"ALTER COLUMN {column} SET DEFAULT {new.stored}")
+        elif old.stored is not None and new.stored is None:
+            actions.append(f"ALTER COLUMN {column} DROP DEFAULT")
+        if old.null != new.null:
+            nulls.append(f"ALTER COLUMN {column} {'DROP' if new.null else 'SET'} NOT NULL")
+        if filled:
+            self.alter(model, ", ".join(actions), known)
+            self.run(f"UPDATE {quoted(model.table)} SET {column} = {new.default} WHERE {column} IS NULL")
+            self.run("SET CONSTRAINTS ALL IMMEDIATE")
+            self.alter(model, nulls[0])
+            self.alter(model, f"ALTER COLUMN {column} DROP DEFAULT")
+        elif actions or nulls:
+            self.alter(model, ", ".join([*actions, *nulls]), known)
+        if known and (old.primary or old.unique):
+            self._change_referencing(model, new, before or "", after or "")
+
+    def _differ(self, old: Field, new: Field) -> bool:
+        """Whether the options that make a type differ. Default, null and indexes do not."""
+        shared = ("default", "db_default", "null", "unique", "db_index", "db_constraint", "primary_key", "db_comment")
+        plain = [{key: one for key, one in each.written.items() if key not in shared} for each in (old, new)]
+        return plain[0] != plain[1]
+
+    def _change_referencing(self, model: Model, one: Field, before: str, after: str) -> None:
+        for other, there in self.state.referencing(model.key, one.name):
+            if other.real:
+                kind = f"ALTER COLUMN {quoted(there.column)} TYPE {after}"
+                self.alter(other, kind, ((other.table, there.column, before),))
+
+    def _add_unique(self, model: Model, one: Field) -> None:
+        self.run(self.unique(model, [one.name]))
+        self.now += [(sql, ()) for sql in self._like(model, one)]
+
+    # Indexes and constraints
+
+    def name(self, model: Model, names: Sequence[str], suffix: str) -> str:
+        return quoted(f"{model.table}_{'_'.join(model.column(one) for one in names)}_{suffix}"[:63])
+
+    def index(self, model: Model, names: Sequence[str]) -> str:
+        columns = [model.column(one) for one in names]
+        return f"CREATE INDEX {self.name(model, names, 'idx')} ON {quoted(model.table)} ({listed(columns)})"
+
+    def unique(self, model: Model, names: Sequence[str]) -> str:
+        columns = listed([model.column(one) for one in names])
+        return f"ALTER TABLE {quoted(model.table)} ADD CONSTRAINT {self.name(model, names, 'uniq')} UNIQUE ({columns})"
+
+    def indexes(self, model: Model, one: Field) -> list[str]:
+        """The indexes of a new column, but that of UNIQUE."""
+        if not one.concrete:
+            return []
+        if one.kind in SPATIAL:
+            name = self.name(model, [one.name], "id")
+            return [f"CREATE INDEX {name} ON {quoted(model.table)} USING GIST ({quoted(one.column)})"]
+        plain = [self.index(model, [one.name])] if one.indexed and not one.unique else []
+        return [*plain, *self._like(model, one)]
+
+    def _like(self, model: Model, one: Field) -> list[str]:
+        """A second index of a text, for LIKE."""
+        kind = (self.state.type_of(one) or "").partition("(")[0]
+        if kind not in _TEXTS or one.collation or not (one.indexed or one.unique):
+            return []
+        name = self.name(model, [one.name], "like")
+        return [f"CREATE INDEX {name} ON {quoted(model.table)} ({quoted(one.column)} {kind}_pattern_ops)"]
+
+    def foreign_key(self, model: Model, one: Field) -> str:
+        table, column = self.state.referenced(one)
+        return (
+            f"ALTER TABLE {quoted(model.table)} ADD CONSTRAINT {self.name(model, [one.name], 'fk')} FOREIGN KEY"
+            f" ({quoted(one.column)}) REFERENCES {quoted(table)} ({quoted(column)}) {_DEFERRABLE}"
+        )
+
+    def drop_foreign_key(self, model: Model, one: Field) -> None:
+        name = self.name(model, [one.name], "fk")
+        self.run(f"SET CONSTRAINTS {name} IMMEDIATE")
+        self.alter(model, f"DROP CONSTRAINT {name}")
+
+    def together(self, model: Model, option: str, wanted: Sequence[Sequence[str]]) -> None:
+        """unique_together and index_together: what goes, and what comes."""
+        old = {tuple(one) for one in model.together.get(option, ())}
+        new = {tuple(one) for one in wanted}
+        for names in sorted(old - new):
+            if option == "unique_together":
+                self.alter(model, f"DROP CONSTRAINT {self.name(model, names, 'uniq')}")
+            else:
+                self.run(f"DROP INDEX IF EXISTS {self.name(model, names, 'idx')}")
+        for names in sorted(new - old):
+            self.run(self.unique(model, names) if option == "unique_together" else self.index(model, names))
+        self.state.put(replace(model, together={**model.together, option: tuple(sorted(new))}))
+
+
+def _family(kind: str) -> str:
+    """A type without its length."""
+    return kind.partition("(")[0]

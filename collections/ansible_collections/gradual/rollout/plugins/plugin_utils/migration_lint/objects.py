@@ -1,0 +1,182 @@
+# Copyright: The Gradual project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which rules the statements break that drop, rename, replace or change an object, or who may use it."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import UNIQUE, signature
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import Object, State
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import joined, kind, name
+
+# Names that the application does not use.
+_UNUSED_NAMES = frozenset(("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE", "OBJECT_DOMCONSTRAINT"))
+_KINDS = {
+    "OBJECT_FUNCTION": "function", "OBJECT_PROCEDURE": "function", "OBJECT_ROUTINE": "function", "OBJECT_VIEW": "view",
+    "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy", "OBJECT_TABLE": "table", "OBJECT_MATVIEW": "table",
+    "OBJECT_FOREIGN_TABLE": "table", "OBJECT_TYPE": "type", "OBJECT_DOMAIN": "type", "OBJECT_SEQUENCE": "sequence",
+    "OBJECT_SCHEMA": "schema", "OBJECT_EXTENSION": "extension",
+}  # fmt: skip
+
+
+def drop(node: Any, state: State) -> Iterator[str]:
+    """DROP of anything but a column, a constraint or a partition."""
+    target = node.removeType.name
+    if target == "OBJECT_INDEX":
+        yield from _drop_index(node, state)
+        return
+    if target == "OBJECT_STATISTIC_EXT":
+        state.harmless.add("drop-in-expand")
+        return
+    dropped = [_named(target, one, state) for one in node.objects]
+    if all(one in state.created for one in dropped):
+        state.harmless.add("drop-in-expand")
+        return
+    state.lost.update(dropped)
+    if all(_replaced(one, state) for one in dropped):
+        state.harmless.add("drop-in-expand")
+        if target not in ("OBJECT_TRIGGER", "OBJECT_POLICY"):
+            yield "replace-in-expand"
+    else:
+        yield "drop-in-expand"
+
+
+def _replaced(dropped: Object, state: State) -> bool:
+    """Whether the revision makes it again; a function with the same arguments, and with the same result where the
+    former one is known."""
+    what, named = dropped
+    if dropped not in state.remade or what in ("table", "type", "sequence", "schema"):
+        return False
+    before = state.catalog.results.get(named)
+    return what != "function" or before is None or before == state.results.get(named)
+
+
+def _drop_index(node: Any, state: State) -> Iterator[str]:
+    for one in node.objects:
+        index = state.catalog.indexes.get(joined(one))
+        new = ("index", joined(one)) in state.created
+        if new and index is not None and state.new(index.table):
+            state.harmless |= {"require-concurrent-index-deletion"}
+        elif not node.concurrent:
+            yield "require-concurrent-index-deletion"
+        unique = index.unique if index is not None else state.catalog.constraint("", joined(one)) == UNIQUE
+        if unique and not new:
+            yield "drop-key-in-expand"
+
+
+def _named(target: str, one: Any, state: State) -> Object:
+    """(kind, name) of an object that DROP, REVOKE or OWNER names, as state.made has it."""
+    what = _KINDS.get(target, "")
+    if what == "function":
+        return what, state.catalog.only(joined(one.objname)) if one.args_unspecified else signature(one)
+    if hasattr(one, "relname"):
+        return what, name(one)
+    if hasattr(one, "sval"):
+        return what, str(one.sval)
+    return what, joined(getattr(one, "names", None) or one)
+
+
+def rename(node: Any, state: State) -> Iterator[str]:
+    """RENAME."""
+    target = node.renameType.name
+    new = node.relation is not None and (name(node.relation), str(node.subname)) in state.added
+    if target in ("OBJECT_TABCONSTRAINT", "OBJECT_INDEX"):
+        # ON CONFLICT ON CONSTRAINT names a unique constraint, and renaming its index renames it.
+        old = str(node.subname) if target == "OBJECT_TABCONSTRAINT" else str(node.relation.relname)
+        quiet = state.catalog.constraint(name(node.relation), old) != UNIQUE or ("index", old) in state.created
+    else:
+        quiet = (
+            target in _UNUSED_NAMES
+            or new
+            or (node.object is not None and _named(target, node.object, state) in state.created)
+        )
+    if quiet:
+        state.harmless.add("rename-in-expand")
+    else:
+        yield "rename-in-expand"
+
+
+def owner(node: Any, state: State) -> Iterator[str]:
+    """OWNER TO of what is no relation; a type or domain needs no privilege."""
+    owned = node.objectType.name not in ("OBJECT_TYPE", "OBJECT_DOMAIN")
+    if owned and _named(node.objectType.name, node.object, state) not in state.created:
+        yield "owner-in-expand"
+
+
+def sequence(node: Any, state: State) -> Iterator[str]:
+    """ALTER SEQUENCE."""
+    restarts = any(one.defname == "restart" for one in node.options or ())
+    if restarts and not state.new(name(node.sequence)):
+        yield "sequence-restart"
+
+
+def replace(node: Any, state: State) -> Iterator[str]:
+    """CREATE OR REPLACE of a function or a view."""
+    new = ("function", signature(node)) if kind(node) == "CreateFunctionStmt" else ("view", name(node.view))
+    if kind(node) == "CreateFunctionStmt" and _overloads(node, state):
+        yield "function-overload"
+    if node.replace and new not in state.created:
+        yield "replace-in-expand"
+    else:
+        state.harmless.add("replace-in-expand")
+
+
+def _overloads(node: Any, state: State) -> bool:
+    """Whether a call of old code then fits two functions: the new one has arguments that it need not give. Functions of
+    this rollout have no old callers."""
+    named = joined(node.funcname)
+    old = any(what == "function" and one.startswith(f"{named}(") for what, one in state.created)
+    optional = any(one.defexpr is not None or one.mode.name == "FUNC_PARAM_VARIADIC" for one in node.parameters or ())
+    return optional and not old and state.catalog.others(named, signature(node))
+
+
+def function(node: Any, state: State) -> Iterator[str]:
+    """ALTER FUNCTION, such as its search_path."""
+    if ("function", signature(node.func)) not in state.created:
+        yield "replace-in-expand"
+
+
+def grant(node: Any, state: State) -> Iterator[str]:
+    """REVOKE; a GRANT is harmless."""
+    if node.is_grant:
+        return
+    target = getattr(node, "objtype", None)
+    named = [_named(target.name, one, state) for one in node.objects or ()] if target is not None else []
+    if named and all(one in state.created or (one[0] == "table" and state.new(one[1])) for one in named):
+        state.harmless.add("revoke-in-expand")
+    else:
+        yield "revoke-in-expand"
+
+
+def schema(node: Any, state: State) -> Iterator[str]:
+    """SET SCHEMA of what is no relation."""
+    if node.object is None or _named(node.objectType.name, node.object, state) not in state.created:
+        yield "rename-in-expand"
+    else:
+        state.harmless.add("rename-in-expand")
+
+
+def domain(node: Any, state: State) -> Iterator[str]:
+    """ALTER DOMAIN: C adds a constraint, V validates one, O sets NOT NULL, T changes the default, X drops a
+    constraint."""
+    domain, what = joined(node.typeName), node.subtype
+    state.harmless |= {"ban-alter-domain-with-add-constraint", "drop-in-expand" if what == "X" else ""}
+    used = any(of.name == domain and state.live(table) for (table, _), of in state.catalog.columns.items())
+    if ("type", domain) in state.created and not used:
+        return
+    if what in ("O", "V") or (what == "C" and not node.def_.skip_validation):
+        state.harmless.discard("ban-alter-domain-with-add-constraint")
+        yield "ban-alter-domain-with-add-constraint"
+    if what in ("C", "O"):
+        yield "constraint-in-expand"
+    if what == "T" and node.def_ is None:
+        yield "drop-default-in-expand"
+
+
+def enum(node: Any, state: State) -> Iterator[str]:
+    """ALTER TYPE of an enum type."""
+    if ("type", joined(node.typeName)) in state.created:
+        state.harmless.add("rename-in-expand")
+    elif node.oldVal is not None:
+        yield "rename-in-expand"
