@@ -41,8 +41,8 @@ SELECT c.oid::bigint, n.nspname::text, c.relname::text, format('%%I.%%I', n.nspn
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
  ORDER BY 2, 3
 """
-# So many tables are read before the locks of their indexes are released.
-BATCH = 100
+# So many tables are read by one statement, and then the locks of their indexes are released.
+BATCH = 50
 
 LARGE_OBJECTS = "large objects"
 
@@ -89,34 +89,46 @@ def tables(session: Session, unlogged: bool = True, version: int = digests.VERSI
     """
     hashed, path = digests.hashes(session), every_schema(session)
     listed, columns = session.rows(_TABLES, (unlogged,)), digests.columns(session)
+    plain, inlined = [row for row in listed if not row[4]], [row for row in listed if row[4]]
     found: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(listed), BATCH):
-        with session.releasing_locks():
-            for row in listed[start : start + BATCH]:
-                chosen = digests.of_rows(columns.get(row[0], ()), hashed, version)
-                found[f"{row[1]}.{row[2]}" if version == 1 else row[3]] = _table(session, row, chosen, path)
+    for search_path, rows in (("pg_catalog", plain), (path, inlined)):
+        session.run("SELECT set_config('search_path', %s, false)", (search_path,))
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            selects = [_select(row, digests.of_rows(columns.get(row[0], ()), hashed, version)) for row in batch]
+            labels = [f"{row[1]}.{row[2]}" if version == 1 else row[3] for row in batch]
+            found.update(zip(labels, _digests(session, batch, selects)))
+    session.run("SELECT set_config('search_path', 'pg_catalog', false)")
     if session.value("SELECT EXISTS (SELECT FROM pg_largeobject_metadata)"):
-        found[LARGE_OBJECTS] = _counted(session, digests.of_large_objects(hashed, version))
+        found[LARGE_OBJECTS] = _counted(session.rows(digests.of_large_objects(hashed, version))[0])
     return found
 
 
-def _table(session: Session, row: Row, chosen: str, path: str) -> dict[str, Any]:
-    _oid, schema, name, label, expressions = row
-    if expressions:
-        session.run("SELECT set_config('search_path', %s, false)", (path,))
+def _select(row: Row, chosen: str) -> str:
+    return f'{chosen} FROM ONLY {quote(row[1], row[2])} AS "{digests.ALIAS}"'
+
+
+def _digests(session: Session, batch: Sequence[Row], selects: Sequence[str]) -> list[dict[str, Any]]:
+    """By one statement, since thousands of small ones take longer than the dump; after an error, table by table."""
+    numbered = [f"SELECT {number} AS number, {one}" for number, one in enumerate(selects)]
     try:
-        found = _counted(session, f'SELECT {chosen} FROM ONLY {quote(schema, name)} AS "{digests.ALIAS}"')
+        with session.releasing_locks():
+            return [_counted(row[1:]) for row in session.rows(" UNION ALL ".join(numbered) + " ORDER BY number")]
+    except DatabaseError:
+        return [_alone(session, row, one) for row, one in zip(batch, selects)]
+
+
+def _alone(session: Session, row: Row, select: str) -> dict[str, Any]:
+    try:
+        with session.releasing_locks():
+            return _counted(session.rows(f"SELECT {select}")[0])
     except DatabaseError as error:
-        whose = f", whose expressions the server reads too ({expressions})," if expressions else ""
-        raise DatabaseError(f"the table {label}{whose} cannot be read: {error}", error.sqlstate) from None
-    if expressions:
-        session.run("SELECT set_config('search_path', 'pg_catalog', false)")
-    return found
+        whose = f", whose expressions the server reads too ({row[4]})," if row[4] else ""
+        raise DatabaseError(f"the table {row[3]}{whose} cannot be read: {error}", error.sqlstate) from None
 
 
-def _counted(session: Session, statement: str) -> dict[str, Any]:
-    rows, digest = session.rows(statement)[0]
-    return {"rows": rows, "digest": digest}
+def _counted(row: Row) -> dict[str, Any]:
+    return {"rows": row[0], "digest": row[1]}
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]) -> list[str]:

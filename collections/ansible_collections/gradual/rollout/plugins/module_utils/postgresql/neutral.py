@@ -19,6 +19,7 @@ SETTINGS = {
     "default_transaction_read_only": "off",
     "idle_in_transaction_session_timeout": "0",
     "intervalstyle": "postgres",
+    "jit": "off",
     "lock_timeout": "0",
     "quote_all_identifiers": "off",
     "role": "none",

@@ -120,15 +120,19 @@ class Session:
         """In a transaction, release the locks that the block takes; what was locked before and the snapshot stay.
 
         The server's lock table has room for some thousand locks, and a query locks each index of its tables. After an
-        error the transaction has failed, as without this.
+        error the transaction goes on as it was before the block.
         """
         if not self._connection.info.transaction_status:
             yield
             return
         self.run("SAVEPOINT gradual_locks")
-        yield
-        self.run("ROLLBACK TO SAVEPOINT gradual_locks")
-        self.run("RELEASE SAVEPOINT gradual_locks")
+        try:
+            yield
+        finally:
+            # A lost connection is told by the block's own error, or by the next statement.
+            with contextlib.suppress(DatabaseError):
+                self.run("ROLLBACK TO SAVEPOINT gradual_locks")
+                self.run("RELEASE SAVEPOINT gradual_locks")
 
     @property
     def told_pid(self) -> int:
