@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, sequences
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PREFIX
@@ -106,17 +106,17 @@ def test_a_database_of_another_encoding_comes_back_the_same(shop: Shop, encoding
 
 def test_who_wants_a_whole_table_during_the_dump_is_let_pass(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     truncating: list[threading.Thread] = []
-    export = contents.sequences
+    read = sequences.read
 
-    def and_truncate(session: Session) -> dict[str, int | None]:
+    def and_truncate(session: Session, *more: Any) -> dict[str, int | None]:
         """Somebody empties the table just after the snapshot was taken."""
         if not truncating:
             truncating.append(threading.Thread(target=shop.run, args=["TRUNCATE orders"]))
             truncating[0].start()
             time.sleep(0.3)
-        return export(session)
+        return read(session, *more)
 
-    monkeypatch.setattr(contents, "sequences", and_truncate)
+    monkeypatch.setattr(sequences, "read", and_truncate)
     taken = shop.back_up()
     assert shop.value("SELECT count(*) FROM orders") == 0
     assert taken["receipt"]["tables"]["public.orders"]["rows"] == 0
@@ -217,7 +217,7 @@ def test_damage_that_fits_its_checksum_is_seen_by_decoding(shop: Shop) -> None:
         ("REVOKE SELECT ON orders FROM shop_app", "the schema differs: .*GRANT SELECT"),
         (
             "SELECT setval('orders_id_seq', 1)",
-            "sequence public.orders_id_seq is at 1 in the restored copy, expected 2000 to 2000",
+            "sequence public.orders_id_seq continues at 2 in the restored copy, expected 2001",
         ),
     ],
 )
@@ -243,6 +243,26 @@ def test_a_flip_in_a_table_of_a_directory_dump_is_seen_even_if_it_decodes(shop: 
     assert shop.prove(path, "readable")["level"] == "readable"
     with pytest.raises(DatabaseError, match="other contents"):
         shop.prove(path)
+
+
+def test_a_receipt_of_the_first_version_is_compared_by_that_version(shop: Shop) -> None:
+    shop.run("CREATE TABLE nested AS SELECT '[[1],2]'::jsonb b", "CREATE SEQUENCE unused")
+    taken = shop.back_up()
+    with shop.session() as session:
+        contents.fix_text(session)
+        tables = contents.tables(session, version=1)
+    kept = {key: one for key, one in taken["receipt"].items() if key not in ("digest_version", "objects", "settings")}
+    last = {"public.orders_id_seq": [2000, 2000], "gradual.canary_id_seq": [1, 1], "public.unused": [None, None]}
+    receipts.write(taken["path"], {**kept, "tables": tables, "sequences": last})
+    receipt = shop.prove(taken["path"])
+    jsonschema.validate(receipt, SCHEMA)
+    assert receipt["level"] == "restored"
+    receipts.write(taken["path"], {**kept, "tables": taken["receipt"]["tables"], "sequences": last})
+    with pytest.raises(DatabaseError, match=r"public\.nested has 1 rows as expected, but other contents"):
+        shop.prove(taken["path"])
+    receipts.write(taken["path"], {**kept, "tables": tables, "sequences": {**last, "public.unused": [1, 1]}})
+    with pytest.raises(DatabaseError, match=r"public\.unused continues at its start in the restored copy, expected 2"):
+        shop.prove(taken["path"])
 
 
 def test_a_receipt_that_was_edited_proves_nothing(shop: Shop) -> None:

@@ -294,7 +294,7 @@ def test_a_copy_is_open_to_those_with_its_password_only(shop: Shop) -> None:
             seen: list[Any] = []
             for role in (OWNER, "shop_app", "tester"):
                 try:
-                    Session({**scratch.parameters(shop.name), "user": role, "password": "guess"}).close()
+                    Session({**scratch.plain_parameters(shop.name, role), "password": "guess"}).close()
                     seen.append("let in")
                 except DatabaseError:
                     seen.append("refused")

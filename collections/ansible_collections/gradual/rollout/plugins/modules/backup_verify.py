@@ -12,7 +12,7 @@ version_added: "0.1.0"
 description:
   - Verifies the levels of a backup one by one. V(intact) reads every file and compares its SHA-256. V(readable) decodes
     every byte of the dump. V(restored) restores roles and database into a throwaway cluster, and compares schema,
-    migration revision, number of rows and contents of every table with the backup's snapshot. V(sound) runs pg_amcheck
+    migration revision, number of rows and contents of every table with the backup's snapshot. V(sound) runs amcheck
     on the copy, tests the previous release on it, and rehearses the pending migrations with their duration and locks.
   - For a physical backup, V(intact) is also pg_verifybackup or pgBackRest's own verification, and V(restored) recovers
     to the restore point whose contents were digested.

@@ -15,11 +15,22 @@ from typing import Any, Callable, ContextManager, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, records, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import (
+    contents,
+    digests,
+    neutral,
+    records,
+    server,
+    taken_over,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import (
+    Session,
+    conninfo,
+    socket_parameters,
+)
 
 APPLICATION_NAME = "gradual-backup"
 # How long a session of a backup waits for a table's lock. Whoever waits for the whole table waits behind it.
@@ -46,12 +57,12 @@ class Request:
 
     def parameters(self) -> dict[str, str]:
         # Even a query for a table's size waits while another session locks the whole table.
-        return {
-            "dbname": self.database,
-            "host": self.socket_directory,
-            "port": str(self.port),
-            "options": f"-c lock_timeout={int(self.deadline * 1000)} -c statement_timeout=0",
-        }
+        options = neutral.options({"lock_timeout": int(self.deadline * 1000)})
+        return {**socket_parameters(self.database, self.socket_directory, self.port), "options": options}
+
+    def conninfo(self, database: str) -> str:
+        """For client programs, which set their own timeouts."""
+        return conninfo(socket_parameters(database, self.socket_directory, self.port))
 
     def address(self) -> list[str]:
         return ["--host", self.socket_directory, "--port", str(self.port), "--no-password"]
@@ -205,6 +216,7 @@ class Method(abc.ABC):
             server.wait_for_lock(session, shared=True, deadline=request.deadline)
             programs = server.binaries(session)
             contents.fix_text(session)
+            settings = taken_over.read(session)
             session.run("SELECT set_config('lock_timeout', %s, false)", (str(LOCK_TIMEOUT_MS),))
             canary = self._write_canary(session, name)
             held = self.fill(Work(request, session, programs, folder, name, clock))
@@ -226,6 +238,8 @@ class Method(abc.ABC):
             "size": size,
             "files": listed,
             "canary": canary,
+            "digest_version": digests.VERSION,
+            "settings": settings,
             "level": "taken",
             "levels": {"taken": receipts.now()},
             "durations": clock.laps,

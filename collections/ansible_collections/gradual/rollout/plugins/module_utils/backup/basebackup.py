@@ -14,7 +14,7 @@ from typing import Any, Iterator, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, restore_point, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Request, Work
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server, wal
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server, taken_over, wal
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
     beside,
@@ -66,6 +66,7 @@ class Basebackup(base.Method):
     def fill(self, work: Work) -> dict[str, Any]:
         size = cluster_bytes(work.session)
         with Session(work.request.parameters(), base.APPLICATION_NAME) as keeper:
+            contents.fix_text(keeper)
             # A temporary slot: the server keeps the WAL as long as this session lives, and drops the slot with it.
             keeper.run("SELECT pg_create_physical_replication_slot(%s || pg_backend_pid(), true, true)", (_SLOT,))
             warnings = _copy(work)
@@ -73,7 +74,7 @@ class Basebackup(base.Method):
             # Sync while the tables are read. `take` syncs again what is written after this.
             command = ["find", os.path.join(work.folder, store.CLUSTER), "-type", "f", "-exec", "sync", "--", "{}", "+"]
             with beside(command) as syncing:
-                held = restore_point.facts(work, lambda at: _fetch(work, at))
+                held = restore_point.held(work, lambda at: _fetch(work, at))
                 # Only the first sync after a failed write reports the error.
                 strictly(finished(syncing, command))
         _need_all_wal(work, held)
@@ -134,7 +135,8 @@ class Basebackup(base.Method):
             # By a link, so that no character of the path needs quoting in the command.
             os.symlink(os.path.join(path, WAL), os.path.join(folder, WAL))
             target = Target(receipt["restore"]["target"], f'cp "../{WAL}/%f" "%p"')
-            with recovered(folder, programs, receipt["bootstrap_role"], target, timeout) as scratch:
+            more = taken_over.of(receipt.get("settings", {}), programs)
+            with recovered(folder, programs, receipt["bootstrap_role"], target, timeout, more) as scratch:
                 yield scratch
 
 

@@ -1,39 +1,53 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Compare a restored copy with its receipt, and check it for corruption."""
+"""Compare a restored copy with its receipt."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import snapshot
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, records, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import (
+    contents,
+    event_triggers,
+    facts,
+    records,
+    schema_text,
+    sequences,
+    server,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, run_sql, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
 APPLICATION_NAME = "gradual-drill"
+_AGAIN = "gradual_schema"
+# So many lines of two schemas that differ are shown.
+_LINES = 6
 
 
 def differences(path: str, receipt: Mapping[str, Any], scratch: Scratch, unlogged: bool, timeout: float) -> list[str]:
-    """How the copy differs from the backup's snapshot: schema, revision, rows, contents, sequences, canary row."""
+    """How the copy differs from the backup's snapshot: schema, revision, rows, contents, sequences, canary row, and
+    what it has beside them (facts.py)."""
     with Session(scratch.parameters(receipt["database"]), APPLICATION_NAME) as session:
         found = content_differences(receipt, session, unlogged)
-    return found + _schema_differences(path, receipt, scratch, timeout)
+        found += object_differences(receipt, session)
+    lines = schema_differences(path, receipt, scratch, timeout)
+    return [*found, "the schema differs: " + "; ".join(lines[:_LINES])] if lines else found
 
 
 def content_differences(receipt: Mapping[str, Any], session: Session, unlogged: bool = True) -> list[str]:
-    """How a restored database differs from the snapshot in rows, contents, sequences, canary row and revision."""
+    """How a restored database differs from the snapshot in rows, contents, sequences, canary row and revision.
+
+    A receipt of an older version of the digest is compared by that version.
+    """
     contents.fix_text(session)
-    found = contents.differences(receipt["tables"], contents.tables(session, unlogged))
-    ranges = receipt["sequences"]
-    found += contents.sequence_differences(
-        {name: ends[0] for name, ends in ranges.items()},
-        {name: ends[1] for name, ends in ranges.items()},
-        contents.sequences(session),
-    )
+    version = receipt.get("digest_version", 1)
+    found = contents.differences(receipt["tables"], contents.tables(session, unlogged, version))
+    found += sequences.differences(sequences.ranges_of(receipt, session), sequences.read(session, unlogged, version))
     revision = ",".join(server.revisions(session)) or None
     canary = receipt.get("canary")
     if canary and not records.has_canary(session, canary):
@@ -43,71 +57,76 @@ def content_differences(receipt: Mapping[str, Any], session: Session, unlogged: 
     return found
 
 
-def _schema_differences(path: str, receipt: Mapping[str, Any], scratch: Scratch, timeout: float) -> list[str]:
-    """Compare the schemas as pg_dump writes them.
+def object_differences(receipt: Mapping[str, Any], session: Session, scopes: Sequence[str] = facts.SCOPES) -> list[str]:
+    """How the database, or its cluster, differs from the snapshot in what facts.py reads; older receipts have none."""
+    kept = receipt.get("objects", {})
+    return [
+        sentence
+        for scope in scopes
+        if scope in kept
+        for sentence in facts.differences(kept[scope], facts.read(session, scope))
+    ]
+
+
+def schema_differences(path: str, receipt: Mapping[str, Any], scratch: Scratch, timeout: float) -> list[str]:
+    """The lines in which the schemas differ, as pg_dump writes them.
 
     After one dump and restore, PostgreSQL writes some expressions in another form (x IN ('a') on varchar). So when the
     texts differ, the live schema is restored into an empty database too, and the two are compared again.
     """
-    restored = _schema(scratch, receipt["database"])
-    if contents.fingerprint(restored) == receipt["schema_fingerprint"]:
+    restored = _schema(scratch, receipt["database"], receipt["encoding"])
+    if schema_text.fingerprint(restored) == receipt["schema_fingerprint"]:
         return []
-    again = "gradual_schema"
+    with _schema_again(path, receipt, scratch, timeout):
+        return schema_text.differences(_schema(scratch, _AGAIN, receipt["encoding"]), restored)
+
+
+@contextlib.contextmanager
+def _schema_again(path: str, receipt: Mapping[str, Any], scratch: Scratch, timeout: float) -> Iterator[None]:
+    """The live schema in an empty database of the throwaway cluster."""
+    encoding = f"ENCODING '{receipt['encoding']}' LC_COLLATE 'C' LC_CTYPE 'C'"
     with Session(scratch.parameters("postgres"), APPLICATION_NAME) as session:
-        session.run(
-            f"CREATE DATABASE {again} TEMPLATE template0 ENCODING '{receipt['encoding']}' LC_COLLATE 'C' LC_CTYPE 'C'"
-        )
-    schema = os.path.join(path, snapshot.SCHEMA)
-    run_sql(scratch.program("psql"), scratch.address(), again, schema, timeout=timeout)
-    wanted = _schema(scratch, again)
-    if contents.fingerprint(wanted) == contents.fingerprint(restored):
-        return []
-    return ["the schema differs: " + contents.schema_differences(wanted, restored)]
+        session.run(f"CREATE DATABASE {_AGAIN} TEMPLATE template0 {encoding}")
+        try:
+            schema = os.path.join(path, snapshot.SCHEMA)
+            run_sql(scratch.program("psql"), scratch.conninfo(_AGAIN), schema, timeout=timeout)
+            yield
+        finally:
+            _drop_subscriptions(scratch)
+            session.run(f"DROP DATABASE {_AGAIN}")
 
 
-def _schema(scratch: Scratch, database: str) -> str:
+def _drop_subscriptions(scratch: Scratch) -> None:
+    """A database with a subscription cannot be dropped. These were never connected to their publisher."""
+    with Session(scratch.parameters(_AGAIN), APPLICATION_NAME) as session, event_triggers.off(session):
+        for (name,) in session.rows(
+            "SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
+            " WHERE datname = current_database()"
+        ):
+            session.run(f"ALTER SUBSCRIPTION {quote(name)} SET (slot_name = NONE)")
+            session.run(f"DROP SUBSCRIPTION {quote(name)}")
+
+
+def _schema(scratch: Scratch, database: str, encoding: str) -> str:
     path = os.path.join(scratch.folder, "schema.sql")
     strictly(
         run(
             [
                 scratch.program("pg_dump"),
-                *scratch.address(),
+                "--no-password",
                 "--schema-only",
                 "--no-tablespaces",
+                "--encoding",
+                encoding,
                 "--file",
                 path,
-                database,
+                "--dbname",
+                scratch.conninfo(database),
             ]
         ),
         snapshot.HARMLESS,
     )
     return snapshot.schema_text(path)
-
-
-def corruption(receipt: Mapping[str, Any], scratch: Scratch, timeout: float) -> list[str]:
-    """What pg_amcheck reports on every table and B-tree of the database; each index is compared with its table."""
-    program = server.kept_program(receipt, "pg_amcheck")
-    with Session(scratch.parameters(receipt["database"]), APPLICATION_NAME) as session:
-        before = session.value("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'amcheck')")
-        done = run(
-            [
-                program,
-                *scratch.address(),
-                "--install-missing",
-                "--heapallindexed",
-                "--no-strict-names",
-                "--database",
-                receipt["database"],
-            ],
-            timeout=timeout,
-        )
-        # Later checks in this copy expect the application's own schema.
-        if not before:
-            session.run("DROP EXTENSION IF EXISTS amcheck")
-    said = [line for line in (done.output + done.errors).splitlines() if line.strip()]
-    if done.status not in (0, 2):
-        raise DatabaseError(f"pg_amcheck ended with status {done.status} and printed: {'; '.join(said[:5])}")
-    return said if said or done.status == 0 else ["pg_amcheck ended with status 2 and printed nothing"]
 
 
 def none_of(found: Sequence[str]) -> None:

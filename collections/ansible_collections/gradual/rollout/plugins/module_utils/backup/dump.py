@@ -6,15 +6,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from typing import Any, Iterator, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, snapshot, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import (
+    contents,
+    facts,
+    schema_text,
+    sequences,
+    server,
+    taken_over,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
+    Finished,
     beside,
     finished,
     run,
@@ -54,27 +63,16 @@ class Dump(base.Method):
                 shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
         held = snapshot.retry_while_locked(lambda: _dump_snapshot(work), work.session, clean, work.request.deadline)
-        strictly(
-            run(
-                [
-                    work.program("pg_dumpall"),
-                    "--globals-only",
-                    "--no-role-passwords",
-                    "--no-tablespaces",
-                    *work.request.address(),
-                    "--file",
-                    os.path.join(work.folder, ROLES),
-                ]
-            )
-        )
+        cluster = _dump_roles(work)
         archive = os.path.join(work.folder, DUMP[work.request.format])
         if not os.path.exists(archive):
             raise DatabaseError(
                 f"pg_dump ended with status 0, but {os.path.basename(archive)} is missing; is the disk of"
                 f" {work.request.destination} full?"
             )
-        strictly(run([work.program("pg_restore"), "--list", archive]))
+        fingerprint = _write_schema(work, archive)
         work.clock.lap("roles")
+        held = {**held, "schema_fingerprint": fingerprint, "objects": {"database": held["objects"], "cluster": cluster}}
         return {"format": work.request.format, **held, "tools": {"pg_dump": work.version("pg_dump")}}
 
     def readable(self, path: str, receipt: Mapping[str, Any], timeout: float) -> None:
@@ -92,29 +90,19 @@ class Dump(base.Method):
     def restored_copy(
         self, path: str, receipt: Mapping[str, Any], parent: str, timeout: float, jobs: int = 2
     ) -> Iterator[Scratch]:
-        with scratch_cluster(
-            parent, os.path.dirname(server.kept_program(receipt, "initdb")), receipt["bootstrap_role"]
-        ) as scratch:
+        programs = os.path.dirname(server.kept_program(receipt, "initdb"))
+        settings = {**taken_over.of(receipt.get("settings", {}), programs), **taken_over.locks(len(receipt["tables"]))}
+        with scratch_cluster(parent, programs, receipt["bootstrap_role"], settings=settings) as scratch:
             _restore_roles(path, receipt, scratch, timeout)
             parallel = ["--jobs", str(jobs)] if receipt["database_bytes"] > _SMALL else []
-            # The database `postgres` exists already. The dump creates any other one, with its settings and grants.
-            create = [] if receipt["database"] == "postgres" else ["--create"]
-            strictly(
-                run(
-                    [
-                        scratch.program("pg_restore"),
-                        *scratch.address(),
-                        "--exit-on-error",
-                        "--no-tablespaces",
-                        *create,
-                        *parallel,
-                        "--dbname",
-                        "postgres",
-                        _archive(path, receipt),
-                    ],
-                    timeout=timeout,
-                )
+            # The database `postgres` exists already, so it is dropped first: the dump creates each with its settings.
+            again = ["--clean", "--if-exists"] if receipt["database"] == "postgres" else []
+            argv = [scratch.program("pg_restore"), "--no-password", "--exit-on-error", "--no-tablespaces", "--create"]
+            restored = run(
+                [*argv, *again, *parallel, "--dbname", scratch.conninfo("template1"), _archive(path, receipt)],
+                timeout=timeout,
             )
+            _explained(restored)
             yield scratch
 
 
@@ -124,31 +112,66 @@ def _dump_snapshot(work: Work) -> dict[str, Any]:
     contents.hold(session)
     taken_at = receipts.now()
     snapshot_id = str(session.value("SELECT pg_export_snapshot()"))
-    before = contents.sequences(session)
+    before = sequences.read(session)
     told = snapshot.facts(server.identity(session), server.revisions(session))
     work.clock.lap("prepare")
-    command = _command(work, snapshot_id)
+    command = _command(work, snapshot_id, told["encoding"])
     # pg_dump takes longest, so the digest may use only one processor.
     session.run("SET LOCAL max_parallel_workers_per_gather = 0")
-    with snapshot.schema_beside(work, snapshot_id) as schema, beside(command) as dumping:
+    with beside(command) as dumping:
         tables = contents.tables(session)
-        fingerprint = contents.fingerprint(schema())
+        objects = facts.read(session, "database")
         work.clock.lap("digest")
         warnings = strictly(finished(dumping, command), snapshot.HARMLESS)
     work.clock.lap("dump")
-    after = contents.sequences(session)
+    after = sequences.read(session)
     session.run("COMMIT")
     return {
         **told,
-        "schema_fingerprint": fingerprint,
         "tables": tables,
+        "objects": objects,
         "taken_at": taken_at,
         "warnings": warnings,
         "sequences": {name: [before[name], after[name]] for name in before if name in after},
     }
 
 
-def _command(work: Work, snapshot_id: str) -> list[str]:
+def _dump_roles(work: Work) -> dict[str, str]:
+    """Write the cluster's roles; returns what the receipt says of them. Again if they were changed meanwhile."""
+    argv = [work.program("pg_dumpall"), "--globals-only", "--no-role-passwords", "--no-tablespaces", "--no-password"]
+    before, after = None, facts.read(work.session, "cluster")
+    while before != after:
+        file, database = os.path.join(work.folder, ROLES), work.request.conninfo("postgres")
+        strictly(run([*argv, "--encoding", "UTF8", "--file", file, "--dbname", database]), snapshot.HARMLESS)
+        before, after = after, facts.read(work.session, "cluster")
+    return after
+
+
+def _write_schema(work: Work, archive: str) -> str:
+    """Write the schema as SQL beside the archive, from the archive itself; returns its fingerprint."""
+    path = os.path.join(work.folder, snapshot.SCHEMA)
+    argv = [work.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file", path, archive]
+    strictly(run(argv))
+    return schema_text.fingerprint(snapshot.schema_text(path))
+
+
+def _explained(restored: Finished) -> None:
+    """Raise the restore's error, with what to type where a function does not find another one.
+
+    pg_restore sets an empty search_path, as every restore by hand would.
+    """
+    try:
+        strictly(restored, snapshot.HARMLESS)
+    except DatabaseError as error:
+        if not re.search(r"(function|operator|relation|type) .* does not exist", str(error)):
+            raise
+        raise DatabaseError(
+            f"{error}. If this exists in the database: a restore has an empty search_path, so the function that uses it"
+            " must say the schema itself, or have a path of its own; type: ALTER FUNCTION … SET search_path = …"
+        ) from None
+
+
+def _command(work: Work, snapshot_id: str, encoding: str) -> list[str]:
     form = work.request.format
     parallel = ["--jobs", str(work.request.jobs)] if form == "directory" else []
     # The lightest compression takes half the time of the default, for a tenth more bytes.
@@ -164,10 +187,14 @@ def _command(work: Work, snapshot_id: str) -> list[str]:
         "--lock-wait-timeout",
         str(base.LOCK_TIMEOUT_MS),
         "--no-tablespaces",
-        *work.request.address(),
+        # The database's own, which a setting of it may keep from being the dump's.
+        "--encoding",
+        encoding,
+        "--no-password",
         "--file",
         os.path.join(work.folder, DUMP[form]),
-        work.request.database,
+        "--dbname",
+        work.request.conninfo(work.request.database),
     ]
 
 
@@ -176,7 +203,7 @@ def _restore_roles(path: str, receipt: Mapping[str, Any], scratch: Scratch, time
     born = f"CREATE ROLE {receipt['bootstrap_role']};", f"CREATE ROLE {quote(receipt['bootstrap_role'])};"
     with open(os.path.join(path, ROLES), "rb") as file:
         statements = b"".join(line for line in file if line.decode(errors="replace").strip() not in born)
-    run_sql(scratch.program("psql"), scratch.address(), "postgres", send=statements, timeout=timeout)
+    run_sql(scratch.program("psql"), scratch.conninfo("postgres"), send=statements, timeout=timeout)
 
 
 def _archive(path: str, receipt: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import base
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Request, Work
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.basebackup import cluster_bytes, need_primary
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.repository import HARMLESS, Repository
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server, wal
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server, taken_over, wal
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.recovery import Target, recovered
@@ -57,7 +57,7 @@ class PgBackRest(base.Method):
         except DatabaseError as error:
             raise DatabaseError(f"{error}. {_discard(repository, label)}") from None
         try:
-            held = restore_point.facts(work)
+            held = restore_point.held(work)
         except DatabaseError as error:
             raise DatabaseError(
                 f"{error}. The backup {label} stays in the repository, but its contents are unknown; do not use it",
@@ -156,7 +156,8 @@ class PgBackRest(base.Method):
                 timeout=timeout,
             )
             target = Target(told["target"], repository.restore_command(folder))
-            with recovered(folder, programs, receipt["bootstrap_role"], target, timeout) as scratch:
+            more = taken_over.of(receipt.get("settings", {}), programs)
+            with recovered(folder, programs, receipt["bootstrap_role"], target, timeout, more) as scratch:
                 yield scratch
 
 

@@ -130,7 +130,6 @@ class NewCluster:
                     )
                 )
             data = os.path.join(scratch.folder, "data")
-            _drop_schema_copy(scratch)
             _shut_down(data, self.request.timeout)
             yield data
 
@@ -262,12 +261,6 @@ def _runs(folder: str) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _drop_schema_copy(scratch: Scratch) -> None:
-    """Drop the database that comparing has made."""
-    with Session(scratch.parameters("postgres"), "gradual-restore") as session:
-        session.run("DROP DATABASE IF EXISTS gradual_schema")
 
 
 def _move_tablespaces(data: str, folder: str) -> None:

@@ -11,13 +11,13 @@ import tempfile
 import time
 from typing import Any, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import compare, dump, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import compare, dump, snapshot, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request, stamp
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, run_sql, strictly
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, conninfo, quote
 
 NAME = "gradual-restore"
 # Bytes; PostgreSQL truncates longer names.
@@ -90,20 +90,22 @@ class NewDatabase:
                 run(
                     [
                         os.path.join(programs, "pg_restore"),
-                        *self.request.address(),
+                        "--no-password",
                         "--exit-on-error",
                         "--no-tablespaces",
                         "--jobs",
                         str(self.request.jobs),
                         "--dbname",
-                        self.name,
+                        conninfo(self.request.parameters(self.name)),
                         self._archive(),
                     ],
                     timeout=self.request.timeout,
-                )
+                ),
+                snapshot.HARMLESS,
             )
             with self._session(self.name) as session:
                 compare.none_of(compare.content_differences(self.receipt, session))
+                compare.none_of(compare.object_differences(self.receipt, session, ["database"]))
         except BaseException:
             with contextlib.suppress(DatabaseError), self._session("postgres") as session:
                 session.run(f"DROP DATABASE IF EXISTS {quote(self.name)}")
@@ -134,7 +136,7 @@ class NewDatabase:
     def _psql(self, programs: str, database: str, statements: str) -> None:
         sent = statements.encode("utf-8", "surrogateescape")
         program = os.path.join(programs, "psql")
-        run_sql(program, self.request.address(), database, send=sent, timeout=self.request.timeout)
+        run_sql(program, conninfo(self.request.parameters(database)), send=sent, timeout=self.request.timeout)
 
     def _archive(self) -> str:
         return os.path.join(self.request.path, dump.DUMP[self.receipt["format"]])
@@ -183,6 +185,7 @@ class DatabaseInPlace(NewDatabase):
 
     def carry_out(self) -> dict[str, Any]:
         with self._session(self.live) as session:
+            contents.fix_text(session)
             server.wait_for_lock(session, shared=False, deadline=self.request.deadline)
             made = self._restore()
         self._swap()

@@ -18,7 +18,13 @@ from typing import Any, Callable
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, snapshot
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import (
+    contents,
+    facts,
+    schema_text,
+    sequences,
+    server,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
@@ -65,7 +71,7 @@ class Moment:
     seconds: float
 
 
-def facts(work: Work, fetch: Callable[[Moment], None] | None = None) -> dict[str, Any]:
+def held(work: Work, fetch: Callable[[Moment], None] | None = None) -> dict[str, Any]:
     """What the receipt says of the database at the restore point. `fetch` copies the WAL up to it into the backup."""
     attempts = iter(range(1, 1_000_000))
 
@@ -78,7 +84,7 @@ def facts(work: Work, fetch: Callable[[Moment], None] | None = None) -> dict[str
 
 def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> dict[str, Any]:
     session = work.session
-    before = contents.sequences(session)
+    before = sequences.read(session, unlogged=False)
     moment = _make(work, name)
     taken_at = receipts.now()
     work.clock.lap("moment")
@@ -89,19 +95,23 @@ def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> d
     if fetch is not None:
         fetch(moment)
     work.clock.lap("wal")
-    with snapshot.schema_beside(work, snapshot_id) as schema:
+    with snapshot.schema_beside(work, snapshot_id, told["encoding"]) as schema:
         tables = contents.tables(session, unlogged=False)
-        fingerprint = contents.fingerprint(schema())
+        fingerprint = schema_text.fingerprint(schema())
     work.clock.lap("digest")
-    after, ahead = contents.sequences(session), contents.ahead(session)
+    after, ahead = sequences.read(session, unlogged=False), sequences.ahead(session)
+    objects = facts.read_all(session)
     session.run("COMMIT")
     return {
         **told,
         "lsn": moment.lsn,
         "schema_fingerprint": fingerprint,
         "tables": tables,
+        "objects": objects,
         "taken_at": taken_at,
-        "sequences": {one: _range(before[one], after[one], ahead.get(one, 0)) for one in before if one in after},
+        "sequences": {
+            one: sequences.widened(before[one], after[one], ahead.get(one, 0)) for one in before if one in after
+        },
         "restore": {
             "target": moment.name,
             "lsn": moment.lsn,
@@ -110,15 +120,6 @@ def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> d
             "segment_bytes": server.segment_bytes(session),
         },
     }
-
-
-def _range(before: int | None, after: int | None, ahead: int) -> list[int | None]:
-    # The WAL has a sequence's value some steps before the sequence reaches it.
-    return (
-        [before, after if after is None else after + max(ahead, 0)]
-        if ahead >= 0
-        else [before if before is None else before + ahead, after]
-    )
 
 
 def _make(work: Work, name: str) -> Moment:
@@ -167,7 +168,7 @@ def _try(session: Session, other: Session, name: str) -> Moment | None:
     session.run("RELEASE SAVEPOINT moment")
     session.run(f"SET LOCAL lock_timeout = {base.LOCK_TIMEOUT_MS}")
     session.run("SET LOCAL statement_timeout = 0")
-    if other.rows(_SCHEMA_STATE) != session.rows(_SCHEMA_STATE):
+    if other.rows(_SCHEMA_STATE) != session.rows(_SCHEMA_STATE) or facts.read_all(other) != facts.read_all(session):
         session.run("ROLLBACK")
         return None
     return Moment(name, lsn, str(session.value("SELECT pg_walfile_name(%s::pg_lsn)", (lsn,))), seconds)

@@ -19,12 +19,18 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 SCHEMA = "schema.sql"
-# Messages of pg_dump that do not fail a backup. Any other message does.
+# Messages of pg_dump and pg_restore that do not fail a backup. Any other message does.
 HARMLESS = (
     "pg_dump: warning: there are circular foreign-key constraints",
     "pg_dump: detail: ",
     "pg_dump: hint: You might not be able to restore the dump without using --disable-triggers",
     "pg_dump: hint: Consider using a full dump instead of a --data-only dump",
+    # The server says these to every new connection: a setting of the database or role does not fit the server, or the
+    # locale's library is newer than the database. DETAIL and HINT belong to the line before them.
+    'WARNING:  invalid value for parameter "',
+    'WARNING:  database "',
+    "DETAIL:  ",
+    "HINT:  ",
 )
 _LOCK_NOT_AVAILABLE = "55P03"
 # pg_dump's --lock-wait-timeout is a statement_timeout while it takes its locks.
@@ -57,8 +63,11 @@ def lock_refused(error: DatabaseError) -> bool:
 
 
 @contextlib.contextmanager
-def schema_beside(work: Work, snapshot: str) -> Iterator[Callable[[], str]]:
-    """Write the schema as SQL while the block runs. Yields a function that waits for the end and returns the text."""
+def schema_beside(work: Work, snapshot: str, encoding: str) -> Iterator[Callable[[], str]]:
+    """Write the schema as SQL while the block runs. Yields a function that waits for the end and returns the text.
+
+    encoding: the database's, which a setting of it may keep from being the dump's.
+    """
     path = os.path.join(work.folder, SCHEMA)
     command = [
         work.program("pg_dump"),
@@ -68,10 +77,13 @@ def schema_beside(work: Work, snapshot: str) -> Iterator[Callable[[], str]]:
         "--lock-wait-timeout",
         str(LOCK_TIMEOUT_MS),
         "--no-tablespaces",
-        *work.request.address(),
+        "--encoding",
+        encoding,
+        "--no-password",
         "--file",
         path,
-        work.request.database,
+        "--dbname",
+        work.request.conninfo(work.request.database),
     ]
     with beside(command) as dumping:
 

@@ -1,16 +1,14 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A database's contents in one snapshot: row counts and order-independent digests of all tables, and the schema."""
+"""A database's contents in one snapshot: row counts and order-independent digests of all tables."""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import re
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import digests
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Row, Session, quote
 
 # Digests use the rows' text, so the settings that change this text are fixed.
 _TEXT_SETTINGS = {
@@ -26,19 +24,25 @@ _TEXT_SETTINGS = {
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
+    "transaction_timeout": "0",
 }
 # Tables whose rows pg_dump writes: ordinary ones and partitions, without those of extensions. With false, without
-# unlogged tables too, whose rows are not in a copy of the files.
+# unlogged tables too, whose rows are not in a copy of the files. The planner inlines the functions of an index, so
+# tables with such indexes (the last column) need a search path for them.
 _TABLES = """
-SELECT n.nspname::text, c.relname::text
+SELECT c.oid::bigint, n.nspname::text, c.relname::text, format('%%I.%%I', n.nspname, c.relname)::text,
+       concat_ws(', ', (SELECT string_agg(i.indexrelid::regclass::text, ', ') FROM pg_index i
+                         WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)),
+                       (SELECT string_agg(s.stxname::text, ', ') FROM pg_statistic_ext s WHERE s.stxrelid = c.oid))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND %s)
    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_depend d
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
- ORDER BY 1, 2
+ ORDER BY 2, 3
 """
-_NOISE = re.compile(r"^(\\(un)?restrict\b.*|-- Dumped (from|by) .*)$")
+# So many tables are read by one statement, and then the locks of their indexes are released.
+BATCH = 50
 
 LARGE_OBJECTS = "large objects"
 
@@ -52,7 +56,15 @@ def fix_text(session: Session) -> None:
 
 def names(session: Session, unlogged: bool = True) -> list[str]:
     """The quoted names of the tables whose rows are compared."""
-    return [quote(schema, name) for schema, name in session.rows(_TABLES, (unlogged,))]
+    return [quote(schema, name) for _oid, schema, name, *_ in session.rows(_TABLES, (unlogged,))]
+
+
+def every_schema(session: Session) -> str:
+    """A search path with all schemas of the database, for functions of indexes that say no schema."""
+    rows = session.rows(
+        "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' ORDER BY nspname <> 'public', 1"
+    )
+    return ", ".join(["pg_catalog", *(quote(row[0]) for row in rows)])
 
 
 def hold(session: Session, held: Sequence[str] | None = None, settings: Mapping[str, int] | None = None) -> None:
@@ -70,62 +82,53 @@ def hold(session: Session, held: Sequence[str] | None = None, settings: Mapping[
         session.run(f"LOCK TABLE ONLY {', ONLY '.join(wanted)} IN ACCESS SHARE MODE")
 
 
-def tables(session: Session, unlogged: bool = True) -> dict[str, dict[str, Any]]:
-    """{"public.orders": {"rows": 3, "digest": "-123"}}, one pass over every table; call `fix_text` first."""
+def tables(session: Session, unlogged: bool = True, version: int = digests.VERSION) -> dict[str, dict[str, Any]]:
+    """{"public.orders": {"rows": 3, "digest": "-123"}}, one pass over every table; call `fix_text` first.
+
+    version: of the digest, see digests.py; version 1 joins names without quotes.
+    """
+    hashed, path = digests.hashes(session), every_schema(session)
+    listed, columns = session.rows(_TABLES, (unlogged,)), digests.columns(session)
+    plain, inlined = [row for row in listed if not row[4]], [row for row in listed if row[4]]
     found: dict[str, dict[str, Any]] = {}
-    for schema, name in session.rows(_TABLES, (unlogged,)):
-        statement = (
-            f'SELECT {digests.of_rows(session, schema, name)} FROM ONLY {quote(schema, name)} AS "{digests.ALIAS}"'
-        )
-        rows, digest = session.rows(statement)[0]
-        found[f"{schema}.{name}"] = {"rows": rows, "digest": digest}
+    for search_path, rows in (("pg_catalog", plain), (path, inlined)):
+        session.run("SELECT set_config('search_path', %s, false)", (search_path,))
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            selects = [_select(row, digests.of_rows(columns.get(row[0], ()), hashed, version)) for row in batch]
+            labels = [f"{row[1]}.{row[2]}" if version == 1 else row[3] for row in batch]
+            found.update(zip(labels, _digests(session, batch, selects)))
+    session.run("SELECT set_config('search_path', 'pg_catalog', false)")
     if session.value("SELECT EXISTS (SELECT FROM pg_largeobject_metadata)"):
-        rows, digest = session.rows(
-            f"SELECT {digests.of_text('oid::text || md5(lo_get(oid))')} FROM pg_largeobject_metadata"
-        )[0]
-        found[LARGE_OBJECTS] = {"rows": rows, "digest": digest}
+        found[LARGE_OBJECTS] = _counted(session.rows(digests.of_large_objects(hashed, version))[0])
     return found
 
 
-def sequences(session: Session) -> dict[str, int | None]:
-    """Last value of every sequence. Snapshots do not cover sequences: read them before and after a dump, as a range."""
-    return {
-        f"{row[0]}.{row[1]}": row[2]
-        for row in session.rows(
-            "SELECT schemaname::text, sequencename::text, last_value FROM pg_sequences WHERE schemaname !~ '^pg_' ORDER"
-            " BY 1, 2"
-        )
-    }
+def _select(row: Row, chosen: str) -> str:
+    return f'{chosen} FROM ONLY {quote(row[1], row[2])} AS "{digests.ALIAS}"'
 
 
-def ahead(session: Session) -> dict[str, int]:
-    """How far the WAL is ahead of each sequence: 32 values and its cache (SEQ_LOG_VALS in sequence.c); negative for a
-    descending one."""
-    return {
-        f"{row[0]}.{row[1]}": int(row[2])
-        for row in session.rows(
-            "SELECT schemaname::text, sequencename::text, increment_by * (32 + cache_size) FROM pg_sequences WHERE"
-            " schemaname !~ '^pg_'"
-        )
-    }
+def _digests(session: Session, batch: Sequence[Row], selects: Sequence[str]) -> list[dict[str, Any]]:
+    """By one statement, since thousands of small ones take longer than the dump; after an error, table by table."""
+    numbered = [f"SELECT {number} AS number, {one}" for number, one in enumerate(selects)]
+    try:
+        with session.releasing_locks():
+            return [_counted(row[1:]) for row in session.rows(" UNION ALL ".join(numbered) + " ORDER BY number")]
+    except DatabaseError:
+        return [_alone(session, row, one) for row, one in zip(batch, selects)]
 
 
-def plain_schema(text: str) -> str:
-    """pg_dump -s without restrict keys and program versions, which differ between two dumps of one schema."""
-    return "".join(line + "\n" for line in text.splitlines() if not _NOISE.match(line))
+def _alone(session: Session, row: Row, select: str) -> dict[str, Any]:
+    try:
+        with session.releasing_locks():
+            return _counted(session.rows(f"SELECT {select}")[0])
+    except DatabaseError as error:
+        whose = f", whose expressions the server reads too ({row[4]})," if row[4] else ""
+        raise DatabaseError(f"the table {row[3]}{whose} cannot be read: {error}", error.sqlstate) from None
 
 
-def fingerprint(text: str) -> str:
-    """SHA-256 of the plain schema."""
-    return hashlib.sha256(plain_schema(text).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def schema_differences(wanted: str, seen: str, limit: int = 6) -> str:
-    """The first differing lines, for a message."""
-    lines = difflib.unified_diff(
-        plain_schema(wanted).splitlines(), plain_schema(seen).splitlines(), "live", "restored", lineterm="", n=0
-    )
-    return "; ".join(line for line in list(lines)[2 : 2 + limit] if not line.startswith("@@"))
+def _counted(row: Row) -> dict[str, Any]:
+    return {"rows": row[0], "digest": row[1]}
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -140,25 +143,4 @@ def differences(wanted: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapp
             found.append(f"{name} has {seen[name]['rows']} rows, expected {wanted[name]['rows']}")
         elif wanted[name]["digest"] != seen[name]["digest"]:
             found.append(f"{name} has {seen[name]['rows']} rows as expected, but other contents")
-    return found
-
-
-def sequence_differences(
-    before: Mapping[str, int | None], after: Mapping[str, int | None], seen: Mapping[str, int | None]
-) -> list[str]:
-    """Sequences whose restored value is outside the range before and after the dump."""
-    found = []
-    for name in sorted(set(before) & set(after)):
-        if name not in seen:
-            found.append(f"sequence {name} is missing")
-            continue
-        ends = [value for value in (before[name], after[name]) if value is not None]
-        value = seen[name]
-        if value is None:
-            if before[name] is not None and after[name] is not None:
-                found.append(f"sequence {name} was never used in the restored copy, the live one is at {after[name]}")
-        elif not ends or (before[name] is not None and value < min(ends)) or value > max(ends):
-            found.append(
-                f"sequence {name} is at {value} in the restored copy, expected {before[name]} to {after[name]}"
-            )
     return found

@@ -8,7 +8,7 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass
-from typing import Iterator
+from typing import Iterator, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
@@ -41,8 +41,13 @@ class Target:
 
 
 @contextlib.contextmanager
-def recovered(folder: str, programs: str, superuser: str, target: Target, timeout: float) -> Iterator[Scratch]:
-    """Run the copy in `folder`/data, recovered to exactly that restore point; an error when it cannot be reached."""
+def recovered(
+    folder: str, programs: str, superuser: str, target: Target, timeout: float, more: Mapping[str, str] | None = None
+) -> Iterator[Scratch]:
+    """Run the copy in `folder`/data, recovered to exactly that restore point; an error when it cannot be reached.
+
+    more: additional settings.
+    """
     data = os.path.join(folder, "data")
     _detach(folder, data)
     settings = {
@@ -56,6 +61,7 @@ def recovered(folder: str, programs: str, superuser: str, target: Target, timeou
         "hba_file": os.path.join(data, "pg_hba.conf"),
         "ident_file": os.path.join(data, "pg_ident.conf"),
         **_source_settings(programs, data),
+        **(more or {}),
     }
     with running(folder, programs, superuser, timeout, settings) as scratch:
         yield scratch

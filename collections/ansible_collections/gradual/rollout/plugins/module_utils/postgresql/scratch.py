@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Iterator, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import neutral
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
     clean_environment,
@@ -22,7 +23,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
     run,
     strictly,
 )
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, conninfo
 
 PREFIX = "gradual-drill-"
 _OWNER = "owner.pid"
@@ -62,12 +63,18 @@ class Scratch:
     folder: str
     programs: str
     superuser: str
+    major: int = 0
 
     def parameters(self, database: str) -> dict[str, str]:
-        return {"dbname": database, "host": self.folder, "port": str(PORT), "user": self.superuser}
+        """Of a session of the superuser, which no setting of the database or of the role reaches."""
+        return {**self.plain_parameters(database, self.superuser), "options": neutral.of_copy(self.major)}
 
-    def address(self) -> list[str]:
-        return ["--host", self.folder, "--port", str(PORT), "--username", self.superuser, "--no-password"]
+    def plain_parameters(self, database: str, role: str) -> dict[str, str]:
+        """Of a session with the settings that the database and the role have."""
+        return {"dbname": database, "host": self.folder, "port": str(PORT), "user": role}
+
+    def conninfo(self, database: str) -> str:
+        return conninfo(self.parameters(database))
 
     def program(self, name: str) -> str:
         return os.path.join(self.programs, name)
@@ -112,8 +119,13 @@ def scratch_folder(parent: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float = 60) -> Iterator[Scratch]:
-    """Make an empty cluster in a new folder below `parent` and run it; both are gone at the end of the block."""
+def scratch_cluster(
+    parent: str, programs: str, superuser: str, timeout: float = 60, settings: Mapping[str, str] | None = None
+) -> Iterator[Scratch]:
+    """Make an empty cluster in a new folder below `parent` and run it; both are gone at the end of the block.
+
+    settings: additional ones.
+    """
     with scratch_folder(parent) as folder:
         strictly(
             run(
@@ -133,7 +145,7 @@ def scratch_cluster(parent: str, programs: str, superuser: str, timeout: float =
                 timeout=timeout,
             )
         )
-        with running(folder, programs, superuser, timeout) as scratch:
+        with running(folder, programs, superuser, timeout, settings) as scratch:
             yield scratch
 
 
@@ -166,12 +178,17 @@ def running(
                 cwd=data,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 (a module has no threads)
             )
-        scratch = Scratch(folder, programs, superuser)
+        scratch = Scratch(folder, programs, superuser, _major(data))
         _wait(server, scratch, timeout)
         yield scratch
     finally:
         if server is not None:
             _stop(server)
+
+
+def _major(data: str) -> int:
+    with open(os.path.join(data, "PG_VERSION"), encoding="utf-8") as file:
+        return int(file.read().split(".")[0])
 
 
 def _end_with_parent() -> None:

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import neutral
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 try:
@@ -26,13 +28,20 @@ def quote(*names: str) -> str:
 
 
 def socket_parameters(database: str, folder: str, port: int | str) -> dict[str, str]:
-    """Parameters of a session over the server's Unix socket in `folder`, without timeouts."""
-    return {
-        "dbname": database,
-        "host": folder,
-        "port": str(port),
-        "options": "-c statement_timeout=0 -c lock_timeout=0",
-    }
+    """Parameters of a session over the server's Unix socket in `folder`, without timeouts and with plain settings."""
+    return {"dbname": database, "host": folder, "port": str(port), "options": neutral.options()}
+
+
+def conninfo(parameters: Mapping[str, str]) -> str:
+    """libpq keywords as one connection string, for the option --dbname of a client program.
+
+    As a bare name, a database called a=b or postgresql://c would be taken for a connection string (libpq, 34.1.1).
+    """
+    return " ".join(f"{key}='{_escaped(value)}'" for key, value in parameters.items())
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def explained(error: BaseException) -> DatabaseError:
@@ -105,6 +114,25 @@ class Session:
     def run(self, statement: str, values: Sequence[Any] | None = None) -> None:
         """Run a statement without a result."""
         self.rows(statement, values)
+
+    @contextlib.contextmanager
+    def releasing_locks(self) -> Iterator[None]:
+        """In a transaction, release the locks that the block takes; what was locked before and the snapshot stay.
+
+        The server's lock table has room for some thousand locks, and a query locks each index of its tables. After an
+        error the transaction goes on as it was before the block.
+        """
+        if not self._connection.info.transaction_status:
+            yield
+            return
+        self.run("SAVEPOINT gradual_locks")
+        try:
+            yield
+        finally:
+            # A lost connection is told by the block's own error, or by the next statement.
+            with contextlib.suppress(DatabaseError):
+                self.run("ROLLBACK TO SAVEPOINT gradual_locks")
+                self.run("RELEASE SAVEPOINT gradual_locks")
 
     @property
     def told_pid(self) -> int:

@@ -95,7 +95,7 @@ def _wait_for_password_check(scratch: Scratch, role: str) -> None:
     until = time.monotonic() + 20
     while time.monotonic() < until:
         try:
-            with Session({**scratch.parameters("postgres"), "user": role, "password": "not-it"}, "gradual-drill"):
+            with Session({**scratch.plain_parameters("postgres", role), "password": "not-it"}, "gradual-drill"):
                 pass
         except DatabaseError:
             return

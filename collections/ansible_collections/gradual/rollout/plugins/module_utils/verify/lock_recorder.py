@@ -22,7 +22,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
     die_with_parent,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.revisions import TABLES
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, conninfo, quote
 
 SCHEMA = "gradual_rehearsal"
 NAME = "gradual-rehearsal"
@@ -79,7 +79,7 @@ $$;
 CREATE EVENT TRIGGER {SCHEMA}_commanded ON ddl_command_end EXECUTE FUNCTION {SCHEMA}.commanded()
 """
 _KNOWN = f"""
-INSERT INTO {SCHEMA}.known SELECT c.oid, n.nspname || '.' || c.relname, pg_relation_filenode(c.oid)
+INSERT INTO {SCHEMA}.known SELECT c.oid, format('%%I.%%I', n.nspname, c.relname), pg_relation_filenode(c.oid)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't'
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'gradual', %s)
@@ -167,12 +167,8 @@ def watching(session: Session, psql: str, parameters: Mapping[str, str], run_as:
             "--no-psqlrc",
             "--quiet",
             "--no-password",
-            "--host",
-            parameters["host"],
-            "--port",
-            parameters["port"],
             "--dbname",
-            parameters["dbname"],
+            conninfo(parameters),
             "--command",
             f"CALL {SCHEMA}.watch('{APPLICATION_NAME}')",
         ],

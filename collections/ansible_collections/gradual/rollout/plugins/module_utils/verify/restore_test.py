@@ -15,7 +15,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import errors
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch, sweep
-from ansible_collections.gradual.rollout.plugins.module_utils.verify import soundness
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
+from ansible_collections.gradual.rollout.plugins.module_utils.verify import corruption, soundness
 
 # Levels from this one on need a restored copy.
 _COPY = receipts.LEVELS.index("restored")
@@ -144,7 +145,8 @@ class _Proof:
         if self.scratch is None:
             raise DatabaseError("level sound needs the copy of level restored")
         clock = Clock()
-        compare.none_of(compare.corruption(self.receipt, self.scratch, self.test.timeout))
+        with Session(self.scratch.parameters(self.receipt["database"]), compare.APPLICATION_NAME) as session:
+            compare.none_of(corruption.found_in(session, self.test.timeout))
         clock.lap("drill_amcheck")
         found = soundness.prove(self.test, self.receipt, self.scratch)
         return {**found, "durations": {**clock.laps, **found["durations"]}}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, schema_text, sequences
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
     Finished,
@@ -219,7 +219,7 @@ def test_a_sequence_stands_where_it_stood_during_the_dump(
     before: int | None, after: int | None, seen: Any, fine: bool
 ) -> None:
     restored = {} if seen == "missing" else {"s": seen}
-    assert (contents.sequence_differences({"s": before}, {"s": after}, restored) == []) is fine
+    assert (sequences.differences({"s": [before, after]}, restored) == []) is fine
 
 
 def test_the_fingerprint_leaves_out_what_differs_between_two_dumps_and_nothing_else() -> None:
@@ -228,12 +228,21 @@ def test_the_fingerprint_leaves_out_what_differs_between_two_dumps_and_nothing_e
         " integer);\n\\unrestrict abc\n"
     )
     second = first.replace("abc", "xyz").replace("15.18", "15.19")
-    assert contents.fingerprint(first) == contents.fingerprint(second)
-    assert contents.fingerprint(first) != contents.fingerprint(first.replace("integer", "bigint"))
-    assert (
-        contents.schema_differences(first, second.replace("integer", "bigint"))
-        == "-CREATE TABLE a (b integer);; +CREATE TABLE a (b bigint);"
-    )
+    assert schema_text.fingerprint(first) == schema_text.fingerprint(second)
+    assert schema_text.fingerprint(first) != schema_text.fingerprint(first.replace("integer", "bigint"))
+    assert schema_text.differences(first, second.replace("integer", "bigint")) == [
+        "-CREATE TABLE a (b integer);",
+        "+CREATE TABLE a (b bigint);",
+    ]
+
+
+def test_the_lines_that_differ_show_no_password() -> None:
+    options = "    password 'it''s secret',\n    \"user\" 'app'\nCONNECTION 'host=h password=secret dbname=d'\n"
+    assert schema_text.differences("", options) == [
+        "+    password ********,",
+        "+    \"user\" 'app'",
+        "+CONNECTION 'host=h password=******** dbname=d'",
+    ]
 
 
 @pytest.mark.parametrize(

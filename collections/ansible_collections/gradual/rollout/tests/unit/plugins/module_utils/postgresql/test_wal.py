@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.repository import Repository
-from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_point import _range
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import wal
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.sequences import widened
 
 MIB = 1024 * 1024
 
@@ -65,7 +65,7 @@ def test_only_segments_are_taken_for_segments(name: str, is_one: bool) -> None:
 def test_a_copy_may_show_a_sequence_as_far_on_as_the_log_has_it(
     before: int | None, after: int | None, ahead: int, allowed: list[int | None]
 ) -> None:
-    assert _range(before, after, ahead) == allowed
+    assert widened(before, after, ahead) == allowed
 
 
 @pytest.mark.parametrize(
