@@ -15,7 +15,7 @@ from tests.database.server import OWNER, PASSWORD, TESTER, Server
 
 Connection = psycopg.Connection[Any]
 # The previous release: who sends which statements.
-USERS = {"shop_app": "old_code.sql", "shop_reader": "old_report.sql"}
+USERS = {"shop_app": "old_code.sql", "shop_reader": "old_report.sql", OWNER: "old_owner.sql"}
 # A template of ROWS rows a table, and one of TIMES as many. A heap of ROWS rows has about 70 pages.
 ROWS, TIMES = 1500, 4
 TEMPLATES = {"small": ROWS, "large": ROWS * TIMES}

@@ -147,9 +147,10 @@ thinks, from the files alone.
 - A database has {rows:,} rows in each table, and a second one has {times} times as many. It has indexes, foreign keys,
   views, materialized views, functions, triggers, enums, domains, partitions, inheritance, sequences and policies. No
   table is empty, since a lock on an empty table harms nobody.
-- The *old code* is a fixed list of statements (`tests/bench/lint/old_code.sql`) by a role that owns nothing. It reads,
-  inserts, updates and deletes in every table, and calls the functions and sequences. Each statement runs before and
-  after the case.
+- The *old code* is a fixed list of statements (`tests/bench/lint/old_*.sql`): of the application's role, which owns
+  nothing, of a report's role, and of the owner, since many applications connect as the owner. They read, insert, update
+  and delete in every table, and use every column, view, function, sequence and type by its name. Each statement runs
+  before and after the case.
 - The SQL of an operation of Alembic or Django is what the tool itself makes of it.
 
 A case is **harmful** if one of these was seen:

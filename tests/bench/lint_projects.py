@@ -230,8 +230,8 @@ def _online(server: Server, upgrade: Any) -> list[str]:
 def django_sql(server: Server, text: str, database: str = "small") -> list[str]:
     """What Django's schema editor makes of a migration of the shop: as sqlmigrate prints it."""
     _setup(server, database)
-    from django.db import connection
-    from django.db.migrations.state import ProjectState
+    from django.db import connection  # type: ignore[import-untyped]
+    from django.db.migrations.state import ProjectState  # type: ignore[import-untyped]
 
     state = ProjectState()
     if text != initial():
@@ -251,9 +251,9 @@ def _migration(text: str, name: str) -> Any:
 
 def _setup(server: Server, database: str) -> None:
     """Django in this process, on that database."""
-    import django
-    from django.conf import settings
-    from django.db import connections
+    import django  # type: ignore[import-untyped]
+    from django.conf import settings  # type: ignore[import-untyped]
+    from django.db import connections  # type: ignore[import-untyped]
 
     if not settings.configured:
         address = {"HOST": "127.0.0.1", "PORT": server.port, "USER": OWNER, "PASSWORD": PASSWORD}
@@ -271,7 +271,7 @@ def _setup(server: Server, database: str) -> None:
 
 def close() -> None:
     """Close Django's connection, since a template must have no users when it is copied."""
-    from django.db import connections
+    from django.db import connections  # type: ignore[import-untyped]
 
     connections.close_all()
 

@@ -20,7 +20,7 @@ def case(sql: str, **more: Any) -> Case:
 
 def result(harmful: bool, stopped: bool, warned: bool = False, topic: str = "columns") -> dict[str, Any]:
     """A case as results.json has it, which every tool but ours lets pass."""
-    said = {tool: [] for tool in TOOLS} | {
+    said: dict[str, list[str]] = {tool: [] for tool in TOOLS} | {
         OURS: ["a-rule"] if stopped else [],
         OURS_AND_WARNINGS: ["a-rule"] if stopped or warned else [],
     }

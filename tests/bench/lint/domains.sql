@@ -14,8 +14,6 @@ ALTER TYPE order_state ADD VALUE 'lost'
 
 ALTER TYPE order_state ADD VALUE IF NOT EXISTS 'paid'
 
-ALTER TYPE order_state ADD VALUE 'paid'
-
 ALTER TYPE order_state ADD VALUE 'new' BEFORE 'open'
 
 -- outside

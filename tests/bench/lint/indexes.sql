@@ -95,8 +95,6 @@ DROP INDEX CONCURRENTLY orders_code_idx
 -- outside
 DROP INDEX CONCURRENTLY IF EXISTS never_there
 
-DROP INDEX never_there
-
 -- old code says ON CONFLICT (sku)
 DROP INDEX products_sku_idx
 

@@ -104,7 +104,6 @@ TRUNCATE fresh
 
 -- cluster
 CREATE TABLE fresh (LIKE orders INCLUDING ALL);
-CREATE INDEX fresh_placed_idx ON fresh (placed);
 CLUSTER fresh USING fresh_placed_idx
 
 -- rule

@@ -1,5 +1,5 @@
 -- What the previous release does with the database, as a role that owns nothing. Each statement runs in a transaction of
--- its own, which is rolled back. It inserts what nothing forbids today: NULL, duplicates, zero, negative numbers,
+-- its own, which is rolled back. It uses everything by its name, but for constraints and indexes. It inserts what nothing forbids today: NULL, duplicates, zero, negative numbers,
 -- references to nothing. It names no column and no object that a migration of the corpus adds.
 SELECT id, user_id, status, code, total, quantity, weight, state, rating, note, remark, seen, due, extra, tags
     FROM orders WHERE id BETWEEN 101 AND 103 ORDER BY id;
@@ -26,6 +26,8 @@ SELECT user_id, sold FROM sales WHERE user_id = 103;
 SELECT id, state, total FROM sales_by_state WHERE id = 103;
 SELECT order_sum(103), label('abc');
 SELECT pay(104);
+SELECT 'open'::order_state, 3::stars, 'x'::plain_text, ('a', 'b')::address;
+SELECT nextval('ticket_numbers') > 0, nextval('orders_id_seq') > 0, nextval('users_id_seq') > 0;
 SELECT nextval('invoice_numbers') > (SELECT max(number) FROM invoices);
 INSERT INTO users (email, name) VALUES ('new@example.com', NULL) RETURNING active;
 INSERT INTO users (email) VALUES ('other@example.com');

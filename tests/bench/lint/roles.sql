@@ -16,8 +16,6 @@ REVOKE INSERT ON orders FROM shop_app
 
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM shop_app
 
-REVOKE TRUNCATE ON orders FROM shop_app
-
 REVOKE SELECT ON orders FROM shop_reader
 
 REVOKE UPDATE ON orders FROM PUBLIC

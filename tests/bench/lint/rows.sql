@@ -73,8 +73,6 @@ INSERT INTO carts (id, body) VALUES (-1, 'x')
 
 INSERT INTO carts (id, body) VALUES (-1, 'x'), (-2, 'y') ON CONFLICT (id) DO NOTHING
 
-INSERT INTO carts (id, body) VALUES (5, 'x')
-
 INSERT INTO carts (id, body) SELECT -id, nick FROM users
 
 INSERT INTO carts (id, body) SELECT id, body FROM carts ON CONFLICT (id) DO UPDATE SET body = 'again'

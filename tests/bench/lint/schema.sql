@@ -116,6 +116,9 @@ CREATE UNIQUE INDEX sales_user_idx ON sales (user_id);
 CREATE MATERIALIZED VIEW sales_by_state AS SELECT id, state, total, filler FROM orders;
 CREATE POLICY own_carts ON carts USING (true);
 
+-- As after some years.
+SELECT setval('orders_id_seq', 100000);
+
 GRANT USAGE ON SCHEMA public, reports TO shop_app, shop_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, reports TO shop_app;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO shop_app;

@@ -4,8 +4,6 @@ CREATE SEQUENCE receipt_numbers
 
 CREATE SEQUENCE IF NOT EXISTS invoice_numbers
 
-CREATE SEQUENCE invoice_numbers
-
 ALTER SEQUENCE invoice_numbers RESTART
 
 ALTER SEQUENCE invoice_numbers RESTART WITH 1
