@@ -30,7 +30,8 @@ from tests.database.server import OWNER, PASSWORD, Server
 TARGETS = {"sql": "0003_case", "alembic": "0002", "django": "shop.0002_case"}
 RECORDED = {"sql": "0001_schema", "alembic": "0001", "django": "shop.0001_initial"}
 _ALEMBIC = """phase = "expand"
-revision, down_revision = {revision!r}, {parent!r}
+revision = {revision!r}
+down_revision = {parent!r}
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql

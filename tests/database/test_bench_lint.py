@@ -92,5 +92,5 @@ def test_the_strongest_lock_and_what_was_rewritten_are_told(kept: Kept) -> None:
 
 
 def test_what_must_run_before_a_case_must_not_fail(kept: Kept) -> None:
-    with pytest.raises(ValueError, match="columns: x: what runs before it fails: relation"):
+    with pytest.raises(ValueError, match="columns: x: what runs before it fails: table"):
         truth(kept, Case("columns", "x", ("SELECT 1",), earlier=("DROP TABLE never_there",)))

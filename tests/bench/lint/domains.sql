@@ -74,8 +74,6 @@ ALTER TYPE order_state SET SCHEMA reports
 
 DROP TYPE order_state
 
-DROP TYPE IF EXISTS never_there
-
 DROP TYPE address CASCADE
 
 ALTER DOMAIN stars ADD CONSTRAINT stars_most CHECK (VALUE <= 5)

@@ -24,8 +24,6 @@ CREATE FUNCTION order_sum(bigint, boolean DEFAULT true) RETURNS numeric LANGUAGE
 
 DROP FUNCTION order_sum(bigint)
 
-DROP FUNCTION IF EXISTS never_there(int)
-
 DROP FUNCTION label(text)
 
 -- dropped and made again by the revision
@@ -69,8 +67,6 @@ CREATE CONSTRAINT TRIGGER checked AFTER INSERT ON carts DEFERRABLE FOR EACH ROW 
 
 DROP TRIGGER touched ON orders
 
-DROP TRIGGER IF EXISTS never_there ON orders
-
 ALTER TRIGGER touched ON orders RENAME TO touching
 
 ALTER TABLE orders DISABLE TRIGGER touched
@@ -105,8 +101,6 @@ DROP TRIGGER touched ON orders;
 CREATE TRIGGER touched BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION touch()
 
 CREATE EXTENSION IF NOT EXISTS pg_trgm
-
-CREATE EXTENSION never_there
 
 CREATE FUNCTION broken() RETURNS int LANGUAGE sql AS 'SELECT never FROM orders'
 

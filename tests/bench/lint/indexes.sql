@@ -62,10 +62,6 @@ CREATE UNIQUE INDEX CONCURRENTLY users_badge_idx ON users (badge)
 -- a unique index of a column of an earlier rollout
 CREATE UNIQUE INDEX CONCURRENTLY users_badge_idx ON users (badge)
 
--- outside
--- on a column that never was
-CREATE INDEX CONCURRENTLY orders_never_idx ON orders (never_there)
-
 CREATE INDEX events_kind_idx ON events (kind)
 
 CREATE INDEX events_kind_idx ON ONLY events (kind)

@@ -73,6 +73,7 @@ CREATE TABLE child_notes (author text) INHERITS (parent_notes);
 CREATE UNLOGGED TABLE carts (id int PRIMARY KEY, body text, filler text);
 CREATE SCHEMA reports;
 CREATE TABLE reports.daily (day date, sold numeric, filler text);
+CREATE INDEX daily_day_idx ON reports.daily (day);
 
 CREATE FUNCTION order_sum(bigint) RETURNS numeric LANGUAGE sql STABLE AS
     'SELECT coalesce(sum(price), 0) FROM items WHERE order_id = $1';
@@ -123,4 +124,4 @@ GRANT USAGE ON SCHEMA public, reports TO shop_app, shop_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, reports TO shop_app;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO shop_app;
 GRANT SELECT ON orders TO shop_reader;
-GRANT CREATE ON SCHEMA public TO shop_next;
+GRANT CREATE ON SCHEMA public, reports TO shop_next;

@@ -55,8 +55,6 @@ ALTER SEQUENCE ticket_numbers RENAME TO ticket_seq
 
 DROP SEQUENCE invoice_numbers
 
-DROP SEQUENCE IF EXISTS never_there
-
 DROP SEQUENCE ticket_numbers CASCADE
 
 DROP SEQUENCE ticket_numbers

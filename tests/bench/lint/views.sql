@@ -21,8 +21,6 @@ CREATE OR REPLACE VIEW open_orders AS SELECT DISTINCT id, user_id, status, total
 
 DROP VIEW order_totals
 
-DROP VIEW IF EXISTS never_there
-
 -- dropped and made again with the same columns, without its grants
 DROP VIEW order_totals;
 CREATE VIEW order_totals AS SELECT o.id, u.email, o.total FROM orders o JOIN users u ON u.id = o.user_id
@@ -84,7 +82,5 @@ REFRESH MATERIALIZED VIEW sold
 -- a materialized view is filled while the table is locked
 ALTER TABLE orders ADD COLUMN colour text;
 CREATE MATERIALIZED VIEW colours AS SELECT colour, count(*) FROM orders GROUP BY colour
-
-DROP MATERIALIZED VIEW IF EXISTS never_there
 
 CREATE RECURSIVE VIEW numbers (n) AS VALUES (1) UNION ALL SELECT n + 1 FROM numbers WHERE n < 5
