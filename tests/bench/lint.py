@@ -1,14 +1,16 @@
 """python -m tests.bench.lint [--out FOLDER]: how often migration_lint is right, tried on a real PostgreSQL.
 
-Writes FOLDER/results.json and FOLDER.md; `--render` makes the page again from results.json. Exit status 1 when a check
-does not hold.
+Writes FOLDER/results.json and FOLDER.md; `--render` makes the page again from results.json, `--again` asks the tools
+again about the same truth. Exit status 1 when a check does not hold.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +40,23 @@ def run(wanted: str = "") -> Json:
         return {"conditions": conditions(server), "cases": list(_tried(server, release, every))}
 
 
+def again(results: Json) -> Json:
+    """The same truth, and what each tool says now."""
+    with tempfile.TemporaryDirectory(prefix="gradual-bench-") as folder, ThreadPoolExecutor(WORKERS) as pool:
+        os.chmod(folder, 0o755)
+        release = environment(Path(folder, "venv"))
+        found = pool.map(lambda one: {**one, "verdicts": verdicts(_case(one), release)}, results["cases"])
+        return {**results, "cases": list(found)}
+
+
+def _case(told: Json) -> Case:
+    """A case as results.json has it."""
+    lists = {key: tuple(told[key]) for key in ("statements", "earlier")}
+    return Case(
+        **{key: told[key] for key in ("topic", "title", "transaction", "tool", "file")}, text=told["sql"], **lists
+    )
+
+
 def _tried(server: Server, release: Path, every: Sequence[Case]) -> Iterator[Json]:
     mine = threading.local()
     opened: list[lint_databases.Kept] = []
@@ -48,13 +67,15 @@ def _tried(server: Server, release: Path, every: Sequence[Case]) -> Iterator[Jso
             opened.append(mine.kept)
         return _one(mine.kept, release, case)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for number, (case, found) in enumerate(zip(every, pool.map(one, every), strict=True), 1):
-            yield found
-            if number % 50 == 0 or number == len(every):
-                print(f"{number} of {len(every)} cases: {case.name[:80]}", file=sys.stderr, flush=True)
-    for kept in opened:
-        kept.close()
+    try:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for number, (case, found) in enumerate(zip(every, pool.map(one, every), strict=True), 1):
+                yield found
+                if number % 50 == 0 or number == len(every):
+                    print(f"{number} of {len(every)} cases: {case.name[:80]}", file=sys.stderr, flush=True)
+    finally:
+        for kept in opened:
+            kept.close()
 
 
 def _one(kept: lint_databases.Kept, release: Path, case: Case) -> Json:
@@ -63,7 +84,9 @@ def _one(kept: lint_databases.Kept, release: Path, case: Case) -> Json:
         "topic": case.topic,
         "title": case.title,
         "sql": case.text,
-        "statements": list(case.statements) if case.tool != "sql" else [],
+        "tool": case.tool,
+        "file": case.file,
+        "statements": list(case.statements),
         "transaction": case.transaction,
         "earlier": list(case.earlier),
         "by_hand": case.by_hand,
@@ -83,15 +106,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=OUT, help="folder of results.json (default %(default)s); the page is FOLDER.md"
     )
+    parser.add_argument(
+        "--again", action="store_true", help="ask only the tools again; the truth is that of FOLDER/results.json"
+    )
     parser.add_argument("--render", action="store_true", help="only render FOLDER/results.json again")
     given = parser.parse_args(argv)
     file = given.out / "results.json"
+    if not file.exists() and (given.render or given.again):
+        parser.error(f"{file} does not exist; run without --render and --again first")
     if not given.render:
-        results = run(given.case)
+        results = again(json.loads(file.read_text(encoding="utf-8"))) if given.again else run(given.case)
         given.out.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if not file.exists():
-        parser.error(f"{file} does not exist; run without --render first")
     results = json.loads(file.read_text(encoding="utf-8"))
     given.out.with_name(f"{given.out.name}.md").write_text(
         page(results, f"{given.out.name}/results.json"), encoding="utf-8"

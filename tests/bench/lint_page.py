@@ -39,7 +39,7 @@ def wrong_verdicts(results: Json) -> Iterator[str]:
             yield f"    earlier: {'; '.join(one['earlier'])}"
         if one["title"].split() != one["sql"].rstrip(";").split():
             yield f"    sql: {' '.join(one['sql'].split())}"
-        if one["statements"]:
+        if one["tool"] != "sql":
             yield f"    which is: {'; '.join(one['statements'])}"
         yield f"    transaction: {'one' if one['transaction'] else 'none'}; lock: {one['lock'] or 'none'}"
         truth = f"HARMFUL: {'; '.join(one['reasons'][:3])}" if one["harmful"] else "harmless"

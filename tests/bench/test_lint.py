@@ -25,7 +25,8 @@ def result(harmful: bool, stopped: bool, warned: bool = False, topic: str = "col
         OURS_AND_WARNINGS: ["a-rule"] if stopped or warned else [],
     }
     return {
-        "topic": topic, "title": "one", "sql": "SELECT 1", "statements": [], "transaction": True, "earlier": [],
+        "topic": topic, "title": "one", "sql": "SELECT 1", "tool": "sql", "file": "", "statements": [],
+        "transaction": True, "earlier": [],
         "by_hand": "", "harmful": harmful, "reasons": ["old code: it fails"] if harmful else [], "lock": "",
         "rewritten": [], "indexes": 0, "pages": [0, 0], "verdicts": said,
     }  # fmt: skip
