@@ -57,6 +57,9 @@ def connected(server: Server, database: str, role: str = TESTER) -> Iterator[Con
         host="127.0.0.1", port=server.port, dbname=database, user=TESTER, password=PASSWORD, autocommit=True,
         prepare_threshold=None,
     ) as connection:  # fmt: skip
+        if role == TESTER:
+            # The server remembers only so many statements; those of whoever watches would drive the others out.
+            connection.execute("SET pg_stat_statements.track = none")
         connection.execute(f"SET SESSION AUTHORIZATION {role}".encode())
         yield connection
 

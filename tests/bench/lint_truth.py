@@ -145,6 +145,9 @@ class Trial:
     def __init__(self, server: Server, owner: Connection, watcher: Connection) -> None:
         self.server, self.owner, self.watcher = server, owner, watcher
         self.seen = Seen()
+        watcher.execute(
+            "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = current_database()"
+        )
         # Tables, and what blocks their users too when it is locked: indexes, views, sequences.
         self.names = {oid: name for oid, name, _kind, _file in self._relations()}
         self.tables = {oid for oid, _name, kind, _file in self._relations() if kind in ("r", "p", "m", "v")}

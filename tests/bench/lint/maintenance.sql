@@ -33,6 +33,7 @@ CLUSTER orders USING orders_placed_idx
 -- outside
 CLUSTER orders USING orders_placed_idx
 
+-- earlier: ALTER TABLE orders CLUSTER ON orders_placed_idx
 -- outside
 CLUSTER
 

@@ -116,6 +116,7 @@ CREATE MATERIALIZED VIEW sales AS SELECT user_id, sum(total) AS sold, min(filler
 CREATE UNIQUE INDEX sales_user_idx ON sales (user_id);
 CREATE MATERIALIZED VIEW sales_by_state AS SELECT id, state, total, filler FROM orders;
 CREATE POLICY own_carts ON carts USING (true);
+ALTER TABLE carts ENABLE ROW LEVEL SECURITY;
 
 -- As after some years.
 SELECT setval('orders_id_seq', 100000);

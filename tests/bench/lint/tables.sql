@@ -64,12 +64,11 @@ ALTER TABLE orders ENABLE ROW LEVEL SECURITY
 
 ALTER TABLE orders FORCE ROW LEVEL SECURITY
 
--- row security with a policy that lets everybody pass: the table's owner is not bound
-ALTER TABLE carts ENABLE ROW LEVEL SECURITY
+-- row security with a policy that lets everybody pass
+CREATE POLICY all_tickets ON tickets USING (true);
+ALTER TABLE tickets ENABLE ROW LEVEL SECURITY
 
-ALTER TABLE orders DISABLE ROW LEVEL SECURITY
-
-ALTER TABLE orders NO FORCE ROW LEVEL SECURITY
+ALTER TABLE carts DISABLE ROW LEVEL SECURITY
 
 CREATE POLICY mine ON orders USING (user_id = 1)
 
