@@ -51,10 +51,8 @@ def again(results: Json) -> Json:
 
 def _case(told: Json) -> Case:
     """A case as results.json has it."""
-    lists = {key: tuple(told[key]) for key in ("statements", "earlier")}
-    return Case(
-        **{key: told[key] for key in ("topic", "title", "transaction", "tool", "file")}, text=told["sql"], **lists
-    )
+    same: Json = {key: told[key] for key in ("topic", "title", "transaction", "tool", "file")}
+    return Case(**same, text=told["sql"], statements=tuple(told["statements"]), earlier=tuple(told["earlier"]))
 
 
 def _tried(server: Server, release: Path, every: Sequence[Case]) -> Iterator[Json]:
