@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -119,7 +120,7 @@ def answers(session: Connection) -> dict[str, str]:
         session.execute(f"SAVEPOINT old_code; SET LOCAL SESSION AUTHORIZATION {role}".encode())
         try:
             rows = session.execute(statement.encode())
-            found[statement] = repr(rows.fetchall() if rows.description else rows.rowcount)
+            found[statement] = repr([_plain(row) for row in rows] if rows.description else rows.rowcount)
         except psycopg.Error as error:
             found[statement] = f"error: {told(error)}"
         session.execute("ROLLBACK TO SAVEPOINT old_code")
@@ -129,6 +130,11 @@ def answers(session: Connection) -> dict[str, str]:
 def _old_code() -> Iterator[tuple[str, str]]:
     for role, file in USERS.items():
         yield from ((role, one) for one in split((DATA / file).read_text(encoding="utf-8")))
+
+
+def _plain(row: Sequence[Any]) -> tuple[Any, ...]:
+    """A row in which 0 and 0.00 are the same number."""
+    return tuple(one.normalize() if isinstance(one, Decimal) else one for one in row)
 
 
 def answers_now(server: Server, database: str) -> dict[str, str]:

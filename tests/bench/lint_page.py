@@ -188,6 +188,7 @@ What this truth does not see:
   that it stops.
 - *Gradual, errors*: a finding of level error stops a rollout. A warning is shown and stops nothing; *errors and
   warnings* counts both.
+- The other tools get the SQL that Alembic or Django makes; Gradual gets the migration's file.
 - *squawk as it comes*: version 2 with its default rules; every finding counts. *without rules on style*: as Gradual
   calls it, with its opt-in rules on locks, and without rules on style and timeouts.
 - *strong_migrations' checks*: strong_migrations reads migrations of Ruby on Rails. The checks that its documentation
