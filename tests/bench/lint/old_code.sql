@@ -48,6 +48,7 @@ INSERT INTO products (sku, title, price) VALUES ('S103', NULL, 1) ON CONFLICT (s
     RETURNING cents;
 INSERT INTO products (id, sku, price) VALUES (99999999, 'by hand', 1);
 INSERT INTO tickets (subject) VALUES (NULL);
+INSERT INTO tickets (number, subject) VALUES (103, 'again') ON CONFLICT (number) DO NOTHING;
 INSERT INTO invoices (number) VALUES (1) RETURNING paid;
 INSERT INTO events (at, kind) VALUES ('2024-02-02', NULL), ('2025-02-02', 'k');
 INSERT INTO events_2023 (at) VALUES ('2023-02-02');
