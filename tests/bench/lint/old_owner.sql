@@ -1,0 +1,21 @@
+-- What the previous release does as the owner of the database: many applications know no other role.
+SELECT id, status FROM orders WHERE id = 112;
+SELECT id, email FROM users WHERE id = 112;
+SELECT line FROM items WHERE order_id = 112;
+SELECT sku FROM products WHERE id = 112;
+SELECT subject FROM tickets WHERE number = 112;
+SELECT amount FROM invoices WHERE number = 112;
+SELECT kind FROM events WHERE at = '2024-06-06';
+SELECT kind FROM events_2024 WHERE at = '2024-06-06';
+SELECT kind FROM events_2022 WHERE at = '2022-06-06';
+SELECT line FROM logs WHERE line = 'l112';
+SELECT body FROM parent_notes WHERE id = 112;
+SELECT body FROM carts WHERE id = 112;
+SELECT sold FROM reports.daily WHERE sold = 112;
+SELECT total FROM order_totals WHERE id = 112;
+SELECT total FROM open_orders WHERE id = 112;
+SELECT sold FROM sales WHERE user_id = 112;
+SELECT total FROM sales_by_state WHERE id = 112;
+SELECT order_sum(112), label('x'), pay(112);
+SELECT nextval('invoice_numbers') > 0, nextval('ticket_numbers') > 0;
+INSERT INTO orders (user_id) VALUES (112);
