@@ -9,9 +9,9 @@ import ast
 import os
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Collection, Mapping, Sequence
+from typing import Collection, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import alembic, sql_text
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import alembic, fingerprint, sql_text
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import (
     App,
     Project,
@@ -180,7 +180,7 @@ def parse(label: str, name: str, path: str, file: str, project: Project) -> Migr
     revision = Revision(
         revision=f"{label}.{name}",
         parents=(),
-        phase=_phase(given.get("gradual_phase"), f"{label}.{name}", file, project),
+        phase=_phase(given.get("gradual_phase"), file),
         file=file,
         description=document.splitlines()[0] if document else "",
         words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
@@ -188,7 +188,8 @@ def parse(label: str, name: str, path: str, file: str, project: Project) -> Migr
         transactional=_constant(given.get("atomic")) is not False,
         # Django records a migration with foreign keys or indexes in a later transaction. To make them again fails.
         recorded_apart=True,
-        sha256=sha256(content),
+        sha256=fingerprint.of_python(tree),
+        file_sha256=sha256(content),
     )
     pairs = {key: _pairs(given.get(key), file, project) for key in ("dependencies", "run_before", "replaces")}
     return Migration(
@@ -205,16 +206,13 @@ def _constant(node: ast.expr | None) -> object:
     return node.value if isinstance(node, ast.Constant) else None
 
 
-def _phase(node: ast.expr | None, revision: str, file: str, project: Project) -> str:
-    """The phase in the file; for a file of a third party (in .venv), the one in the settings."""
-    said: Any = UNKNOWN
-    if node is not None:
-        said = node.value if isinstance(node, ast.Constant) else ast.unparse(node)
-    elif file.startswith(".venv"):
-        phases = project.phases()
-        said = phases.get(revision, phases.get(revision.partition(".")[0], UNKNOWN))
+def _phase(node: ast.expr | None, file: str) -> str:
+    """The phase in the file."""
+    if node is None:
+        return UNKNOWN
+    said = node.value if isinstance(node, ast.Constant) else ast.unparse(node)
     found = str(said).strip().lower()
-    if found not in (*PHASES, UNKNOWN) or (found == UNKNOWN and node is not None):
+    if found not in PHASES:
         raise DatabaseError(f"{file}: gradual_phase, got {said!r}, expected one of {', '.join(PHASES)}")
     return found
 

@@ -14,8 +14,8 @@ from typing import Any, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["'](?P<module>[\w.]+)["']""")
-# The settings that matter for migrations. GRADUAL_PHASES is Gradual's own: the phases of third-party apps.
-_NEEDED = ("INSTALLED_APPS", "AUTH_USER_MODEL", "MIGRATION_MODULES", "GRADUAL_PHASES")
+# The settings that matter for migrations.
+_NEEDED = ("INSTALLED_APPS", "AUTH_USER_MODEL", "MIGRATION_MODULES")
 
 
 class Unreadable(ValueError):
@@ -89,10 +89,6 @@ class Project:
     def user_app(self) -> str:
         """The label of the app with the user model."""
         return str(self.settings.get("AUTH_USER_MODEL", "auth.User")).partition(".")[0]
-
-    def phases(self) -> Mapping[str, str]:
-        """{"auth": "expand", "auth.0003_…": "contract"} for migrations of third-party apps."""
-        return self.settings.get("GRADUAL_PHASES") or {}
 
     def file(self, module: str) -> str | None:
         """The file of a module or package."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Collection
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
     connection_check,
@@ -84,9 +84,13 @@ class Migrator:
         """The revisions to apply now, after every check that needs no waiting."""
         recorded = self._recorded()
         pending = self.adapter.pending(recorded, self.request.target)
-        steps.refuse_edited(self.session, self.adapter, list(self.adapter.current(recorded)))
-        now, self.left = phases.split(pending, self.request.phase)
+        self._refuse_edited(self.adapter.current(recorded))
+        now, self.left = phases.split(pending, self.request.phase, self.adapter.name)
         return now
+
+    def _refuse_edited(self, applied: Collection[str]) -> None:
+        known = steps.sums(self.session, self.adapter.name)
+        steps.refuse_edited({name: known[name] for name in applied if name in known}, self.adapter)
 
     def apply(self) -> dict[str, Any]:
         """Apply what the phase allows. Returns `info`; raises MigrationFailed with it."""
@@ -127,6 +131,7 @@ class Migrator:
             "revision": revision.revision,
             "from": self._name(before),
             "phase": revision.phase,
+            "phase_reason": revision.phase_reason,
             "seconds": 0.0,
             "attempts": 0,
             "lock_waits": 0,
