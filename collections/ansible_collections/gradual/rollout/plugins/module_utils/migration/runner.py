@@ -58,6 +58,8 @@ class Migrator:
         self.failed: dict[str, Any] | None = None
         # Whether an attempt at this step may have applied it without recording it.
         self.unsure = False
+        # The indexes that were there when the step began.
+        self.indexes: list[int] = []
 
     def __enter__(self) -> Migrator:
         return self
@@ -143,6 +145,7 @@ class Migrator:
             limits = lag.Limits(self.request.max_lag_bytes, self.request.max_lag_seconds)
             preconditions.replicas_caught_up(self._alive(), limits, self.request.deadline, self._stands)
             self._check_connection()
+            self.indexes = indexes.there(self._alive())
             self._begin(revision, told)
             self._try(revision, before, told, begun)
         except DatabaseError:
@@ -183,7 +186,7 @@ class Migrator:
         while True:
             preconditions.no_dump(self._alive, begun + self.request.deadline, self.request.deadline, self._stands)
             if revision.concurrent:
-                told["notes"] += indexes.drop_leftovers(self.session, revision, self.request.deadline)
+                told["notes"] += indexes.drop_leftovers(self.session, revision, self.request.deadline, self.indexes)
             told["attempts"] += 1
             ended = self._attempt(revision)
             told["blockers"] = merged(told["blockers"], ended.blockers)
@@ -211,7 +214,7 @@ class Migrator:
             steps.forget(self.session, self.adapter, revision)
         if revision.concurrent:
             try:
-                told["notes"] += indexes.drop_leftovers(self._alive(), revision, self.request.deadline)
+                told["notes"] += indexes.drop_leftovers(self._alive(), revision, self.request.deadline, self.indexes)
             except DatabaseError as error:
                 told["notes"].append(f"an invalid index of this attempt could not be dropped: {error}")
 
