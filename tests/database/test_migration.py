@@ -166,6 +166,25 @@ def test_a_concurrent_index_that_fails_leaves_no_invalid_index(shop: Shop, recei
     assert shop.revision() == "0001"
 
 
+@pytest.mark.parametrize(
+    "index",
+    ["", '"orders-status-key"', "orders_" + 70 * "x", "orders_by_status"],
+    ids=["none", "quoted", "long", "plain"],
+)
+def test_what_became_invalid_in_the_attempt_is_dropped_whatever_its_name(
+    shop: Shop, receipt: dict[str, Any], index: str
+) -> None:
+    """An invalid unique index would still refuse values of the old code. One of somebody else's stays."""
+    shop.as_owner("CREATE INDEX somebody_s ON orders (total)")
+    shop.run("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'somebody_s'::regclass")
+    unique = revision(2, f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON orders (status)", concurrently=True)
+    for _again in range(2):
+        with pytest.raises(MigrationFailed, match=r"could not create unique index.*dropped the invalid index public\."):
+            shop.migrate(shop.release(FIRST, unique), receipt)
+        left = shop.value("SELECT array_agg(indexrelid::regclass::text) FROM pg_index WHERE NOT indisvalid")
+        assert left == ["somebody_s"]
+
+
 def test_if_not_exists_does_not_believe_in_an_invalid_index(shop: Shop, receipt: dict[str, Any]) -> None:
     shop.as_owner(
         "ALTER TABLE orders ADD COLUMN note text",

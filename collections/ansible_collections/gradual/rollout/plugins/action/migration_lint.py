@@ -10,6 +10,7 @@ import tempfile
 from typing import Any, Iterator
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import phases
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.revisions import READERS
 from ansible_collections.gradual.rollout.plugins.module_utils.release.archive import UnpackError, unpack
@@ -38,6 +39,9 @@ ARGUMENTS = {
         "default": [],
         "options": {key: {"type": "str", "required": True} for key in ("revision", "rule", "reason", "until")},
     },
+    "phases": phases.ARGUMENT,
+    "by_lint": {"type": "bool", "default": False},
+    "applied": {"type": "dict"},
     "timeout": {"type": "float", "default": 30.0},
     **FETCH_ARGUMENTS,
 }
@@ -70,6 +74,9 @@ class ActionModule(ActionBase):
                     given["recorded"],
                     given["phase"],
                     given["waivers"],
+                    phases=given["phases"],
+                    by_lint=given["by_lint"],
+                    applied=given["applied"],
                 )
         except (DatabaseError, ArtifactError, UnpackError, OSError) as error:
             return {
@@ -79,6 +86,7 @@ class ActionModule(ActionBase):
                 "findings": [],
                 "mistakes": [],
                 "revisions": [],
+                "phases": [],
             }
         stopping = judge.stops(found["findings"])
         if stopping or found["mistakes"]:

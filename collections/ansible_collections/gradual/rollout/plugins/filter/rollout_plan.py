@@ -50,6 +50,11 @@ options:
     type: list
     elements: int
     default: [1]
+  phases:
+    description: The phases of revisions that are not in their files, as M(gradual.rollout.migration_lint) returns them.
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = """
@@ -66,6 +71,7 @@ _value:
       C(source) (C(traffic), C(earlier runs), C(manifest) or C(estimate)), C(risk), C(seen_by), C(then),
       C(point_of_no_return),
       C(later) (no part of deploy.yml) and C(state).
+    - The row of C(migrate) has O(phases), with the reason of each.
     - With O(forecast), the stages of the ramp have C(power) as well.
   type: list
   elements: dict
@@ -80,11 +86,19 @@ def rollout_plan(
     forecast: Mapping[str, Any] | None = None,
     felt: bool = False,
     waves: Sequence[int] = (1,),
+    phases: Sequence[Mapping[str, str]] = (),
 ) -> list[dict[str, Any]]:
     """Rows of the plan; see module_utils/plan.py."""
     try:
         return plan_steps.make(
-            manifest, hosts=hosts, durations=durations, state=state, forecast=forecast, felt=felt, waves=waves
+            manifest,
+            hosts=hosts,
+            durations=durations,
+            state=state,
+            forecast=forecast,
+            felt=felt,
+            waves=waves,
+            phases=phases,
         )
     except plan_steps.PlanError as error:
         raise AnsibleFilterError(str(error)) from error

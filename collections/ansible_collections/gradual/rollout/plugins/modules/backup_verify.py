@@ -48,9 +48,8 @@ options:
     suboptions:
       pending:
         description: >-
-          The migrations to rehearse: C(adapter), C(directory), C(path), C(target), C(phase), C(migrate_as), and
-            C(environment_file), the file with the
-          C(DATABASE_URL) of the live database.
+          The migrations to rehearse: C(adapter), C(directory), C(path), C(target), C(phase), C(phases),
+          C(migrate_as), and C(environment_file), the file with the C(DATABASE_URL) of the live database.
         type: dict
       smoke:
         description: >-

@@ -22,8 +22,8 @@ description:
     database.
   - Applies revisions of the phase V(expand) only, unless O(phase) says otherwise. The phase is in the revision's file,
     for Alembic as C(phase = "expand") at the top level.
-  - Records the SHA-256 of each revision's file in the database, in C(gradual.migration_step), and refuses to continue
-    when a file was edited after it was applied.
+  - Records the SHA-256 of each revision's statements in the database, in C(gradual.migration_step), and refuses to
+    continue when they were edited after they were applied. Comments and layout do not count.
 author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
@@ -41,8 +41,8 @@ options:
       - The migration tool. V(sql) is a folder of plain SQL files, C(0001_orders.sql), which psql runs, each in one
         transaction with its record.
       - "For V(sql) and V(sqitch) the phase is in a comment at the top of the file, C(-- gradual: phase=expand); for
-        V(django) it is the attribute C(gradual_phase) of the class C(Migration), and for third-party apps the setting
-        C(GRADUAL_PHASES), by the app's label."
+        V(django) it is the attribute C(gradual_phase) of the class C(Migration). O(phases) is for files that are not
+        yours to edit."
     type: str
     choices: [alembic, django, sql, sqitch]
     default: alembic
@@ -69,6 +69,34 @@ options:
     type: str
     choices: [expand, contract]
     default: expand
+  phases:
+    description:
+      - The phases of revisions whose files do not name one, such as those of third parties. The first entry that
+        matches counts. An entry that matches no revision is an error.
+      - A phase in the file wins over O(phases[].app) and O(phases[].pattern). If O(phases[].revision) says another
+        phase than the file, that is an error.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      app:
+        description: Label of an app, for V(django) only.
+        type: str
+      revision:
+        description: Name of a revision.
+        type: str
+      pattern:
+        description: Names of revisions, with C(*), C(?) and C([…]).
+        type: str
+      phase:
+        description: The phase.
+        type: str
+        choices: [expand, contract]
+        required: true
+      reason:
+        description: Why. It is recorded.
+        type: str
+        required: true
   state:
     description:
       - V(info) returns the database's revision and what is pending, V(applied) applies revisions.
@@ -228,7 +256,7 @@ identity:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters, phases
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.reverting import Reverter
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed, Migrator, Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
@@ -240,6 +268,7 @@ ARGUMENTS = {
     "path": {"type": "str", "default": "migrations"},
     "target": {"type": "str", "default": "head"},
     "phase": {"type": "str", "choices": ["expand", "contract"], "default": "expand"},
+    "phases": phases.ARGUMENT,
     "state": {"type": "str", "choices": ["info", "applied", "reverted"], "default": "info"},
     "database": {"type": "str"},
     "environment_file": {"type": "path"},
@@ -304,7 +333,8 @@ def migrate(module: AnsibleModule) -> dict[str, object]:
         }
         told = f"the release is not staged in {module.params['directory']} yet; what is pending is known only then"
         return {"changed": True, "message": told, "from": None, "to": None, "current": None, "identity": {}, **nothing}
-    adapter = adapters.of(module.params["adapter"], os.path.realpath(module.params["directory"]), module.params["path"])
+    given = module.params
+    adapter = adapters.of(given["adapter"], os.path.realpath(given["directory"]), given["path"], given["phases"])
     kind = Reverter if module.params["state"] == "reverted" else Migrator
     with kind(request(module), adapter) as migrator:
         if module.params["state"] == "info":

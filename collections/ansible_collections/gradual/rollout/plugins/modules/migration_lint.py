@@ -85,6 +85,45 @@ options:
         description: The last day of the waiver, C(YYYY-MM-DD).
         type: str
         required: true
+  phases:
+    description:
+      - The phases of revisions whose files do not name one, such as those of third parties. The first entry that
+        matches counts. An entry that matches no revision is an error.
+      - A phase in the file wins over O(phases[].app) and O(phases[].pattern). If O(phases[].revision) says another
+        phase than the file, that is an error.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      app:
+        description: Label of an app, for V(django) only.
+        type: str
+      revision:
+        description: Name of a revision.
+        type: str
+      pattern:
+        description: Names of revisions, with C(*), C(?) and C([…]).
+        type: str
+      phase:
+        description: The phase.
+        type: str
+        choices: [expand, contract]
+        required: true
+      reason:
+        description: Why. It is recorded.
+        type: str
+        required: true
+  by_lint:
+    description:
+      - Whether a revision without a phase counts as expand when it has no finding of level V(error) without a waiver,
+        and as contract when it has one. Without it, a revision without a phase is a finding itself.
+    type: bool
+    default: false
+  applied:
+    description:
+      - Gradual's records of the applied revisions, as M(gradual.rollout.revision_info) returns them. It fails when the
+        statements of one were edited after it was applied.
+    type: dict
   timeout:
     description: Seconds that the server of the artifact may be silent.
     type: float
@@ -162,6 +201,21 @@ lines:
   returned: success
   type: list
   elements: str
+phases:
+  description: The phase of each revision that is not in its file, with the reason.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    revision:
+      description: The revision.
+      type: str
+    phase:
+      description: Its phase. One of phase V(contract) stays pending, and its findings are in the reason.
+      type: str
+    reason:
+      description: Why, as O(phases) says; from the findings, it begins with C(by_lint:).
+      type: str
 mistakes:
   description: Waivers that are expired or waive nothing.
   returned: always

@@ -43,6 +43,11 @@ recorded:
   returned: always
   type: list
   elements: str
+applied:
+  description: Gradual's own records of the applied revisions, by name, each the checksum of what was applied; null when
+    it is unknown.
+  returned: always
+  type: dict
 standby:
   description: Whether the server is a standby (C(pg_is_in_recovery())), which takes no writes; null when it is unknown.
   returned: always
@@ -56,6 +61,7 @@ reason:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import steps
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
@@ -95,9 +101,11 @@ def main() -> None:
             )
         with session:
             standby = bool(session.value("SELECT pg_is_in_recovery()"))
-            module.exit_json(changed=False, recorded=revisions.READERS[given["adapter"]](session), standby=standby)
+            recorded = revisions.READERS[given["adapter"]](session)
+            applied = steps.sums(session, given["adapter"])
+            module.exit_json(changed=False, recorded=recorded, applied=applied, standby=standby)
     except (DatabaseError, OSError) as error:
-        module.exit_json(changed=False, recorded=None, standby=standby, reason=str(error))
+        module.exit_json(changed=False, recorded=None, applied=None, standby=standby, reason=str(error))
 
 
 if __name__ == "__main__":

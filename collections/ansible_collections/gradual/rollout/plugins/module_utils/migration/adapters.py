@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Callable, Mapping
+from typing import Callable, Mapping, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import phases
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django import Django
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter
@@ -21,8 +22,11 @@ ADAPTERS: Mapping[str, Callable[[str, str], Adapter]] = {
 }
 
 
-def of(name: str, directory: str, path: str) -> Adapter:
-    """The adapter for a staged release. path: the folder of its migrations, below directory."""
+def of(name: str, directory: str, path: str, entries: Sequence[phases.Entry] = ()) -> Adapter:
+    """The adapter for a staged release. path: the folder of its migrations, below directory. entries: the manifest's
+    migrations.phases."""
     if name not in ADAPTERS:
         raise DatabaseError(f"migration adapter: got {name!r}, expected one of {', '.join(ADAPTERS)}")
-    return ADAPTERS[name](directory, path)
+    adapter = ADAPTERS[name](directory, path)
+    adapter.revisions = phases.assigned(adapter.revisions, entries, name)
+    return adapter

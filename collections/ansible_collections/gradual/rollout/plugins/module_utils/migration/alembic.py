@@ -10,6 +10,7 @@ import os
 import re
 from typing import Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import (
     PHASES,
@@ -105,7 +106,8 @@ def parse(source: str, file: str) -> Revision | None:
         words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
         concurrent=concurrent,
         transactional=not concurrent and "autocommit_block" not in source,
-        sha256=sha256(source.encode()),
+        sha256=fingerprint.of_python(tree),
+        file_sha256=sha256(source.encode()),
     )
 
 

@@ -11,7 +11,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Collection, Iterator, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import alembic, python_files, sql_text
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
+    alembic,
+    fingerprint,
+    python_files,
+    sql_text,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import App, Project
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import (
@@ -187,7 +192,7 @@ def parse(label: str, name: str, path: str, file: str, project: Project) -> Migr
     revision = Revision(
         revision=f"{label}.{name}",
         parents=(),
-        phase=_phase(given.get("gradual_phase"), f"{label}.{name}", file, project),
+        phase=_phase(given.get("gradual_phase"), file),
         file=file,
         description=document.splitlines()[0] if document else "",
         words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
@@ -195,7 +200,8 @@ def parse(label: str, name: str, path: str, file: str, project: Project) -> Migr
         transactional=_constant(given.get("atomic")) is not False,
         # Django records a migration with foreign keys or indexes in a later transaction. To make them again fails.
         recorded_apart=True,
-        sha256=sha256(python_files.content(path)),
+        sha256=fingerprint.of_python(tree),
+        file_sha256=sha256(python_files.content(path)),
     )
     module = project.library.of_file(path)
     pairs = {
@@ -215,16 +221,13 @@ def _constant(node: ast.expr | None) -> object:
     return node.value if isinstance(node, ast.Constant) else None
 
 
-def _phase(node: ast.expr | None, revision: str, file: str, project: Project) -> str:
-    """The phase in the file; for a file of a third party (in .venv or a wheel), the one in the settings."""
-    said: Any = UNKNOWN
-    if node is not None:
-        said = node.value if isinstance(node, ast.Constant) else ast.unparse(node)
-    elif file.startswith(".venv") or f".whl{os.sep}" in file:
-        phases = project.phases()
-        said = phases.get(revision, phases.get(revision.partition(".")[0], UNKNOWN))
+def _phase(node: ast.expr | None, file: str) -> str:
+    """The phase in the file."""
+    if node is None:
+        return UNKNOWN
+    said = node.value if isinstance(node, ast.Constant) else ast.unparse(node)
     found = str(said).strip().lower()
-    if found not in (*PHASES, UNKNOWN) or (found == UNKNOWN and node is not None):
+    if found not in PHASES:
         raise DatabaseError(f"{file}: gradual_phase, got {said!r}, expected one of {', '.join(PHASES)}")
     return found
 

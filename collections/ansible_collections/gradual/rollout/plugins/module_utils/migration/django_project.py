@@ -19,8 +19,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_n
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["'](?P<module>[\w.]+)["']""")
-# The settings that matter for migrations. GRADUAL_PHASES is Gradual's own: the phases of third-party apps.
-_NEEDED = ("INSTALLED_APPS", "AUTH_USER_MODEL", "MIGRATION_MODULES", "GRADUAL_PHASES")
+# The settings that matter for migrations.
+_NEEDED = ("INSTALLED_APPS", "AUTH_USER_MODEL", "MIGRATION_MODULES")
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,6 @@ class Project:
             )
         self.apps = [self._app(name) for name in self.settings["INSTALLED_APPS"]]
         self.labels = frozenset(one.label for one in self.apps)
-
-    def phases(self) -> Mapping[str, str]:
-        """{"auth": "expand", "auth.0003_…": "contract"} for migrations of third-party apps."""
-        return self.settings.get("GRADUAL_PHASES") or {}
 
     def file(self, module: str) -> str | None:
         return self.library.file(module)

@@ -5,6 +5,8 @@ treats them as existing."""
 
 from __future__ import annotations
 
+from typing import Collection
+
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
 
@@ -15,13 +17,19 @@ SELECT n.nspname::text, c.relname::text, t.relname::text
   JOIN pg_class t ON t.oid = i.indrelid
  WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname !~ '^pg_toast'
    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+   AND NOT i.indexrelid = ANY (%s::oid[])
  ORDER BY 1, 2
 """
 
 
-def invalid(session: Session) -> list[tuple[str, str, str]]:
-    """(schema, index, table) of each invalid index that is not being built now."""
-    return [(row[0], row[1], row[2]) for row in session.rows(_INVALID)]
+def invalid(session: Session, before: Collection[int] = ()) -> list[tuple[str, str, str]]:
+    """(schema, index, table) of each invalid index that is not being built now. before: indexes to leave out."""
+    return [(row[0], row[1], row[2]) for row in session.rows(_INVALID, (list(before),))]
+
+
+def there(session: Session) -> list[int]:
+    """The oids of all indexes, so that those of an attempt are known whatever their names."""
+    return [row[0] for row in session.rows("SELECT indexrelid::bigint FROM pg_index")]
 
 
 def of_revision(found: list[tuple[str, str, str]], revision: Revision) -> list[tuple[str, str, str]]:
@@ -29,14 +37,16 @@ def of_revision(found: list[tuple[str, str, str]], revision: Revision) -> list[t
     return [one for one in found if one[1] in revision.words or one[1].partition("_ccnew")[0] in revision.words]
 
 
-def drop_leftovers(session: Session, revision: Revision, patience: float) -> list[str]:
-    """Drop the revision's invalid indexes of a failed attempt, so that the next one makes them again.
+def drop_leftovers(session: Session, revision: Revision, patience: float, before: Collection[int]) -> list[str]:
+    """Drop the invalid indexes of a failed attempt, so that the next one makes them again: those that the revision
+    names, and those that were not there before it. An invalid unique one may still refuse values.
 
-    patience: seconds to wait for older transactions, each time.
+    patience: seconds to wait for older transactions, each time. before: as there() told it when the step began.
     """
     done = []
+    found = dict.fromkeys([*of_revision(invalid(session), revision), *invalid(session, before)])
     session.run("SELECT set_config('statement_timeout', %s, false)", (str(int(patience * 1000)),))
-    for schema, name, table in of_revision(invalid(session), revision):
+    for schema, name, table in found:
         session.run(f"DROP INDEX CONCURRENTLY IF EXISTS {quote(schema, name)}")
         done.append(f"dropped the invalid index {schema}.{name} on {table} that an attempt left")
     session.run("SELECT set_config('statement_timeout', '0', false)")

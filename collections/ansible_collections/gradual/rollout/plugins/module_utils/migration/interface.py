@@ -19,7 +19,8 @@ class Revision:
 
     concurrent: it uses CONCURRENTLY, for which no lock timeout is set. transactional: it is applied completely or not
     at all. recorded_apart: the tool records it in a later transaction, so after a crash it may be applied and not
-    recorded. repeatable: to run it again after such a crash fails or does no harm. sha256: of the file's bytes.
+    recorded. repeatable: to run it again after such a crash fails or does no harm. sha256: of the statements, without
+    comments and layout (fingerprint.py).
     """
 
     revision: str
@@ -34,12 +35,19 @@ class Revision:
     recorded_apart: bool = False
     repeatable: bool = True
     sha256: str = ""
+    # Of the file's bytes, as earlier versions of Gradual recorded it.
+    file_sha256: str = ""
+    # Why it has this phase, when that is not from its file.
+    phase_reason: str = ""
+    # Why it cannot be run, as one error. An applied revision is not run again, so it does not matter there.
+    problem: str = ""
 
     def told(self) -> dict[str, Any]:
         """As a module returns it."""
         return {
             "revision": self.revision,
             "phase": self.phase,
+            "phase_reason": self.phase_reason,
             "description": self.description,
             "concurrent": self.concurrent,
             "file": self.file,
@@ -67,7 +75,7 @@ class Adapter(Protocol):
 
     # As in the manifest and in gradual.migration_step.
     name: str
-    # All revisions of the release.
+    # All revisions of the release; those that do not name a phase get it from the manifest (phases.py).
     revisions: Mapping[str, Revision]
 
     def recorded(self, session: Session) -> list[str]:

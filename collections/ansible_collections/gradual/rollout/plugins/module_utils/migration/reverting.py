@@ -54,7 +54,7 @@ class Reverter(Migrator):
             raise DatabaseError(
                 f"{name} was not applied by Gradual, so it is not reverted; revert with the tool itself"
             )
-        steps.refuse_edited(self.session, self.adapter, [name])
+        self._refuse_edited([name])
         return [revision]
 
     def _command(self, revision: Revision) -> Command:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Collection
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
     connection_check,
@@ -58,6 +58,8 @@ class Migrator:
         self.failed: dict[str, Any] | None = None
         # Whether an attempt at this step may have applied it without recording it.
         self.unsure = False
+        # The indexes that were there when the step began.
+        self.indexes: list[int] = []
 
     def __enter__(self) -> Migrator:
         return self
@@ -84,9 +86,13 @@ class Migrator:
         """The revisions to apply now, after every check that needs no waiting."""
         recorded = self._recorded()
         pending = self.adapter.pending(recorded, self.request.target)
-        steps.refuse_edited(self.session, self.adapter, list(self.adapter.current(recorded)))
-        now, self.left = phases.split(pending, self.request.phase)
+        self._refuse_edited(self.adapter.current(recorded))
+        now, self.left = phases.split(pending, self.request.phase, self.adapter.name)
         return now
+
+    def _refuse_edited(self, applied: Collection[str]) -> None:
+        known = steps.sums(self.session, self.adapter.name)
+        steps.refuse_edited({name: known[name] for name in applied if name in known}, self.adapter)
 
     def apply(self) -> dict[str, Any]:
         """Apply what the phase allows. Returns `info`; raises MigrationFailed with it."""
@@ -127,6 +133,7 @@ class Migrator:
             "revision": revision.revision,
             "from": self._name(before),
             "phase": revision.phase,
+            "phase_reason": revision.phase_reason,
             "seconds": 0.0,
             "attempts": 0,
             "lock_waits": 0,
@@ -138,6 +145,7 @@ class Migrator:
             limits = lag.Limits(self.request.max_lag_bytes, self.request.max_lag_seconds)
             preconditions.replicas_caught_up(self._alive(), limits, self.request.deadline, self._stands)
             self._check_connection()
+            self.indexes = indexes.there(self._alive())
             self._begin(revision, told)
             self._try(revision, before, told, begun)
         except DatabaseError:
@@ -178,7 +186,7 @@ class Migrator:
         while True:
             preconditions.no_dump(self._alive, begun + self.request.deadline, self.request.deadline, self._stands)
             if revision.concurrent:
-                told["notes"] += indexes.drop_leftovers(self.session, revision, self.request.deadline)
+                told["notes"] += indexes.drop_leftovers(self.session, revision, self.request.deadline, self.indexes)
             told["attempts"] += 1
             ended = self._attempt(revision)
             told["blockers"] = merged(told["blockers"], ended.blockers)
@@ -206,7 +214,7 @@ class Migrator:
             steps.forget(self.session, self.adapter, revision)
         if revision.concurrent:
             try:
-                told["notes"] += indexes.drop_leftovers(self._alive(), revision, self.request.deadline)
+                told["notes"] += indexes.drop_leftovers(self._alive(), revision, self.request.deadline, self.indexes)
             except DatabaseError as error:
                 told["notes"].append(f"an invalid index of this attempt could not be dropped: {error}")
 

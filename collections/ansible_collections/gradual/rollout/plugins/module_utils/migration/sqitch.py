@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import sql_text
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint, sql_text
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, sha256
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
@@ -94,7 +94,10 @@ class Sqitch(Graph):
                     f"{file}, the deploy script of {change.unique} in the plan, cannot be read: {error.strerror}"
                 ) from None
             text = content.decode("utf-8", "replace")
-            statements = sql_text.statements(text, file, plain=False)
+            try:
+                statements, problem = sql_text.statements(text, file, plain=False), ""
+            except DatabaseError as error:
+                statements, problem = [], str(error)
             whole = (
                 bool(statements)
                 and re.match(r"BEGIN\b", statements[0], re.I)
@@ -111,7 +114,10 @@ class Sqitch(Graph):
                 bool(whole),
                 recorded_apart=True,
                 repeatable=bool(sql_text.concurrent(statements)),
-                sha256=sha256(content),
+                # psql's own commands are part of what was applied.
+                sha256=fingerprint.of_sql([*statements, *re.findall(r"(?m)^\\.*$", text)]),
+                file_sha256=sha256(content),
+                problem=problem,
             )
             before = (change.unique,)
         return found

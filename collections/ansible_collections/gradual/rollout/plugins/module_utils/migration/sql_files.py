@@ -1,7 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Adapter for plain SQL files, `0001_orders.sql` and optionally `0001_orders.down.sql`: psql runs them, and Gradual
-keeps the table of applied ones.
+"""Adapter for plain SQL files, named and divided as golang-migrate, Flyway, dbmate, goose and others do
+(sql_names.py, sql_parts.py): psql runs them, and Gradual keeps the table of applied ones.
 
 A file and its row in that table are one transaction, unless the file asks for none.
 """
@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from typing import Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import sql_text
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
+    fingerprint,
+    sql_names,
+    sql_parts,
+    sql_text,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, sha256
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-_NAME = re.compile(r"(?P<number>\d+)_[A-Za-z0-9_-]+")
 # VERBOSITY prints the SQLSTATE, which is the same in every language of the server.
 _PSQL = ("psql", "--no-psqlrc", "--no-password", "--quiet", "--set", "ON_ERROR_STOP=1", "--set", "VERBOSITY=verbose")
 # The file may set another search_path, so the schema is read before. :"…" is psql's quoting.
@@ -35,25 +40,58 @@ SELECT n.nspname AS gradual_schema FROM pg_class c JOIN pg_namespace n ON n.oid 
 _TABLE = f':"gradual_schema".{revisions.SQL_TABLE}'
 
 
+# A variable that Flyway would replace: https://documentation.red-gate.com/flyway, "Placeholders".
+_PLACEHOLDER = re.compile(r"\$\{[\w:.-]+\}")
+
+
+@dataclass(frozen=True)
+class Script:
+    """What psql runs. whole: in one transaction with its record."""
+
+    statements: tuple[str, ...]
+    whole: bool
+
+    @property
+    def text(self) -> str:
+        return "".join(f"{one};\n" for one in self.statements)
+
+
 class SqlFiles(Graph):
-    """The files of one folder of the release, in the order of their numbers."""
+    """The files of one folder of the release, in the order of their versions."""
 
     name = "sql"
 
     def __init__(self, directory: str, path: str) -> None:
         self.directory = directory
         self.path = path
-        self.revisions = _read(directory, path)
+        folder = os.path.join(directory, path)
+        if not os.path.isdir(folder):
+            raise DatabaseError(
+                f"there is no folder {folder}; write as path the folder of the SQL files in the release"
+            )
+        self.form, listed = sql_names.read([one for one in os.listdir(folder) if one.endswith(".sql")], folder)
+        self.files = [SqlFile(directory, path, self.form, one) for one in listed]
+        self.tool = _only_tool(self.files)
+        names = [one.name for one in self.files]
+        before: list[tuple[str, ...]] = [(), *((name,) for name in names)]
+        self.revisions = {one.name: one.revision(parents) for one, parents in zip(self.files, before)}
 
     def recorded(self, session: Session) -> list[str]:
         return revisions.sql_files(session)
 
+    def current(self, recorded: Sequence[str]) -> frozenset[str]:
+        """Applied files that the release still has. Older ones may be gone, and earlier texts of a repeatable one."""
+        here = frozenset(one for one in recorded if one in self.revisions)
+        newest = max(map(sql_names.version_of, here), default=())
+        self._known([one for one in recorded if one not in here and sql_names.version_of(one) > newest])
+        return here
+
     def pending(self, recorded: Sequence[str], target: str) -> list[Revision]:
         found = super().pending(recorded, target)
-        done = self.current(recorded)
-        late = [one for one in found if any(_number(one.revision) < _number(other) for other in done)]
-        if late:
-            newest = max(done, key=_number)
+        newest = max(self.current(recorded), key=sql_names.version_of, default="")
+        late = [one for one in found if () < sql_names.version_of(one.revision) < sql_names.version_of(newest)]
+        # dbmate applies what another branch brought, whatever its time.
+        if late and self.tool != "dbmate":
             raise DatabaseError(
                 f"{late[0].file} is not applied, but {newest}, which comes after it, is; give it a number after"
                 f" {newest}"
@@ -61,90 +99,139 @@ class SqlFiles(Graph):
         return found
 
     def apply(self, revision: Revision) -> Command:
-        row = f"INSERT INTO {_TABLE} (revision, sha256) VALUES ('{revision.revision}', '{revision.sha256}');\n"
-        return self._command(f"{_OPEN}\\i {_quoted(revision.file)}\n{row}", revision.transactional)
+        name = revision.revision.replace("'", "''")
+        row = f"INSERT INTO {_TABLE} (revision, sha256) VALUES ('{name}', '{revision.sha256}');\n"
+        script = self._file(revision).up()
+        return self._command(f"{_OPEN}{script.text}{row}", script.whole)
 
     def revert(self, revision: Revision) -> Command:
-        down = os.path.join(self.path, f"{revision.revision}.down.sql")
-        if not os.path.isfile(os.path.join(self.directory, down)):
-            raise DatabaseError(
-                f"there is no {down} in {self.directory}, so {revision.revision} cannot be reverted; write that file,"
-                " or a new migration"
-            )
-        found = _file(self.directory, down)
-        row = f"DELETE FROM {_TABLE} WHERE revision = '{revision.revision}';\n"
-        return self._command(f"{_OPEN}\\i {_quoted(down)}\n{row}", found.transactional)
+        script = self._file(revision).down()
+        name = revision.revision.replace("'", "''")
+        row = f"DELETE FROM {_TABLE} WHERE revision = '{name}';\n"
+        return self._command(f"{_OPEN}{script.text}{row}", script.whole)
 
     def sentence(self, output: str) -> str:
         return sql_text.server_sentence(output)
 
-    def _command(self, script: str, transactional: bool) -> Command:
-        argv = (*_PSQL, *(["--single-transaction"] if transactional else []), "--file", "-")
+    def _file(self, revision: Revision) -> SqlFile:
+        return next(one for one in self.files if one.name == revision.revision)
+
+    def _command(self, script: str, whole: bool) -> Command:
+        argv = (*_PSQL, *(["--single-transaction"] if whole else []), "--file", "-")
         return Command(argv, self.directory, libpq=True, send=script)
 
 
-def _number(name: str) -> int:
-    return int(name.partition("_")[0])
+class SqlFile:
+    """One migration: the file that applies it, and what undoes it, in the same file or in another one."""
 
+    def __init__(self, directory: str, path: str, form: str, named: sql_names.Named) -> None:
+        self.directory, self.path, self.form, self.named = directory, path, form, named
+        self.file = os.path.join(path, named.file)
+        self.content = _bytes(os.path.join(directory, self.file))
+        self.tool, self.problem = "", ""
+        self.sha256 = fingerprint.PREFIX + sha256(self.content)
+        try:
+            self.tool = self._parts(self.content, self.file).tool
+            self.sha256 = fingerprint.of_sql(self.up().statements)
+        except DatabaseError as error:
+            self.problem = str(error)
+        # A repeatable one runs again when its statements have changed, so it has another name then.
+        again = f".{self.sha256.partition(':')[2][:8]}" if named.repeatable else ""
+        self.name = named.name + again
 
-def _quoted(path: str) -> str:
-    """A file's name as an argument of psql's \\i, relative to the release."""
-    return "'" + path.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-def _read(directory: str, path: str) -> dict[str, Revision]:
-    folder = os.path.join(directory, path)
-    if not os.path.isdir(folder):
-        raise DatabaseError(f"there is no folder {folder}; write as path the folder of the SQL files in the release")
-    names = sorted(
-        (name[:-4] for name in os.listdir(folder) if name.endswith(".sql") and not name.endswith(".down.sql")),
-        key=lambda name: (_number(name) if _NAME.fullmatch(name) else -1, name),
-    )
-    found: dict[str, Revision] = {}
-    before: tuple[str, ...] = ()
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise DatabaseError(
-                f"{name}.sql in {folder} has no number; expected a name like 0001_{name or 'orders'}.sql, of letters,"
-                " digits, - and _"
-            )
-        if before and _number(before[0]) == _number(name):
-            raise DatabaseError(
-                f"{before[0]}.sql and {name}.sql in {folder} have the same number; give one of them another number"
-            )
-        found[name] = _file(directory, os.path.join(path, f"{name}.sql"), before)
-        before = (name,)
-    return found
-
-
-def _file(directory: str, file: str, parents: tuple[str, ...] = ()) -> Revision:
-    with open(os.path.join(directory, file), "rb") as opened:
-        content = opened.read()
-    text = content.decode("utf-8", "replace")
-    told = sql_text.told(text, file)
-    found = sql_text.statements(text, file)
-    transactional = told["transaction"] == "one"
-    concurrent = sql_text.concurrent(found)
-    if transactional and concurrent:
-        raise DatabaseError(
-            f"{file} uses CONCURRENTLY, which cannot run in a transaction; write `-- gradual: transaction=none` at its"
-            " top"
+    def revision(self, parents: tuple[str, ...]) -> Revision:
+        text = "" if self.problem else _text(self.content, self.file)
+        script = Script((), True) if self.problem else self.up()
+        return Revision(
+            revision=self.name,
+            parents=parents,
+            phase=sql_text.told(text, self.file)["phase"],
+            description=sql_text.description(text),
+            concurrent=sql_text.concurrent(list(script.statements)),
+            file=self.file,
+            words=sql_text.words(list(script.statements)),
+            transactional=script.whole,
+            recorded_apart=not script.whole,
+            sha256=self.sha256,
+            file_sha256=sha256(self.content),
+            problem=self.problem,
         )
-    if transactional and sql_text.controls_transactions(found):
-        seen = " ".join(sql_text.controls_transactions(found)[0].split())[:40]
+
+    def up(self) -> Script:
+        return self._script(self._parts(self.content, self.file).up, self.content, self.file)
+
+    def down(self) -> Script:
+        part, content, file = self._parts(self.content, self.file).down, self.content, self.file
+        if self.named.down:
+            file = os.path.join(self.path, self.named.down)
+            content = _bytes(os.path.join(self.directory, file))
+            part = self._parts(content, file).up
+        script = self._script(part, content, file) if part else Script((), True)
+        if not script.statements:
+            raise DatabaseError(
+                f"{self.name} cannot be reverted: there is no {self.named.name}.down.sql beside {self.file}, and no SQL"
+                " that undoes it in the file; write that, or a new migration"
+            )
+        return script
+
+    def _parts(self, content: bytes, file: str) -> sql_parts.Parts:
+        return sql_parts.split(_text(content, file), file)
+
+    def _script(self, part: sql_parts.Part, content: bytes, file: str) -> Script:
+        told = sql_text.told(_text(content, file), file)
+        part = sql_parts.unwrapped(part, file)
+        found = sql_text.statements(part.text, file)
+        self._refuse_placeholders(part.text, file)
+        whole = part.whole and told["transaction"] == "one" and not self._configured_alone()
+        controls = sql_text.controls_transactions(found)
+        if self.form != sql_names.NUMBERED:
+            # Their tools run a file as it is, or find out by themselves.
+            return Script(tuple(found), whole and not controls and not sql_text.runs_alone(found))
+        if whole and sql_text.concurrent(found):
+            raise DatabaseError(
+                f"{file} uses CONCURRENTLY, which cannot run in a transaction; write"
+                f" {sql_parts.NO_TRANSACTION[self.tool]}"
+            )
+        if whole and controls:
+            raise DatabaseError(
+                f"{file} has {' '.join(controls[0].split())[:40]!r}, but Gradual runs each file in one transaction;"
+                f" remove that statement, or write {sql_parts.NO_TRANSACTION[self.tool]}"
+            )
+        return Script(tuple(found), whole)
+
+    def _configured_alone(self) -> bool:
+        """Flyway's script configuration."""
+        beside = os.path.join(self.directory, self.file + ".conf")
+        if self.form != sql_names.FLYWAY or not os.path.isfile(beside):
+            return False
+        return bool(re.search(rb"(?mi)^\s*executeInTransaction\s*=\s*false\b", _bytes(beside)))
+
+    def _refuse_placeholders(self, text: str, file: str) -> None:
+        match = _PLACEHOLDER.search(text) if self.form == sql_names.FLYWAY else None
+        if match:
+            raise DatabaseError(
+                f"{file} has {match[0]}, which Flyway would replace, but Gradual does not; write the value"
+            )
+
+
+def _bytes(path: str) -> bytes:
+    with open(path, "rb") as opened:
+        return opened.read()
+
+
+def _text(content: bytes, file: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatabaseError(f"{file} is not UTF-8: byte {error.start} is {content[error.start]:#x}") from None
+
+
+def _only_tool(files: Sequence[SqlFile]) -> str:
+    """The tool whose comments the files have, or "" for none. Refuses those of several."""
+    found = {one.tool: one.file for one in files if not one.problem}
+    if len(found) > 1:
+        shown = " and ".join(f"{file} ({tool or 'no such comments'})" for tool, file in sorted(found.items()))
         raise DatabaseError(
-            f"{file} has {seen!r}, but Gradual runs each file in one transaction; remove that statement, or write `--"
-            " gradual: transaction=none` at the file's top"
+            f"SQL files have comments of different tools that divide them: {shown}; write all with those of one tool"
         )
-    return Revision(
-        revision=os.path.basename(file)[:-4],
-        parents=parents,
-        phase=told["phase"],
-        description=sql_text.description(text),
-        concurrent=concurrent,
-        file=file,
-        words=sql_text.words(found),
-        transactional=transactional,
-        recorded_apart=not transactional,
-        sha256=sha256(content),
-    )
+    return next(iter(found), "")

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from typing import Mapping
+from dataclasses import dataclass
+from typing import Iterator, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import PHASES, UNKNOWN
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -13,6 +14,11 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 _CONCURRENT = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
 _TRANSACTION = re.compile(
     r"(BEGIN(?!\s+ATOMIC)|START\s+TRANSACTION|COMMIT|END|ROLLBACK(?!\s+TO)|ABORT|PREPARE\s+TRANSACTION)\b",
+    re.IGNORECASE,
+)
+# https://www.postgresql.org/docs/current/sql-commands.html: these "cannot be executed within a transaction block".
+_ALONE = re.compile(
+    r"(VACUUM|ALTER\s+SYSTEM|(CREATE|DROP)\s+(DATABASE|TABLESPACE|SUBSCRIPTION)|REINDEX\s+(DATABASE|SYSTEM))\b",
     re.IGNORECASE,
 )
 _TOLD = re.compile(r"--\s*gradual:\s*(?P<words>.*)$")
@@ -31,35 +37,47 @@ _WHOLE = re.compile(
 ALLOWED: Mapping[str, tuple[str, ...]] = {"phase": PHASES, "transaction": ("one", "none")}
 
 
+@dataclass(frozen=True)
+class Located:
+    """A statement without comments, and where it begins and ends in its text, its semicolon included."""
+
+    text: str
+    begin: int
+    end: int
+
+
 def statements(text: str, file: str, plain: bool = True) -> list[str]:
     """The statements without comments. Refuses unclosed quotes and, if plain, psql's commands, which could turn off
     protections."""
-    found: list[str] = []
+    return [one.text for one in located(text, file, plain)]
+
+
+def located(text: str, file: str, plain: bool = True) -> Iterator[Located]:
+    """As statements."""
     now: list[str] = []
-    place = 0
+    begin = place = 0
     while True:
         match = _WHOLE.search(text, place)
         now.append(text[place : match.start() if match else len(text)])
-        if match is None:
-            break
-        place = match.end()
-        if match["block"]:
+        place = match.end() if match else len(text)
+        if match is None or (match["end"] and not _in_function("".join(now))):
+            said = "".join(now).strip()
+            if said:
+                yield Located(said, begin, place)
+            now, begin = [], place
+            if match is None:
+                return
+        elif match["block"]:
             place = _after_comment(text, match.start(), file)
             now.append(" ")
-        elif match["text"]:
-            now.append(match["text"])
         elif match["meta"] and not plain:
             place = (text + "\n").index("\n", place)
         elif match["open"] or match["meta"]:
             line = text.count("\n", 0, match.start()) + 1
             what = "has a backslash command of psql" if match["meta"] else f"has a {match['open']} that is not closed"
             raise DatabaseError(f"{file}, line {line}, {what}; write plain SQL")
-        elif match["end"] and not _in_function("".join(now)):
-            found.append("".join(now).strip())
-            now = []
-        elif match["end"]:
-            now.append(";")
-    return [one for one in (*found, "".join(now).strip()) if one]
+        elif not match["comment"]:
+            now.append(match["text"] or ";")
 
 
 def _after_comment(text: str, begin: int, file: str) -> int:
@@ -115,10 +133,30 @@ def controls_transactions(found: list[str]) -> list[str]:
     return [one for one in found if _TRANSACTION.match(one)]
 
 
+def begins(statement: str) -> bool:
+    """Whether it begins a transaction of the default kind."""
+    return bool(re.fullmatch(r"(BEGIN(\s+(WORK|TRANSACTION))?|START\s+TRANSACTION)", statement, re.IGNORECASE))
+
+
+def commits(statement: str) -> bool:
+    return bool(re.fullmatch(r"(COMMIT|END)(\s+(WORK|TRANSACTION))?", statement, re.IGNORECASE))
+
+
+def runs_alone(found: list[str]) -> bool:
+    """Whether a statement cannot run inside a transaction."""
+    return concurrent(found) or any(_ALONE.match(one) for one in found)
+
+
 def words(found: list[str]) -> frozenset[str]:
-    """Every word, as written and in lower case as PostgreSQL folds it; names of new indexes are among them."""
+    """Every word, as written and in lower case as PostgreSQL folds it, and every quoted name; names of new indexes are
+    among them, cut to the length that PostgreSQL keeps (NAMEDATALEN - 1 bytes)."""
     plain = {word for one in found for word in re.findall(r"\w+", one)}
-    return frozenset(plain | {word.lower() for word in plain})
+    quoted = {name.replace('""', '"') for one in found for name in re.findall(r'"((?:[^"]|"")+)"', one)}
+    return frozenset(map(_cut, plain | {word.lower() for word in plain} | quoted))
+
+
+def _cut(name: str) -> str:
+    return name.encode()[:63].decode("utf-8", "ignore")
 
 
 def server_sentence(output: str) -> str:

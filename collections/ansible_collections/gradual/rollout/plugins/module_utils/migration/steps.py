@@ -1,11 +1,12 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Gradual's record of each step: the checksum of the applied file, so that a later edit is found."""
+"""Gradual's record of each step: the checksum of what was applied, so that a later edit is found."""
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Mapping, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import records
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
@@ -14,14 +15,14 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 _TABLE = f"{records.SCHEMA}.migration_step"
 
 
-def _known(session: Session, adapter: Adapter) -> dict[str, tuple[str, bool]]:
+def _known(session: Session, tool: str) -> dict[str, tuple[str, bool]]:
     """{revision: (sha256, whether it is applied)}; reads only."""
     if session.value("SELECT to_regclass(%s)::text", (_TABLE,)) is None:
         return {}
     return {
         name: (sha256, bool(applied))
         for name, sha256, applied in session.rows(
-            f"SELECT revision, sha256, applied_at IS NOT NULL FROM {_TABLE} WHERE adapter = %s", (adapter.name,)
+            f"SELECT revision, sha256, applied_at IS NOT NULL FROM {_TABLE} WHERE adapter = %s", (tool,)
         )
     }
 
@@ -38,39 +39,64 @@ def was_applied(session: Session, adapter: Adapter, name: str) -> bool:
     )
 
 
-def refuse_edited(session: Session, adapter: Adapter, applied: Sequence[str]) -> None:
-    """Refuse a revision that was edited after it was applied: databases migrated before and after would differ."""
-    known = _known(session, adapter)
-    edited = sorted(
-        name
-        for name in applied
-        if name in known and name in adapter.revisions and known[name][0] != adapter.revisions[name].sha256
-    )
+def sums(session: Session, tool: str) -> dict[str, str]:
+    """{revision: sha256} of what was applied, for refuse_edited; reads only."""
+    return {name: sha256 for name, (sha256, applied) in _known(session, tool).items() if applied}
+
+
+def refuse_edited(known: Mapping[str, str], adapter: Adapter) -> None:
+    """Refuse a revision that was edited after it was applied: databases migrated before and after would differ.
+
+    known: as sums() tells it. A record of an earlier version of Gradual has the checksum of the whole file.
+    """
+    edited = sorted(name for name, recorded in known.items() if not _same(recorded, adapter.revisions.get(name)))
     if edited:
         one = adapter.revisions[edited[0]]
         more = f" (and {', '.join(edited[1:])})" if edited[1:] else ""
+        what = "statements" if known[one.revision].startswith(fingerprint.PREFIX) else "file"
         raise DatabaseError(
-            f"{one.file}{more} was edited after it was applied: SHA-256 {known[one.revision][0][:12]} was applied, the"
-            f" file has {one.sha256[:12]}. Nothing was changed. Restore the file, and write the change as a new"
-            f" revision. If both versions do the same to a database, type in the database: DELETE FROM {_TABLE} WHERE"
-            f" adapter = '{adapter.name}' AND revision = '{one.revision}'"
+            f"{one.file}{more} was edited after it was applied: its {what} had SHA-256"
+            f" {_short(known[one.revision])}, got {_short(_now(one, known[one.revision]))}. Nothing was changed."
+            " Restore the file, and write the change as a new revision. If both versions do the same to a database,"
+            f" type in the database: DELETE FROM {_TABLE} WHERE adapter = '{adapter.name}' AND revision ="
+            f" '{one.revision}'"
         )
 
 
+def _same(recorded: str, one: Revision | None) -> bool:
+    return one is None or recorded == _now(one, recorded)
+
+
+def _now(one: Revision, recorded: str) -> str:
+    """The revision's checksum of the kind that was recorded."""
+    return one.sha256 if recorded.startswith(fingerprint.PREFIX) else one.file_sha256
+
+
+def _short(sha256: str) -> str:
+    return sha256.rpartition(":")[2][:12]
+
+
 def remember(session: Session, adapter: Adapter, applied: Sequence[str]) -> list[str]:
-    """Record applied revisions without a record, of a dead run or from before Gradual. Returns their names."""
-    known = _known(session, adapter)
-    new = [name for name in sorted(applied) if name in adapter.revisions and not known.get(name, ("", False))[1]]
+    """Record applied revisions without a record, of a dead run or from before Gradual, and those whose record has the
+    checksum of the whole file. Returns their names."""
+    known = _known(session, adapter.name)
+    new = [name for name in sorted(applied) if name in adapter.revisions and not _current(known.get(name))]
     if new:
         records.ensure(session)
     for name in new:
         one = adapter.revisions[name]
         session.run(
-            f"INSERT INTO {_TABLE} (adapter, revision, sha256, phase, applied_at) VALUES (%s, %s, %s, %s, now()) ON"
-            " CONFLICT (adapter, revision) DO UPDATE SET applied_at = now()",
+            f"INSERT INTO {_TABLE} AS step (adapter, revision, sha256, phase, applied_at) VALUES (%s, %s, %s, %s,"
+            " now()) ON CONFLICT (adapter, revision) DO UPDATE SET applied_at = coalesce(step.applied_at, now()),"
+            " sha256 = excluded.sha256",
             (adapter.name, name, one.sha256, one.phase),
         )
     return new
+
+
+def _current(record: tuple[str, bool] | None) -> bool:
+    """Whether a record says that the revision is applied, with the checksum of its statements."""
+    return record is not None and record[1] and record[0].startswith(fingerprint.PREFIX)
 
 
 def unfinished(session: Session, adapter: Adapter, revision: Revision) -> str | None:

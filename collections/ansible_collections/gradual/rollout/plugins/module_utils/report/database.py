@@ -18,7 +18,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
 
 def claims(events: Events) -> list[Claim]:
     """All claims of this file."""
-    return [backup(events), *old_code(events), migrations(events), order(events), lock_waits(events)]
+    return [backup(events), *old_code(events), migrations(events), *phases(events), order(events), lock_waits(events)]
 
 
 def backup(events: Events) -> Claim:
@@ -131,6 +131,27 @@ def migrations(events: Events) -> Claim:
         qualities=("reliability",),
         otherwise="no migration was applied",
     )
+
+
+def phases(events: Events) -> list[Claim]:
+    """Which revisions got their phase from the manifest or from migration_lint, and why? No claim where none did."""
+    line = events.first("rollout.started")
+    rows = [mapping(row) for row in items(line["data"].get("plan"))] if line else []
+    chosen = [mapping(one) for row in rows for one in items(row.get("phases"))]
+    if not chosen:
+        return []
+    told = [f"{one.get('revision')} counts as {one.get('phase')} ({one.get('reason')})" for one in chosen]
+    return [
+        claim(
+            "phases",
+            f"{plural(len(chosen), 'revision')} did not name a phase: {'; '.join(told)}",
+            chosen,
+            [line],
+            "rollout.started: plan, phases of its row migrate, from the manifest or from migration_lint",
+            good=None,
+            criteria=(5,),
+        )
+    ]
 
 
 def order(events: Events) -> Claim:

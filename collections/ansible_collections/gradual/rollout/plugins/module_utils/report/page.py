@@ -112,7 +112,7 @@ if name in claims and claims[name].status != "not needed" or name in ("bad-to-fl
 {% endfor %}</ul></section>
 
 <section><h2>Database</h2><ul>
-{% for name in ("backup", "backup-first", "migrations", "lock-waits") %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | ranges }})</small></li>
+{% for name in ("backup", "backup-first", "migrations", "phases", "lock-waits") if name in claims %}<li>{{ claims[name].statement }} <small>({{ claims[name].evidence | ranges }})</small></li>
 {% endfor %}</ul></section>
 
 <section><h2>Smoke tests, alerts, dashboard, doors</h2><ul>

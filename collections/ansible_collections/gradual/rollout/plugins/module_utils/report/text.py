@@ -71,9 +71,9 @@ Nothing.
 {% endif %}
 
 ## Database
-{% for name in ("backup", "backup-first", "migrations", "lock-waits") %}
+{% for name in ("backup", "backup-first", "migrations", "phases", "lock-waits") %}{% if name in claims %}
 - {{ claims[name].statement }}
-{% endfor %}
+{% endif %}{% endfor %}
 
 ## Steps and hosts
 | step | state | began | took | where it failed |

@@ -69,8 +69,8 @@ class Rehearsal(Migrator):
 def rehearse(copy: Copy, pending: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Apply the phase's revisions: [{revision, phase, seconds, locks, exact, rewrote, held_seconds, warnings}].
 
-    pending: {adapter, directory, path, target, phase, environment, migrate_as}, and optionally `timeout` and `deadline`
-    in seconds. A migration that fails raises DatabaseError with the tool's own message.
+    pending: {adapter, directory, path, target, phase, environment, migrate_as}, and optionally `phases`, and `timeout`
+    and `deadline` in seconds. A migration that fails raises DatabaseError with the tool's own message.
     """
     request = Request(
         database=copy.database,
@@ -89,7 +89,9 @@ def rehearse(copy: Copy, pending: Mapping[str, Any]) -> list[dict[str, Any]]:
         deadline=float(pending.get("deadline") or 60),
         timeout=float(pending.get("timeout") or 3600),
     )
-    tool = adapters.of(pending["adapter"], os.path.realpath(pending["directory"]), pending["path"])
+    tool = adapters.of(
+        pending["adapter"], os.path.realpath(pending["directory"]), pending["path"], pending.get("phases") or ()
+    )
     with effective_user(copy.run_as):
         session = Session(copy.parameters(), "gradual-witness")
     with session:

@@ -9,7 +9,9 @@ import json
 import re
 from typing import Any, Iterable, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common.text import listed
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import BUILT_IN
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import phases
 from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import url_mistake
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import waiver
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
@@ -48,6 +50,7 @@ def across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes:
     if "gate" in manifest:
         mistakes.extend(_gate(manifest["gate"], manifest.get("stages", []), flags))
     mistakes.extend(waiver.mistakes((manifest.get("migrations") or {}).get("waivers", []), RULES))
+    mistakes.extend(_phases(manifest.get("migrations") or {}))
     for number, flag in enumerate(flags):
         if flag in flags[:number]:
             mistakes.append(f"features[{number}].flag: twice in the list, got {shown(flag)}; write each flag once")
@@ -60,6 +63,21 @@ def across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes:
                 )
     if groups is not None:
         mistakes.extend(_hosts(manifest, groups))
+
+
+def _phases(migrations: dict[str, Any]) -> Iterable[str]:
+    """Mistakes of migrations.phases that can be seen without the release."""
+    tool = migrations.get("adapter")
+    wanted = [key for key in phases.KEYS if key != "app" or tool == "django"]
+    for number, entry in enumerate(migrations.get("phases") or []):
+        where, given = f"migrations.phases[{number}]", [key for key in phases.KEYS if key in entry]
+        if len(given) != 1:
+            shown_keys = listed(given) if given else "nothing"
+            yield f"{where}: not about one thing, got {shown_keys}; write one of {', '.join(wanted)}"
+        elif given[0] not in wanted:
+            yield f"{where}.app: {tool} has no apps, got {shown(entry['app'])}; write {' or '.join(wanted)}"
+        if len(str(entry.get("reason") or "").split()) < 3:
+            yield f"{where}.reason: not a sentence, got {shown(entry.get('reason'))}; write why this phase is right"
 
 
 def _hosts(manifest: dict[str, Any], groups: Mapping[str, Any]) -> Iterable[str]:

@@ -18,6 +18,8 @@ Field = dict[str, Any]
 
 NAME = r"[a-z][a-z0-9-]{0,62}"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}"
+# Names of revisions, as the migration tools write them: 0003, shop.0003_note, V1.2__add notes, view@v1.
+REVISION = r"[\w.@+-]([\w.@+ -]*[\w.@+-])?"
 FLAG = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 
 # What the gate does where a manifest says nothing.
@@ -78,7 +80,7 @@ WAIVER: dict[str, Field] = {
     "revision": {
         "type": "str",
         "required": True,
-        "pattern": r"[\w.-]+",
+        "pattern": REVISION,
         "example": '"0003"',
         "description": "The revision that the finding is about.",
     },
@@ -101,6 +103,39 @@ WAIVER: dict[str, Field] = {
         "pattern": r"\d{4}-\d{2}-\d{2}",
         "example": '"2027-03-31"',
         "description": "The last day on which this holds.",
+    },
+}
+
+PHASE: dict[str, Field] = {
+    "app": {
+        "type": "str",
+        "pattern": r"\w+",
+        "example": "social_django",
+        "description": "Label of an app, all of whose migrations it is about; for django only.",
+    },
+    "revision": {
+        "type": "str",
+        "pattern": REVISION,
+        "example": '"0003"',
+        "description": "Or one revision, by its name.",
+    },
+    "pattern": {
+        "type": "str",
+        "pattern": r"\S(.*\S)?",
+        "example": '"auth.*"',
+        "description": "Or revisions by a pattern of their names, with *, ? and […].",
+    },
+    "phase": {
+        "type": "str",
+        "required": True,
+        "choices": ["expand", "contract"],
+        "description": "Their phase, where the file does not name one.",
+    },
+    "reason": {
+        "type": "str",
+        "required": True,
+        "example": "only adds a nullable column",
+        "description": "Why, as a sentence. It is in the plan and in the report.",
     },
 }
 
@@ -401,9 +436,21 @@ SPEC: dict[str, Field] = {
             "target": {
                 "type": "str",
                 "required": True,
-                "pattern": r"[\w.-]+",
+                "pattern": REVISION,
                 "example": '"0003"',
                 "description": "Revision to migrate to.",
+            },
+            "phases": {
+                "type": "list",
+                "elements": "dict",
+                "options": PHASE,
+                "description": "Phases of revisions whose files are not yours to edit; the first entry that matches"
+                " counts.",
+            },
+            "by_lint": {
+                "type": "bool",
+                "description": "Whether a revision without a phase counts as expand when migration_lint finds no error"
+                " in it, and as contract when it does; without it, a revision without a phase stops the rollout.",
             },
             "waivers": {
                 "type": "list",

@@ -12,9 +12,15 @@ import datetime
 import sys
 from typing import Any, Iterator, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters, steps
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import UNKNOWN
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.phases import (
+    Entry,
+    choices,
+    refuse_impossible,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import by_lint as by_lint_choice
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import squawk, statements, waiver
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.checks import repeatable, rules
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import locks
@@ -47,18 +53,28 @@ def lint(
     phase: str = "expand",
     waivers: Sequence[Mapping[str, Any]] = (),
     today: datetime.date | None = None,
+    phases: Sequence[Entry] = (),
+    by_lint: bool = False,
+    applied: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Findings for the revisions up to the target.
 
     recorded: what the tool's table in the database holds (None: unknown, so every revision is checked). phase: expand
-    checks the revisions that deploy.yml would apply, and those without a phase; contract checks all.
-    Returns {revisions: the checked ones, findings, mistakes: of the waivers}. DatabaseError when the release cannot be
-    read.
+    checks the revisions that deploy.yml would apply, and those without a phase; contract checks all. phases, by_lint:
+    as in the manifest. applied: Gradual's records of applied revisions, {revision: sha256}.
+    Returns {revisions: the checked ones, findings, mistakes: of the waivers and of
+    the order, phases: those that are not in a file}.
+    DatabaseError when the release cannot be read, or an applied revision was edited.
     """
     if statements.pglast is None:
         raise DatabaseError(MISSING.format(python=sys.executable))
-    tool = adapters.of(adapter, directory, path)
-    pending = tool.pending(tool.named(recorded or []), target)
+    tool = adapters.of(adapter, directory, path, phases)
+    guessed = by_lint_choice.supposed(tool.revisions, by_lint)
+    tool.revisions = {**tool.revisions, **guessed}
+    had = tool.named(recorded or [])
+    steps.refuse_edited({name: (applied or {})[name] for name in tool.current(had) & set(applied or {})}, tool)
+    pending = tool.pending(had, target)
+    refuse_impossible(pending)
     ahead = {one.revision for one in pending}
     # Earlier revisions are read too, for constraints that they validated. Squashed ones are not simply the rest.
     road = [*(one for one in tool.pending([], target) if one.revision not in ahead), *pending]
@@ -71,7 +87,15 @@ def lint(
     for one in found:
         one["waived"] = waiver.of(one, waivers, day)
     wrong = [*waiver.expired(waivers, day), *waiver.unused(waivers, found, wanted, set(tool.revisions))]
-    return {"revisions": wanted, "findings": found, "mistakes": wrong}
+    chosen = [*choices(pending), *by_lint_choice.chosen([one for one in wanted if one in guessed], stops(found))]
+    later = {one["revision"] for one in chosen if one["phase"] == "contract"}
+    wrong += by_lint_choice.disorder(pending, chosen, adapter) if phase == "expand" else []
+    return {
+        "revisions": [name for name in wanted if name not in later],
+        "findings": [one for one in found if one["revision"] not in later],
+        "mistakes": wrong,
+        "phases": chosen,
+    }
 
 
 def judge(found: Sequence[Source], state: State | None = None) -> list[Finding]:

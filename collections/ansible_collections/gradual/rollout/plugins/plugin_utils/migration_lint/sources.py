@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import Any, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files, sql_parts
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import django_files, offline
@@ -62,6 +62,9 @@ def _sql(directory: str, revision: Revision, adapter: str) -> Source:
     """A file of SQL; sqitch begins no transaction by itself, psql does unless the file says otherwise. Lines of psql's
     own commands are not seen."""
     text = _text(directory, revision.file)
+    if adapter == "sql":
+        # Not what undoes it, nor a BEGIN and COMMIT around all of it.
+        text = sql_parts.unwrapped(sql_parts.split(text, revision.file).up, revision.file).text
     unseen = []
     lines = text.split("\n")
     for number, line in enumerate(lines):

@@ -43,15 +43,17 @@ def make(
     forecast: Any = None,
     felt: bool = False,
     waves: Sequence[int] = (1,),
+    phases: Sequence[Mapping[str, str]] = (),
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The steps in their order.
 
     `durations` are seconds by step, as earlier completed rollouts took; `state` is the rollout as ledger_info returns
     it, and marks what is done already; `forecast` is what forecast_info returns; `felt`: users feel the restart, since
-    one host alone serves them; `waves` is how many hosts are switched at once (fleet/waves.py). Each row: {step, stage,
-    what, changes, undo, expected_seconds, source, risk, seen_by, then, point_of_no_return, later, state}; `source` is
-    "traffic", "earlier runs", "manifest" or "estimate"; rows with `later` are no part of deploy.yml and have no
-    expected duration; stages of the ramp have `power` where there is a forecast (forecast.py).
+    one host alone serves them; `waves` is how many hosts are switched at once (fleet/waves.py); `phases` is what
+    migration_lint returns, and stands in the row of migrate. Each row: {step, stage, what, changes, undo,
+    expected_seconds, source, risk, seen_by, then, point_of_no_return, later, state}; `source` is "traffic", "earlier
+    runs", "manifest" or "estimate"; rows with `later` are no part of deploy.yml and have no expected duration; stages
+    of the ramp have `power` where there is a forecast (forecast.py).
     """
     if not isinstance(manifest, Mapping) or not manifest.get("application"):
         raise PlanError(f"rollout_plan: want the manifest as gradual.rollout.manifest returns it, got {manifest!r:.80}")
@@ -59,7 +61,7 @@ def make(
     release = f"{manifest['application']} {manifest.get('version', '?')}"
     rows = [_preflight(release), _backup(manifest)]
     if manifest.get("migrations"):
-        rows.append(_migrate(manifest))
+        rows.append({**_migrate(manifest), "phases": [dict(one) for one in phases]})
     rows.append(_release(manifest, release, names, felt, waves))
     if manifest.get("features"):
         rows += [_aa(manifest)] if _aa_seconds(manifest) else []

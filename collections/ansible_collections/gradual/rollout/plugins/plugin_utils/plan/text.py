@@ -111,6 +111,9 @@ def _details(row: Mapping[str, Any]) -> list[str]:
     for label, key in labels + (("risk", "risk"), ("seen by", "seen_by"), ("then", "then")):
         text = textwrap.wrap(str(row.get(key, "-")), WIDTH - 11, break_long_words=False) or ["-"]
         lines += [f"  {label:<8} {text[0]}", *(f"  {'':<8} {more}" for more in text[1:])]
+    for one in row.get("phases") or []:
+        told = f"{one['revision']} counts as {one['phase']}: {one['reason']}"
+        lines += textwrap.wrap(told, WIDTH, initial_indent="  phase    ", subsequent_indent=" " * 11)
     return lines
 
 

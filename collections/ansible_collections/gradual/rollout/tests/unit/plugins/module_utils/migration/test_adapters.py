@@ -14,7 +14,6 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django import Django
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.sqitch import Sqitch
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.sql_files import SqlFiles
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 EXPAND = "-- gradual: phase=expand\n"
@@ -62,63 +61,6 @@ def test_statements_end_where_postgresql_sees_their_end(text: str, found: list[s
 def test_what_would_take_psql_out_of_hand_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         sql_text.statements(text, "some.sql")
-
-
-@pytest.mark.parametrize(
-    ("text", "phase", "transactional", "concurrent"),
-    [
-        (f"{EXPAND}CREATE TABLE t (id int);", "expand", True, False),
-        ("CREATE TABLE t (id int);", "unknown", True, False),
-        ("-- gradual: phase=contract transaction=none\nVACUUM t;", "contract", False, False),
-        (
-            "-- About it\n-- gradual: phase=data\n-- gradual: transaction=none\nCREATE INDEX CONCURRENTLY i ON t (c);",
-            "data",
-            False,
-            True,
-        ),
-        (f"{EXPAND}COMMENT ON TABLE t IS 'CREATE nothing CONCURRENTLY';", "expand", True, False),
-        (
-            f"{EXPAND}-- CREATE INDEX CONCURRENTLY i ON t (c);\nSELECT 1; ROLLBACK TO SAVEPOINT s;",
-            "expand",
-            True,
-            False,
-        ),
-        ("CREATE TABLE t (id int);\n-- gradual: phase=expand\n", "unknown", True, False),
-    ],
-)
-def test_an_sql_file_says_its_phase_in_its_first_comment(
-    tmp_path: Path, text: str, phase: str, transactional: bool, concurrent: bool
-) -> None:
-    found = SqlFiles(staged(tmp_path, {"sql/0001_t.sql": text}), "sql").revisions["0001_t"]
-    assert (found.phase, found.transactional, found.concurrent) == (phase, transactional, concurrent)
-
-
-@pytest.mark.parametrize(
-    ("files", "complaint"),
-    [
-        ({"sql/0001_t.sql": "CREATE INDEX CONCURRENTLY i ON t (c)"}, "write `-- gradual: transaction=none`"),
-        ({"sql/0001_t.sql": "BEGIN; SELECT 1; COMMIT;"}, "has 'BEGIN', but Gradual runs each file"),
-        ({"sql/0001_t.sql": "-- gradual: phase=expnad\n"}, "says 'phase=expnad'.*phase=.expand|data|contract."),
-        ({"sql/t.sql": "SELECT 1"}, "has no number"),
-        ({"sql/0001_t.sql": "SELECT 1", "sql/1_u.sql": "SELECT 1"}, "have the same number"),
-        ({"other/0001_t.sql": ""}, "there is no folder"),
-    ],
-)
-def test_sql_files_that_cannot_be_meant_are_refused(tmp_path: Path, files: dict[str, str], complaint: str) -> None:
-    with pytest.raises(DatabaseError, match=complaint):
-        SqlFiles(staged(tmp_path, files), "sql")
-
-
-def test_sql_files_go_in_the_order_of_their_numbers_and_none_comes_late(tmp_path: Path) -> None:
-    files = {f"sql/{name}.sql": EXPAND for name in ("9_i", "0010_j", "0002_b")}
-    adapter = SqlFiles(staged(tmp_path, {**files, "sql/9_i.down.sql": "SELECT 1"}), "sql")
-    assert [one.revision for one in adapter.pending([], "head")] == ["0002_b", "9_i", "0010_j"]
-    assert adapter.position(["0002_b", "9_i"]) == "9_i"
-    with pytest.raises(DatabaseError, match="9_i, which comes after it, is; give it a number after"):
-        adapter.pending(["9_i"], "head")
-    assert "\\i 'sql/9_i.down.sql'\nDELETE" in adapter.revert(adapter.revisions["9_i"]).send
-    with pytest.raises(DatabaseError, match=r"there is no sql/0010_j\.down\.sql"):
-        adapter.revert(adapter.revisions["0010_j"])
 
 
 PLAN = """%syntax-version=1.0.0
@@ -184,8 +126,8 @@ def project(**more: str) -> dict[str, str]:
         "site_of/__init__.py": "",
         "site_of/base.py": "BASE = ['shop.apps.Shop']\nINSTALLED_APPS = [*BASE]\n",
         "site_of/settings.py": (
-            "import os\nfrom .base import *\nINSTALLED_APPS += ['vendor.auth', 'nothing']\nGRADUAL_PHASES = {'auth':"
-            " 'expand'}\nSECRET_KEY = os.environ['KEY']\nraise SystemExit('nothing of it is run')\n"
+            "import os\nfrom .base import *\nINSTALLED_APPS += ['vendor.auth', 'nothing']\nSECRET_KEY ="
+            " os.environ['KEY']\nraise SystemExit('nothing of it is run')\n"
         ),
         "shop/__init__.py": "",
         "shop/apps.py": "class Shop(AppConfig):\n    name = 'shop'\n    label = 'store'\n",
@@ -204,8 +146,11 @@ def project(**more: str) -> dict[str, str]:
     return {**files, **{key.replace("__", "/") + ".py": text for key, text in more.items()}}
 
 
+OTHERS = {"app": "auth", "phase": "expand", "reason": "only adds columns"}
+
+
 def test_a_django_project_is_read_with_its_settings_and_the_apps_of_others(tmp_path: Path) -> None:
-    adapter = Django(staged(tmp_path, project()), ".")
+    adapter = adapters.of("django", staged(tmp_path, project()), ".", [OTHERS])
     assert [(one.revision, one.phase) for one in adapter.pending([], "head")] == [
         ("auth.0001_initial", "expand"),
         ("auth.0002_more", "expand"),
@@ -217,15 +162,6 @@ def test_a_django_project_is_read_with_its_settings_and_the_apps_of_others(tmp_p
     ] == ["store.0001_initial"]
     assert adapter.apply(adapter.revisions["store.0002_note"]).argv[3:6] == ("migrate", "store", "0002_note")
     assert adapter.revert(adapter.revisions["store.0001_initial"]).argv[3:6] == ("migrate", "store", "zero")
-
-
-def test_a_phase_of_others_that_nobody_stated_is_unknown(tmp_path: Path) -> None:
-    files = project()
-    files["site_of/settings.py"] = files["site_of/settings.py"].replace(
-        "'auth': 'expand'", "'auth.0001_initial': 'expand'"
-    )
-    adapter = Django(staged(tmp_path, files), ".")
-    assert [adapter.revisions[name].phase for name in ("auth.0001_initial", "auth.0002_more")] == ["expand", "unknown"]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,20 @@ def changed(**changes: Any) -> dict[str, Any]:
     return values
 
 
+@pytest.mark.parametrize(
+    "key", [{"app": "social_django"}, {"revision": "social_django.0009_auto"}, {"pattern": "social_*.00[01]?_*"}]
+)
+def test_phases_of_the_files_of_others_are_kept_as_they_are_written(key: dict[str, str]) -> None:
+    phases = [{**key, "phase": "expand", "reason": "only adds columns"}]
+    checked, mistakes = manifest.check(changed(migrations__adapter="django", migrations__phases=phases), GROUPS)
+    assert (checked["migrations"]["phases"], mistakes) == (phases, [])
+
+
+@pytest.mark.parametrize("target", ["0003", "shop.0003_note", "V1.2__add notes", "view@v1", "R__views.1f2e3d4c"])
+def test_a_target_is_named_as_its_tool_names_it(target: str) -> None:
+    assert manifest.check(changed(migrations__target=target), GROUPS)[1] == []
+
+
 def test_a_good_manifest_gets_its_defaults() -> None:
     checked, mistakes = manifest.check(GOOD, GROUPS)
     assert mistakes == []
@@ -269,6 +283,35 @@ def test_checking_again_changes_nothing() -> None:
         (
             {"migrations__path": "../../etc"},
             ['migrations.path: not of the right form, got "../../etc"; write migrations'],
+        ),
+        (
+            {"migrations__phases": [{"app": "auth", "phase": "expand", "reason": "only adds columns"}]},
+            ['migrations.phases[0].app: alembic has no apps, got "auth"; write revision or pattern'],
+        ),
+        (
+            {"migrations__phases": [{"phase": "expand", "reason": "it adds"}]},
+            [
+                "migrations.phases[0]: not about one thing, got nothing; write one of revision, pattern",
+                'migrations.phases[0].reason: not a sentence, got "it adds"; write why this phase is right',
+            ],
+        ),
+        (
+            {
+                "migrations": {
+                    "adapter": "django",
+                    "target": "head",
+                    "phases": [{"app": "auth", "pattern": "*", "phase": "expand", "reason": "only adds columns"}],
+                }
+            },
+            ["migrations.phases[0]: not about one thing, got app and pattern; write one of app, revision, pattern"],
+        ),
+        (
+            {"migrations__phases": [{"revision": "0002", "phase": "data", "reason": "moves the old rows"}]},
+            ['migrations.phases[0].phase: not known, got "data"; write expand or contract'],
+        ),
+        (
+            {"migrations__by_lint": "perhaps"},
+            ['migrations.by_lint: neither true nor false, got "perhaps"; write true or false'],
         ),
         ({"migrations__adapter": "alembik"}, ['migrations.adapter: not known, got "alembik"; write alembic']),
         ({"on_abort": "panic"}, ['on_abort: not known, got "panic"; write flags or release']),

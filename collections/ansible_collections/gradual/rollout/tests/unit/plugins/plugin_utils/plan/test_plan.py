@@ -267,6 +267,14 @@ def test_text_of_something_else_is_an_error(wrong: Any) -> None:
         plan_text.render(wrong)
 
 
+def test_the_plan_says_which_phases_are_not_in_the_files_and_why() -> None:
+    choice = {"revision": "auth.0002_more", "phase": "expand", "reason": "only adds columns"}
+    rows = plan_steps.make(MANIFEST, HOSTS, phases=[choice])
+    assert [row["phases"] for row in rows if row["step"] == "migrate"] == [[choice]]
+    assert "  phase    auth.0002_more counts as expand: only adds columns" in plan_text.render(rows, MANIFEST)
+    assert "counts as" not in plan_text.render(plan_steps.make(MANIFEST, HOSTS), MANIFEST)
+
+
 def test_the_plan_says_that_a_restart_is_felt() -> None:
     said = {
         felt: next(row["what"] for row in plan_steps.make(MANIFEST, ["app1"], felt=felt) if row["step"] == "release")
