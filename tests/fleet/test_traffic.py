@@ -132,7 +132,7 @@ def test_the_last_server_waits_until_another_one_is_back(run: Run) -> None:
     arguments = toy.release("1.5.0", {"bad_on": ["app2"]})
     fleet.execute("lb1", "socat", "stdio", "/run/haproxy/admin.sock", text="set server application/app3 state maint\n")
     with Pages() as users, Watched() as states:
-        ran = run("deploy.yml", *arguments, "-e", "release_ready_timeout_seconds=4")
+        ran = run("deploy.yml", *arguments, "-e", "release_ready_timeout_seconds=15")
     failed = returned(ran, users, states, 1)
     assert (failed["step"], failed["host"]) == ("release", "app2")
     assert "app1 must stay in traffic: no other server is up" in " ".join(ran.screen.split())
