@@ -9,7 +9,7 @@ import ast
 import os
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Collection, Iterator, Mapping, Sequence
+from typing import Collection, Iterator, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
     alembic,

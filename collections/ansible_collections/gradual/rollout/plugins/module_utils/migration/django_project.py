@@ -8,7 +8,7 @@ import ast
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import (
