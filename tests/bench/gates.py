@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import settings as gate_settings
 
-from tests.bench import checks, methods, rendering, summary
+from tests.bench import checks, methods, rendering, summary, tables
 from tests.bench.decisions import Cost, Decisions, Json, cost
 from tests.bench.traffic import BASE_SHARE, BASE_SLOW_SHARE, SCENARIOS, Shape, shape_for, simulate
 
@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
         wanted = cells(given.scenario or list(SCENARIOS), given.rate or RATES, harmless, harmful)
         results = run(wanted, given.seed, given.gate or list(methods.TITLES), given.processes)
         given.out.mkdir(parents=True, exist_ok=True)
-        file.write_text(rendering.compact(results), encoding="utf-8")
+        file.write_text(tables.compact(results, "cells"), encoding="utf-8")
     if not file.exists():
         parser.error(f"{file} does not exist; run without --render first")
     results = json.loads(file.read_text(encoding="utf-8"))

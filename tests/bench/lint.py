@@ -22,7 +22,7 @@ from tests.bench.lint_corpus import Case, cases
 from tests.bench.lint_page import check, page, wrong_verdicts
 from tests.bench.lint_truth import truth
 from tests.bench.lint_verdicts import verdicts
-from tests.bench.tables import check_lines, conditions
+from tests.bench.tables import check_lines, compact, conditions
 from tests.database.server import Server, environment, throwaway
 
 Json = dict[str, Any]
@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     if not given.render:
         results = again(json.loads(file.read_text(encoding="utf-8"))) if given.again else run(given.case)
         given.out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        file.write_text(compact(results, "cases"), encoding="utf-8")
     results = json.loads(file.read_text(encoding="utf-8"))
     given.out.with_name(f"{given.out.name}.md").write_text(
         page(results, f"{given.out.name}/results.json"), encoding="utf-8"

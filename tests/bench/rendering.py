@@ -7,7 +7,6 @@ it is made from results.json alone, so it can be made again without a run.
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -102,13 +101,6 @@ def render(results: Mapping[str, Any], folder: Path) -> None:
     )
     page = folder.with_name(f"{folder.name}.md")
     page.write_text("\n".join(_page(results, shown, folder)) + "\n", encoding="utf-8")
-
-
-def compact(results: Mapping[str, Any]) -> str:
-    """results.json with a line for each cell, so that a change can be read."""
-    rest = {key: value for key, value in results.items() if key != "cells"}
-    lines = ",\n".join(json.dumps(cell, separators=(",", ":")) for cell in results["cells"])
-    return f'{json.dumps(rest)[:-1]}, "cells": [\n{lines}\n]}}\n'
 
 
 def rows(results: Mapping[str, Any]) -> Iterator[Json]:

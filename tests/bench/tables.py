@@ -1,10 +1,12 @@
-"""What the benches of the database part share in telling their figures."""
+"""What the benches share in telling their figures."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from tests.database.server import Server
 
@@ -17,6 +19,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
             raise ValueError(f"a row of {len(row)} cells under {len(head)} headings: {list(row)}")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join(lines)
+
+
+def compact(results: Mapping[str, Any], rows: str) -> str:
+    """results.json with a line for each element of results[rows], so that a change can be read."""
+    rest = {key: value for key, value in results.items() if key != rows}
+    lines = ",\n".join(json.dumps(one, separators=(",", ":"), ensure_ascii=False) for one in results[rows])
+    return f'{json.dumps(rest, ensure_ascii=False)[:-1]}, "{rows}": [\n{lines}\n]}}\n'
 
 
 def check_lines(judged: Iterable[tuple[bool, str, str]]) -> list[str]:
