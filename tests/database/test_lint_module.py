@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 
 from .server import RUN_AS, Shop
 
@@ -97,6 +98,7 @@ def test_a_playbook_refuses_before_anything_is_touched(shop: Shop, artifact: tup
     told: dict[str, Any] = json.loads((tmp_path / "result.json").read_text())
     assert told["here"]["recorded"] == ["0001"]
     assert (told["here"]["standby"], told["nowhere"]["standby"]) == (False, None)
+    assert (told["here"]["empty"], told["nowhere"]["empty"]) == (False, None)
     assert told["nowhere"]["recorded"] is None
     assert "no_such_database" in told["nowhere"]["reason"]
     assert told["not_yet"]["recorded"] is None
@@ -117,3 +119,21 @@ def test_a_playbook_refuses_before_anything_is_touched(shop: Shop, artifact: tup
     assert "create-trigger" not in told["refused"]["msg"]
     assert told["another"]["failed"]
     assert "is another file than the manifest means" in told["another"]["msg"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "still"),
+    [
+        ("CREATE EXTENSION pg_stat_statements", True),
+        ("CREATE TABLE django_migrations (id int)", True),
+        ("CREATE SCHEMA gradual; CREATE TABLE gradual.migration_step (id int)", True),
+        ("CREATE SCHEMA others; CREATE TABLE others.orders (id int)", False),
+        ("CREATE TABLE parts (id int) PARTITION BY LIST (id)", False),
+        ("CREATE MATERIALIZED VIEW totals AS SELECT 1 AS sum", False),
+    ],
+)
+def test_a_database_is_empty_while_nobody_has_tables_in_it(empty: Shop, statement: str, still: bool) -> None:
+    with empty.session() as session:
+        assert revisions.empty(session)
+        empty.run(*statement.split("; "))
+        assert revisions.empty(session) == still

@@ -42,6 +42,7 @@ ARGUMENTS = {
     "phases": phases.ARGUMENT,
     "by_lint": {"type": "bool", "default": False},
     "applied": {"type": "dict"},
+    "empty": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 30.0},
     **FETCH_ARGUMENTS,
 }
@@ -77,6 +78,7 @@ class ActionModule(ActionBase):
                     phases=given["phases"],
                     by_lint=given["by_lint"],
                     applied=given["applied"],
+                    empty=given["empty"],
                 )
         except (DatabaseError, ArtifactError, UnpackError, OSError) as error:
             return {

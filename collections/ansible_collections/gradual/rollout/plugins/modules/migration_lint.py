@@ -124,6 +124,13 @@ options:
       - Gradual's records of the applied revisions, as M(gradual.rollout.revision_info) returns them. It fails when the
         statements of one were edited after it was applied.
     type: dict
+  empty:
+    description:
+      - Whether the database has no tables of anybody, as M(gradual.rollout.revision_info) returns it. Rules about code
+        of the previous release do not apply then.
+      - An empty list in O(recorded) does not say so, since another tool may have made the tables.
+    type: bool
+    default: false
   timeout:
     description: Seconds that the server of the artifact may be silent.
     type: float

@@ -48,6 +48,11 @@ applied:
     it is unknown.
   returned: always
   type: dict
+empty:
+  description: Whether the database has no table but those of extensions, of migration tools and of Gradual; null when
+    it is unknown.
+  returned: always
+  type: bool
 standby:
   description: Whether the server is a standby (C(pg_is_in_recovery())), which takes no writes; null when it is unknown.
   returned: always
@@ -103,9 +108,10 @@ def main() -> None:
             standby = bool(session.value("SELECT pg_is_in_recovery()"))
             recorded = revisions.READERS[given["adapter"]](session)
             applied = steps.sums(session, given["adapter"])
-            module.exit_json(changed=False, recorded=recorded, applied=applied, standby=standby)
+            empty = revisions.empty(session)
+            module.exit_json(changed=False, recorded=recorded, applied=applied, empty=empty, standby=standby)
     except (DatabaseError, OSError) as error:
-        module.exit_json(changed=False, recorded=None, applied=None, standby=standby, reason=str(error))
+        module.exit_json(changed=False, recorded=None, applied=None, empty=None, standby=standby, reason=str(error))
 
 
 if __name__ == "__main__":

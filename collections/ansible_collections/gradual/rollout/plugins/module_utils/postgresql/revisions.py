@@ -75,6 +75,21 @@ READERS: Mapping[str, Callable[[Session], list[str]]] = {
 }
 
 
+def empty(session: Session) -> bool:
+    """Whether nobody has tables in the database; those of extensions, the tools above and Gradual do not count."""
+    return bool(
+        session.value(
+            "SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'"
+            " AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'gradual', 'sqitch')"
+            " AND c.relname NOT IN ('alembic_version', 'django_migrations', %s)"
+            " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
+            " AND d.deptype = 'e'))",
+            (SQL_TABLE,),
+        )
+    )
+
+
 def standing(session: Session) -> list[str]:
     """The database's revision for a receipt, whichever tool applied it: Alembic's heads, or the last applied one."""
     heads = alembic(session)

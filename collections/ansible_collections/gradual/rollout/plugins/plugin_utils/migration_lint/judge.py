@@ -56,14 +56,16 @@ def lint(
     phases: Sequence[Entry] = (),
     by_lint: bool = False,
     applied: Mapping[str, str] | None = None,
+    empty: bool = False,
 ) -> dict[str, Any]:
     """Findings for the revisions up to the target.
 
     recorded: what the tool's table in the database holds (None: unknown, so every revision is checked). phase: expand
     checks the revisions that deploy.yml would apply, and those without a phase; contract checks all. phases, by_lint:
-    as in the manifest. applied: Gradual's records of applied revisions, {revision: sha256}.
-    Returns {revisions: the checked ones, findings, mistakes: of the waivers and of
-    the order, phases: those that are not in a file}.
+    as in the manifest. applied: Gradual's records of applied revisions, {revision: sha256}. empty: nobody has tables in
+    the database.
+    Returns {revisions: the checked ones, findings, mistakes: of the waivers and of the order, phases: those that no
+    file has}.
     DatabaseError when the release cannot be read, or an applied revision was edited.
     """
     if statements.pglast is None:
@@ -82,7 +84,7 @@ def lint(
     day = today or datetime.date.today()
     # What the database cannot tell is not taken as new.
     rollout = frozenset(wanted) if recorded is not None else frozenset()
-    state = State(rollout, empty=recorded is not None and not recorded)
+    state = State(rollout, empty)
     found = [one for one in judge(sources(adapter, directory, road, path), state) if one["revision"] in wanted]
     for one in found:
         one["waived"] = waiver.of(one, waivers, day)

@@ -27,7 +27,8 @@ class State:
     """What is new and what is locked; facts about the schema are in `catalog`.
 
     rollout: the revisions that this rollout applies before its own code runs, so what they create has no users. empty:
-    the database has had no revision at all, so no old code runs.
+    nobody has tables in the database, so no old code runs. No revision applied does not say that: a database that
+    another tool migrated before has none either.
     """
 
     rollout: frozenset[str] = frozenset()

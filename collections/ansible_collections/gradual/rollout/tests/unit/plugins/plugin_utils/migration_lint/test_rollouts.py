@@ -75,6 +75,15 @@ def test_on_an_empty_database_there_is_no_old_code(sql: str, on_empty: list[str]
     assert found([sql], [0])
 
 
+@pytest.mark.parametrize(("empty", "rules"), [(True, []), (False, ["require-concurrent-index-creation"])])
+def test_no_applied_revision_is_no_empty_database(tmp_path: Path, empty: bool, rules: list[str]) -> None:
+    """Another tool may have made the table."""
+    sql = "-- gradual: phase=expand\nCREATE TABLE IF NOT EXISTS a (b int); CREATE INDEX i ON a (b);"
+    (tmp_path / "0001_a.sql").write_text(sql)
+    told = judge.lint("sql", str(tmp_path), ".", "0001_a", [], empty=empty)
+    assert [one["rule"] for one in told["findings"] if one["level"] == "error"] == rules
+
+
 SETTINGS = "CREATE TABLE orders (id int, note varchar(50), total numeric(10, 2), at timestamp(3), mail text)"
 CHANGES = [
     ("note TYPE varchar(80)", True),
