@@ -166,11 +166,11 @@ def test_a_concurrent_index_that_fails_leaves_no_invalid_index(shop: Shop, recei
     assert shop.revision() == "0001"
 
 
-@pytest.mark.parametrize(
-    "index",
-    ["", '"orders-status-key"', "orders_" + 70 * "x", "orders_by_status"],
-    ids=["none", "quoted", "long", "plain"],
-)
+NAMES = ["", '"orders-status-key"', "orders_" + 70 * "x", "orders_by_status"]
+IDS = ["none", "quoted", "long", "plain"]
+
+
+@pytest.mark.parametrize("index", NAMES, ids=IDS)
 def test_what_became_invalid_in_the_attempt_is_dropped_whatever_its_name(
     shop: Shop, receipt: dict[str, Any], index: str
 ) -> None:
@@ -183,6 +183,29 @@ def test_what_became_invalid_in_the_attempt_is_dropped_whatever_its_name(
             shop.migrate(shop.release(FIRST, unique), receipt)
         left = shop.value("SELECT array_agg(indexrelid::regclass::text) FROM pg_index WHERE NOT indisvalid")
         assert left == ["somebody_s"]
+
+
+@pytest.mark.parametrize("index", NAMES, ids=IDS)
+def test_an_index_that_an_old_snapshot_made_invalid_refuses_no_value_afterwards(
+    shop: Shop, receipt: dict[str, Any], index: str
+) -> None:
+    """The build waits for a transaction that never touched the table; its index is enforced by then."""
+    shop.as_owner("CREATE TABLE others (id int)", "CREATE TABLE mails (id int, mail text)")
+    unique = revision(2, f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON mails (mail)", concurrently=True)
+    with transaction(shop, "SELECT 1 FROM others"):
+        with pytest.raises(MigrationFailed, match=r"waited longer than 2 s .*dropped the invalid index public\."):
+            shop.migrate(shop.release(FIRST, unique), receipt, deadline=2)
+        shop.as_owner("INSERT INTO mails VALUES (1, 'a@example.com'), (2, 'a@example.com')")
+
+
+def test_an_invalid_index_that_cannot_be_dropped_is_named(shop: Shop, receipt: dict[str, Any]) -> None:
+    unique = revision(2, 'CREATE UNIQUE INDEX CONCURRENTLY "by id" ON orders (id)', concurrently=True)
+    with transaction(shop, "SELECT 1 FROM orders LIMIT 1"), pytest.raises(MigrationFailed) as seen:
+        shop.migrate(shop.release(FIRST, unique), receipt, deadline=1)
+    said = str(seen.value)
+    assert "An invalid index of this attempt could not be dropped" in said
+    assert said.endswith('Type in the database: DROP INDEX CONCURRENTLY "public"."by id".')
+    assert "The running code is not affected" not in said
 
 
 def test_if_not_exists_does_not_believe_in_an_invalid_index(shop: Shop, receipt: dict[str, Any]) -> None:

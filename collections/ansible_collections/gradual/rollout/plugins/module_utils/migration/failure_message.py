@@ -11,6 +11,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.interfac
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 _FOLLOWING = "The running code is not affected. "
+# How the notes begin that belong into the message.
+DROPPED, KEPT, BEGAN = "dropped ", "an invalid index of this attempt ", "an attempt that began "
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ def not_again(revision: Revision, tool: str, since: str) -> str:
 
 def notes(found: Sequence[str]) -> str:
     """The notes that the message of a failed step needs, as sentences."""
-    told = [f"Gradual {note}." for note in found if note.startswith("dropped")]
-    told += [f"{note[0].upper()}{note[1:]}." for note in found if note.startswith("an attempt that began")]
+    told = [f"Gradual {note}." for note in found if note.startswith(DROPPED)]
+    told += [f"{note[0].upper()}{note[1:]}." for note in found if note.startswith((KEPT, BEGAN))]
     return "".join(f" {one}" for one in told)
 
 
@@ -81,17 +83,19 @@ def sentence(end: Ending) -> str:
     what = f"Revision {end.revision.revision} ({end.revision.file})"
     blockers = "; ".join(end.told["blockers"])
     left = remains(end.revision, end.unsure)
+    # An index that could not be dropped may affect it; a note says so.
+    running = "" if end.revision.concurrent else _FOLLOWING
     if end.waited:
         held = f", held by {blockers}" if blockers else ""
         return (
             f"{what} did not get its lock in {end.told['attempts']} attempts within {end.deadline:.0f} s{held}."
-            f" {end.stands}. {_FOLLOWING}Wait until that transaction ends, or end it with SELECT"
+            f" {end.stands}. {running}Wait until that transaction ends, or end it with SELECT"
             " pg_terminate_backend(pid), and run the same command again."
         )
     if end.ended:
         who = f" ({blockers})" if blockers else ""
         return (
-            f"{what} was ended: {end.ended}{who}. {end.stands}. {left}{_FOLLOWING}Run the same command again when"
+            f"{what} was ended: {end.ended}{who}. {end.stands}. {left}{running}Run the same command again when"
             " nothing blocks it."
         )
     if end.status == 0:
@@ -104,7 +108,7 @@ def sentence(end: Ending) -> str:
         if end.transient or end.unsure
         else "Fix the migration in a new artifact, and run deploy.yml with it."
     )
-    return f"{what} failed: {end.said}. {end.stands}. {left}{_FOLLOWING}{following}"
+    return f"{what} failed: {end.said}. {end.stands}. {left}{running}{following}"
 
 
 def same_server(before: Mapping[str, Any], now: Mapping[str, Any], stands: str | None) -> None:

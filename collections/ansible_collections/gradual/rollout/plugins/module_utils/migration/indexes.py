@@ -53,6 +53,12 @@ def drop_leftovers(session: Session, revision: Revision, patience: float, before
     return done
 
 
+def to_type(session: Session, before: Collection[int]) -> str:
+    """The statements for a person who drops what an attempt left."""
+    found = invalid(session, before)
+    return "; ".join(f"DROP INDEX CONCURRENTLY {quote(schema, name)}" for schema, name, _table in found)
+
+
 def rebuild(session: Session, revision: Revision) -> list[str]:
     """Rebuild the revision's indexes that are invalid although it is applied."""
     done = []

@@ -216,7 +216,10 @@ class Migrator:
             try:
                 told["notes"] += indexes.drop_leftovers(self._alive(), revision, self.request.deadline, self.indexes)
             except DatabaseError as error:
-                told["notes"].append(f"an invalid index of this attempt could not be dropped: {error}")
+                told["notes"].append(
+                    f"{failure_message.KEPT}could not be dropped ({error}). If it is unique, it refuses values that the"
+                    f" running code writes. Type in the database: {indexes.to_type(self._alive(), self.indexes)}"
+                )
 
     def _judge(
         self,
