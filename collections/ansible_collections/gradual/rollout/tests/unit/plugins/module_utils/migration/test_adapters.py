@@ -304,6 +304,41 @@ def test_an_app_whose_migrations_are_not_found_is_never_passed_over(tmp_path: Pa
         adapter.recorded(None)  # type: ignore[arg-type]
 
 
+BASE = "import os\nDEBUG = False\nINSTALLED_APPS = ['shop.apps.Shop']\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "apps"),
+    [
+        ("if DEBUG:\n    INSTALLED_APPS += ['vendor.auth']\n", ["store"]),
+        ("if not DEBUG:\n    INSTALLED_APPS += ['vendor.auth']\n", ["auth", "store"]),
+        ("INSTALLED_APPS.insert(0, 'vendor.auth')\n", ["auth", "store"]),
+        # Without migrations, or not in the release at all.
+        ("if os.environ['D']:\n    INSTALLED_APPS += ['nothing', 'debug_toolbar']\n", ["store"]),
+        ("try:\n    from .local import *\nexcept ImportError:\n    pass\n", ["store"]),
+        ("try:\n    from .more import *\nexcept ImportError:\n    pass\n", ["auth", "store"]),
+        ("if os.environ['D']:\n    INSTALLED_APPS.append('vendor.auth')\n", "auth"),
+        ("try:\n    import a\n    INSTALLED_APPS += ['vendor.auth']\nexcept ImportError:\n    pass\n", "auth"),
+    ],
+)
+def test_an_app_under_a_condition_is_decided_or_told(tmp_path: Path, settings: str, apps: list[str] | str) -> None:
+    """apps: those whose migrations are read, or the one that nobody can tell."""
+    files = project(
+        site_of__settings=BASE + settings, site_of__more="INSTALLED_APPS = ['shop.apps.Shop', 'vendor.auth']\n"
+    )
+    files["shop/migrations/0002_note.py"] = migration("('store', '0001_initial')")
+    adapter = Django(staged(tmp_path, files), ".")
+    revisions = [one.revision for one in adapter.pending([], "head")]
+    if isinstance(apps, str):
+        assert f"{apps}.not_found" in revisions
+        with pytest.raises(
+            DatabaseError, match=r"only under a condition \(.*settings.py, line \d+\), which Gradual does not"
+        ):
+            adapter.recorded(None)  # type: ignore[arg-type]
+    else:
+        assert sorted({one.partition(".")[0] for one in revisions}) == apps
+
+
 def test_apps_of_others_are_read_from_wheels(tmp_path: Path) -> None:
     files = project()
     packages = ".venv/lib/python3.11/site-packages/"
