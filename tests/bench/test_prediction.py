@@ -1,5 +1,5 @@
-"""The prediction that the failure stories hold their own time against: nine of ten simulated ramps are stopped by
-then."""
+"""The prediction that the failure stories hold their own time against: by then, nearly all simulated ramps are
+stopped."""
 
 from __future__ import annotations
 
@@ -44,15 +44,16 @@ def look(treatment: float, control: float) -> dict[str, Any]:
     return {"counts": counts, "settings": dataclasses.asdict(SETTINGS)}
 
 
+# The tenth part of each distribution, from tables of it.
 @pytest.mark.parametrize(
-    ("events", "share", "wanted"), [(10, 0.375, 2), (10, 1.0, 10), (10, 0.0, 0), (0, 0.5, 0), (100, 0.5, 44)]
+    ("mean", "wanted"), [(0.0, 0), (0.1, 0), (1.0, 0), (4.0, 2), (10.0, 6), (100.0, 87), (2000.0, 1943)]
 )
-def test_what_nine_of_ten_counts_reach(events: int, share: float, wanted: int) -> None:
-    assert prediction.lower_quantile(events, share, 0.1) == wanted
+def test_what_nine_of_ten_counts_reach(mean: float, wanted: int) -> None:
+    assert prediction.lower_quantile(mean, 0.1) == wanted
 
 
 @pytest.mark.parametrize(("treatment", "share"), [(4.0, 1.0), (6.0, 0.375), (6.0, 0.1), (40.0, 0.02)])
-def test_nine_of_ten_ramps_are_stopped_by_then(treatment: float, share: float) -> None:
+def test_nearly_all_ramps_are_stopped_by_then(treatment: float, share: float) -> None:
     dice, seen, runs = np.random.default_rng(3), look(treatment, 3 * treatment), 100
     number = int(prediction.seconds_to_stop(seen, "search", "errors", share) / INTERVAL)
     stopped = 0
@@ -68,8 +69,8 @@ def test_nine_of_ten_ramps_are_stopped_by_then(treatment: float, share: float) -
             "metrics": [{**seen["counts"]["metrics"][0], "rows": rows}],
         }
         stopped += gate_verdict.judge(counts, SETTINGS)["verdict"] == "abort"
-    # Ten in a hundred are expected to take longer, and chance adds three times its standard error.
-    assert stopped >= 0.8 * runs - 3
+    # One in a thousand is expected to take longer, so two in a hundred are a wrong prediction.
+    assert stopped >= runs - 1
 
 
 def test_more_harm_and_more_traffic_are_stopped_sooner() -> None:

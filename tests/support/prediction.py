@@ -1,7 +1,7 @@
 """How long the gate must need to stop a harmful feature, computed from the traffic before anybody had seen it.
 
 The gate itself is asked, as the bench asks it: what it would say of the counts that this traffic and this harm let
-expect, where nine of ten ramps have more bad answers than that.
+expect, where 999 of 1,000 ramps have more bad answers than that.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
 
-UNLUCKY = 0.1
+# A story is played in each CI, so this is how often one fails by chance.
+UNLUCKY = 0.001
 LONGEST = 600.0
 
 Json = dict[str, Any]
 
 
 def seconds_to_stop(look: Mapping[str, Any], feature: str, metric: str, share: float) -> float:
-    """Seconds of the stage after which nine of ten ramps have been stopped.
+    """Seconds of the stage after which 999 of 1,000 ramps have been stopped.
 
     `look` is any look of the stage, with its A/A stage; `share` is how many of the requests with the feature are bad in
-    this
-    metric. Nothing else is taken to be bad. Raises AssertionError when LONGEST seconds are not enough.
+    this metric. Nothing else is taken to be bad. Raises AssertionError when LONGEST seconds are not enough.
     """
     counts, settings = dict(look["counts"]), gate_verdict.Settings(**look["settings"])
     interval = float(counts["interval"])
@@ -53,17 +53,17 @@ def _expected(head: Json, intervals: int, interval: float, share: float) -> Json
 
 
 def _so_far(rate: float, intervals: int, share: float) -> tuple[int, int]:
-    """(events, bad events where it goes badly for the gate) after so many intervals."""
-    events = round(rate * intervals)
-    return events, lower_quantile(events, share, UNLUCKY)
+    """(events, bad events where it goes badly for the gate) after so many intervals, when users come by chance."""
+    bad = lower_quantile(rate * intervals * share, UNLUCKY)
+    return bad + round(rate * intervals * (1 - share)), bad
 
 
-def lower_quantile(events: int, share: float, chance: float) -> int:
-    """The smallest count that a binomial count of `events` at `share` exceeds with a chance of less than 1 -
-    `chance`."""
-    below = 0.0
-    for count in range(events + 1):
-        below += math.comb(events, count) * share**count * (1 - share) ** (events - count)
-        if below >= chance:
-            return count
-    return events
+def lower_quantile(mean: float, chance: float) -> int:
+    """The smallest count that a Poisson count of this mean exceeds with a chance of less than 1 - `chance`."""
+    if mean == 0:
+        return 0
+    below, count = math.exp(-mean), 0
+    while below < chance:
+        count += 1
+        below += math.exp(count * math.log(mean) - mean - math.lgamma(count + 1))
+    return count
