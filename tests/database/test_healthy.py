@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import corruption
 
-from .server import OWNER, RUN_AS, Server, Shop, throwaway
+from .server import OWNER, RUN_AS, Server, Shop, meanwhile, throwaway, until
 
 NAMES = ("MyShop", "shop.v2", 'an "odd" $name, it\'s 100% \u00fc\\ a=b*')
 # Each entry is one kind of object that a restored copy shows in another form, or that the restore mentions.
@@ -202,3 +203,28 @@ def test_many_tables_fit_into_the_lock_table_of_a_small_server() -> None:
             receipt = shop.proven()
     assert receipt["level"] == "restored"
     assert len([name for name in receipt["tables"] if re.match(r"s\d+\.t", name)]) == tables
+
+
+def test_the_servers_format_of_money_goes_into_the_receipt(shop: Shop) -> None:
+    shop.server.run("ALTER SYSTEM SET lc_monetary = 'C.UTF-8'", "SELECT pg_reload_conf()")
+    try:
+        until(lambda: shop.value("SHOW lc_monetary") == "C.UTF-8")
+        assert shop.back_up()["receipt"]["settings"]["lc_monetary"] == "C.UTF-8"
+    finally:
+        shop.server.run("ALTER SYSTEM RESET lc_monetary", "SELECT pg_reload_conf()")
+
+
+def test_a_copy_of_files_is_taken_while_the_application_writes_large_objects(shop: Shop) -> None:
+    ended = threading.Event()
+
+    def write() -> None:
+        with shop.session() as session:
+            while not ended.is_set():
+                session.run("SELECT lo_from_bytea(0, 'x')")
+                ended.wait(0.002)
+
+    with meanwhile(write):
+        try:
+            assert shop.back_up("basebackup", deadline=8)["receipt"]["level"] == "taken"
+        finally:
+            ended.set()

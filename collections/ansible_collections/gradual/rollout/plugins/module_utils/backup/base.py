@@ -215,8 +215,9 @@ class Method(abc.ABC):
         with Session(request.parameters(), APPLICATION_NAME) as session:
             server.wait_for_lock(session, shared=True, deadline=request.deadline)
             programs = server.binaries(session)
-            contents.fix_text(session)
+            # Before the session's own settings hide those of the server.
             settings = taken_over.read(session)
+            contents.fix_text(session)
             session.run("SELECT set_config('lock_timeout', %s, false)", (str(LOCK_TIMEOUT_MS),))
             canary = self._write_canary(session, name)
             held = self.fill(Work(request, session, programs, folder, name, clock))

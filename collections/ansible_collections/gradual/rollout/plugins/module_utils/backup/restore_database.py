@@ -271,7 +271,8 @@ def renamed(statements: str, old: str, new: str) -> str:
         r"(?:CREATE|ALTER|COMMENT ON|SECURITY LABEL .*? ON) DATABASE |(?:GRANT|REVOKE) .*? ON DATABASE |ALTER ROLE .*?"
         r" IN DATABASE "
     )
-    kept = "".join(line + "\n" for line in statements.splitlines() if not line.startswith("\\connect "))
+    # Not splitlines(): a comment may hold other ends of lines, which must stay.
+    kept = "\n".join(line for line in statements.split("\n") if not line.startswith("\\connect "))
     return re.sub(rf"^({heads}){name}(?= )", lambda found: found.group(1) + quote(new), kept, flags=re.MULTILINE)
 
 

@@ -168,7 +168,12 @@ def _try(session: Session, other: Session, name: str) -> Moment | None:
     session.run("RELEASE SAVEPOINT moment")
     session.run(f"SET LOCAL lock_timeout = {base.LOCK_TIMEOUT_MS}")
     session.run("SET LOCAL statement_timeout = 0")
-    if other.rows(_SCHEMA_STATE) != session.rows(_SCHEMA_STATE) or facts.read_all(other) != facts.read_all(session):
+    if _standing(other) != _standing(session):
         session.run("ROLLBACK")
         return None
     return Moment(name, lsn, str(session.value("SELECT pg_walfile_name(%s::pg_lsn)", (lsn,))), seconds)
+
+
+def _standing(session: Session) -> object:
+    """What must be the same in the snapshot and at the restore point."""
+    return session.rows(_SCHEMA_STATE), facts.read_all(session, moving=False)

@@ -2,8 +2,10 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """SQL for an order-independent digest of a table's rows, cheap enough to run beside a dump.
 
-VERSION 2 takes the columns by name, because pg_dump writes inherited columns first, and jsonb with its structure.
-Version 1 took the columns by position and jsonb by its hash; it remains for receipts that were written with it.
+VERSION 2 takes the columns by name, because pg_dump writes inherited columns first, and jsonb with its structure. It
+hashes the hash of each row once more: PostgreSQL's hash of a row is 31 · h + hash of the next column
+(hash_record_extended in rowtypes.c), so a plain sum stays the same when two rows exchange a value. Version 1 took that
+plain sum, the columns by position and jsonb by its hash; it remains for receipts that were written with it.
 """
 
 from __future__ import annotations
@@ -54,11 +56,16 @@ _AS_TEXT = {
     "varchar": '{}::text COLLATE "C"',
     "jsonb": 'pg_catalog.textin(pg_catalog.jsonb_out({})) COLLATE "C"',
 }
+# By functions that no user-defined cast can replace.
+_MIXED = (
+    "pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.textin(pg_catalog.int8out("
+    f'pg_catalog.hash_record_extended({{row}}, {_SEED}))) COLLATE "C", {_SEED}))'
+)
 # Pages of a large object that are missing or short are zeros to whoever reads it, and a restore writes them. So pages
 # count without the zeros at their end, and each object with its length. lo_get cannot read more than 1 GB.
 _LARGE_OBJECTS = f"""
 SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata),
-       coalesce(pg_catalog.sum(pg_catalog.hash_record_extended(part, {_SEED})), 0)::text
+       coalesce({_MIXED.format(row="part")}, 0)::text
   FROM (SELECT ROW(loid, pageno, page) AS part
           FROM (SELECT loid, pageno, pg_catalog.rtrim(data, '\\x00'::bytea) AS page FROM pg_catalog.pg_largeobject) p
          WHERE page <> ''
@@ -106,7 +113,8 @@ def of_rows(found: Columns, hashed: bool = True, version: int = VERSION) -> str:
         # As a row, whose text tells NULL from an empty string, and which no user-defined cast changes.
         parts.append(f'ROW({", ".join(others)})::text COLLATE "C"')
     row = f"ROW({', '.join(parts)})"
-    return f"pg_catalog.count(*), coalesce(pg_catalog.sum(pg_catalog.hash_record_extended({row}, {_SEED})), 0)::text"
+    plain = f"pg_catalog.sum(pg_catalog.hash_record_extended({row}, {_SEED}))"
+    return f"pg_catalog.count(*), coalesce({plain if version == 1 else _MIXED.format(row=row)}, 0)::text"
 
 
 def _part(name: str, kind: str, version: int) -> str:

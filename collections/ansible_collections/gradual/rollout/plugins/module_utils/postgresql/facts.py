@@ -19,12 +19,14 @@ SCOPES = ("database", "cluster")
 class Fact:
     """`words` are of the documentation. The query returns (of what, its state as text or NULL).
 
-    scope: a restore as one more database of another cluster does not bring what is of the cluster.
+    scope: a restore as one more database of another cluster does not bring what is of the cluster. moving: applications
+    change it all the time, so a change beside a backup is no reason to begin again.
     """
 
     words: str
     query: str
     scope: str = "database"
+    moving: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ FACTS = (
         " md5(string_agg(concat_ws(' ', m.oid, pg_get_userbyid(m.lomowner),"
         f" {_GRANTS.format(acl='m.lomacl', kind='L', owner='m.lomowner')},"
         " obj_description(m.oid, 'pg_largeobject')), ',' ORDER BY m.oid)) FROM pg_largeobject_metadata m",
+        moving=True,
     ),
     Fact(
         "whether a materialized view is populated",
@@ -135,20 +138,20 @@ NOT_COMPARED = (
 )
 
 
-def read(session: Session, scope: str) -> dict[str, str]:
+def read(session: Session, scope: str, moving: bool = True) -> dict[str, str]:
     """{"owner of the database": "shop_owner"}: every fact of that scope that is not NULL; call `fix_text` first."""
     found: dict[str, str] = {}
     for fact in FACTS:
-        if fact.scope == scope:
+        if fact.scope == scope and (moving or not fact.moving):
             # The empty values make %% a % for both drivers.
             rows = session.rows(f"WITH this AS (SELECT * FROM pg_database WHERE oid = {_HERE}) {fact.query}", ())
             found.update({str(what): str(state) for what, state in rows if state is not None})
     return found
 
 
-def read_all(session: Session) -> dict[str, dict[str, str]]:
+def read_all(session: Session, moving: bool = True) -> dict[str, dict[str, str]]:
     """{"database": {…}, "cluster": {…}}, as receipts have it."""
-    return {scope: read(session, scope) for scope in SCOPES}
+    return {scope: read(session, scope, moving) for scope in SCOPES}
 
 
 def differences(wanted: Mapping[str, str], seen: Mapping[str, str]) -> list[str]:

@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,11 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
+# After these words PostgreSQL's programs quote a row or a whole statement.
+_QUOTED = re.compile(
+    r"(?P<kept>CONTEXT:\s+COPY [^,]+, line \d+|DETAIL:\s+(?:Failing row contains|Key )"
+    r"|Command was: (?:CREATE|ALTER) (?:USER MAPPING|SUBSCRIPTION|SERVER|ROLE|USER) ?).*"
+)
 
 
 def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
@@ -122,9 +128,14 @@ def strictly(finished: Finished, harmless: Sequence[str] = ()) -> list[str]:
             if finished.status >= 0
             else f"was killed by signal {-finished.status}"
         )
-        said = "; ".join(strange[:8]) or "nothing"
+        said = "; ".join(without_rows(line) for line in strange[:8]) or "nothing"
         raise DatabaseError(f"{finished.name} {how} and said: {said}")
     return known
+
+
+def without_rows(line: str) -> str:
+    """A line of a client's message without the row that it quotes, and without a statement that may hold a password."""
+    return _QUOTED.sub(lambda found: f"{found['kept']}…", line)
 
 
 def account(name: str) -> pwd.struct_passwd:

@@ -18,6 +18,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 
 # So many relations are checked by one query; after an error each of them is checked alone, to name the bad one.
 BATCH = 100
+_CANCELED = "57014"
 # As pg_amcheck chooses them: all heap tables, TOAST and the catalogs included, and all valid B-trees.
 _HEAPS = """
 SELECT c.oid::bigint, format('%%I.%%I', n.nspname, c.relname)
@@ -42,8 +43,17 @@ def found_in(session: Session, timeout: float) -> list[str]:
     session.run("SELECT set_config('search_path', %s, false)", (contents.every_schema(session),))
     session.run(f"SET statement_timeout = {int(timeout * 1000)}")
     with event_triggers.off(session), _amcheck(session) as schema:
-        found = _checked(session, session.rows(_HEAPS, ()), _CHECK_HEAPS.format(schema=schema))
-        return found + _checked(session, session.rows(_INDEXES, ()), _CHECK_INDEXES.format(schema=schema))
+        try:
+            found = _checked(session, session.rows(_HEAPS, ()), _CHECK_HEAPS.format(schema=schema))
+            return found + _checked(session, session.rows(_INDEXES, ()), _CHECK_INDEXES.format(schema=schema))
+        except DatabaseError as error:
+            if error.sqlstate == _CANCELED:
+                raise DatabaseError(
+                    f"amcheck did not check {BATCH} tables or indexes within {timeout:.0f} s; raise timeout if this"
+                    " database needs longer",
+                    _CANCELED,
+                ) from None
+            raise
 
 
 @contextlib.contextmanager
@@ -65,7 +75,9 @@ def _checked(session: Session, relations: Sequence[Row], query: str) -> list[str
         batch = relations[start : start + BATCH]
         try:
             found += _findings(session, batch, query)
-        except DatabaseError:
+        except DatabaseError as error:
+            if error.sqlstate == _CANCELED:
+                raise
             found += [sentence for one in batch for sentence in _alone(session, one, query)]
     return found
 
@@ -74,6 +86,8 @@ def _alone(session: Session, relation: Row, query: str) -> list[str]:
     try:
         return _findings(session, [relation], query)
     except DatabaseError as error:
+        if error.sqlstate == _CANCELED:
+            raise
         return [f"{relation[1]}: {error}"]
 
 

@@ -18,6 +18,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
     as_user,
     run,
     strictly,
+    without_rows,
 )
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -301,3 +302,16 @@ def test_work_is_done_as_the_user_and_its_errors_come_back() -> None:
         DatabaseError, match=r"bug in Gradual.*ZeroDivisionError.*<lambda> \(.*test_backup\.py, line \d+\)"
     ):
         as_user("nobody", lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('CONTEXT:  COPY t, line 1: "1\talice@example.com"', "CONTEXT:  COPY t, line 1…"),
+        ("DETAIL:  Failing row contains (1, alice@example.com).", "DETAIL:  Failing row contains…"),
+        ("Command was: CREATE USER MAPPING FOR a SERVER s OPTIONS (x 'y')", "Command was: CREATE USER MAPPING …"),
+        ('ERROR:  relation "t" already exists', 'ERROR:  relation "t" already exists'),
+    ],
+)
+def test_no_row_and_no_password_of_a_users_mapping_is_in_a_message(said: str, told: str) -> None:
+    assert without_rows(said) == told
