@@ -179,10 +179,11 @@ class SqlFile:
 
     def _script(self, part: sql_parts.Part, content: bytes, file: str) -> Script:
         told = sql_text.told(_text(content, file), file)
-        part = sql_parts.unwrapped(part, file)
+        whole = part.whole and told["transaction"] == "one" and not self._configured_alone()
+        # Where Gradual begins no transaction, the file's own one stays.
+        part = sql_parts.unwrapped(part, file) if whole else part
         found = sql_text.statements(part.text, file)
         self._refuse_placeholders(part.text, file)
-        whole = part.whole and told["transaction"] == "one" and not self._configured_alone()
         controls = sql_text.controls_transactions(found)
         if self.form != sql_names.NUMBERED:
             # Their tools run a file as it is, or find out by themselves.

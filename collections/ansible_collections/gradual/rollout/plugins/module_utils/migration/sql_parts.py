@@ -49,13 +49,18 @@ class Parts:
 
 def split(text: str, file: str) -> Parts:
     """The parts of a file; all of it is `up` without such comments."""
-    marks = {number: match for number, match in enumerate(map(_MARK.match, text.splitlines())) if match}
+    marks = {number: match for number, match in enumerate(map(_MARK.match, _lines(text))) if match}
     tools = sorted({_tool(match) for match in marks.values()})
     if not tools:
         return Parts("", Part(text), None)
     if len(tools) > 1:
         raise DatabaseError(f"{file} has comments of {' and of '.join(tools)}; write those of one tool")
     return _split(text, file, tools[0], marks)
+
+
+def _lines(text: str) -> list[str]:
+    """As PostgreSQL and the tools end them; splitlines() also ends one at characters that a literal may hold."""
+    return text.split("\n")
 
 
 def _tool(match: re.Match[str]) -> str:
@@ -70,7 +75,7 @@ def _split(text: str, file: str, tool: str, marks: dict[int, re.Match[str]]) -> 
     lines: dict[str, list[str]] = {"": [], "up": [], "down": []}
     alone: set[str] = set()
     now = ""
-    for number, line in enumerate(text.splitlines()):
+    for number, line in enumerate(_lines(text)):
         word = _word(marks[number]) if number in marks else None
         now = word if word in lines else now
         if word is not None:

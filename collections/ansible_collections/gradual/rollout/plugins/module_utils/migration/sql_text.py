@@ -11,6 +11,7 @@ from typing import Iterator, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import PHASES, UNKNOWN
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
+_TEXTS = re.compile(r"'(?:[^']|'')*'|(\$(?:[A-Za-z_]\w*)?\$).*?\1", re.DOTALL)
 _CONCURRENT = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
 _TRANSACTION = re.compile(
     r"(BEGIN(?!\s+ATOMIC)|START\s+TRANSACTION|COMMIT|END|ROLLBACK(?!\s+TO)|ABORT|PREPARE\s+TRANSACTION)\b",
@@ -125,7 +126,8 @@ def description(text: str) -> str:
 
 
 def concurrent(found: list[str]) -> bool:
-    return any(_CONCURRENT.search(re.sub(r"'(?:[^']|'')*'", "''", one)) for one in found)
+    """Whether a statement itself says CONCURRENTLY, not a text or the body of a function."""
+    return any(_CONCURRENT.search(_TEXTS.sub("''", one)) for one in found)
 
 
 def controls_transactions(found: list[str]) -> list[str]:

@@ -63,8 +63,9 @@ def _sql(directory: str, revision: Revision, adapter: str) -> Source:
     own commands are not seen."""
     text = _text(directory, revision.file)
     if adapter == "sql":
-        # Not what undoes it, nor a BEGIN and COMMIT around all of it.
-        text = sql_parts.unwrapped(sql_parts.split(text, revision.file).up, revision.file).text
+        # Not what undoes it, nor a BEGIN and COMMIT around all of it where Gradual begins a transaction.
+        part = sql_parts.split(text, revision.file).up
+        text = (sql_parts.unwrapped(part, revision.file) if revision.transactional else part).text
     unseen = []
     lines = text.split("\n")
     for number, line in enumerate(lines):

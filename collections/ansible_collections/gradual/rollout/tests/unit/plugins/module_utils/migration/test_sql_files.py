@@ -35,6 +35,8 @@ def folder(place: Path, files: dict[str, str]) -> SqlFiles:
             True,
         ),
         (f"{EXPAND}COMMENT ON TABLE t IS 'CREATE nothing CONCURRENTLY';", "expand", True, False),
+        (f"{EXPAND}DO $a$ BEGIN PERFORM 'REFRESH MATERIALIZED VIEW CONCURRENTLY v'; END $a$;", "expand", True, False),
+        (f"{EXPAND}CREATE FUNCTION f() RETURNS int AS $$ DROP INDEX CONCURRENTLY i $$;", "expand", True, False),
         (
             f"{EXPAND}-- CREATE INDEX CONCURRENTLY i ON t (c);\nSELECT 1; ROLLBACK TO SAVEPOINT s;",
             "expand",
@@ -122,6 +124,11 @@ FUNCTION = "CREATE FUNCTION f() RETURNS void AS $$ BEGIN; PERFORM 1; END $$ LANG
     [
         ("1_t.sql", f"{TABLE};", [TABLE], True, None),
         ("1_t.sql", f"-- gradual: transaction=none\n{INDEX};", [INDEX], False, None),
+        # Its own transaction stays where Gradual begins none.
+        ("1_t.sql", f"-- gradual: transaction=none\nBEGIN; {TABLE}; COMMIT;", ["BEGIN", TABLE, "COMMIT"], False, None),
+        # Only a line feed ends a comment.
+        ("1_t.sql", f"-- migrate:up\n-- note\u2028DROP TABLE t;\n{TABLE};\n", [TABLE], True, None),
+        ("1_t.sql", "-- migrate:up\r\nSELECT 'a\x0cb';\r\n", ["SELECT 'a\x0cb'"], True, None),
         # A transaction around the whole file becomes the one that its record is in too.
         ("1_t.sql", f"{EXPAND}BEGIN;\n{TABLE};\nCOMMIT;", [TABLE], True, None),
         ("1_t.sql", f"START TRANSACTION; {TABLE}; end work", [TABLE], True, None),
