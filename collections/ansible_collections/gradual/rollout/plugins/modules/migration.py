@@ -28,6 +28,7 @@ author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
   - gradual.rollout.database
+  - gradual.rollout.phases
 attributes:
   check_mode:
     description: Returns what is pending and what would be applied. Needs no receipt and changes nothing.
@@ -69,34 +70,6 @@ options:
     type: str
     choices: [expand, contract]
     default: expand
-  phases:
-    description:
-      - The phases of revisions whose files do not name one, such as those of third parties. The first entry that
-        matches counts. An entry that matches no revision is an error.
-      - A phase in the file wins over O(phases[].app) and O(phases[].pattern). If O(phases[].revision) says another
-        phase than the file, that is an error.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      app:
-        description: Label of an app, for V(django) only.
-        type: str
-      revision:
-        description: Name of a revision.
-        type: str
-      pattern:
-        description: Names of revisions, with C(*), C(?) and C([…]).
-        type: str
-      phase:
-        description: The phase.
-        type: str
-        choices: [expand, contract]
-        required: true
-      reason:
-        description: Why. It is recorded.
-        type: str
-        required: true
   state:
     description:
       - V(info) returns the database's revision and what is pending, V(applied) applies revisions.

@@ -22,7 +22,10 @@ description:
     without the release's C(env.py), without its environment and without a database; as C(nobody) if Ansible runs as
     root, else as the user of Ansible.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.artifact]
+extends_documentation_fragment:
+  - gradual.rollout.attributes.info_module
+  - gradual.rollout.artifact
+  - gradual.rollout.phases
 requirements:
   - pglast and squawk-cli for the Python that runs Ansible on the controller.
   - Alembic there too for O(adapter=alembic); without it, only SQL that is text in the files is read, and the rest is a
@@ -83,34 +86,6 @@ options:
         required: true
       until:
         description: The last day of the waiver, C(YYYY-MM-DD).
-        type: str
-        required: true
-  phases:
-    description:
-      - The phases of revisions whose files do not name one, such as those of third parties. The first entry that
-        matches counts. An entry that matches no revision is an error.
-      - A phase in the file wins over O(phases[].app) and O(phases[].pattern). If O(phases[].revision) says another
-        phase than the file, that is an error.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      app:
-        description: Label of an app, for V(django) only.
-        type: str
-      revision:
-        description: Name of a revision.
-        type: str
-      pattern:
-        description: Names of revisions, with C(*), C(?) and C([…]).
-        type: str
-      phase:
-        description: The phase.
-        type: str
-        choices: [expand, contract]
-        required: true
-      reason:
-        description: Why. It is recorded.
         type: str
         required: true
   by_lint:

@@ -9,56 +9,22 @@ import datetime
 import os
 import shutil
 import sys
-import tempfile
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest import document as manifest
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import (
     judge,
     sources,
     squawk,
     statements,
-    waiver,
 )
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 from ansible_collections.gradual.rollout.tests.unit.places import PROJECT, needs_checkout
+from ansible_collections.gradual.rollout.tests.unit.sample_revisions import revision, rules
 
 VERSIONS = PROJECT / "examples/storefront/versions"
 TODAY = datetime.date(2027, 1, 15)
-
-
-@pytest.fixture
-def release() -> Iterator[Path]:
-    """An unpacked release. Not in pytest's own folder, which nobody but its owner can enter, while the revisions are
-    run by nobody."""
-    with tempfile.TemporaryDirectory(prefix="lint-") as folder:
-        os.chmod(folder, 0o755)
-        (Path(folder) / "migrations/versions").mkdir(parents=True)
-        yield Path(folder)
-
-
-def revision(release: Path, name: str, body: str, before: str | None = None, head: str = 'phase = "expand"') -> None:
-    """Write a revision of Alembic whose upgrade() is `body`."""
-    text = (
-        f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "{name}"\ndown_revision ='
-        f" {before!r}\n{head}\n\n\ndef upgrade():\n"
-    )
-    (release / f"migrations/versions/{name}.py").write_text(
-        text + textwrap.indent(textwrap.dedent(body), "    "), encoding="utf-8"
-    )
-
-
-def rules(release: Path, adapter: str = "alembic", path: str = "migrations", **more: Any) -> list[tuple[str, str]]:
-    """(revision, rule) of every finding."""
-    return [
-        (one["revision"], one["rule"]) for one in judge.lint(adapter, str(release), path, "head", **more)["findings"]
-    ]
 
 
 def test_operations_of_alembic_become_the_sql_that_alembic_writes(release: Path) -> None:
@@ -354,77 +320,6 @@ def test_files_of_sql(release: Path) -> None:
     ]
 
 
-OTHERS = {
-    "0001_a": "CREATE TABLE orders (id bigint PRIMARY KEY);\n",
-    "0002_b": "ALTER TABLE orders ADD COLUMN note text;\n",
-    "0003_c": "\nDROP TABLE orders;\n",
-}
-
-
-def silent(release: Path, *more: str) -> Path:
-    """A release whose files name no phase."""
-    for number, (name, text) in enumerate([*OTHERS.items(), *((f"0004_{one[:4]}", one) for one in more)]):
-        (release / f"migrations/{name}.sql").write_text(text)
-        assert number < 4
-    return release
-
-
-def test_by_lint_takes_what_only_adds_as_expand_and_leaves_the_rest(release: Path) -> None:
-    found = judge.lint("sql", str(silent(release)), "migrations", "head", ["0001_a"], by_lint=True)
-    assert found["phases"] == [
-        {"revision": "0002_b", "phase": "expand", "reason": "by_lint: no finding of level error"},
-        {"revision": "0003_c", "phase": "contract", "reason": "by_lint: drop-in-expand in line 2"},
-    ]
-    assert (found["revisions"], judge.stops(found["findings"]), found["mistakes"]) == (["0002_b"], [], [])
-
-
-def test_without_by_lint_a_silent_file_stops_the_rollout(release: Path) -> None:
-    found = judge.lint("sql", str(silent(release)), "migrations", "head", ["0001_a"])
-    assert [(one["revision"], one["rule"]) for one in judge.stops(found["findings"])] == [
-        ("0002_b", "phase-missing"),
-        ("0003_c", "phase-missing"),
-    ]
-    assert found["phases"] == []
-
-
-def test_a_waiver_makes_a_revision_expand_by_lint(release: Path) -> None:
-    waiver = {
-        "revision": "0003_c",
-        "rule": "drop-in-expand",
-        "reason": "nobody reads this table",
-        "until": "2999-01-01",
-    }
-    found = judge.lint("sql", str(silent(release)), "migrations", "head", by_lint=True, waivers=[waiver])
-    assert [one["phase"] for one in found["phases"]] == ["expand"] * 3
-    assert found["mistakes"] == []
-
-
-def test_what_the_manifest_says_is_judged_as_that_phase_and_is_not_left_to_the_lint(release: Path) -> None:
-    entries = [{"pattern": "000[23]_*", "phase": "expand", "reason": "looked at by us"}]
-    found = judge.lint("sql", str(silent(release)), "migrations", "head", ["0001_a"], phases=entries, by_lint=True)
-    assert [one["reason"] for one in found["phases"]] == ["looked at by us"] * 2
-    assert [(one["revision"], one["rule"]) for one in judge.stops(found["findings"])] == [("0003_c", "drop-in-expand")]
-
-
-def test_expand_behind_contract_is_told_before_the_backup(release: Path) -> None:
-    release = silent(release, "CREATE TABLE later (id bigint PRIMARY KEY);\n")
-    (told,) = judge.lint("sql", str(release), "migrations", "head", ["0001_a"], by_lint=True)["mistakes"]
-    assert "is an expand revision, but it comes after 0003_c, whose phase is contract (by_lint: drop-in" in told
-
-
-def test_an_applied_revision_that_was_edited_is_told_before_the_backup(release: Path) -> None:
-    silent(release)
-    tool = adapters.of("sql", str(release), "migrations")
-    known = {name: one.sha256 for name, one in tool.revisions.items()}
-    (release / "migrations/0001_a.sql").write_text(f"-- A comment\n\n{OTHERS['0001_a']}")
-    judge.lint("sql", str(release), "migrations", "head", ["0001_a"], applied=known)
-    (release / "migrations/0001_a.sql").write_text("CREATE TABLE orders (id int PRIMARY KEY);\n")
-    with pytest.raises(DatabaseError, match=r"0001_a\.sql was edited after it was applied"):
-        judge.lint("sql", str(release), "migrations", "head", ["0001_a"], applied=known)
-    # A revision that is still to be applied may be edited.
-    judge.lint("sql", str(release), "migrations", "head", [], applied=known)
-
-
 @pytest.mark.parametrize(
     ("file", "text", "line"),
     [
@@ -482,61 +377,6 @@ def test_sqitch_judges_the_rework_of_a_change_that_the_database_has(release: Pat
     assert rules(release, "sqitch", "db", recorded=["orders", "orders"]) == []
 
 
-FOUND = [
-    {"revision": "1", "rule": "whole-table-delete", "level": "error"},
-    {"revision": "1", "rule": "truncate", "level": "error"},
-]
-GOOD = {"revision": "1", "rule": "whole-table-delete", "reason": "the table is not used yet", "until": "2027-01-15"}
-
-
-def test_a_waiver_holds_to_the_end_of_its_day(release: Path) -> None:
-    revision(release, "1", 'op.execute("DELETE FROM orders")\nop.execute("TRUNCATE other")')
-    found = judge.lint("alembic", str(release), "migrations", "head", waivers=[GOOD], today=TODAY)
-    assert found["mistakes"] == []
-    assert [(one["rule"], one["waived"]) for one in found["findings"]] == [
-        ("whole-table-delete", {"reason": GOOD["reason"], "until": GOOD["until"]}),
-        ("truncate", None),
-    ]
-    assert [one["rule"] for one in judge.stops(found["findings"])] == ["truncate"]
-    tomorrow = TODAY + datetime.timedelta(days=1)
-    assert [waiver.of(one, [GOOD], tomorrow) for one in FOUND] == [None, None]
-    (said,) = waiver.expired([GOOD], tomorrow)
-    assert said.startswith(
-        "migrations.waivers[0].until: the waiver of whole-table-delete for 1 ended on 2027-01-15; review the finding"
-        " again"
-    )
-
-
-def test_a_waiver_of_nothing_is_a_mistake() -> None:
-    idle = [{**GOOD, "rule": "reindex"}, {**GOOD, "revision": "9"}, GOOD]
-    assert list(waiver.unused(idle, FOUND, ["1"], ["1"])) == [
-        "migrations.waivers[0]: 1 has no finding reindex; remove the waiver",
-        "migrations.waivers[1].revision: got '9', expected a revision of the release, such as 1",
-    ]
-    # Of what was applied meanwhile, nobody knows any more whether there was something to waive.
-    assert list(waiver.unused(idle[:1], [], [], ["1"])) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            {"rule": "no-such"},
-            "migrations.waivers[0].rule: got 'no-such', expected a rule of docs/migration-lint.md",
-        ),
-        (
-            {"reason": "fine"},
-            "migrations.waivers[0].reason: got 'fine', expected a sentence that says why it does no harm here",
-        ),
-        ({"until": "2027-02-30"}, "migrations.waivers[0].until: got '2027-02-30', expected a date like 2027-03-31"),
-        ({}, None),
-    ],
-)
-def test_a_waiver_without_reason_or_date_is_a_mistake(change: dict[str, str], said: str | None) -> None:
-    given = {"revision": "1", "rule": "truncate", "reason": "nobody uses it yet", "until": "2027-01-15", **change}
-    assert list(waiver.mistakes([given], RULES)) == ([said] if said else [])
-
-
 def test_a_controller_without_the_programs_is_told_what_to_type(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     revision(release, "1", 'op.execute("SELECT 1")')
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
@@ -568,11 +408,3 @@ def test_releases_of_the_storefront(layers: list[str], target: str, wanted: list
 @needs_checkout
 def test_no_other_release_of_the_storefront_has_migrations_of_its_own() -> None:
     assert {path.parts[-4] for path in VERSIONS.glob("*/migrations/versions/*.py")} == {"1.0.0", "2.0.0", "2.0.4"}
-
-
-@pytest.mark.parametrize("until", ["2027-03-31", datetime.date(2027, 3, 31)], ids=["in quotes", "as YAML reads it"])
-def test_a_manifest_may_write_the_date_with_or_without_quotes(until: object) -> None:
-    waiver = {"revision": "0003", "rule": "truncate", "reason": "nobody uses it yet", "until": until}
-    checked, mistakes = manifest.check({"migrations": {"target": "0003", "waivers": [waiver]}})
-    assert checked["migrations"]["waivers"] == [{**waiver, "until": "2027-03-31"}]
-    assert not [line for line in mistakes if line.startswith("migrations")]
