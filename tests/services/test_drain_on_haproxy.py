@@ -22,7 +22,7 @@ import typing as t
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import OWN
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import drain, runtime_api
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import drain, runtime_api, smoke_test
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Socket
 
 from tests.services import balancer
@@ -272,6 +272,38 @@ def test_a_server_whose_checks_fail_counts_for_nobody(fleet: Fleet) -> None:
     assert fleet.move("app2", "drained")["after"] == "maintenance", "who gets no users may go"
 
 
+def admit(fleet: Fleet, text: str) -> str | None:
+    """Admit app1, with a smoke test through the front door that wants this text; returns why it failed."""
+    wish = drain.Wish("application", "ready", 20, rule=drain.Rule(balancer="lb1"))
+    results = drain.move(fleet.socket, ["app1"], wish)
+    front_door = smoke_test.FrontDoor(f"http://shop.test:{fleet.ports['front_door']}", "127.0.0.1")
+    try:
+        smoke_test.smoke_test(
+            fleet.socket, wish, results, front_door, [{"name": "page", "path": "/", "contains": text}]
+        )
+    except smoke_test.SmokeTestFailed as error:
+        return str(error)
+    return None
+
+
+def test_an_admitted_server_that_fails_its_smoke_tests_gets_no_users(fleet: Fleet) -> None:
+    configuration = fleet.folder / "haproxy.cfg"
+    configuration.write_text(configuration.read_text().replace(balancer.FLEET, balancer.USER))
+    fleet.balance()
+    fleet.wait_up()
+    failure = (
+        f"lb1: app1 fails its smoke tests: 1 of 1 probes of http://shop.test:{fleet.ports['front_door']} failed:"
+        ' page: contains is "app1" and not "other".'
+    )
+    fleet.move("app1", "maintenance")
+    assert admit(fleet, "other") == f"{failure} It was admitted and is in maintenance again."
+    assert fleet.states()["app1"] == "maintenance"
+    assert admit(fleet, "app1") is None
+    assert fleet.states()["app1"] == "ready"
+    assert admit(fleet, "other") == failure, "it was in traffic before"
+    assert fleet.states()["app1"] == "ready"
+
+
 class Slow(Socket):
     """It takes its time between what it sees and what it does, so that another one may act in between."""
 
@@ -316,6 +348,8 @@ PLAY = """
     rollout_balancer_socket: "{{ hostvars[balancer].socket }}"
     rollout_backend: application
     rollout_min_in_traffic:
+    rollout_front_door: http://shop.test
+    rollout_front_door_ca:
     rollout_state: "{{ opened.rollout }}"
     release_drain_timeout_seconds: 1.5
   tasks:
@@ -342,7 +376,10 @@ PLAY = """
 def play(first: Fleet, second: Fleet) -> subprocess.CompletedProcess[str]:
     """Drain app1 on both balancers, as roles/release does it."""
     hosts: dict[str, t.Any] = {
-        "balancer": {"hosts": {f"lb{number}": {"socket": each.socket.path} for number, each in ((1, first), (2, second))}},
+        "balancer": {"hosts": {
+            f"lb{number}": {"socket": each.socket.path, "host_address": "127.0.0.1"}
+            for number, each in ((1, first), (2, second))
+        }},
         "application": {"hosts": {"app1": {}, "app2": {}}}, "ledger": {"hosts": {"mon1": {}}},
     }  # fmt: skip
     shared = {

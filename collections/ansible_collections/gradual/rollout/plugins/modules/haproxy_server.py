@@ -22,7 +22,7 @@ description:
     file that cannot be written, for example on a full disk, is only a warning, because the servers have the wanted
     state by then.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.check_and_diff]
+extends_documentation_fragment: [gradual.rollout.attributes.check_and_diff, gradual.rollout.probes]
 options:
   socket:
     description: Path of the runtime socket with level admin.
@@ -43,7 +43,8 @@ options:
         maintenance. The drain is reverted if it does not end within O(timeout), or if too many other servers go down
         meanwhile.
       - V(maintenance) takes it out of traffic at once. Use it for a host that is lost.
-      - V(ready) admits it and waits until a health check has passed.
+      - V(ready) admits it and waits until a health check has passed. Then O(probes) are sent. If one fails, a server that
+        was out of traffic before is put into maintenance again.
       - V(enabled) ends a drain or a maintenance and does not wait. The server is down until its health checks pass. Use
         it for a host on which nothing runs yet.
     type: str
@@ -69,6 +70,23 @@ options:
     type: list
     elements: str
     default: []
+  probes:
+    description: For V(ready), smoke tests of each server through the front door, with its name in the header
+      C(X-Gradual-Server). A probe that fails is tried three times.
+  front_door:
+    description: Where O(probes) are sent.
+    type: dict
+    suboptions:
+      url:
+        description: The origin that users ask, such as V(https://storefront.example.org).
+        type: str
+        required: true
+      address:
+        description: Address of this balancer. The Host header and the certificate are still those of the URL.
+        type: str
+      ca_path:
+        description: PEM file of the authorities to trust for https. Default are the host's.
+        type: path
   balancer:
     description: Name of the balancer in messages. The default is its host name.
     type: str
@@ -103,6 +121,9 @@ EXAMPLES = r"""
     backend: application
     servers: [app1]
     state: ready
+    probes:
+      - {path: /, contains: Storefront}
+    front_door: {url: "https://storefront.example.org", address: 192.0.2.10}
   delegate_to: lb1
 """
 
@@ -127,6 +148,7 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.common.host_lock import Claim, Overtaken
+from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import ARGUMENT
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.drain import (
     NotEnough,
     NotInTime,
@@ -135,6 +157,11 @@ from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.drain impo
     move,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Socket
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.smoke_test import (
+    FrontDoor,
+    SmokeTestFailed,
+    smoke_test,
+)
 
 ARGUMENTS: dict[str, Any] = {
     "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
@@ -145,6 +172,15 @@ ARGUMENTS: dict[str, Any] = {
     "min_in_traffic": {"type": "int"},
     "up_before": {"type": "list", "elements": "str"},
     "must_be_up": {"type": "list", "elements": "str", "default": []},
+    "probes": ARGUMENT,
+    "front_door": {
+        "type": "dict",
+        "options": {
+            "url": {"type": "str", "required": True},
+            "address": {"type": "str"},
+            "ca_path": {"type": "path"},
+        },
+    },
     "balancer": {"type": "str"},
     "state_file": {"type": "str", "default": "/var/lib/haproxy/server-state"},
 }
@@ -164,6 +200,8 @@ def work(given: dict[str, Any], check_mode: bool, warn: Callable[[str], None]) -
     )
     try:
         results = move(balancer, given["servers"], wish)
+        if given["probes"] and given["state"] == "ready" and not check_mode:
+            smoke_test(balancer, wish, results, FrontDoor(**given["front_door"]), given["probes"])
     finally:
         if given["state_file"] and not check_mode:
             keep(balancer, given["state_file"], warn)
@@ -188,10 +226,10 @@ def keep(balancer: Socket, path: str, warn: Callable[[str], None]) -> None:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=ARGUMENTS, required_by={"probes": "front_door"}, supports_check_mode=True)
     try:
         module.exit_json(**work(module.params, module.check_mode, module.warn))
-    except (NotEnough, NotInTime) as error:
+    except (NotEnough, NotInTime, SmokeTestFailed) as error:
         module.fail_json(msg=str(error), results=error.results, refused=isinstance(error, NotEnough))
     except (HaproxyError, Overtaken) as error:
         module.fail_json(msg=str(error))

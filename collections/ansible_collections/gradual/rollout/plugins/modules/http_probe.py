@@ -14,53 +14,14 @@ description:
   - Fails if one of them failed, and says for each what was expected and what came back, unless O(report_only) is set.
   - Redirects are not followed; a probe can expect one.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.info_module]
+extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.probes]
 options:
   base_url:
     description: The origin, such as V(https://storefront.example.org).
     type: str
     required: true
   probes:
-    description: The requests, and the expected answers.
-    type: list
-    elements: dict
     required: true
-    suboptions:
-      name:
-        description: Name of the probe in messages.
-        type: str
-      path:
-        description: Path with query.
-        type: str
-        required: true
-      method:
-        description: The HTTP method.
-        type: str
-        default: GET
-      headers:
-        description: Headers to send.
-        type: dict
-        default: {}
-      body:
-        description: The body. A string is sent unchanged, anything else as JSON.
-        type: raw
-      user:
-        description: The user, sent as the cookie C(visitor). Flags are evaluated for it.
-        type: str
-      status:
-        description: The expected status.
-        type: int
-        default: 200
-      contains:
-        description: Text that the answer must contain.
-        type: str
-      json:
-        description: Values that the JSON answer must have, by dotted path.
-        type: dict
-      flag:
-        description: The variant of the feature for which this is expected. Returned unchanged.
-        type: str
-        choices: ["on", "off"]
   headers:
     description: Headers to send with every probe.
     type: dict
@@ -121,23 +82,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError, Session
-from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import probe_all, sentence
+from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import ARGUMENT, failure_of, probe_all
 
-PROBE: dict[str, Any] = {
-    "name": {"type": "str"},
-    "path": {"type": "str", "required": True},
-    "method": {"type": "str", "default": "GET"},
-    "headers": {"type": "dict", "default": {}},
-    "body": {"type": "raw"},
-    "user": {"type": "str"},
-    "status": {"type": "int", "default": 200},
-    "contains": {"type": "str"},
-    "json": {"type": "dict"},
-    "flag": {"type": "str", "choices": ["on", "off"]},
-}
 ARGUMENTS: dict[str, Any] = {
     "base_url": {"type": "str", "required": True},
-    "probes": {"type": "list", "elements": "dict", "required": True, "options": PROBE},
+    "probes": {**ARGUMENT, "required": True},
     "headers": {"type": "dict", "default": {}},
     "address": {"type": "str"},
     "ca_path": {"type": "path"},
@@ -151,9 +100,8 @@ ARGUMENTS: dict[str, Any] = {
 def work(given: dict[str, Any]) -> dict[str, Any]:
     """Run the probes and count."""
     headers = {str(key): str(value) for key, value in given["headers"].items()}
-    probes = [{key: value for key, value in probe.items() if value is not None} for probe in given["probes"]]
     with Session(given["base_url"], given["timeout"], given["ca_path"], given["address"]) as session:
-        results = probe_all(session, probes, headers, given["attempts"], given["pause"])
+        results = probe_all(session, given["probes"], headers, given["attempts"], given["pause"])
     passed = sum(result["passed"] for result in results)
     return {"changed": False, "results": results, "passed": passed, "failed_probes": len(results) - passed}
 
@@ -165,15 +113,9 @@ def main() -> None:
         found = work(module.params)
     except HttpError as error:
         module.fail_json(msg=str(error), results=[], passed=0, failed_probes=len(module.params["probes"]))
-    if found["failed_probes"] and not module.params["report_only"]:
-        wrong = "; ".join(sentence(result) for result in found["results"] if not result["passed"])
-        module.fail_json(
-            msg=(
-                f"{found['failed_probes']} of {len(found['results'])} probes of {module.params['base_url']} failed:"
-                f" {wrong}"
-            ),
-            **found,
-        )
+    failure = failure_of(found["results"], module.params["base_url"])
+    if failure and not module.params["report_only"]:
+        module.fail_json(msg=failure, **found)
     module.exit_json(**found)
 
 

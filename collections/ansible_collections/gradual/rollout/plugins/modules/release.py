@@ -14,8 +14,8 @@ description:
     C(prepare) and writes C(.release.json) last. The running release is not touched. If a step fails, no partial release
     stays.
   - V(current) switches the link C(ROOT/current), restarts the unit, and waits until the application is ready and
-    reports this release at C(/version). It fails at once if the unit fails. A failed switch is not reverted; the caller
-    decides.
+    reports this release at C(/version). Then it sends O(probes). It fails at once if the unit fails. A failed switch is
+    not reverted; the caller decides.
   - C(ROOT/previous) is the release that users had before, and never one that they did not have. V(admitted) records
     that users have the release now. A release that was never admitted, or that was replaced with O(back), does not
     count.
@@ -24,7 +24,10 @@ description:
   - If a killed run left a module running on the host, it waits for that module, at most three minutes. Then the error
     names its process.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.check_and_diff, gradual.rollout.artifact]
+extends_documentation_fragment:
+  - gradual.rollout.attributes.check_and_diff
+  - gradual.rollout.artifact
+  - gradual.rollout.probes
 options:
   application:
     description: Name of the application.
@@ -84,6 +87,8 @@ options:
     description: Seconds to wait until the application is ready.
     type: float
     default: 40
+  probes:
+    description: For V(current), smoke tests of the release, sent to the origin of O(ready_url) when it is ready.
 seealso:
   - module: gradual.rollout.host_info
 """
@@ -103,6 +108,8 @@ EXAMPLES = r"""
     state: current
     unit: storefront.service
     ready_url: http://127.0.0.1:8080/readyz
+    probes:
+      - {path: "/api/search?q=tea", json: {found_by: words}}
 """
 
 RETURN = r"""
@@ -138,15 +145,17 @@ import functools
 import os
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import ARGUMENT
 from ansible_collections.gradual.rollout.plugins.module_utils.release import store as release_store
 from ansible_collections.gradual.rollout.plugins.module_utils.release.activate import (
     Aim,
     SwitchError,
     is_stopped,
+    origin_of,
     runs,
+    smoke_test,
     stop,
     switch,
 )
@@ -176,6 +185,7 @@ ARGUMENTS: dict[str, Any] = {
     "ready_url": {"type": "str"},
     "version_url": {"type": "str"},
     "timeout": {"type": "float", "default": 40},
+    "probes": ARGUMENT,
     **FETCH_ARGUMENTS,
 }
 
@@ -232,13 +242,13 @@ def current(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dic
             " write its url"
         )
     ready = given["ready_url"]
-    version_url = given["version_url"] or (
-        f"{urlsplit(ready).scheme}://{urlsplit(ready).netloc}/version" if ready else None
-    )
+    version_url = given["version_url"] or (f"{origin_of(ready)}/version" if ready else None)
     aim = Aim(root, given["unit"], ready, version_url, given["timeout"])
     done = runs(release, aim, run)
     if not done and not check_mode:
         switch(release, aim, run, back=given["back"])
+    if given["probes"] and not check_mode:
+        smoke_test(release, ready, given["probes"])
     return {"changed": fetched or not done, "directory": release["directory"], "removed": [], "after": release}
 
 
@@ -301,7 +311,9 @@ def difference(known: dict[str, Any], root: str) -> dict[str, str]:
 def main() -> None:
     """Run the module."""
     named = [("state", state, ("sha256", "directory"), True) for state in STATES if state != "stopped"]
-    module = AnsibleModule(argument_spec=ARGUMENTS, required_if=named, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS, required_if=named, required_by={"probes": "ready_url"}, supports_check_mode=True
+    )
     given, began = module.params, time.monotonic()
     root = (given["root"] or f"/opt/{given['application']}").rstrip("/")
     before = release_store.linked(root, "current")

@@ -9,12 +9,29 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, Sequence
 from urllib.parse import quote
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import Answer, HttpError, Session
 
 ABSENT = "absent"
+# The option of the modules that take probes; doc_fragments/probes.py describes it.
+ARGUMENT: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "name": {"type": "str"},
+        "path": {"type": "str", "required": True},
+        "method": {"type": "str", "default": "GET"},
+        "headers": {"type": "dict", "default": {}},
+        "body": {"type": "raw"},
+        "user": {"type": "str"},
+        "status": {"type": "int", "default": 200},
+        "contains": {"type": "str"},
+        "json": {"type": "dict"},
+        "flag": {"type": "str", "choices": ["on", "off"]},
+    },
+}
 ASCII = "".join(chr(code) for code in range(33, 127))  # a path is sent as it is written, but for what no path can hold
 
 
@@ -130,7 +147,7 @@ def probe_all(
     for probe in probes:
         for attempt in range(1, max(1, attempts) + 1):
             result = {**probe_once(session, probe, headers), "attempts": attempt}
-            if "flag" in probe:
+            if probe.get("flag"):
                 result["flag"] = probe["flag"]
             if result["passed"] or attempt == attempts:
                 break
@@ -139,7 +156,7 @@ def probe_all(
     return results
 
 
-def sentence(result: dict[str, Any]) -> str:
+def sentence(result: Mapping[str, Any]) -> str:
     """What went wrong with one probe, in a line."""
     if "error" in result["seen"]:
         return f"{result['name']}: {result['seen']['error']}"
@@ -150,3 +167,11 @@ def sentence(result: dict[str, Any]) -> str:
         if result["seen"].get(key) != value
     ]
     return f"{result['name']}: {', '.join(parts)}"
+
+
+def failure_of(results: Sequence[Mapping[str, Any]], base_url: str) -> str | None:
+    """Which probes failed, what was seen and what was wanted, in a sentence; None if all passed."""
+    failed = [result for result in results if not result["passed"]]
+    if not failed:
+        return None
+    return f"{len(failed)} of {len(results)} probes of {base_url} failed: {'; '.join(map(sentence, failed))}"

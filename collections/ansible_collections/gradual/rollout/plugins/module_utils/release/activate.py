@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Sequence
 from urllib.parse import urlsplit
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError, Session
+from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import failure_of, probe_all
 from ansible_collections.gradual.rollout.plugins.module_utils.release import store as release_store
 from ansible_collections.gradual.rollout.plugins.module_utils.release import systemd
 
@@ -69,6 +70,24 @@ def switch(release: dict[str, Any], aim: Aim, run: systemd.Run, back: bool = Fal
     if aim.unit:
         systemd.restart(run, aim.unit)
     _wait(release, aim, run, began)
+
+
+def smoke_test(release: dict[str, Any], ready_url: str, probes: Sequence[dict[str, Any]]) -> None:
+    """Send the probes to the origin of ready_url. SwitchError when one of them fails."""
+    origin = origin_of(ready_url)
+    try:
+        with Session(origin) as session:
+            failure = failure_of(probe_all(session, list(probes), {}), origin)
+    except HttpError as error:
+        failure = str(error)
+    if failure:
+        raise SwitchError(f"Release {release['version']} runs, but {failure}", [])
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def is_stopped(aim: Aim, run: systemd.Run) -> bool:
@@ -166,7 +185,7 @@ def _ask(url: str) -> tuple[int | None, str, Any]:
     """Status (None: no answer), an excerpt of the text, and the JSON if it is some."""
     parts = urlsplit(url)
     try:
-        with Session(f"{parts.scheme}://{parts.netloc}", timeout=3) as session:
+        with Session(origin_of(url), timeout=3) as session:
             answer = session.get((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
     except HttpError as error:
         return None, str(error), None

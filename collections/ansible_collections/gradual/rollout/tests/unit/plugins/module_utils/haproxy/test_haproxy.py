@@ -206,6 +206,8 @@ def test_a_state_file_that_cannot_be_written_is_a_warning(tmp_path: Path, monkey
         "up_before": None,
         "must_be_up": [],
         "balancer": None,
+        "probes": None,
+        "front_door": None,
     }
     assert haproxy_server.work(given, False, told.append)["changed"]
     (warning,) = told

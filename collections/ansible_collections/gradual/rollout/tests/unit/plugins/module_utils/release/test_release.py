@@ -431,3 +431,19 @@ def test_secrets_of_the_service_are_known() -> None:
 def test_urls(url: str, wrong: str | None) -> None:
     found = artifact.url_mistake(url)
     assert found is None if wrong is None else wrong in str(found)
+
+
+def test_a_release_that_fails_a_smoke_test_is_named_with_what_it_answered(depot: tuple[Path, str]) -> None:
+    (depot[0] / "page").write_text("an older page")
+    release, ready = {"version": "2.0.0"}, f"{depot[1]}/readyz"
+    activate.smoke_test(release, ready, [{"name": "page", "path": "/page", "contains": "older"}])
+    with pytest.raises(activate.SwitchError) as raised:
+        activate.smoke_test(
+            release, ready, [{"path": "/page"}, {"name": "new page", "path": "/page", "contains": "newer"}]
+        )
+    assert str(raised.value) == (
+        f"Release 2.0.0 runs, but 1 of 2 probes of {depot[1]} failed: new page: contains is"
+        ' "an older page" and not "newer"'
+    )
+    with pytest.raises(activate.SwitchError, match="Release 2.0.0 runs, but 1 of 1 probes of .* failed: /page: "):
+        activate.smoke_test(release, "http://127.0.0.1:1/readyz", [{"path": "/page"}])
