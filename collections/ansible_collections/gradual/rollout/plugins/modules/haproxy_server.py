@@ -43,8 +43,8 @@ options:
         maintenance. The drain is reverted if it does not end within O(timeout), or if too many other servers go down
         meanwhile.
       - V(maintenance) takes it out of traffic at once. Use it for a host that is lost.
-      - V(ready) admits it and waits until a health check has passed. Then O(probes) are sent. If one fails, a server that
-        was out of traffic before is put into maintenance again.
+      - V(ready) admits it and waits until a health check has passed. Then O(probes) are sent. If one fails, a server
+        that was out of traffic before is put into maintenance again.
       - V(enabled) ends a drain or a maintenance and does not wait. The server is down until its health checks pass. Use
         it for a host on which nothing runs yet.
     type: str

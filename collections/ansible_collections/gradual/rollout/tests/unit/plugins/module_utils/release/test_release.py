@@ -445,5 +445,5 @@ def test_a_release_that_fails_a_smoke_test_is_named_with_what_it_answered(depot:
         f"Release 2.0.0 runs, but 1 of 2 probes of {depot[1]} failed: new page: contains is"
         ' "an older page" and not "newer"'
     )
-    with pytest.raises(activate.SwitchError, match="Release 2.0.0 runs, but 1 of 1 probes of .* failed: /page: "):
+    with pytest.raises(activate.SwitchError, match=r"^Release 2\.0\.0 runs, but 1 of 1 probes of .* failed: /page: "):
         activate.smoke_test(release, "http://127.0.0.1:1/readyz", [{"path": "/page"}])
