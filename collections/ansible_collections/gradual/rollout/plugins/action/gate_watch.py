@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from ansible import context
 from ansible.utils.display import Display
@@ -102,8 +102,9 @@ class _Fleet:
     def _run(self, host: str, module: str, arguments: Json) -> Json:
         return execute(self.action, self.variables, host, f"gradual.rollout.{module}", arguments)
 
-    def look(self, not_before: float) -> Beside:
-        arguments = {**self.given["look"], "since": self.given["since"], "not_before": not_before}
+    def look(self, not_before: float, early: Sequence[str]) -> Beside:
+        moment = {"since": self.given["since"], "not_before": not_before, "early": list(early)}
+        arguments = {**self.given["look"], **moment}
         canary = self.given["canary"]
 
         def work() -> Json:

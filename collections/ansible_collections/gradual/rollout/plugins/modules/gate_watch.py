@@ -10,7 +10,8 @@ module: gate_watch
 short_description: Watch a stage or a canary with the gate until it has decided
 version_added: 0.1.0
 description:
-  - Looks with M(gradual.rollout.gate_look) again and again, and records and shows each look.
+  - Looks with M(gradual.rollout.gate_look) every second, and records and shows a look each O(every) seconds, and the
+    look that decides.
   - Fails at once if a look finds harm, if there was no data for too long, if the share of users is wrong, or if this
     run has lost the lock.
   - While it looks, it measures the share of users with M(gradual.rollout.feature_share), and extends the expiry of the
@@ -26,7 +27,7 @@ options:
     type: str
     required: true
   look:
-    description: The options of M(gradual.rollout.gate_look), without C(since) and C(not_before).
+    description: The options of M(gradual.rollout.gate_look), without C(since), C(not_before) and C(early).
     type: dict
     required: true
   since:
@@ -34,11 +35,11 @@ options:
     type: float
     required: true
   first:
-    description: Seconds after O(since) of the first look.
+    description: Seconds after O(since) of the first recorded look.
     type: float
     default: 2
   every:
-    description: Seconds from one look to the next. A look that takes longer is followed by the next one at once.
+    description: Seconds from one recorded look to the next. If a look takes longer, the next one follows at once.
     type: float
     required: true
   share:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping, Protocol
+from typing import Any, Iterator, Mapping, Protocol, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.folded import fold
 from ansible_collections.gradual.rollout.plugins.plugin_utils.narration import look_sentence, share_sentence
@@ -38,8 +38,9 @@ class Job(Protocol):
 class Operations(Protocol):
     """What a watch does on the hosts. A result that is `failed` stops the watch, and is what it returns."""
 
-    def look(self, not_before: float) -> Job:
-        """Start a look, not before this time by the clock of the ledger's host; it gives the result of gate_look."""
+    def look(self, not_before: float, early: Sequence[str]) -> Job:
+        """Start a look at this time by the clock of the ledger's host, or as soon as there is a verdict of `early`; it
+        gives the result of gate_look."""
 
     def measure(self) -> Job | None:
         """Start measuring the share of users, which gives the result of feature_share; None for a canary."""
@@ -66,7 +67,8 @@ class Plan:
 
     since       its beginning, by the clock of the ledger's host
     first, every
-                the first look after that, and from one look to the next
+                the first recorded look after that, and from one to the next; a verdict that ends the watch is not
+                waited for until then
     percent     the stage, or the canary's part of the hosts
     canary      its host; None for a stage
     least       a canary is watched no shorter than this
@@ -158,18 +160,23 @@ class _Watch:
                 self.jobs.pop(name).end()
                 if wrong := take(result):
                     return wrong
-        if self._passed() and not {"share", "extension"} & set(self.jobs):
+        if self._done():
             return {**{key: self.last[key] for key in ("verdict", "reason", "elapsed")}, "number": self.number}
-        moment = self.plan.first + self.number * self.plan.every
         if "look" not in self.jobs:
-            self.jobs["look"] = self.operations.look(self.plan.since + moment)
-            self.look_until = max(time.monotonic(), self.began + moment) + self.longest_look
+            self._start_look()
         if late := self._late():
             return {"failed": True, "msg": late}
         if "extension" not in self.jobs and self._extension_due():
             self.ends = time.monotonic() + self.plan.expiry
             self.jobs["extension"] = self.operations.extend()
         return None
+
+    def _start_look(self) -> None:
+        moment = self.plan.first + self.number * self.plan.every
+        # A stage that could be certified while its share is measured would give one look after another.
+        early = ["abort"] if self.plan.canary or "share" in self.jobs else ["abort", "promote"]
+        self.jobs["look"] = self.operations.look(self.plan.since + moment, early)
+        self.look_until = max(time.monotonic(), self.began + moment) + self.longest_look
 
     def end(self) -> None:
         for job in self.jobs.values():
@@ -205,6 +212,8 @@ class _Watch:
         verdict = self._verdict()
         if verdict:
             self.turn_off()
+        elif not self._done():
+            self._start_look()  # before the last one is recorded, so that somebody looks meanwhile
         where = {"host": self.plan.canary} if self.plan.canary else {}
         recorded = self.operations.record(
             "canary.looked" if self.plan.canary else "gate.looked",
@@ -228,6 +237,10 @@ class _Watch:
                 " missing data is available, deploy the same release again"
             )
         return {"failed": True, "msg": message}
+
+    def _done(self) -> bool:
+        """Whether the gate has decided and everything else has ended."""
+        return self._passed() and not {"share", "extension"} & set(self.jobs)
 
     def _passed(self) -> bool:
         if not self.last or not self.plan.canary:

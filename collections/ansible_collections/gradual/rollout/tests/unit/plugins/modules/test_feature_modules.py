@@ -12,6 +12,7 @@ import time
 import typing as t
 
 import pytest
+from ansible_collections.gradual.rollout.plugins.modules import gate_look
 from ansible_collections.gradual.rollout.tests.unit.places import COLLECTIONS
 
 MODULES = "ansible_collections.gradual.rollout.plugins.modules"
@@ -206,6 +207,16 @@ def test_a_look_waits_for_its_time() -> None:
         not_before=start + 1.5,
     )
     assert time.time() - start >= 1.5
+
+
+def test_a_look_with_an_early_verdict_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts = iter(["continue", "hold", "abort", "continue"])
+    monkeypatch.setattr(gate_look, "look", lambda _options, _now: {"verdict": next(verdicts)})
+    monkeypatch.setattr(gate_look, "PAUSE", 0.1)
+    start = time.time()
+    assert gate_look.watch({"early": ["abort", "promote"], "not_before": start + 60}) == {"verdict": "abort"}
+    assert time.time() - start < 30
+    assert gate_look.watch({"early": ["abort"], "not_before": None}) == {"verdict": "continue"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -63,6 +64,7 @@ class Fleet:
         self.clock, self.verdicts = clock, list(verdicts)
         self.share, self.takes = share, takes
         self.moments: list[float] = []
+        self.early: list[list[str]] = []
         self.jobs: list[Job] = []
         self.recorded: list[tuple[str, dict[str, Any]]] = []
         self.shown: list[str] = []
@@ -78,8 +80,9 @@ class Fleet:
         self.jobs.append(Job(self.clock, seconds, result))
         return self.jobs[-1]
 
-    def look(self, not_before: float) -> Job:
+    def look(self, not_before: float, early: Sequence[str]) -> Job:
         self.moments.append(not_before)
+        self.early.append(list(early))
         said = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
         seen = look(said, not_before - 1000.0) if isinstance(said, str) else {**said, "elapsed": not_before - 1000.0}
         return self._job(max(0.0, not_before - 1000.0 - self.clock.now) + 0.5, {"look": seen})
@@ -118,6 +121,7 @@ def test_it_looks_at_its_moments_until_the_gate_promotes(clock: Clock) -> None:
     fleet = Fleet(clock, "continue", "continue", "promote")
     assert watch.watch(fleet, STAGE) == {"verdict": "promote", "reason": "because", "elapsed": 22.0, "number": 3}
     assert fleet.moments == [1002.0, 1012.0, 1022.0]
+    assert fleet.early == [["abort", "promote"]] * 3
     assert [(event, data["look"]) for event, data in fleet.recorded] == [("gate.looked", n) for n in (1, 2, 3)]
     assert fleet.shown[0] == "25 %, look 1, 2 s: continue — because"
     assert all(job.ended for job in fleet.jobs)
@@ -128,6 +132,7 @@ def test_it_goes_on_looking_until_the_share_is_measured(clock: Clock) -> None:
     assert watch.watch(fleet, STAGE)["number"] == 2
     assert clock.now == pytest.approx(17.0, abs=0.2)
     assert [event for event, _data in fleet.recorded] == ["gate.looked", "gate.looked", "stage.measured"]
+    assert fleet.early == [["abort"]] * 3, "a stage that is not measured yet cannot be certified early"
     assert fleet.recorded[-1][1] == {"percent": 25, "shown": 25, **RIGHT}
 
 
@@ -201,7 +206,7 @@ def test_a_host_that_does_not_move_it_on_stops_it(clock: Clock) -> None:
 def test_a_stage_that_is_not_looked_at_is_not_extended_for_ever(clock: Clock) -> None:
     fleet = Fleet(clock, "continue")
     first = fleet.look
-    fleet.look = lambda not_before: fleet._job(1e9, None) if fleet.moments else first(not_before)  # type: ignore[method-assign]
+    fleet.look = lambda *when: fleet._job(1e9, None) if fleet.moments else first(*when)  # type: ignore[method-assign]
     assert watch.watch(fleet, STAGE) == {"failed": True, "msg": "look 2 has not ended within 60 s"}
     assert len(fleet.extended) == 3
 
@@ -233,6 +238,17 @@ def test_a_run_that_is_dead_or_has_lost_the_lock_does_nothing_more(clock: Clock)
     assert (fleet.recorded, fleet.off) == ([], [])
 
 
+def test_the_next_look_is_under_way_while_the_last_one_is_recorded(clock: Clock) -> None:
+    class Recording(Fleet):
+        def record(self, event: str, data: dict[str, Any]) -> dict[str, Any]:
+            looks.append(len(self.moments))
+            return super().record(event, data)
+
+    looks: list[int] = []
+    watch.watch(Recording(clock, "continue", "continue", "promote"), STAGE)
+    assert looks == [2, 3, 3]
+
+
 def test_what_is_not_recorded_does_not_count(clock: Clock) -> None:
     fleet = Fleet(clock, "promote")
     fleet.answer = {"failed": True, "msg": "another run has the lock", "lease": {"holder": "them"}}
@@ -260,6 +276,7 @@ class TestCanary:
         assert (found["number"], found["elapsed"]) == (5, 22.0)
         assert fleet.recorded[0][0] == "canary.looked"
         assert fleet.recorded[0][1]["host"] == "app1"
+        assert fleet.early == [["abort"]] * 5, "its time must be over"
 
     @pytest.mark.parametrize("missing", [look("hold"), look("continue", intervals=0)])
     def test_it_does_not_pass_without_data(self, clock: Clock, missing: dict[str, Any]) -> None:
