@@ -22,7 +22,12 @@ import typing as t
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import OWN
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import drain, runtime_api, smoke_test
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import (
+    drain,
+    min_in_traffic,
+    runtime_api,
+    smoke_test,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Socket
 
 from tests.services import balancer
@@ -98,7 +103,7 @@ class Fleet:
             self.processes["haproxy"] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     def move(self, name: str, state: str, timeout: float = 20) -> dict[str, t.Any]:
-        rule = drain.Rule(up_before=["app1", "app2"], balancer="lb1")
+        rule = min_in_traffic.Rule(up_before=["app1", "app2"], balancer="lb1")
         (result,) = drain.move(self.socket, [name], drain.Wish("application", state, timeout, rule=rule))
         self.socket.save(str(self.folder / "server-state"))
         return result
@@ -257,7 +262,7 @@ def test_without_the_rule_users_lose_their_last_server(fleet: Fleet) -> None:
     """The negative control of the test above."""
     fleet.move("app2", "drained")
     with Load(fleet.ports["front_door"]) as load:
-        drain.move(fleet.socket, ["app1"], drain.Wish("application", "drained", rule=drain.Rule(least=0)))
+        drain.move(fleet.socket, ["app1"], drain.Wish("application", "drained", rule=min_in_traffic.Rule(least=0)))
         time.sleep(0.5)
     assert load.answers["failed"] > 0
 
@@ -274,7 +279,7 @@ def test_a_server_whose_checks_fail_counts_for_nobody(fleet: Fleet) -> None:
 
 def admit(fleet: Fleet, text: str) -> str | None:
     """Admit app1, with a smoke test through the front door that wants this text; returns why it failed."""
-    wish = drain.Wish("application", "ready", 20, rule=drain.Rule(balancer="lb1"))
+    wish = drain.Wish("application", "ready", 20, rule=min_in_traffic.Rule(balancer="lb1"))
     results = drain.move(fleet.socket, ["app1"], wish)
     front_door = smoke_test.FrontDoor(f"http://shop.test:{fleet.ports['front_door']}", "127.0.0.1")
     try:

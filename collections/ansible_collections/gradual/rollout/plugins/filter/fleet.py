@@ -63,6 +63,8 @@ class FilterModule:
                 serving.strangers,
                 serving.switched_hosts,
                 serving.up_before,
+                waves.host_events,
+                waves.switched_to,
                 waves.wave_sizes,
                 health.alarm,
             )

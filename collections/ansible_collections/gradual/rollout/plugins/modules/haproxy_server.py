@@ -43,8 +43,9 @@ options:
         maintenance. The drain is reverted if it does not end within O(timeout), or if too many other servers go down
         meanwhile.
       - V(maintenance) takes it out of traffic at once. Use it for a host that is lost.
-      - V(ready) admits it and waits until a health check has passed. Then O(probes) are sent. If one fails, a server
-        that was out of traffic before is put into maintenance again.
+      - V(ready) admits it and waits until a health check has passed. Then O(probes), its smoke tests, are sent through
+        the front door, with its name in the header C(X-Gradual-Server). If one fails three times, a server that was out
+        of traffic before is put into maintenance again.
       - V(enabled) ends a drain or a maintenance and does not wait. The server is down until its health checks pass. Use
         it for a host on which nothing runs yet.
     type: str
@@ -70,11 +71,8 @@ options:
     type: list
     elements: str
     default: []
-  probes:
-    description: For V(ready), smoke tests of each server through the front door, with its name in the header
-      C(X-Gradual-Server). A probe that fails is tried three times.
   front_door:
-    description: Where O(probes) are sent.
+    description: Where O(probes) are sent. Needed with them.
     type: dict
     suboptions:
       url:
@@ -152,10 +150,10 @@ from ansible_collections.gradual.rollout.plugins.module_utils.common.probe impor
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.drain import (
     NotEnough,
     NotInTime,
-    Rule,
     Wish,
     move,
 )
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.min_in_traffic import Rule
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Socket
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.smoke_test import (
     FrontDoor,

@@ -20,8 +20,6 @@ options:
     description: The origin, such as V(https://storefront.example.org).
     type: str
     required: true
-  probes:
-    required: true
   headers:
     description: Headers to send with every probe.
     type: dict
@@ -86,7 +84,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.common.probe impor
 
 ARGUMENTS: dict[str, Any] = {
     "base_url": {"type": "str", "required": True},
-    "probes": {**ARGUMENT, "required": True},
+    "probes": ARGUMENT,
     "headers": {"type": "dict", "default": {}},
     "address": {"type": "str"},
     "ca_path": {"type": "path"},
@@ -108,7 +106,7 @@ def work(given: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=ARGUMENTS, required_one_of=[("probes",)], supports_check_mode=True)
     try:
         found = work(module.params)
     except HttpError as error:

@@ -14,8 +14,8 @@ description:
     C(prepare) and writes C(.release.json) last. The running release is not touched. If a step fails, no partial release
     stays.
   - V(current) switches the link C(ROOT/current), restarts the unit, and waits until the application is ready and
-    reports this release at C(/version). Then it sends O(probes). It fails at once if the unit fails. A failed switch is
-    not reverted; the caller decides.
+    reports this release at C(/version). Then it sends O(probes), its smoke tests, to the origin of O(ready_url). It
+    fails at once if the unit fails. A failed switch is not reverted; the caller decides.
   - C(ROOT/previous) is the release that users had before, and never one that they did not have. V(admitted) records
     that users have the release now. A release that was never admitted, or that was replaced with O(back), does not
     count.
@@ -87,8 +87,6 @@ options:
     description: Seconds to wait until the application is ready.
     type: float
     default: 40
-  probes:
-    description: For V(current), smoke tests of the release, sent to the origin of O(ready_url) when it is ready.
 seealso:
   - module: gradual.rollout.host_info
 """

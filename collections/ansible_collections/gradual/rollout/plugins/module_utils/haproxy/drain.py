@@ -13,9 +13,16 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Collection, ContextManager, Iterator, Protocol, Sequence
+from typing import Any, Callable, Collection, ContextManager, Generator, Iterator, Mapping, Protocol, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.common.text import listed
+from ansible_collections.gradual.rollout.plugins.module_utils.common.host_lock import Overtaken
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.min_in_traffic import (
+    Rule,
+    named,
+    others_up,
+    refusal,
+    required,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Server
 
 STEP = 0.1
@@ -54,7 +61,7 @@ class Free:
 
 
 class NotInTime(HaproxyError):
-    """The server did not get there; `results` are those of the servers before it and its own."""
+    """The server did not get there; `results` are those of the servers that did, and its own."""
 
     def __init__(self, message: str, results: list[dict[str, Any]]) -> None:
         super().__init__(message)
@@ -62,26 +69,12 @@ class NotInTime(HaproxyError):
 
 
 class NotEnough(HaproxyError):
-    """Too few other servers are up, so the server stays in traffic; `results` are those of the servers before it."""
+    """Too few other servers are up, so the server stays in traffic; `results` are those of the servers that were
+    moved."""
 
     def __init__(self, message: str, results: list[dict[str, Any]]) -> None:
         super().__init__(message)
         self.results = results
-
-
-@dataclass
-class Rule:
-    """Which other servers must be up before one is taken out of traffic.
-
-    least: how many, 0 permits the last one. None: least_of the servers in `up_before`, or of those that are up now
-    where that is None too.
-    must_be_up: servers without which none is taken out, however many others are up. balancer: its name, for messages.
-    """
-
-    least: int | None = None
-    up_before: Sequence[str] | None = None
-    must_be_up: Sequence[str] = ()
-    balancer: str = "the balancer"
 
 
 @dataclass
@@ -96,70 +89,6 @@ class Wish:
     check_mode: bool = False
     rule: Rule = field(default_factory=Rule)
     claim: Callable[[str], Claims] = lambda _name: Free()
-
-
-def least_of(up: int) -> int:
-    """How many servers must stay in traffic of `up` that were in traffic: two thirds, rounded down, and one at
-    least."""
-    return max(1, 2 * up // 3)
-
-
-def refusal(servers: Sequence[Server], name: str, rule: Rule, leaving: Collection[str] = ()) -> str:
-    """Why the server `name` must not be taken out of traffic now, or "". `leaving`: servers that are to be taken out
-    before it.
-
-    A server that gets no requests anyway (its checks fail, it is drained or in maintenance) may always go: users lose
-    nothing by it.
-    """
-    by_name = {server.name: server for server in servers}
-    missing = [
-        other for other in rule.must_be_up if other != name and not (other in by_name and by_name[other].settled)
-    ]
-    if missing:
-        return (
-            f"{rule.balancer}: {name} stays where it is, because {listed(missing)} must be up before and"
-            f" {'is' if len(missing) == 1 else 'are'} not. Seen: {_seen(servers, missing)}. Look at what the"
-            " application logs there."
-        )
-    if by_name[name].state != "ready" and not by_name[name].between:
-        return ""
-    others = [server for server in servers if server.name != name and server.name not in leaving]
-    up = sum(server.settled for server in others)
-    least, why = _least(servers, rule)
-    if up >= least:
-        return ""
-    return (
-        f"{rule.balancer}: {name} must stay in traffic: {_count(up)} up, at least {least} must be ({why}). Seen:"
-        f" {_seen(others) or 'no other server'}. Bring another server into traffic first. Where"
-        f" {'the users may feel that none is left' if up == 0 else 'fewer can carry all users'}: -e min_in_traffic={up}"
-    )
-
-
-def _least(servers: Sequence[Server], rule: Rule) -> tuple[int, str]:
-    if rule.least is not None:
-        return rule.least, "min_in_traffic"
-    if rule.up_before is not None:
-        return (
-            least_of(len(rule.up_before)),
-            f"two thirds of the {len(rule.up_before)} that were up when the rollout began, and one at least",
-        )
-    up = sum(server.settled for server in servers)
-    return least_of(up), f"two thirds of the {up} that are up now, and one at least"
-
-
-def _seen(servers: Sequence[Server], names: Collection[str] | None = None) -> str:
-    """ "app1 DOWN (L7STS/503), app3 MAINT"; names that the balancer does not have are told too."""
-    told = []
-    for server in servers:
-        if names is None or server.name in names:
-            failing = not server.settled and server.check not in ("", "none")
-            told.append(f"{server.name} {server.status}" + (f" ({server.check})" if failing else ""))
-    known = {server.name for server in servers}
-    return ", ".join(told + [f"{name} is not in the backend" for name in names or () if name not in known])
-
-
-def _count(up: int) -> str:
-    return "no other server is" if up == 0 else "1 other server is" if up == 1 else f"{up} other servers are"
 
 
 def plan(server: Server, state: str) -> list[str]:
@@ -185,7 +114,10 @@ def move(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[dict[str, Any]]:
-    """Bring each server to the state wished, one after the other; results as the module returns them."""
+    """Bring all servers to the state wished, at the same time; results as the module returns them.
+
+    All servers are drained or none: if one cannot be, those that this call has begun to drain are let in again.
+    """
     known = {server.name: server for server in balancer.servers(wish.backend)}
     missing = [name for name in names if name not in known]
     if missing:
@@ -193,78 +125,143 @@ def move(
             f"servers: backend {wish.backend} has no {', '.join(missing)}; write some of"
             f" {', '.join(sorted(known)) or 'none, it is empty'}"
         )
+    if wish.check_mode:
+        return [_foreseen(balancer, known[name], wish, names[:place], sleep) for place, name in enumerate(names)]
     results: list[dict[str, Any]] = []
-    for place, name in enumerate(names):
-        before, began = known[name], clock()
-        # A drain that a killed run has left at work must not take the server out after a newer call let it in.
-        claim = Free() if wish.check_mode else wish.claim(name)
-        steps = plan(before, wish.state)
-        after = before
-        if wish.state in ("drained", "maintenance") and (wish.check_mode or not set(steps) & {"drain", "maint"}):
-            _insist(balancer, name, wish, results, clock, sleep, leaving=names[:place] if wish.check_mode else ())
-        if steps and not wish.check_mode:
-            after = _walk(balancer, before, steps, wish, claim, results, clock, sleep)
-        foreseen = (
-            {"drained": "maintenance", "enabled": "down"}.get(wish.state, wish.state)
-            if wish.check_mode and steps
-            else after.state
-        )
-        results.append(
-            {
-                "server": name,
-                "before": before.state,
-                "after": foreseen,
-                "status": after.status,
-                "sessions": after.sessions,
-                "seconds": round(clock() - began, 3),
-                "changed": bool(set(steps) - {"idle", "up"}),
-            }
-        )
-    return results
+    # A drain that a killed run has left at work must not take a server out after a newer call let it in.
+    claims = {name: wish.claim(name) for name in names}
+    walks = {name: _walk(balancer, known[name], wish, claims[name], results, clock, sleep) for name in names}
+    begun = []
+    try:
+        for name in names:
+            begun.append(name)
+            _advance(walks, name, None, results)
+        while walks:
+            servers = balancer.servers(wish.backend)
+            for name in list(walks):
+                _advance(walks, name, servers, results)
+            if walks:
+                sleep(STEP)
+    except (HaproxyError, Overtaken):
+        if wish.state == "drained":
+            _let_in_again(
+                balancer,
+                wish,
+                {name: claims[name] for name in begun if known[name].state in ("ready", "down")},
+                results,
+            )
+        raise
+    return sorted(results, key=lambda result: names.index(result["server"]))
+
+
+# Is sent what the balancer says of all servers, each time that it waits; returns the server's result.
+Walk = Generator[None, "Sequence[Server] | None", dict[str, Any]]
+
+
+def _advance(
+    walks: dict[str, Walk], name: str, servers: Sequence[Server] | None, results: list[dict[str, Any]]
+) -> None:
+    """Go on with one server, and keep its result if it is where it should be."""
+    try:
+        walks[name].send(servers)
+    except StopIteration as done:
+        results.append(done.value)
+        del walks[name]
 
 
 def _walk(
     balancer: Balancer,
     before: Server,
-    steps: list[str],
     wish: Wish,
     claim: Claims,
     results: list[dict[str, Any]],
     clock: Callable[[], float],
     sleep: Callable[[float], None],
-) -> Server:
-    until = clock() + wish.timeout
+) -> Walk:
+    """Take the steps of one server."""
+    began, steps = clock(), plan(before, wish.state)
     seen, least = before, 0
+    if wish.state in ("drained", "maintenance") and not set(steps) & {"drain", "maint"}:
+        _insist(balancer, before.name, wish, results, sleep)
     for step in steps:
         if step == steps[0] and step in ("drain", "maint"):
             with balancer.alone():
-                least = _insist(balancer, before.name, wish, results, clock, sleep)
-                with claim.step():
-                    balancer.set_state(wish.backend, before.name, step)
+                least = _insist(balancer, before.name, wish, results, sleep)
+                _set(balancer, before.name, wish, claim, step)
         elif step in ("drain", "maint", "ready"):
-            with claim.step():
-                balancer.set_state(wish.backend, before.name, step)
-        if step in ("drain", "maint", "ready"):
-            seen = _look(balancer, wish.backend, before.name)
-            continue
-        if step == "enable":
+            _set(balancer, before.name, wish, claim, step)
+        elif step == "enable":
             balancer.enable(wish.backend, before.name)
-            seen = _look(balancer, wish.backend, before.name)
+        else:
+            seen = yield from _wait(balancer, before, wish, claim, results, step, least, began, clock)
             continue
-        quiet = 0
-        while True:
-            servers = balancer.servers(wish.backend)
-            seen = _of(servers, wish.backend, before.name)
-            if step == "idle":
-                _keep_enough(balancer, claim, before, servers, least, wish, results)
-            quiet = quiet + 1 if step == "idle" and seen.sessions == 0 else 0
-            if quiet >= QUIET or (step == "up" and seen.settled):
-                break
-            if clock() > until:
-                with claim.step():
-                    _give_up(balancer, before, seen, step, wish, results)
-            sleep(STEP)
-    return seen
+        seen = _look(balancer, wish.backend, before.name)
+    return _result(before, seen, seen.state, steps, round(clock() - began, 3))
+
+
+def _set(balancer: Balancer, name: str, wish: Wish, claim: Claims, state: str) -> None:
+    with claim.step():
+        balancer.set_state(wish.backend, name, state)
+
+
+def _wait(
+    balancer: Balancer,
+    before: Server,
+    wish: Wish,
+    claim: Claims,
+    results: list[dict[str, Any]],
+    step: str,
+    least: int,
+    began: float,
+    clock: Callable[[], float],
+) -> Generator[None, Sequence[Server] | None, Server]:
+    """Wait until the server is idle or up."""
+    quiet = 0
+    while True:
+        servers = (yield) or ()
+        seen = _of(servers, wish.backend, before.name)
+        if step == "idle":
+            _keep_enough(balancer, claim, before, servers, least, wish, results)
+        quiet = quiet + 1 if step == "idle" and seen.sessions == 0 else 0
+        if quiet >= QUIET or (step == "up" and seen.settled):
+            return seen
+        if clock() > began + wish.timeout:
+            with claim.step():
+                _give_up(balancer, before, seen, step, wish, results)
+
+
+def _let_in_again(balancer: Balancer, wish: Wish, claims: Mapping[str, Claims], results: list[dict[str, Any]]) -> None:
+    """End the drains that this call has begun, but not those of a server that a newer call works on."""
+    for name, claim in claims.items():
+        if _look(balancer, wish.backend, name).state in ("drained", "maintenance"):
+            with contextlib.suppress(Overtaken):
+                _set(balancer, name, wish, claim, "ready")
+    for result in results:
+        if result["server"] in claims:
+            result.update(after="ready", changed=False)
+
+
+def _foreseen(
+    balancer: Balancer, before: Server, wish: Wish, leaving: Collection[str], sleep: Callable[[float], None]
+) -> dict[str, Any]:
+    """The result of check mode, when the servers `leaving` have left."""
+    steps = plan(before, wish.state)
+    if wish.state in ("drained", "maintenance"):
+        _insist(balancer, before.name, wish, [], sleep, leaving)
+    after = {"drained": "maintenance", "enabled": "down"}.get(wish.state, wish.state) if steps else before.state
+    return _result(before, before, after, steps, 0.0)
+
+
+def _result(before: Server, seen: Server, after: str, steps: Sequence[str], seconds: float) -> dict[str, Any]:
+    return {
+        "server": before.name,
+        "before": before.state,
+        "after": after,
+        "status": seen.status,
+        "sessions": seen.sessions,
+        "seconds": seconds,
+        "changed": bool(set(steps) - {"idle", "up"}),
+    }
 
 
 def _insist(
@@ -272,21 +269,21 @@ def _insist(
     name: str,
     wish: Wish,
     results: list[dict[str, Any]],
-    clock: Callable[[], float],
     sleep: Callable[[float], None],
     leaving: Collection[str] = (),
 ) -> int:
     """Go on only if the server may be taken out of traffic, and return how many others must stay; what is between two
     states is waited for."""
-    until = clock() + SETTLE
+    waited = 0.0
     while True:
         servers = balancer.servers(wish.backend)
         why = refusal(servers, name, wish.rule, leaving)
         if not why:
-            return _least(servers, wish.rule)[0]
-        if clock() > until or not any(server.between for server in servers):
+            return required(servers, wish.rule)[0]
+        if waited > SETTLE or not any(server.between for server in servers):
             raise NotEnough(why, results)
         sleep(STEP)
+        waited += STEP
 
 
 def _keep_enough(
@@ -307,8 +304,8 @@ def _keep_enough(
     with claim.step():
         balancer.set_state(wish.backend, before.name, "ready")
     raise NotEnough(
-        f"{wish.rule.balancer}: {before.name} was let in again while it was drained, because {_count(up)} up now and at"
-        f" least {least} must be. Seen: {_seen(others)}. Look at what the application logs there.",
+        f"{wish.rule.balancer}: {before.name} was let in again while it was drained, because {others_up(up)} up now and"
+        f" at least {least} must be. Seen: {named(others)}. Look at what the application logs there.",
         [
             *results,
             {

@@ -9,7 +9,8 @@ from typing import Any, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError, Session
 from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import failure_of, probe_all
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.drain import Balancer, Rule, Wish, move
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.drain import Balancer, Wish, move
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.min_in_traffic import Rule
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError
 
 # roles/balancer configures HAProxy to send a request with this header to the server that it names.

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import sentence
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.drain import least_of
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.min_in_traffic import least_of
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch
 
 Host = Mapping[str, Any]

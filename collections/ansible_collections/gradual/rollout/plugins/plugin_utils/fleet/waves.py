@@ -1,12 +1,12 @@
 # Copyright: The Gradual project
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How many hosts are switched at once. Pure."""
+"""How many hosts are switched at once, and what a wave tells the ledger. Pure."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.drain import least_of
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.min_in_traffic import least_of
 
 
 def wave_sizes(
@@ -41,6 +41,31 @@ def waves_of(hosts: t.Sequence[str], sizes: t.Sequence[int]) -> t.List[t.List[st
         waves.append(rest[:size])
         rest = rest[size:]
     return waves
+
+
+def switched_to(results: t.Mapping[str, t.Mapping[str, t.Any]], digest: str) -> t.List[str]:
+    """The hosts that run a release, in order.
+
+    results   the result of the module `release` on each host; of a host that it has not reached, anything
+    digest    of the release
+    """
+    return [host for host, result in results.items() if not result.get("failed") and _runs(result) == digest]
+
+
+def _runs(result: t.Mapping[str, t.Any]) -> t.Optional[str]:
+    return (result.get("after") or {}).get("digest")
+
+
+def host_events(
+    hosts: t.Sequence[str], event: str, results: t.Optional[t.Mapping[str, t.Mapping[str, t.Any]]] = None
+) -> t.List[t.Dict[str, t.Any]]:
+    """One event for each host, as the module `ledger` takes it; with `results` of the module `release`, from which
+    release to which it was switched, and in how many seconds."""
+    return [{"event": event, "data": {"host": host, **(_switch(results[host]) if results else {})}} for host in hosts]
+
+
+def _switch(result: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    return {"from": result["before"], "to": result["after"], "seconds": result["seconds"]}
 
 
 def _count(size: t.Union[int, str], hosts: int) -> int:

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.common import host_lock
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import drain, runtime_api
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy import drain, min_in_traffic, runtime_api
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.runtime_api import HaproxyError, Server
 from ansible_collections.gradual.rollout.plugins.modules import haproxy_server
 from ansible_collections.gradual.rollout.tests.unit.sample_haproxy import STAT, STATE
@@ -281,7 +282,7 @@ def fleet(**statuses: str) -> list[Server]:
 
 @pytest.mark.parametrize(("up", "least"), [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 4), (50, 33)])
 def test_two_thirds_stay_and_one_at_least(up: int, least: int) -> None:
-    assert drain.least_of(up) == least
+    assert min_in_traffic.least_of(up) == least
 
 
 THREE = ["app1", "app2", "app3"]
@@ -346,7 +347,7 @@ THREE = ["app1", "app2", "app3"]
     ],
 )
 def test_who_may_be_taken_out_of_traffic(statuses: dict[str, str], rule: dict[str, Any], wrong: str) -> None:
-    said = drain.refusal(fleet(**statuses), "app1", drain.Rule(balancer="lb2", **rule))
+    said = min_in_traffic.refusal(fleet(**statuses), "app1", min_in_traffic.Rule(balancer="lb2", **rule))
     assert (said == "") == (wrong == "")
     assert wrong in said
     assert said == "" or said.startswith("lb2: app1 ")
@@ -354,7 +355,9 @@ def test_who_may_be_taken_out_of_traffic(statuses: dict[str, str], rule: dict[st
 
 def test_a_refusal_says_what_to_type() -> None:
     assert (
-        drain.refusal(fleet(app1="UP", app2="UP", app3="DOWN"), "app1", drain.Rule(up_before=THREE, balancer="lb2"))
+        min_in_traffic.refusal(
+            fleet(app1="UP", app2="UP", app3="DOWN"), "app1", min_in_traffic.Rule(up_before=THREE, balancer="lb2")
+        )
         == "lb2: app1 must stay in traffic: 1 other server is up, at least 2 must be (two thirds of the 3 that were up"
         " when the rollout began, and one at least). Seen: app2 UP, app3 DOWN (L7OK). Bring another server into"
         " traffic first. Where fewer can carry all users: -e min_in_traffic=1"
@@ -398,13 +401,36 @@ def test_the_last_server_is_left_alone(state: str, check_mode: bool) -> None:
     assert (balancer.told, balancer.seconds) == ([], 0)
 
 
-def test_servers_leave_one_by_one_and_the_last_stays() -> None:
+def test_if_one_server_must_stay_all_stay() -> None:
     for check_mode in (False, True):
         balancer = Changing({"app1": "UP", "app2": "UP"})
-        with pytest.raises(drain.NotEnough, match="app2 must stay in traffic") as raised:
+        with pytest.raises(drain.NotEnough, match="app2 must stay in traffic"):
             balancer.move("app1", "app2", check_mode=check_mode)
-        assert [result["server"] for result in raised.value.results] == ["app1"]
-        assert balancer.told == ([] if check_mode else ["app1 drain", "app1 maint"])
+        assert balancer.told == ([] if check_mode else ["app1 drain", "app1 ready"])
+
+
+def test_servers_are_drained_at_the_same_time() -> None:
+    balancer = Changing({"app1": "UP", "app2": "UP", "app3": "UP"})
+    results = balancer.move("app2", "app1", rule=min_in_traffic.Rule(least=1))
+    assert [(result["server"], result["after"]) for result in results] == [
+        ("app2", "maintenance"),
+        ("app1", "maintenance"),
+    ]
+    assert balancer.told == ["app2 drain", "app1 drain", "app2 maint", "app1 maint"]
+
+
+def test_a_drain_that_does_not_end_admits_those_that_have_ended() -> None:
+    class Busy(Changing):
+        def servers(self, backend: str) -> list[Server]:
+            return [
+                dataclasses.replace(one, sessions=3 if one.name == "app2" else 0) for one in super().servers(backend)
+            ]
+
+    balancer = Busy({"app1": "UP", "app2": "UP", "app3": "UP"})
+    with pytest.raises(drain.NotInTime, match="app2 still has 3 requests under way after 5 s") as raised:
+        balancer.move("app1", "app2", rule=min_in_traffic.Rule(least=1), timeout=5)
+    assert balancer.told == ["app1 drain", "app2 drain", "app1 maint", "app2 ready", "app1 ready"]
+    assert [(one["server"], one["after"]) for one in raised.value.results] == [("app1", "ready"), ("app2", "ready")]
 
 
 def test_a_server_that_is_between_two_states_is_waited_for() -> None:

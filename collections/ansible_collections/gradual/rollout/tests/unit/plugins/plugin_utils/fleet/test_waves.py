@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.drain import least_of
-from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet.waves import wave_sizes, waves_of
+from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.min_in_traffic import least_of
+from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet.waves import (
+    host_events,
+    switched_to,
+    wave_sizes,
+    waves_of,
+)
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -64,6 +71,33 @@ def test_without_a_record_every_host_counts_as_up() -> None:
 def test_hosts_are_dealt_as_serial_deals_them() -> None:
     assert waves_of(named(6), [1, 2]) == [["app1"], ["app2", "app3"], ["app4", "app5"], ["app6"]]
     assert waves_of([], [1]) == []
+
+
+OLD, NEW = ({"version": version, "digest": version, "directory": f"/opt/shop/{version}"} for version in ("1.0", "2.0"))
+
+
+def test_only_hosts_that_run_the_release_count_as_switched() -> None:
+    results: dict[str, dict[str, Any]] = {
+        "app1": {"after": NEW, "failed": False},
+        "app2": {"after": NEW, "failed": True},  # it was switched, and its smoke tests failed
+        "app3": {"after": OLD},
+        "app4": {},
+        "app5": {"after": None},
+        "app6": {"after": NEW},
+    }
+    assert switched_to(results, "2.0") == ["app1", "app6"]
+
+
+def test_each_host_has_an_event_with_what_it_was_switched_to() -> None:
+    results = {"app1": {"before": OLD, "after": NEW, "seconds": 1.5}, "app2": {}}
+    assert host_events(["app1", "app2"], "host.drained") == [
+        {"event": "host.drained", "data": {"host": "app1"}},
+        {"event": "host.drained", "data": {"host": "app2"}},
+    ]
+    assert host_events(["app1"], "host.released", results) == [
+        {"event": "host.released", "data": {"host": "app1", "from": OLD, "to": NEW, "seconds": 1.5}}
+    ]
+    assert host_events([], "host.released", {}) == []
 
 
 @given(
