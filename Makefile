@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 COLLECTION := collections/ansible_collections/gradual/rollout
-PATH := $(CURDIR)/.venv/bin:$(PATH)
+# haproxy and pgbouncer are in /usr/sbin, which is not on the path of every user.
+PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 PYTEST := .venv/bin/python -m pytest
 export PATH
 
