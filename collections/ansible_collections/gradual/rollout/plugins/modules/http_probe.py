@@ -106,7 +106,9 @@ def work(given: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, required_one_of=[("probes",)], supports_check_mode=True)
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if module.params["probes"] is None:
+        module.fail_json(msg="probes is missing; write a list of requests, such as [{path: /}]")
     try:
         found = work(module.params)
     except HttpError as error:
