@@ -16,8 +16,9 @@ import re
 from typing import Any, Iterable, Mapping
 
 from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.fields import Field
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.rules import across, shown
-from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC, Field
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC
 
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 # What Ansible, AWX and Gradual hang on a run.
