@@ -16,30 +16,27 @@ BAKE: dict[str, Field] = {
         "default": 300,
         "least": 0,
         "description": (
-            "Seconds for which users of the first host with the new code are compared with those of the others before"
-            " these follow; 0 for none."
+            "Seconds in which the users of the canary are compared with the users of the other hosts, "
+            "before the other hosts follow. 0 means no comparison."
         ),
     },
     "aa": {
         "type": "int",
         "default": 300,
         "least": 0,
-        "description": (
-            "Seconds before the first stage in which the users of every stage are compared while the features are off;"
-            " 0 for none."
-        ),
+        "description": ("Seconds of the A/A stage, before the first stage. 0 means no A/A stage."),
     },
     "min": {
         "type": "int",
         "default": int(GATE_DEFAULTS.min),
         "least": 1,
-        "description": "Seconds that a stage is watched at the least.",
+        "description": "Minimum seconds for which a stage bakes.",
     },
     "max": {
         "type": "int",
         "default": int(GATE_DEFAULTS.max),
         "least": 1,
-        "description": "Seconds after which a stage that the gate cannot promote is given up.",
+        "description": "Seconds after which a stage that the gate has not promoted holds until the deadline.",
     },
     "look": {
         "type": "int",
@@ -51,14 +48,12 @@ BAKE: dict[str, Field] = {
         "type": "int",
         "default": 300,
         "least": 30,
-        "description": "Seconds after which a stage that nobody looks at any more expires by itself.",
+        "description": "Seconds after which a stage expires by itself if no run extends it.",
     },
     "deadline": {
         "type": "int",
         "least": 1,
-        "description": (
-            "Seconds after which a stage is given up even while the gate holds; half more than max without it."
-        ),
+        "description": ("Seconds after which a hold ends as on_no_data says. The default is one and a half times max."),
     },
 }
 
@@ -74,97 +69,100 @@ METRIC: dict[str, Field] = {
         "required": True,
         "pattern": NAME,
         "example": "orders",
-        "description": "What it is called; errors and slow are always there.",
+        "description": "Name of the metric. The metrics errors and slow always exist.",
     },
     "counter": {
         "type": "str",
         "pattern": r"[a-zA-Z_:][a-zA-Z0-9_:]*",
         "example": "feature_orders_total",
-        "description": "The counter, with the labels feature and variant; not for errors and slow.",
+        "description": "The counter, with the labels feature and variant. Not for errors and slow.",
     },
     "labels": {
         "type": "dict",
         "default": {},
-        "description": "Further labels that count; a label feature limits the metric to this feature.",
+        "description": ("Further labels of the series to count. The label feature limits the metric to this feature."),
     },
     "harm": {
         "type": "str",
         "default": "more",
         "choices": ["more", "fewer"],
-        "description": "What is worse a request: more of it, or fewer.",
+        "description": "What is harm: more of it per request, or fewer.",
     },
     "role": {
         "type": "str",
         "default": "guardrail",
         "choices": ["guardrail", "signal"],
-        "description": "Whether harm aborts the stage, or only holds it.",
+        "description": "Whether harm aborts the stage (guardrail) or only holds it (signal).",
     },
     "weight": {
         "type": "float",
         "default": 1.0,
         "least": 0.01,
         "most": 100,
-        "description": "Its part of alpha, compared with the others.",
+        "description": "Weight of the metric when alpha is shared among the metrics of its role.",
     },
 }
 
 GATE: dict[str, Field] = {
-    "alpha": _share(GATE_DEFAULTS.alpha, "Chance of stopping a harmless release, however often it is looked at."),
+    "alpha": _share(GATE_DEFAULTS.alpha, "Chance of stopping a harmless release, however many looks there are."),
     "certify_alpha": _share(
-        GATE_DEFAULTS.certify_alpha, "Chance of promoting a release whose harm is as large as margin says."
+        GATE_DEFAULTS.certify_alpha, "Chance of certifying a release whose harm is exactly margin."
     ),
     "tolerated_ratio": {
         "type": "float",
         "default": GATE_DEFAULTS.tolerated_ratio,
         "least": 1,
-        "description": "How many times worse than control is no harm yet.",
+        "description": "Largest ratio of treatment to control that is not yet harm.",
     },
     "margin": {
         "type": "float",
         "default": GATE_DEFAULTS.margin,
         "least": 1,
-        "description": "How many times worse than control must be ruled out before a stage is promoted.",
+        "description": "Ratio of treatment to control that must be excluded before a stage is promoted.",
     },
     "slow_seconds": {
         "type": "float",
         "default": GATE_DEFAULTS.slow_seconds,
         "least": 0.001,
-        "description": "A request that takes longer is slow; a bucket of the histogram.",
+        "description": "A request that takes longer is slow. It must be a bucket bound of the histogram.",
     },
     "hard_error_share": _share(
-        GATE_DEFAULTS.hard_error_share, "Share of failed requests that aborts a stage whatever control does."
+        GATE_DEFAULTS.hard_error_share,
+        "Share of failed requests that aborts a stage, unless the control is near it too.",
     ),
     "hard_slow_share": _share(
-        GATE_DEFAULTS.hard_slow_share, "Share of slow requests that aborts a stage whatever control does."
+        GATE_DEFAULTS.hard_slow_share, "Share of slow requests that aborts a stage, unless the control is near it too."
     ),
-    "harmless_share": _share(None, "Share of bad requests that is no harm whatever control does; none without it."),
+    "harmless_share": _share(
+        None, ("Share of bad requests below which a stage is certified, whatever the control does. Without it, none.")
+    ),
     "low_traffic": {
         "type": "str",
         "default": "refuse",
         "choices": ["refuse", "slo", "hold"],
         "description": (
-            "What to do when the traffic cannot carry the ramp: refuse it, certify by harmless_share, or begin and"
-            " hold."
+            "What to do if the traffic is too low to judge the ramp: refuse stops before anything "
+            "changes, slo certifies by harmless_share, hold begins and holds."
         ),
     },
     "min_requests": {
         "type": "int",
         "default": GATE_DEFAULTS.min_requests,
         "least": 1,
-        "description": "Requests on each side before a verdict.",
+        "description": "Requests that each arm needs before a stage is promoted.",
     },
     "on_no_data": {
         "type": "str",
         "default": GATE_DEFAULTS.on_no_data,
         "choices": ["rollback", "manual"],
-        "description": "What to do at the end of a stage that could not be judged.",
+        "description": "What to do when a hold lasts until the deadline.",
     },
     "metrics": {
         "type": "list",
         "elements": "dict",
         "default": [],
         "options": METRIC,
-        "description": "Counters to judge beside errors and slow answers; or role and weight of those two.",
+        "description": ("Counters to judge in addition to errors and slow answers. Also role and weight of these two."),
     },
     "holdback": {
         "type": "int",
@@ -172,7 +170,7 @@ GATE: dict[str, Field] = {
         "least": 0,
         "most": 50,
         "description": (
-            "Percentage of users who are kept without the features while 100 % bakes, to compare with; 0 for none."
+            "Percentage of users who stay without the features while 100 % bakes, as the control. 0 means none."
         ),
     },
 }

@@ -33,7 +33,7 @@ WAIVER: dict[str, Field] = {
         "required": True,
         "pattern": r"\d{4}-\d{2}-\d{2}",
         "example": '"2027-03-31"',
-        "description": "The last day on which this holds.",
+        "description": "The last day of the waiver.",
     },
 }
 
@@ -42,31 +42,31 @@ PHASE: dict[str, Field] = {
         "type": "str",
         "pattern": r"\w+",
         "example": "social_django",
-        "description": "Label of an app, all of whose migrations it is about; for django only.",
+        "description": "Label of an app. The entry is for all of its migrations. For django only.",
     },
     "revision": {
         "type": "str",
         "pattern": REVISION,
         "example": '"0003"',
-        "description": "Or one revision, by its name.",
+        "description": "Name of one revision.",
     },
     "pattern": {
         "type": "str",
         "pattern": r"\S(.*\S)?",
         "example": '"auth.*"',
-        "description": "Or revisions by a pattern of their names, with *, ? and […].",
+        "description": "Pattern of the names of revisions, with *, ? and […].",
     },
     "phase": {
         "type": "str",
         "required": True,
         "choices": ["expand", "contract"],
-        "description": "Their phase, where the file does not name one.",
+        "description": "Phase of these revisions, if the file does not name one.",
     },
     "reason": {
         "type": "str",
         "required": True,
         "example": "only adds a nullable column",
-        "description": "Why, as a sentence. It is in the plan and in the report.",
+        "description": "Why, as a sentence. The plan and the report show it.",
     },
 }
 
@@ -76,20 +76,22 @@ BACKFILL: dict[str, Field] = {
         "required": True,
         "pattern": NAME,
         "example": "total-in-cents",
-        "description": "By which its progress is kept.",
+        "description": "Name under which the progress is kept.",
     },
     "table": {
         "type": "str",
         "required": True,
         "pattern": r"[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62})?",
         "example": "orders",
-        "description": "The table, with its schema where that is not the owner's first one.",
+        "description": "The table, with its schema unless it is in the owner's search path.",
     },
     "key": {
         "type": "str",
         "pattern": r"[A-Za-z_]\w{0,62}",
         "example": "id",
-        "description": "Column by which the batches go, NOT NULL and the first of an index; id without it.",
+        "description": (
+            "Column that orders the batches. It must be NOT NULL and the first column of an index. The default is id."
+        ),
     },
     "set": {
         "type": "str",
@@ -103,18 +105,20 @@ BACKFILL: dict[str, Field] = {
         "required": True,
         "pattern": r"[^;]*[^;\s][^;]*",
         "example": "cents IS NULL",
-        "description": "Which rows are still to do; false once a row is done.",
+        "description": ("Condition of the rows that still need the change. It must be false for a row that is done."),
     },
     "batch": {
         "type": "int",
         "least": 1,
         "most": 100000,
-        "description": "Rows of the first batch, 1000 without it; the later ones follow the time they take.",
+        "description": (
+            "Rows of the first batch. The default is 1000. The size of the later batches follows their duration."
+        ),
     },
     "pause_ms": {
         "type": "int",
         "least": 0,
-        "description": "Milliseconds after each batch at the least, 100 without it.",
+        "description": "Minimum pause after each batch in milliseconds. The default is 100.",
     },
 }
 
@@ -123,14 +127,14 @@ MIGRATIONS: dict[str, Field] = {
         "type": "str",
         "default": "alembic",
         "choices": list(READERS),
-        "description": "What runs them.",
+        "description": "The migration tool.",
     },
     "path": {
         "type": "str",
         "default": "migrations",
         "pattern": r"(?!/)(?!(.*/)?\.\.(/|$))[^\s]+",
         "example": "migrations",
-        "description": "Where they are in the artifact.",
+        "description": "Path of the migrations in the artifact.",
     },
     "target": {
         "type": "str",
@@ -143,23 +147,31 @@ MIGRATIONS: dict[str, Field] = {
         "type": "list",
         "elements": "dict",
         "options": PHASE,
-        "description": "Phases of revisions whose files are not yours to edit; the first entry that matches counts.",
+        "description": (
+            "Phases of revisions whose files are not yours to edit. The first entry that matches "
+            "counts. Each entry has one of app, revision and pattern."
+        ),
     },
     "by_lint": {
         "type": "bool",
-        "description": "Whether a revision without a phase counts as expand when migration_lint finds no error"
-        " in it, and as contract when it does; without it, a revision without a phase stops the rollout.",
+        "description": (
+            "If true, a revision without a phase counts as expand if migration_lint finds no error in "
+            "it, and as contract if it does. Otherwise a revision without a phase stops the rollout."
+        ),
     },
     "waivers": {
         "type": "list",
         "elements": "dict",
         "options": WAIVER,
-        "description": "Findings of migration_lint that somebody has looked at.",
+        "description": "Findings of migration_lint that are accepted.",
     },
     "backfills": {
         "type": "list",
         "elements": "dict",
         "options": BACKFILL,
-        "description": ("Rows that playbooks/backfill.yml fills in after the rollout, all of them before contract."),
+        "description": (
+            "Updates of existing rows by playbooks/backfill.yml, after the rollout. All of them must be"
+            " complete before contract."
+        ),
     },
 }

@@ -14,29 +14,32 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.gate_sche
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.migrations_schema import MIGRATIONS
 
 PROBE: dict[str, Field] = {
-    "name": {"type": "str", "required": True, "description": "What is probed, for people."},
+    "name": {"type": "str", "required": True, "description": "Name of the test, for people."},
     "path": {
         "type": "str",
         "required": True,
         "pattern": r"/[^\s]*",
         "example": "/api/products",
-        "description": "Path to ask for, with its query.",
+        "description": "Path of the request, with its query.",
     },
     "method": {
         "type": "str",
         "default": "GET",
         "choices": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        "description": "How to ask.",
+        "description": "Method of the request.",
     },
     "headers": {
         "type": "dict",
         "default": {},
-        "description": "Headers to send. They are kept in the record, so they hold no secrets.",
+        "description": "Headers of the request. The ledger keeps them, so they must not contain secrets.",
     },
     "body": {"type": "json", "description": "What to send: a string as it is, anything else as JSON."},
-    "user": {"type": "str", "description": "Who asks, as the cookie visitor; the flags are evaluated for this user."},
-    "status": {"type": "int", "default": 200, "least": 100, "most": 599, "description": "The status wanted."},
-    "contains": {"type": "str", "description": "Text that the answer must hold."},
+    "user": {
+        "type": "str",
+        "description": ("User of the request, sent as the cookie visitor. The flags are evaluated for this user."),
+    },
+    "status": {"type": "int", "default": 200, "least": 100, "most": 599, "description": "The expected status."},
+    "contains": {"type": "str", "description": "Text that the answer must contain."},
     "json": {"type": "dict", "description": "Values that the answer must have, by dotted path."},
 }
 
@@ -57,7 +60,7 @@ FEATURE: dict[str, Field] = {
             "flag": {
                 "type": "str",
                 "choices": ["on", "off"],
-                "description": "Under which variant this is expected; under both without it.",
+                "description": "Variant for which this is expected. Without it, for both.",
             },
         },
         "description": "Smoke tests of the feature.",
@@ -88,7 +91,7 @@ SPEC: dict[str, Field] = {
                 "type": "str",
                 "required": True,
                 "example": "https://host/storefront-2.0.0.tar.gz",
-                "description": "Where the tar.gz is, http or https.",
+                "description": "URL of the tar.gz, http or https.",
             },
             "sha256": {
                 "type": "str",
@@ -98,7 +101,7 @@ SPEC: dict[str, Field] = {
                 "description": "Its SHA-256, as 64 hex digits.",
             },
         },
-        "description": "What is installed.",
+        "description": "The archive that is installed.",
     },
     "features": {
         "type": "list",
@@ -118,13 +121,13 @@ SPEC: dict[str, Field] = {
         "type": "list",
         "elements": "int",
         "default": [25, 50, 100],
-        "description": "Percentages of users, rising, the last one 100.",
+        "description": "Percentages of users, in rising order. The last one is 100.",
     },
     "bake": {"type": "dict", "fill": True, "options": BAKE, "description": "How long a stage is watched."},
     "approval": {
         "type": "bool",
         "default": False,
-        "description": "Whether the rollout waits for a person after each stage but the last.",
+        "description": ("Whether the rollout waits for the approval of a person after each stage except the last."),
     },
     "gate": {"type": "dict", "fill": True, "options": GATE, "description": "What counts as harm."},
     "migrations": {
@@ -140,13 +143,13 @@ SPEC: dict[str, Field] = {
                 "type": "str",
                 "default": "dump",
                 "choices": ["dump", "basebackup", "pgbackrest"],
-                "description": "How it is taken.",
+                "description": "The backup method.",
             },
             "level": {
                 "type": "str",
                 "default": "restored",
                 "choices": ["taken", "intact", "readable", "restored", "sound"],
-                "description": "How far it must be proven.",
+                "description": "The level that the receipt of the backup must reach.",
             },
         },
         "description": "The backup before the migrations.",
@@ -160,9 +163,9 @@ SPEC: dict[str, Field] = {
                 "elements": "json",
                 "default": [1, "100%"],
                 "description": (
-                    "How many hosts are switched at once, wave by wave, as numbers or percentages of all hosts; the"
-                    " last one is repeated. A wave is never larger than min_in_traffic allows. A watched canary is a"
-                    " wave of its own."
+                    "Number of hosts in each wave, or their percentage of all hosts. The last entry is "
+                    "repeated. A wave is never larger than min_in_traffic allows. A watched canary is a wave of"
+                    " its own."
                 ),
             },
         },
@@ -172,11 +175,13 @@ SPEC: dict[str, Field] = {
         "type": "str",
         "default": "release",
         "choices": ["flags", "release"],
-        "description": "What goes back when a stage is aborted: the flags, or the hosts as well.",
+        "description": "What is rolled back when a stage is aborted: only the flags, or the hosts too.",
     },
     "canary": {
         "type": "str",
-        "description": "The application host that goes first; the first one of the inventory without it.",
+        "description": (
+            "The application host that gets the release first. The default is the first one of the inventory."
+        ),
     },
     "hosts": {
         "type": "dict",
@@ -185,11 +190,11 @@ SPEC: dict[str, Field] = {
             name: {
                 "type": "str",
                 "default": name,
-                "description": f"Group of the {name} hosts, {name} or one with the same hosts.",
+                "description": f"Group of the {name} hosts. It is {name}, or a group with the same hosts.",
             }
             for name in ("application", "database", "balancer", "monitoring")
         },
-        "description": "Groups of the inventory; each must have hosts.",
+        "description": "Groups of the inventory. Each must have hosts.",
     },
 }
 
