@@ -88,7 +88,7 @@ def rollout_plan(
     waves: Sequence[int] = (1,),
     phases: Sequence[Mapping[str, str]] = (),
 ) -> list[dict[str, Any]]:
-    """Rows of the plan; see module_utils/plan.py."""
+    """Rows of the plan; see plugin_utils/plan/steps.py."""
     try:
         return plan_steps.make(
             manifest,
