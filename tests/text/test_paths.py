@@ -75,7 +75,9 @@ def missing(text: str, where: Path) -> list[str]:
         page = re.fullmatch(r"docs/runbooks/\{.*\}\.md", said)
         wanted = [f"docs/runbooks/{name}.md" for name in alerts()] if page else [said]
         for path in wanted:
-            if not any(glob.glob(str(place / path)) for place in (HOME, COLLECTION, COLLECTION / "plugins", where.parent)):
+            if not any(
+                glob.glob(str(place / path)) for place in (HOME, COLLECTION, COLLECTION / "plugins", where.parent)
+            ):
                 wrong.append(path)
     return wrong
 

@@ -129,9 +129,9 @@ def look(ledger: Ledger, percent: int, number: int, since: float, bad_share: flo
                 [
                     2.0 * index,
                     on,
-                    sum(dice.random() < bad for _ in range(on)),
+                    sum(dice.random() < bad for _request in range(on)),
                     off,
-                    sum(dice.random() < 0.001 for _ in range(off)),
+                    sum(dice.random() < 0.001 for _request in range(off)),
                 ]
             )
     metrics = [

@@ -279,7 +279,7 @@ def _report(release: str) -> dict[str, Any]:
     )
 
 
-def _retire(_: Mapping[str, Any]) -> dict[str, Any]:
+def _retire(_manifest: Mapping[str, Any]) -> dict[str, Any]:
     row = _row(
         "retire",
         "later, by retire.yml: remove the flags that no process evaluates any more",
@@ -293,7 +293,7 @@ def _retire(_: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _contract(_: Mapping[str, Any]) -> dict[str, Any]:
+def _contract(_manifest: Mapping[str, Any]) -> dict[str, Any]:
     row = _row(
         "contract",
         "later, by contract.yml: destructive migrations, which remove what only the old code reads",

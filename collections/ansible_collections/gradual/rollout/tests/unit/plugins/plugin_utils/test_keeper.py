@@ -73,7 +73,7 @@ def test_a_short_module_and_a_run_without_the_lease_renew_nothing(tmp_path: Path
 def test_one_of_many_workers_renews(tmp_path: Path, quick: None) -> None:
     keeper.remember(str(tmp_path), NOTE)
     with contextlib.ExitStack() as stack:
-        for _ in range(5):
+        for _number in range(5):
             stack.enter_context(keeper.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})))
         wait_for(tmp_path, 4)
     assert often(times(tmp_path))
