@@ -373,7 +373,7 @@ PLAYBOOK = """
             ["-e", "application=shop", "-e", '{"artifact": "{{ nowhere }}"}'],
             "artifact: holds a template that cannot be resolved",
         ),
-        (["-e", "known=1", "-e", "of_play=2", "-e", "version=1"], "2 mistakes"),
+        (["-e", "known=1", "-e", "of_play=2", "-e", "version=1"], "2 errors"),
     ],
 )
 def test_in_a_playbook(tmp_path: Path, extra: list[str], wanted: str) -> None:

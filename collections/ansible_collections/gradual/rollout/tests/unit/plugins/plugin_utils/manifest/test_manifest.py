@@ -489,7 +489,7 @@ def test_a_list_of_them_that_would_hide_every_mistake_is_refused(patterns: Any, 
 def test_all_mistakes_come_in_one_message() -> None:
     assert (
         manifest.message(["a: x", "b: y"])
-        == "The release manifest has 2 mistakes; nothing has been changed.\n  a: x\n  b: y"
+        == "The release manifest has 2 errors; nothing has been changed.\n  a: x\n  b: y"
     )
 
 
