@@ -10,7 +10,7 @@ module: gate_watch
 short_description: Watch a stage or a canary with the gate until it has decided
 version_added: 0.1.0
 description:
-  - Looks with M(gradual.rollout.gate_look) again and again, and records and shows each look.
+  - Repeats M(gradual.rollout.gate_look), and records and shows each look.
   - Fails at once if a look finds harm, if there was no data for too long, if the share of users is wrong, or if this
     run has lost the lock.
   - While it looks, it measures the share of users with M(gradual.rollout.feature_share), and extends the expiry of the
@@ -90,7 +90,7 @@ options:
         type: str
         required: true
       least:
-        description: The least number of seconds to watch it.
+        description: Minimum number of seconds to watch it.
         type: float
         required: true
       balancers:
@@ -99,7 +99,7 @@ options:
         elements: str
         required: true
       socket:
-        description: HAProxy's stats socket on them.
+        description: HAProxy's runtime socket on them.
         type: str
         required: true
       backend:
