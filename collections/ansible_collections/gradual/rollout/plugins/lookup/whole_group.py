@@ -46,7 +46,7 @@ from typing import Any
 from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.gradual.rollout.plugins.plugin_utils.opening import objection
+from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import objection
 from ansible_collections.gradual.rollout.plugins.plugin_utils.preload import load_once, show_lines_at_once
 
 

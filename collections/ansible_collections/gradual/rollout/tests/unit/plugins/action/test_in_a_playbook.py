@@ -129,8 +129,8 @@ import sys, warnings
 warnings.simplefilter("ignore")
 from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader()
-from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper
-keeper.EVERY, keeper.PATIENCE = 0.5, 0.0
+from ansible_collections.gradual.rollout.plugins.plugin_utils import lease_renewal
+lease_renewal.EVERY, lease_renewal.PATIENCE = 0.5, 0.0
 from ansible.cli.playbook import main
 main()
 """

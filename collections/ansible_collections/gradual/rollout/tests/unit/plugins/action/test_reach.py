@@ -14,7 +14,7 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.gradual.rollout.plugins.action import reach
-from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper, run_identity
+from ansible_collections.gradual.rollout.plugins.plugin_utils import lease_renewal, run_identity
 from ansible_collections.gradual.rollout.tests.unit.dead_process import dead_pid
 
 
@@ -224,13 +224,13 @@ def test_a_run_knows_whether_it_holds_the_lease(monkeypatch: pytest.MonkeyPatch,
         return plugin(delegate_to="mon1", path="/x", holder="me").run(task_vars={"gradual_take_over": True})
 
     record()
-    assert keeper.held(str(note)) is None, "somebody else's approval renews nobody's lease"
+    assert lease_renewal.held(str(note)) is None, "somebody else's approval renews nobody's lease"
     record()
-    assert keeper.held(str(note)) == expected
+    assert lease_renewal.held(str(note)) == expected
     record()
     assert record() == held(), "what this run has lost it does not take again, and does not wait for"
     record()
-    assert keeper.held(str(note)) is None, "it was given back"
+    assert lease_renewal.held(str(note)) is None, "it was given back"
     record()
     assert [(each.get("take_over"), each.get("owned")) for each in called] == [
         (True, None),
@@ -281,7 +281,7 @@ NOTE = {"host": "mon1", "path": "/x", "holder": "me"}
 def test_a_lease_that_another_run_took_fails_the_step_when_it_returns(
     monkeypatch: pytest.MonkeyPatch, note: Path, quick: None
 ) -> None:
-    keeper.remember(str(note), NOTE)
+    lease_renewal.remember(str(note), NOTE)
     answering(monkeypatch)
     monkeypatch.setattr(
         reach.ActionModule,
@@ -299,7 +299,7 @@ def test_a_lease_that_another_run_took_fails_the_step_when_it_returns(
 
 
 def test_a_lease_that_is_lost_meanwhile_ends_the_wait(monkeypatch: pytest.MonkeyPatch, note: Path, quick: None) -> None:
-    keeper.remember(str(note), NOTE)
+    lease_renewal.remember(str(note), NOTE)
     monkeypatch.setattr(reach, "PAUSE", 0.05)
     monkeypatch.setattr(
         reach.ActionModule,
