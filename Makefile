@@ -158,4 +158,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay check-report lock clean
+.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay check-report lock clean

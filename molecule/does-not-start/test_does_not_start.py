@@ -4,11 +4,7 @@ from tests.support.seen import Seen
 
 
 def test_it_stopped_at_the_canary_and_came_back(story: Seen) -> None:
-    story.went_back("release", hosts=["app1"])
-    failed = story.happened("step.failed")[0]["data"]
-    assert failed["host"] == "app1"
-    assert "2.0.3 does not run" in failed["error"]
-    assert story.happened("stage.set") == []
+    story.stopped_at_the_canary("2.0.3 does not run")
 
 
 def test_no_user_saw_it(story: Seen) -> None:
@@ -17,9 +13,7 @@ def test_no_user_saw_it(story: Seen) -> None:
 
 
 def test_no_user_was_sent_to_the_canary_while_it_was_broken(story: Seen) -> None:
-    names = [(line["event"], line["data"].get("host")) for line in story.events]
-    assert names.index(("host.drained", "app1")) < names.index(("step.failed", "app1"))
-    assert ("host.admitted", "app1") not in names[: names.index(("step.failed", "app1"))]
+    story.canary_was_drained_until_it_failed()
 
 
 def test_the_other_hosts_were_not_touched(story: Seen) -> None:
@@ -27,7 +21,7 @@ def test_the_other_hosts_were_not_touched(story: Seen) -> None:
 
 
 def test_every_host_runs_what_it_ran_before(story: Seen) -> None:
-    story.every_host_runs("1.0.0", story.before["hosts"]["app1"]["version"]["digest"])
+    story.every_host_runs_what_it_ran_before()
     story.flags_are_off()
 
 

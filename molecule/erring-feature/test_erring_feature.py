@@ -9,12 +9,7 @@ Line = dict[str, Any]
 
 
 def test_the_gate_stopped_it_at_25_percent_and_it_came_back(story: Seen) -> None:
-    story.went_back("ramp", hosts=fleet.HOSTS)
-    assert [line["data"]["percent"] for line in story.happened("stage.set")] == [25]
-    assert story.happened("stage.certified") == []
-    verdict = story.happened("gate.looked")[-1]["data"]
-    assert verdict["verdict"] == "abort"
-    assert "recommendations" in verdict["reason"]
+    story.stopped_at_25_percent("recommendations")
 
 
 def test_it_was_stopped_within_the_time_that_its_traffic_predicts(story: Seen) -> None:
@@ -22,9 +17,7 @@ def test_it_was_stopped_within_the_time_that_its_traffic_predicts(story: Seen) -
 
 
 def test_flags_went_off_before_any_host_went_back(story: Seen) -> None:
-    names = [line["event"] for line in story.events]
-    assert names.index("flags.off") < names.index("host.returned")
-    story.flags_are_off()
+    story.flags_went_off_first()
 
 
 def test_the_hosts_were_switched_in_waves_and_back(story: Seen) -> None:
@@ -49,7 +42,7 @@ def waves(events: list[Line], done: str) -> list[list[str]]:
 
 
 def test_every_host_runs_what_it_ran_before(story: Seen) -> None:
-    story.every_host_runs("1.0.0", story.before["hosts"]["app1"]["version"]["digest"])
+    story.every_host_runs_what_it_ran_before()
     assert story.before["revision"] in (fleet.revision(), "0001")
 
 

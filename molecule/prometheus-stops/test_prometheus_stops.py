@@ -42,7 +42,7 @@ def test_everything_went_back(story: Seen) -> None:
     story.went_back("ramp", hosts=fleet.HOSTS)
     assert [line["data"]["percent"] for line in story.happened("stage.set")] == [25, 50]
     story.flags_are_off()
-    story.every_host_runs("1.0.0", story.before["hosts"]["app1"]["version"]["digest"])
+    story.every_host_runs_what_it_ran_before()
 
 
 def test_no_request_failed(story: Seen) -> None:

@@ -5,12 +5,7 @@ from tests.support.seen import Seen
 
 
 def test_the_gate_stopped_it_at_25_percent_and_it_came_back(story: Seen) -> None:
-    story.went_back("ramp", hosts=fleet.HOSTS)
-    assert [line["data"]["percent"] for line in story.happened("stage.set")] == [25]
-    assert story.happened("stage.certified") == []
-    verdict = story.happened("gate.looked")[-1]["data"]
-    assert verdict["verdict"] == "abort"
-    assert "search" in verdict["reason"]
+    story.stopped_at_25_percent("search")
 
 
 def test_it_was_stopped_within_the_time_that_its_traffic_predicts(story: Seen) -> None:
@@ -18,13 +13,11 @@ def test_it_was_stopped_within_the_time_that_its_traffic_predicts(story: Seen) -
 
 
 def test_flags_went_off_before_any_host_went_back(story: Seen) -> None:
-    names = [line["event"] for line in story.events]
-    assert names.index("flags.off") < names.index("host.returned")
-    story.flags_are_off()
+    story.flags_went_off_first()
 
 
 def test_every_host_runs_what_it_ran_before(story: Seen) -> None:
-    story.every_host_runs("1.0.0", story.before["hosts"]["app1"]["version"]["digest"])
+    story.every_host_runs_what_it_ran_before()
     assert story.before["revision"] in (fleet.revision(), "0001")
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.bench import transactions
 from tests.bench.strategies import OURS, STRATEGIES, UNDO, Ours, Outcome, retried
-from tests.bench.tables import check_lines, conditions, table
+from tests.bench.tables import add_output, conditions, finish, table
 from tests.bench.transactions import Sent, Traffic, quantile
 from tests.database.server import OWNER, Server, Shop, environment, throwaway
 
@@ -323,25 +323,14 @@ def main(argv: list[str] | None = None) -> int:
         help=f"only this one (repeat): {', '.join(STRATEGIES)}",
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--out", type=Path, default=OUT, help="folder of results.json (default %(default)s); the page is FOLDER.md"
-    )
-    parser.add_argument("--render", action="store_true", help="only render FOLDER/results.json again")
+    add_output(parser, OUT)
     given = parser.parse_args(argv)
     file = given.out / "results.json"
     if not given.render:
         results = run(given.strategy or list(STRATEGIES), given.rounds, given.seed)
         given.out.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    if not file.exists():
-        parser.error(f"{file} does not exist; run without --render first")
-    results = json.loads(file.read_text(encoding="utf-8"))
-    given.out.with_name(f"{given.out.name}.md").write_text(
-        page(results, f"{given.out.name}/results.json"), encoding="utf-8"
-    )
-    judged = list(check(results))
-    print("\n".join(check_lines(judged)))
-    return 0 if all(holds for holds, _claim, _seen in judged) else 1
+    return finish(parser, given.out, page, check)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.opening import NAMED, WHOLE
+from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import NAMED, WHOLE
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS, ROUNDS = 40, 3

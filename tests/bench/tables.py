@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.database.server import Server
@@ -43,3 +45,28 @@ def machine() -> str:
     """The machine, as far as figures depend on it."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, {platform.system()} {platform.machine()}"
+
+
+def add_output(parser: argparse.ArgumentParser, default: Path) -> None:
+    """The options of a benchmark that say where its results go."""
+    parser.add_argument(
+        "--out", type=Path, default=default, help="folder of results.json (default %(default)s); the page is FOLDER.md"
+    )
+    parser.add_argument("--render", action="store_true", help="only render FOLDER/results.json again")
+
+
+def finish(
+    parser: argparse.ArgumentParser,
+    out: Path,
+    page: Callable[[Any, str], str],
+    check: Callable[[Any], Iterable[tuple[bool, str, str]]],
+) -> int:
+    """Write the page of out/results.json and print its checks; the exit status, 1 when one of them does not hold."""
+    file = out / "results.json"
+    if not file.exists():
+        parser.error(f"{file} does not exist; run without --render first")
+    results = json.loads(file.read_text(encoding="utf-8"))
+    out.with_name(f"{out.name}.md").write_text(page(results, f"{out.name}/results.json"), encoding="utf-8")
+    judged = list(check(results))
+    print("\n".join(check_lines(judged)))
+    return 0 if all(holds for holds, _claim, _seen in judged) else 1

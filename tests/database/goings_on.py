@@ -69,6 +69,25 @@ def users(shop: Shop) -> Iterator[list[float]]:
             ended.set()
 
 
+@contextmanager
+def writing(shop: Shop, rows: int) -> Iterator[None]:
+    """Orders are added and changed all the while; begins when there are more than `rows` of them."""
+    ended = threading.Event()
+
+    def write() -> None:
+        with shop.session() as session:
+            while not ended.is_set():
+                session.run("INSERT INTO orders (status) VALUES ('new')")
+                session.run("UPDATE orders SET total = total + 1 WHERE id = 1")
+
+    with meanwhile(write):
+        until(lambda: shop.value(f"SELECT count(*) > {rows} FROM orders"))
+        try:
+            yield
+        finally:
+            ended.set()
+
+
 def working(shop: Shop, query: str = "%") -> Any:
     """The server process of a migration whose statement is like that; None when there is none."""
     return shop.value(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import steps as records
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import APPLICATION_NAME
@@ -18,6 +17,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner i
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as live
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
+from .goings_on import receipt_by_hand
 from .releases import COLUMN, FIRST, GOODBYE, INDEX, PATHS, Step, file, name, release
 from .server import PASSWORD, Shop, meanwhile, until
 
@@ -25,28 +25,11 @@ TOOLS = sorted(adapters.ADAPTERS)
 pytestmark = pytest.mark.parametrize("tool", TOOLS)
 
 
-def receipt(shop: Shop) -> dict[str, Any]:
-    """What a proven backup of the empty database would have."""
-    with shop.session() as session:
-        identity = live.identity(session)
-    kept = {key: identity[key] for key in ("database", "system_identifier", "timeline")}
-    return receipts.sealed(
-        {
-            "schema": 1,
-            "id": "by-hand",
-            "host": "elsewhere",
-            "path": "/nowhere",
-            "revision": None,
-            "level": "restored",
-            "taken_at": receipts.now(),
-            "files": {},
-            **kept,
-        }
-    )
-
-
 def migrator(shop: Shop, tool: str, folder: Path, **changes: Any) -> Migrator:
-    return Migrator(shop.request(**{"receipt": receipt(shop), **changes}), adapters.of(tool, str(folder), PATHS[tool]))
+    return Migrator(
+        shop.request(**{"receipt": receipt_by_hand(shop, revision=None), **changes}),
+        adapters.of(tool, str(folder), PATHS[tool]),
+    )
 
 
 def apply(shop: Shop, tool: str, folder: Path, **changes: Any) -> dict[str, Any]:
@@ -155,7 +138,7 @@ def goes_back(shop: Shop, tool: str, folder: Path) -> None:
     ):
         looking.plan()
     shop.run(f"UPDATE gradual.migration_step SET seconds = 1 WHERE revision = '{second}'")
-    with Reverter(shop.request(target=second, receipt=receipt(shop)), adapter) as back:
+    with Reverter(shop.request(target=second, receipt=receipt_by_hand(shop, revision=None)), adapter) as back:
         done = back.apply()
         assert (applied(done), done["to"]) == ([second], first)
         assert back.apply()["to"] == first

@@ -23,7 +23,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import PREFIX
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-from .server import OWNER, RUN_AS, Server, Shop, end_now, meanwhile, programs, run_as, until
+from .goings_on import writing
+from .server import OWNER, RUN_AS, Server, Shop, end_now, programs, run_as, until
 
 SCHEMA = json.loads(
     (
@@ -140,20 +141,8 @@ def test_rows_that_are_written_during_the_dump_are_no_difference(shop: Shop) -> 
         "INSERT INTO orders (status, extra) SELECT 'new', jsonb_build_object('n', repeat(md5(i::text), 20)) FROM"
         " generate_series(1, 30000) i"
     )
-    ended: list[bool] = []
-
-    def write() -> None:
-        with shop.session() as session:
-            while not ended:
-                session.run("INSERT INTO orders (status) VALUES ('new')")
-                session.run("UPDATE orders SET total = total + 1 WHERE id = 1")
-
-    with meanwhile(write):
-        until(lambda: shop.value("SELECT count(*) > 32050 FROM orders"))
-        try:
-            taken = shop.back_up()
-        finally:
-            ended.append(True)
+    with writing(shop, 32050):
+        taken = shop.back_up()
     receipt = shop.prove(taken["path"])
     assert receipt["level"] == "restored"
     assert receipt["tables"]["public.orders"]["rows"] < shop.value("SELECT count(*) FROM orders")

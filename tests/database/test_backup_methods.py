@@ -18,7 +18,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import rece
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 
-from .server import RUN_AS, Server, Shop, meanwhile, run_as, throwaway, until
+from .goings_on import writing
+from .server import RUN_AS, Server, Shop, meanwhile, run_as, throwaway
 
 SCHEMA = json.loads(
     (
@@ -28,21 +29,9 @@ SCHEMA = json.loads(
 
 
 def test_a_copy_of_the_files_is_compared_at_the_moment_that_is_known(shop: Shop) -> None:
-    ended: list[bool] = []
-
-    def write() -> None:
-        with shop.session() as session:
-            while not ended:
-                session.run("INSERT INTO orders (status) VALUES ('new')")
-                session.run("UPDATE orders SET total = total + 1 WHERE id = 1")
-
     shop.as_owner("CREATE UNLOGGED TABLE cache AS SELECT 1 a")
-    with meanwhile(write):
-        until(lambda: shop.value("SELECT count(*) > 2050 FROM orders"))
-        try:
-            taken = shop.back_up("basebackup")
-        finally:
-            ended.append(True)
+    with writing(shop, 2050):
+        taken = shop.back_up("basebackup")
     receipt = shop.prove(taken["path"], "sound")
     jsonschema.validate(receipt, SCHEMA)
     assert receipt["level"] == "sound"

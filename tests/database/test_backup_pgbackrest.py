@@ -16,7 +16,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 
 from .conftest import fill
-from .server import RUN_AS, Server, Shop, meanwhile, run_as, throwaway, until
+from .goings_on import writing
+from .server import RUN_AS, Server, Shop, run_as, throwaway
 
 SCHEMA = json.loads(
     (
@@ -69,21 +70,9 @@ def options(shop: Shop) -> dict[str, str]:
 
 
 def test_a_backup_and_one_that_builds_upon_it_are_proven_while_users_write(shop: Shop) -> None:
-    ended: list[bool] = []
-
-    def write() -> None:
-        with shop.session() as session:
-            while not ended:
-                session.run("INSERT INTO orders (status) VALUES ('new')")
-                session.run("UPDATE orders SET total = total + 1 WHERE id = 1")
-
-    with meanwhile(write):
-        until(lambda: shop.value("SELECT count(*) > 2050 FROM orders"))
-        try:
-            first = shop.back_up("pgbackrest", options=options(shop), deadline=30)
-            second = shop.back_up("pgbackrest", options=options(shop), type="incr", deadline=30)
-        finally:
-            ended.append(True)
+    with writing(shop, 2050):
+        first = shop.back_up("pgbackrest", options=options(shop), deadline=30)
+        second = shop.back_up("pgbackrest", options=options(shop), type="incr", deadline=30)
     assert first["receipt"]["restore"]["type"] == "full"
     assert second["receipt"]["restore"]["labels"] == [
         first["receipt"]["restore"]["label"],

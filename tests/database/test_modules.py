@@ -4,16 +4,14 @@ time."""
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .server import PASSWORD, RUN_AS, Shop, revision
+from .playbook import play
+from .server import PASSWORD, Shop, revision
 
-ROOT = Path(__file__).parents[2]
 PLAY = """
 - hosts: localhost
   gather_facts: false
@@ -45,43 +43,13 @@ PLAY = """
 """
 
 
-def play(shop: Shop, folder: Path, *words: str) -> tuple[dict[str, Any], str]:
+def run(shop: Shop, folder: Path, *words: str) -> tuple[dict[str, Any], str]:
     """Run the play; what its modules returned, and everything that Ansible printed at -vvv."""
-    (folder / "play.yml").write_text(PLAY)
     environment_file = folder / "environment"
     environment_file.touch(0o600)
     environment_file.write_text(f"DATABASE_URL={shop.url}\nSESSION_KEY=planted-session-key\n")
-    variables = {
-        "socket": str(shop.server.folder),
-        "shop_port": shop.server.port,
-        "user": RUN_AS,
-        "shop_database": shop.name,
-        "backups": shop.backups,
-        "release": str(shop.releases[-1]),
-        "environment_file": str(environment_file),
-        "result": str(folder / "result.json"),
-        "ansible_python_interpreter": sys.executable,
-    }
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i",
-            "localhost,",
-            "-c",
-            "local",
-            "-vvv",
-            "-e",
-            json.dumps(variables),
-            *words,
-            str(folder / "play.yml"),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return json.loads((folder / "result.json").read_text()), done.stdout + done.stderr
+    release = str(shop.releases[-1])
+    return play(shop, folder, PLAY, "-vvv", *words, release=release, environment_file=str(environment_file))
 
 
 @pytest.fixture
@@ -95,7 +63,7 @@ def staged(shop: Shop) -> Shop:
 
 
 def test_check_mode_tells_what_would_happen_and_does_nothing(staged: Shop, tmp_path: Path) -> None:
-    told, said = play(staged, tmp_path, "--check")
+    told, said = run(staged, tmp_path, "--check")
     assert told["taken"]["changed"]
     assert told["taken"]["message"].startswith(f"would dump {staged.name} to {staged.backups}/shop-")
     assert 0 < told["taken"]["estimated_bytes"] < told["taken"]["free_bytes"]
@@ -107,12 +75,12 @@ def test_check_mode_tells_what_would_happen_and_does_nothing(staged: Shop, tmp_p
 
 
 def test_a_proven_backup_lets_the_migration_through_once_and_no_secret_is_said(staged: Shop, tmp_path: Path) -> None:
-    told, said = play(staged, tmp_path, "--diff")
+    told, said = run(staged, tmp_path, "--diff")
     assert told["proven"]["receipt"]["level"] == "restored"
     assert told["found"]["newest_proven"]["id"] == told["taken"]["receipt"]["id"]
     assert [one["revision"] for one in told["migrated"]["applied"]] == ["0002"]
     assert [one["revision"] for one in told["migrated"]["left"]] == ["0003"]
-    again, said_again = play(staged, tmp_path)
+    again, said_again = run(staged, tmp_path)
     assert not again["migrated"]["changed"]
     assert (again["migrated"]["from"], again["migrated"]["to"], again["migrated"]["applied"]) == ("0002", "0002", [])
     for secret in (PASSWORD, "planted-session-key"):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -25,6 +22,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
+from .playbook import play
 from .server import OWNER, RUN_AS, Shop, meanwhile, programs, run_as, until
 
 
@@ -379,46 +377,12 @@ PLAY = """
 """
 
 
-def play(shop: Shop, folder: Path, *words: str) -> dict[str, Any]:
-    """What the modules return to a playbook."""
-    (folder / "play.yml").write_text(PLAY)
-    variables = {
-        "socket": str(shop.server.folder),
-        "shop_port": shop.server.port,
-        "user": RUN_AS,
-        "shop_database": shop.name,
-        "backups": shop.backups,
-        "result": str(folder / "result.json"),
-        "ansible_python_interpreter": sys.executable,
-    }
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i",
-            "localhost,",
-            "-c",
-            "local",
-            "-e",
-            json.dumps(variables),
-            *words,
-            str(folder / "play.yml"),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    told: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    return told
-
-
 def test_check_mode_tells_what_would_be_done_and_the_module_then_does_it(shop: Shop, tmp_path: Path) -> None:
-    told = play(shop, tmp_path, "--check")
+    told, _printed = play(shop, tmp_path, PLAY, "--check")
     assert told["restored"]["message"].startswith("would restore shop-")
     assert told["named"]["lsn"] is None
     assert databases(shop) == {shop.name}
-    told = play(shop, tmp_path)
+    told, _printed = play(shop, tmp_path, PLAY)
     assert told["restored"]["changed"]
     assert databases(shop) == {shop.name, f"{shop.name}_again"}
     assert told["named"]["message"].startswith("the restore point here is at ")

@@ -41,6 +41,7 @@ from .stage import Stage, Watch
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
+SLOW = revision(2, "ALTER TABLE orders ADD COLUMN note text", "SELECT pg_sleep(1)")
 CENTS = {
     "name": "cents",
     "table": "orders",
@@ -93,6 +94,15 @@ def caught_up(primary: Server) -> None:
     until(lambda: primary.value(f"SELECT replay_lsn >= '{here}' FROM pg_stat_replication", "postgres"))
 
 
+def fail_over(shop: Shop, primary: Server, standby: Server, watch: Watch) -> None:
+    """Once the migration is in its step and the standby has all of it: the primary ends, the standby is promoted."""
+    until(lambda: working(shop, "%pg_sleep%"))
+    caught_up(primary)
+    watch.struck()
+    primary.pg_ctl("stop", "-m", "immediate")
+    standby.pg_ctl("promote")
+
+
 @fault(
     16,
     "the primary of a streaming pair is stopped (immediate) while the ALTER's transaction is open, and the standby"
@@ -101,21 +111,14 @@ def caught_up(primary: Server) -> None:
 )
 def promoted_elsewhere(stage: Stage) -> Seen:
     with pair() as (primary, standby), stage.shop(primary) as shop:
-        given, release = (
-            receipt(shop),
-            shop.release(FIRST, revision(2, "ALTER TABLE orders ADD COLUMN note text", "SELECT pg_sleep(1)")),
-        )
+        given, release = receipt(shop), shop.release(FIRST, SLOW)
         there = Shop(standby, shop.name, shop.environment)
         watch = Watch(there)
 
-        def fail_over() -> None:
-            until(lambda: working(shop, "%pg_sleep%"))
-            caught_up(primary)
-            watch.struck()
-            primary.pg_ctl("stop", "-m", "immediate")
-            standby.pg_ctl("promote")
-
-        with meanwhile(fail_over), pytest.raises(MigrationFailed, match="does not answer for 3 s") as failed:
+        with (
+            meanwhile(lambda: fail_over(shop, primary, standby, watch)),
+            pytest.raises(MigrationFailed, match="does not answer for 3 s") as failed,
+        ):
             shop.migrate(release, given, deadline=3)
         seen = watch.safe(failed.value, "0001", "timeline 2; nothing of the ALTER is there")
         assert "note" not in columns(there)
@@ -135,24 +138,17 @@ def promoted_elsewhere(stage: Stage) -> Seen:
 )
 def promoted_here(stage: Stage) -> Seen:
     with pair() as (primary, standby), stage.shop(primary) as shop:
-        given, release = (
-            receipt(shop),
-            shop.release(FIRST, revision(2, "ALTER TABLE orders ADD COLUMN note text", "SELECT pg_sleep(1)")),
-        )
+        given, release = receipt(shop), shop.release(FIRST, SLOW)
         watch = Watch(shop)
 
-        def fail_over() -> None:
-            until(lambda: working(shop, "%pg_sleep%"))
-            caught_up(primary)
-            watch.struck()
-            primary.pg_ctl("stop", "-m", "immediate")
-            standby.pg_ctl("promote")
+        def take_over() -> None:
+            fail_over(shop, primary, standby, watch)
             standby.pg_ctl("stop", "-m", "fast")
             (primary.folder / "data").rename(primary.folder / "lost")
             (standby.folder / "data").rename(primary.folder / "data")
             primary.pg_ctl("start")
 
-        with meanwhile(fail_over), pytest.raises(MigrationFailed, match="there was a failover: ") as failed:
+        with meanwhile(take_over), pytest.raises(MigrationFailed, match="there was a failover: ") as failed:
             shop.migrate(release, given, deadline=20)
         seen = watch.safe(failed.value, "0001", "timeline 2; nothing of the ALTER is there")
         assert "note" not in columns(shop)

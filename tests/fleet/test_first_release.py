@@ -172,5 +172,5 @@ def test_preflight_names_what_would_have_been_found_on_the_way(run: Run) -> None
     # The same fleet, mended, with one host in traffic: refused for nothing else, and permitted by the setting.
     permitted = run("playbooks/preflight.yml", *arguments, "-e", "min_in_traffic=0", "--check")
     permitted.insist()
-    assert "USERS WILL FEEL IT" in permitted.screen
+    assert "USERS WILL NOTICE IT" in permitted.screen
     assert fleet.ledger() == ledger

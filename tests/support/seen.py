@@ -203,8 +203,12 @@ class Seen:
         """rollback.yml, launched once the lost host was there again, left every host on 1.0.0 with the features off."""
         assert self.play(1)["status"] == 0, self.screen(1)[-2000:]
         assert self.happened("return.finished")[-1]["data"]["left"] == []
-        self.every_host_runs("1.0.0", self.before["hosts"]["app1"]["version"]["digest"])
+        self.every_host_runs_what_it_ran_before()
         self.flags_are_off()
+
+    def every_host_runs_what_it_ran_before(self) -> None:
+        """Every host is back on 1.0.0, from the artifact that it had when the story began."""
+        self.every_host_runs("1.0.0", self.before["hosts"]["app1"]["version"]["digest"])
 
     def every_host_gets_users(self) -> None:
         states = fleet.balancer()
@@ -253,6 +257,36 @@ class Seen:
         assert self.once("return.finished")["left"] == []
         assert self.once("rollout.finished")["outcome"] == "returned"
         assert self.report()["outcome"] == "returned"
+
+    def stopped_at_the_canary(self, saying: str) -> None:
+        """The switch of the canary failed with these words; no other host was switched, and no user got a feature."""
+        self.went_back("release", hosts=["app1"])
+        failed = self.happened("step.failed")[0]["data"]
+        assert failed["host"] == "app1"
+        assert saying in failed["error"]
+        assert self.happened("stage.set") == []
+
+    def canary_was_drained_until_it_failed(self) -> None:
+        """The canary left traffic before its step failed, and did not come back to it in between."""
+        names = [(line["event"], line["data"].get("host")) for line in self.events]
+        failed = names.index(("step.failed", "app1"))
+        assert names.index(("host.drained", "app1")) < failed
+        assert ("host.admitted", "app1") not in names[:failed]
+
+    def stopped_at_25_percent(self, feature: str) -> None:
+        """The gate aborted the first stage because of this feature, and the rollout came back."""
+        self.went_back("ramp", hosts=fleet.HOSTS)
+        assert [line["data"]["percent"] for line in self.happened("stage.set")] == [25]
+        assert self.happened("stage.certified") == []
+        verdict = self.happened("gate.looked")[-1]["data"]
+        assert verdict["verdict"] == "abort"
+        assert feature in verdict["reason"]
+
+    def flags_went_off_first(self) -> None:
+        """The features were off before any host was rolled back, and are off now."""
+        names = [line["event"] for line in self.events]
+        assert names.index("flags.off") < names.index("host.returned")
+        self.flags_are_off()
 
     def stopped_as_predicted(self, feature: str, metric: str, share: float, delay: float = 0.0) -> None:
         """The first look that could know it stopped it: none passed the harm after the time that the traffic of the A/A

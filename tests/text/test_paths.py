@@ -13,7 +13,7 @@ import yaml
 
 HOME = Path(__file__).resolve().parents[2]
 COLLECTION = HOME / "collections/ansible_collections/gradual/rollout"
-FOLDERS = "docs|playbooks|roles|releases|inventories|sandbox|molecule|tests|examples|schemas"
+FOLDERS = "docs|playbooks|roles|releases|inventories|sandbox|molecule|tests|examples|schemas|module_utils|plugin_utils"
 # Not after a slash or a dot: that is the end of a longer path (/opt/shop/releases/…, .sandbox/…) or of an address.
 PATH = re.compile(
     rf"(?:(?<![\w./{{}}<>\[-])|(?<=example\.org/gradual/))((?:{FOLDERS})/(?:[\w.*/-]|\{{\{{[^}}]*\}}\}}|\{{[^}}]*\}}|<[^>]*>)*)"
@@ -75,7 +75,9 @@ def missing(text: str, where: Path) -> list[str]:
         page = re.fullmatch(r"docs/runbooks/\{.*\}\.md", said)
         wanted = [f"docs/runbooks/{name}.md" for name in alerts()] if page else [said]
         for path in wanted:
-            if not any(glob.glob(str(place / path)) for place in (HOME, COLLECTION, where.parent)):
+            if not any(
+                glob.glob(str(place / path)) for place in (HOME, COLLECTION, COLLECTION / "plugins", where.parent)
+            ):
                 wrong.append(path)
     return wrong
 
@@ -108,6 +110,7 @@ def test_what_names_paths_is_read() -> None:
         ("ansible-playbook playbooks/undo.yml", ["playbooks/undo.yml"]),
         ("runbook_url: https://example.org/gradual/docs/runbooks/NoSuchAlert.md", ["docs/runbooks/NoSuchAlert.md"]),
         ("roles/*/nothing.yml", ["roles/*/nothing.yml"]),
+        ("see module_utils/plan.py, module_utils/gate/", ["module_utils/plan.py"]),
         ("See docs/runbooks/{name}.md. docs/backups.md.", []),
         (
             (

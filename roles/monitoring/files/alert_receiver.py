@@ -106,7 +106,7 @@ def main() -> None:
     token = options.token_file.read_text(encoding="utf-8").strip()
     if not token:
         sys.exit(f"{options.token_file} is empty: without a token anybody could write alerts")
-    host, _, port = options.listen.rpartition(":")
+    host, _colon, port = options.listen.rpartition(":")
     ThreadingHTTPServer((host, int(port)), handler(Record(options.record), token)).serve_forever()
 
 

@@ -12,10 +12,10 @@ from ansible import context
 from ansible.utils.display import Display
 from ansible_collections.gradual.rollout.plugins.action import reach
 from ansible_collections.gradual.rollout.plugins.module_utils.flags.definition import flags_at
-from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper, watch
-from ansible_collections.gradual.rollout.plugins.plugin_utils.beside import Beside, Everywhere, outcome
-from ansible_collections.gradual.rollout.plugins.plugin_utils.elsewhere import execute
+from ansible_collections.gradual.rollout.plugins.plugin_utils import lease_renewal, watch
+from ansible_collections.gradual.rollout.plugins.plugin_utils.child_process import Beside, Everywhere, outcome
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet.canary import canary_look
+from ansible_collections.gradual.rollout.plugins.plugin_utils.other_host import execute
 from ansible_collections.gradual.rollout.plugins.plugin_utils.run_identity import orphaned
 
 Json = dict[str, Any]
@@ -62,7 +62,7 @@ ARGUMENTS = {
 class ActionModule(reach.ActionModule):
     """Look until the gate has decided."""
 
-    def _module(self, variables: Json, kept: keeper.Keeper | None) -> Json:
+    def _module(self, variables: Json, kept: lease_renewal.Keeper | None) -> Json:
         _validation, given = self.validate_argument_spec(
             argument_spec=ARGUMENTS,
             mutually_exclusive=[("stage", "canary")],
@@ -87,7 +87,7 @@ class ActionModule(reach.ActionModule):
         display.display(f"\n{self._task.name or 'Watch'}, each look as it happens:")
         return {"changed": True, **watch.watch(_Fleet(self, variables, kept, given), plan)}
 
-    def record(self, variables: Json, kept: keeper.Keeper | None, path: str, event: str, data: Json) -> Json:
+    def record(self, variables: Json, kept: lease_renewal.Keeper | None, path: str, event: str, data: Json) -> Json:
         """Write one event as the module `ledger` does in a task of its own."""
         return self._record({"path": path, "events": [{"event": event, "data": data}]}, variables, kept)
 
@@ -95,7 +95,7 @@ class ActionModule(reach.ActionModule):
 class _Fleet:
     """The operations of a watch: modules on the hosts of the inventory."""
 
-    def __init__(self, action: ActionModule, variables: Json, kept: keeper.Keeper | None, given: Json) -> None:
+    def __init__(self, action: ActionModule, variables: Json, kept: lease_renewal.Keeper | None, given: Json) -> None:
         self.action, self.variables, self.kept, self.given = action, variables, kept, given
         self.ledger_host = str(action._host(variables))
 

@@ -4,9 +4,9 @@
 
 Ansible runs neither rescue nor always for a host that is unreachable, and a rollout must go back by itself just then.
 So the loss of the connection is told as `failed` with `lost_host`, which rescue sees. While a module runs, the lease
-that the run holds is renewed (plugin_utils/keeper.py); a run that has lost it fails. For `ledger` it also says who
-writes, finds out whether the holder of the lease died on this controller, waits until the lease of a run that does not
-renew it has expired, and waits with the lease in hand where `hold_until` says so.
+that the run holds is renewed (plugin_utils/lease_renewal.py); a run that has lost it fails. For `ledger` it also says
+who writes, finds out whether the holder of the lease died on this controller, waits until the lease of a run that does
+not renew it has expired, and waits while it holds the lease where `hold_until` says so.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.lease import LONGEST
-from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper
-from ansible_collections.gradual.rollout.plugins.plugin_utils.elsewhere import execute
+from ansible_collections.gradual.rollout.plugins.plugin_utils import lease_renewal
+from ansible_collections.gradual.rollout.plugins.plugin_utils.other_host import execute
 from ansible_collections.gradual.rollout.plugins.plugin_utils.run_identity import (
     at_work,
     has_stopped,
@@ -80,14 +80,14 @@ class ActionModule(ActionBase):
             return self._unrecorded()
         if self._is_ledger and self._task.args.get("hold_until") is None:
             return self._module(variables, None)
-        with keeper.Keeper(constants.DEFAULT_LOCAL_TMP, lambda note: self._renew(note, variables)) as kept:
+        with lease_renewal.Keeper(constants.DEFAULT_LOCAL_TMP, lambda note: self._renew(note, variables)) as kept:
             result = self._module(variables, kept)
         if kept.lost:
             said = f"{result.get('msg')} {kept.lost}" if result.get("failed") else kept.lost
             result = {**result, "failed": True, "msg": said, "lease": result.get("lease") or {}}
         return result
 
-    def _module(self, variables: dict[str, Any], kept: keeper.Keeper | None) -> dict[str, Any]:
+    def _module(self, variables: dict[str, Any], kept: lease_renewal.Keeper | None) -> dict[str, Any]:
         arguments = dict(self._task.args)
         if self._is_ledger:
             return self._record(arguments, variables, kept)
@@ -126,7 +126,7 @@ class ActionModule(ActionBase):
         }
 
     def _record(
-        self, arguments: dict[str, Any], variables: dict[str, Any], kept: keeper.Keeper | None
+        self, arguments: dict[str, Any], variables: dict[str, Any], kept: lease_renewal.Keeper | None
     ) -> dict[str, Any]:
         """Run `ledger`: as whom, and what to do when another run holds the lease. Remembers whether this run holds it
         after that."""
@@ -136,7 +136,7 @@ class ActionModule(ActionBase):
             "path": str(arguments.get("path")),
             "holder": str(arguments["holder"]),
         }
-        owned = keeper.held(constants.DEFAULT_LOCAL_TMP) == note
+        owned = lease_renewal.held(constants.DEFAULT_LOCAL_TMP) == note
         if owned:
             arguments.setdefault("owned", True)
         elif boolean(variables.get("gradual_take_over", False), strict=False):
@@ -153,9 +153,9 @@ class ActionModule(ActionBase):
         if not result.get("failed") and not result.get("unreachable"):
             lease = (result.get("rollout") or {}).get("lease") or {}
             if lease.get("held") and lease.get("holder") == note["holder"]:
-                keeper.remember(constants.DEFAULT_LOCAL_TMP, note)
+                lease_renewal.remember(constants.DEFAULT_LOCAL_TMP, note)
             elif owned:
-                keeper.forget(constants.DEFAULT_LOCAL_TMP)
+                lease_renewal.forget(constants.DEFAULT_LOCAL_TMP)
             if arguments.get("hold_until") is not None:
                 result.update(self._hold(float(arguments["hold_until"]), float(result["now"]), kept))
         return result
@@ -198,7 +198,7 @@ class ActionModule(ActionBase):
             lease = seen
         return result
 
-    def _hold(self, until: float, now: float, kept: keeper.Keeper | None) -> dict[str, Any]:
+    def _hold(self, until: float, now: float, kept: lease_renewal.Keeper | None) -> dict[str, Any]:
         """Wait until the ledger host's clock (`now` at this moment) says so; the lease is renewed meanwhile like during
         any module.
 

@@ -19,10 +19,10 @@ author: The Gradual project (@gradual)
 description:
   - Writes a line for each result, with time, host, task and outcome, and the message where there is one.
   - Arguments and other returned values are left out, and so is everything of a task with C(no_log).
-  - Where the directory cannot be written, as in some execution environments, nothing is logged.
+  - If the directory cannot be written, as in some execution environments, nothing is logged.
 options:
   directory:
-    description: Where the files go, one a run. Relative to the directory that Ansible is run from.
+    description: Directory of the log files, relative to the directory from which Ansible runs. Each run has one file.
     type: str
     default: .gradual/logs
     env:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Options that backup and migration share."""
+    """DOCUMENTATION is for every module that reaches the server, OWNER for those that work as the schema's owner."""
 
     DOCUMENTATION = r"""
 options:
@@ -27,4 +27,19 @@ options:
 requirements:
   - PostgreSQL of any supported version, its server package on this host.
   - psycopg or psycopg2 (Debian's python3-psycopg or python3-psycopg2).
+"""
+
+    OWNER = r"""
+options:
+  database:
+    description: Name of the database. Taken from the C(DATABASE_URL) when it is not given.
+    type: str
+  environment_file:
+    description: File on this host with lines C(KEY=value), among them the C(DATABASE_URL) of the role that owns the
+      schema.
+    type: path
+  database_url:
+    description: The C(DATABASE_URL) itself, instead of a file. Programs that the module starts get it in their
+      environment, never as an argument.
+    type: str
 """

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Options of every module that asks Prometheus."""
+    """DOCUMENTATION is for every module that asks Prometheus, APPLICATION for those that read the application's
+    counters."""
 
     DOCUMENTATION = r"""
 options:
@@ -28,4 +29,16 @@ options:
   prometheus_ca_path:
     description: PEM file of the authorities to trust for an https address. Default are the host's.
     type: path
+"""
+
+    APPLICATION = r"""
+options:
+  job:
+    description: The job in Prometheus that scrapes the application.
+    type: str
+    default: application
+  timeout:
+    description: Seconds to wait for one answer of Prometheus.
+    type: float
+    default: 30
 """

@@ -25,7 +25,7 @@ options:
     type: str
     required: true
   host:
-    description: The host whose task failed. A host that was lost on the way is named instead.
+    description: The host whose task failed. If a host was lost, it is named instead.
     type: str
     required: true
   task:

@@ -11,7 +11,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.flags import lint 
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import outcome_of
 from ansible_collections.gradual.rollout.plugins.module_utils.observe import health
-from ansible_collections.gradual.rollout.plugins.plugin_utils import narration
+from ansible_collections.gradual.rollout.plugins.plugin_utils import progress_text
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import (
     canary,
     contract_gate,
@@ -56,7 +56,7 @@ class FilterModule:
                 own_word.fleet_differences,
                 own_word.host_differences,
                 own_word.still_runs,
-                narration.replay_sentence,
+                progress_text.replay_sentence,
                 primary.database_problems,
                 outcome_of,
                 serving.out_of_traffic,

@@ -16,7 +16,7 @@ short_description: The steps of a rollout, what each changes and what undoes it
 version_added: 0.1.0
 author: The Gradual project (@gradual)
 description:
-  - Makes the plan of a rollout from its manifest, as it is shown and recorded before anything changes.
+  - Makes the plan of a rollout from its manifest. Preflight shows and records it before anything changes.
 positional: _input
 options:
   _input:
@@ -36,12 +36,11 @@ options:
     type: dict
     default: {}
   forecast:
-    description: What M(gradual.rollout.forecast_info) returns; how long each stage must bake, and how long it takes
-      therefore.
+    description: What M(gradual.rollout.forecast_info) returns. It says how long each stage must bake.
     type: dict
     default: {}
   felt:
-    description: Whether users will feel the restart, because one host alone serves them
+    description: Whether users will notice the restart, because one host alone serves them
       (P(gradual.rollout.restart_is_felt#filter)).
     type: bool
     default: false
@@ -88,7 +87,7 @@ def rollout_plan(
     waves: Sequence[int] = (1,),
     phases: Sequence[Mapping[str, str]] = (),
 ) -> list[dict[str, Any]]:
-    """Rows of the plan; see module_utils/plan.py."""
+    """Rows of the plan; see plugin_utils/plan/steps.py."""
     try:
         return plan_steps.make(
             manifest,

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which release each host goes back to when the ledger is lost."""
+"""The release that each host is rolled back to if the ledger is lost."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import way_b
 
 DOCUMENTATION = """
 name: ways_back
-short_description: Which release each host goes back to when the ledger is lost
+short_description: The release that each host is rolled back to if the ledger is lost
 version_added: 0.1.0
 author: The Gradual project (@gradual)
 description:
-  - Where all hosts are switched to one release, each goes to its C(previous), on which they have to agree.
-  - Where only some were switched, those go to what the others are still switched to.
+  - If all hosts run one release, each is rolled back to its C(previous). All must have the same C(previous).
+  - If only some hosts were switched, these are rolled back to the release of the others.
 positional: _input
 options:
   _input:
-    description: Results of M(gradual.rollout.host_info), by host name. A host that is out of reach gets no way back.
+    description: Results of M(gradual.rollout.host_info), by host name. A host that cannot be reached is left out.
     type: dict
     required: true
   to:
-    description: Version of the release to go to, which lies on every host, instead of one that is found.
+    description: Version of the release to roll back to. It must be on every host. Without it, the filter finds one.
     type: str
     default: ""
 """
@@ -36,7 +36,7 @@ ways: "{{ found | gradual.rollout.ways_back(to='1.0.0') }}"
 
 RETURN = """
 _value:
-  description: For each host that could be looked at, C({version, digest, directory}).
+  description: For each host that could be read, C({version, digest, directory}).
   type: dict
 """
 

@@ -10,11 +10,11 @@ short_description: The hosts of a play, if its playbook is launched as a whole
 version_added: 0.1.0
 author: The Gradual project (@gradual)
 description:
-  - Gives back the group that it is given, for the keyword C(hosts) of the first play of a playbook.
-  - Fails where the playbook is launched so that a part of it would be left out in silence, by C(--limit), C(--tags),
-    C(--skip-tags), C(--start-at-task) or C(--step), or with an inventory that is not the one of a fleet.
-  - Ansible templates C(hosts) of every play, whatever the tags and the limit, before any task. No task can stand where
-    this stands, since each of these options can leave a task out.
+  - Returns the given group, for the keyword C(hosts) of the first play of a playbook.
+  - Fails if Ansible would skip a part of the playbook without an error, because of C(--limit), C(--tags),
+    C(--skip-tags), C(--start-at-task) or C(--step), or if the inventory lacks the groups of a fleet.
+  - Ansible templates C(hosts) of every play, whatever the tags and the limit, before any task. A task cannot do
+    this check, because each of these options can skip a task.
 options:
   _terms:
     description: The group.
@@ -24,9 +24,9 @@ options:
     type: bool
     default: false
 notes:
-  - C(ansible-playbook --syntax-check) does nothing, so nothing speaks against it.
-  - The tags C(molecule-notest) and C(notest), which Molecule skips in everything that it plays, are on no task and may
-    be skipped.
+  - C(ansible-playbook --syntax-check) is permitted, because it runs no task.
+  - The tags C(molecule-notest) and C(notest), which Molecule always skips, are on no task, so they
+    may be skipped.
 """
 
 EXAMPLES = r"""
@@ -46,7 +46,7 @@ from typing import Any
 from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.gradual.rollout.plugins.plugin_utils.opening import objection
+from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import objection
 from ansible_collections.gradual.rollout.plugins.plugin_utils.preload import load_once, show_lines_at_once
 
 

@@ -22,6 +22,7 @@ author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
   - gradual.rollout.database
+  - gradual.rollout.database.owner
 attributes:
   check_mode:
     description: Returns how many rows are left. Changes nothing.
@@ -75,16 +76,6 @@ options:
       whole table.
     type: bool
     default: false
-  database:
-    description: Name of the database. Taken from the C(DATABASE_URL) when it is not given.
-    type: str
-  environment_file:
-    description: File on this host with lines C(KEY=value), among them the C(DATABASE_URL) of the role that owns the
-      schema.
-    type: path
-  database_url:
-    description: The C(DATABASE_URL) itself, instead of a file.
-    type: str
   deadline:
     description: Seconds after which it stops. The next run continues from there.
     type: float
@@ -223,6 +214,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_runner import Runner
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.backfill_sessions import Request, variables_of
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import options as database_options
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.lag import Limits
 
@@ -236,12 +228,11 @@ BACKFILL = {
     "pause_ms": {"type": "int", "default": 100},
 }
 ARGUMENTS = {
+    **database_options.ARGUMENTS,
+    **database_options.OWNER_ARGUMENTS,
     "backfills": {"type": "list", "elements": "dict", "required": True, "options": BACKFILL},
     "state": {"type": "str", "choices": ["info", "complete"], "default": "info"},
     "prove": {"type": "bool", "default": False},
-    "database": {"type": "str"},
-    "environment_file": {"type": "path"},
-    "database_url": {"type": "str", "no_log": True},
     "deadline": {"type": "float", "default": 3600},
     "batch_ms": {"type": "int", "default": 200},
     "lock_timeout_ms": {"type": "int", "default": 50},
@@ -249,9 +240,6 @@ ARGUMENTS = {
     "lag_seconds": {"type": "float", "default": 10},
     "lag_ignored": {"type": "list", "elements": "str", "default": []},
     "active_sessions": {"type": "int"},
-    "run_as": {"type": "str", "default": "postgres"},
-    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
-    "port": {"type": "int", "default": 5432},
 }
 _SAME = ("run_as", "socket_directory", "port", "deadline", "batch_ms", "lock_timeout_ms")
 

@@ -165,10 +165,12 @@ message:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import registry, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Request
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import options as database_options
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user
 
 ARGUMENTS = {
+    **database_options.ARGUMENTS,
     "application": {"type": "str", "required": True},
     "database": {"type": "str", "required": True},
     "destination": {"type": "path", "required": True},
@@ -180,9 +182,6 @@ ARGUMENTS = {
     "keep": {"type": "int", "default": 5},
     "reserve_mib": {"type": "int", "default": 512},
     "deadline": {"type": "int", "default": 60},
-    "run_as": {"type": "str", "default": "postgres"},
-    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
-    "port": {"type": "int", "default": 5432},
 }
 
 

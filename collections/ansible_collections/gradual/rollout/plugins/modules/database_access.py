@@ -114,10 +114,12 @@ waiting:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import access
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import options as database_options
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 
 ARGUMENTS = {
+    **database_options.ARGUMENTS,
     "database": {"type": "str", "required": True},
     "owner": {"type": "str", "required": True},
     "user": {"type": "str", "required": True},
@@ -141,9 +143,6 @@ ARGUMENTS = {
     "sequence_privileges": {"type": "list", "elements": "str", "default": [], "choices": ["USAGE", "SELECT", "UPDATE"]},
     "extensions": {"type": "list", "elements": "str", "default": []},
     "slots": {"type": "list", "elements": "str", "default": []},
-    "run_as": {"type": "str", "default": "postgres"},
-    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
-    "port": {"type": "int", "default": 5432},
 }
 
 

@@ -73,18 +73,17 @@ sessions:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import options as database_options
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.clients import sessions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 ARGUMENTS = {
+    **database_options.ARGUMENTS,
     "database": {"type": "str", "required": True},
     "roles": {"type": "list", "elements": "str", "required": True},
     "hosts": {"type": "dict", "default": {}},
-    "run_as": {"type": "str", "default": "postgres"},
-    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
-    "port": {"type": "int", "default": 5432},
 }
 
 
@@ -100,7 +99,7 @@ def main() -> None:
         with session:
             found = sessions(session, given["roles"], {name: str(address) for name, address in given["hosts"].items()})
     except DatabaseError as error:
-        module.fail_json(msg=f"Who is connected to {given['database']} cannot be told: {error}")
+        module.fail_json(msg=f"The sessions of database {given['database']} cannot be listed: {error}")
     module.exit_json(changed=False, sessions=found)
 
 

@@ -14,7 +14,10 @@ description:
     it.
   - A flag without data is not in RV(evaluations). A host that is not scraped proves nothing.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.prometheus]
+extends_documentation_fragment:
+  - gradual.rollout.attributes.info_module
+  - gradual.rollout.prometheus
+  - gradual.rollout.prometheus.application
 options:
   flags:
     description: Keys of the flags.
@@ -25,14 +28,6 @@ options:
     description: The period to count, up to now.
     type: float
     default: 3600
-  job:
-    description: The job in Prometheus that scrapes the application.
-    type: str
-    default: application
-  timeout:
-    description: Seconds to wait for one answer of Prometheus.
-    type: float
-    default: 30
 """
 
 EXAMPLES = r"""
@@ -63,10 +58,9 @@ from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client 
 
 ARGUMENTS = {
     **prometheus_options.ARGUMENTS,
+    **prometheus_options.APPLICATION_ARGUMENTS,
     "flags": {"type": "list", "elements": "str", "required": True},
     "seconds": {"type": "float", "default": 3600},
-    "job": {"type": "str", "default": "application"},
-    "timeout": {"type": "float", "default": 30},
 }
 
 

@@ -16,7 +16,10 @@ description:
     times worse, and certifies a harmless one, each with a probability of 80 %. The gate's own code computes them.
   - A feature without requests is in RV(forecast.not_measured). It does not refuse the ramp.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.prometheus]
+extends_documentation_fragment:
+  - gradual.rollout.attributes.info_module
+  - gradual.rollout.prometheus
+  - gradual.rollout.prometheus.application
 options:
   features:
     description: Keys of the features.
@@ -40,14 +43,6 @@ options:
     description: How many hours to look back.
     type: float
     default: 3
-  job:
-    description: The job in Prometheus that scrapes the application.
-    type: str
-    default: application
-  timeout:
-    description: Seconds to wait for one answer of Prometheus.
-    type: float
-    default: 30
 """
 
 EXAMPLES = r"""
@@ -107,13 +102,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client 
 
 ARGUMENTS = {
     **prometheus_options.ARGUMENTS,
+    **prometheus_options.APPLICATION_ARGUMENTS,
     "features": {"type": "list", "elements": "str", "required": True},
     "stages": {"type": "list", "elements": "int", "default": [25, 50, 100]},
     "gate": {"type": "dict", "default": {}},
     "bake": {"type": "dict", "default": {}},
     "hours": {"type": "float", "default": 3},
-    "job": {"type": "str", "default": "application"},
-    "timeout": {"type": "float", "default": 30},
 }
 
 Json = t.Dict[str, t.Any]

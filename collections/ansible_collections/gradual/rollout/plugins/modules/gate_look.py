@@ -26,9 +26,9 @@ options:
   percent:
     description:
       - The stage's share of the users.
-      - At 100 there is no control group unless O(holdback) keeps one. Then only the hard limits abort. The stage is
-        certified by C(gate.harmless_share), or because it is not worse than all users were in the C(bake.max) seconds
-        before it.
+      - At 100 there is no control group unless O(holdback) keeps one. Then nothing aborts; a share above a hard limit
+        holds. The stage is certified by C(gate.harmless_share), or because it is less than C(gate.margin) times as bad
+        as all users were in the C(bake.max) seconds before it.
     type: int
     required: true
   since:
@@ -84,7 +84,8 @@ options:
   cohorts:
     description:
       - Compare users by their flag variant, or hosts by their release.
-      - For hosts, all requests count except the routes C(/healthz), C(/readyz), C(/version) and C(/metrics).
+      - For hosts, all requests count except the routes C(/healthz), C(/readyz), C(/version), C(/metrics) and
+        C(gradual-probe).
     type: str
     choices: [users, hosts]
     default: users

@@ -91,7 +91,7 @@ options:
         type: str
         required: true
       least:
-        description: The least number of seconds to watch it.
+        description: Minimum number of seconds to watch it.
         type: float
         required: true
       balancers:
@@ -100,7 +100,7 @@ options:
         elements: str
         required: true
       socket:
-        description: HAProxy's stats socket on them.
+        description: HAProxy's runtime socket on them.
         type: str
         required: true
       backend:

@@ -94,7 +94,7 @@ options:
         action plugin waits on the controller.
     type: float
   holder:
-    description: The writer. The action plugin sets it to user@controller:pid of ansible-playbook.
+    description: The writer. The action plugin sets it to C(user@controller/mark:pid) of ansible-playbook.
     type: str
   dead_holder:
     description:

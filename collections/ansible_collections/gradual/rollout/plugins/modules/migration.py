@@ -28,6 +28,7 @@ author:
   - The Gradual project (@gradual)
 extends_documentation_fragment:
   - gradual.rollout.database
+  - gradual.rollout.database.owner
   - gradual.rollout.phases
 attributes:
   check_mode:
@@ -79,17 +80,6 @@ options:
     type: str
     choices: [info, applied, reverted]
     default: info
-  database:
-    description: Name of the database. Taken from the C(DATABASE_URL) when it is not given.
-    type: str
-  environment_file:
-    description: File on this host with lines C(KEY=value), among them the C(DATABASE_URL) of the role that owns the
-      schema.
-    type: path
-  database_url:
-    description: The C(DATABASE_URL) itself, instead of a file. The tool gets it in its environment, never as an
-      argument.
-    type: str
   migrate_as:
     description: System user of the release's tool when the module runs as root. It must be able to read O(directory).
     type: str
@@ -233,9 +223,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration import a
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.reverting import Reverter
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed, Migrator, Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import options as database_options
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 ARGUMENTS = {
+    **database_options.ARGUMENTS,
+    **database_options.OWNER_ARGUMENTS,
     "adapter": {"type": "str", "choices": list(adapters.ADAPTERS), "default": "alembic"},
     "directory": {"type": "path", "required": True},
     "path": {"type": "str", "default": "migrations"},
@@ -243,9 +236,6 @@ ARGUMENTS = {
     "phase": {"type": "str", "choices": ["expand", "contract"], "default": "expand"},
     "phases": phases.ARGUMENT,
     "state": {"type": "str", "choices": ["info", "applied", "reverted"], "default": "info"},
-    "database": {"type": "str"},
-    "environment_file": {"type": "path"},
-    "database_url": {"type": "str", "no_log": True},
     "migrate_as": {"type": "str", "default": "nobody"},
     "receipt": {"type": "raw"},
     "max_age": {"type": "int", "default": 86400},
@@ -255,9 +245,6 @@ ARGUMENTS = {
     "timeout": {"type": "int", "default": 3600},
     "max_lag_bytes": {"type": "int"},
     "max_lag_seconds": {"type": "float"},
-    "run_as": {"type": "str", "default": "postgres"},
-    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
-    "port": {"type": "int", "default": 5432},
 }
 _SAME = (
     "target",

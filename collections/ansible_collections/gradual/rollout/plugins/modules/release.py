@@ -34,19 +34,19 @@ options:
     type: str
     required: true
   root:
-    description: Where its releases lie. Default is C(/opt/) and the application's name.
+    description: Directory of the releases. The default is C(/opt/) and the application's name.
     type: path
   version:
-    description: Version of the release. Needed where the artifact is fetched.
+    description: Version of the release. Required if the artifact is fetched.
     type: str
   url:
-    description: Where the artifact is. Needed where the release does not lie on the host yet.
+    description: URL of the artifact. Required if the release is not on the host yet.
     type: str
   sha256:
     description: Digest of the artifact, as 64 hex digits.
     type: str
   directory:
-    description: A release that lies on the host already, by its directory instead of its digest.
+    description: A release that is on the host already, by its directory instead of its digest.
     type: path
   state:
     description: What is wanted.

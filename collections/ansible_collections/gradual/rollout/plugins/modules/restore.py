@@ -181,10 +181,12 @@ archived:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import restore
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import options as database_options
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 
 ARGUMENTS = {
+    **database_options.ARGUMENTS,
     "path": {"type": "path"},
     "state": {"type": "str", "choices": ["restored", "point"], "default": "restored"},
     "target": {"type": "str", "choices": ["database", "cluster"]},
@@ -197,9 +199,6 @@ ARGUMENTS = {
     "reserve_mib": {"type": "int", "default": 512},
     "timeout": {"type": "int", "default": 3600},
     "deadline": {"type": "int", "default": 60},
-    "run_as": {"type": "str", "default": "postgres"},
-    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
-    "port": {"type": "int", "default": 5432},
 }
 WORK = {
     ("restored", True): restore.plan,

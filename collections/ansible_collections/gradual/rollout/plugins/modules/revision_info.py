@@ -68,17 +68,16 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import steps
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, revisions
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import options as database_options
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 ARGUMENTS = {
+    **database_options.ARGUMENTS,
     "adapter": {"type": "str", "choices": list(revisions.READERS), "default": "alembic"},
     "database": {"type": "str"},
     "environment_file": {"type": "path"},
-    "run_as": {"type": "str", "default": "postgres"},
-    "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
-    "port": {"type": "int", "default": 5432},
 }
 
 

@@ -18,7 +18,10 @@ description:
     RV(traffic.not_measured) says so.
   - A figure without data is null, and RV(traffic.not_measured) has a sentence about it.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.prometheus]
+extends_documentation_fragment:
+  - gradual.rollout.attributes.info_module
+  - gradual.rollout.prometheus
+  - gradual.rollout.prometheus.application
 options:
   since:
     description: Start, in seconds since the epoch.
@@ -46,14 +49,6 @@ options:
     type: list
     elements: str
     default: [application_probes]
-  job:
-    description: The job in Prometheus that scrapes the application.
-    type: str
-    default: application
-  timeout:
-    description: Seconds to wait for one answer of Prometheus.
-    type: float
-    default: 30
 """
 
 EXAMPLES = r"""
@@ -128,14 +123,13 @@ from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client 
 
 ARGUMENTS = {
     **prometheus_options.ARGUMENTS,
+    **prometheus_options.APPLICATION_ARGUMENTS,
     "since": {"type": "float", "required": True},
     "until": {"type": "float"},
     "features": {"type": "list", "elements": "str", "default": []},
     "slow_seconds": {"type": "float", "default": 0.5},
     "frontends": {"type": "list", "elements": "str", "default": ["front_door"]},
     "probe_backends": {"type": "list", "elements": "str", "default": ["application_probes"]},
-    "job": {"type": "str", "default": "application"},
-    "timeout": {"type": "float", "default": 30},
 }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Protocol, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.folded import fold
-from ansible_collections.gradual.rollout.plugins.plugin_utils.narration import look_sentence, share_sentence
+from ansible_collections.gradual.rollout.plugins.plugin_utils.progress_text import look_sentence, share_sentence
 
 Json = dict[str, Any]
 # Between two checks of what runs beside, in seconds.
@@ -26,7 +26,7 @@ LONGEST_LOOK, LONGEST_MEASUREMENT = 120.0, 900.0
 
 
 class Job(Protocol):
-    """Something that runs beside (plugin_utils/beside.py)."""
+    """Something that runs beside (plugin_utils/child_process.py)."""
 
     def result(self) -> Any | None:
         """What came of it, or None while it runs."""

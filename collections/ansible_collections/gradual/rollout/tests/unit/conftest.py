@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("any machine")
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock is renewed every fifth of a second."""
     # Not at the top: ansible-test runs the modules' tests where no controller code can be imported.
-    from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper
+    from ansible_collections.gradual.rollout.plugins.plugin_utils import lease_renewal
 
     for name, seconds in (("EVERY", 0.2), ("PATIENCE", 0.1), ("AGAIN", 0.1), ("PAUSE", 0.02)):
-        monkeypatch.setattr(keeper, name, seconds)
+        monkeypatch.setattr(lease_renewal, name, seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import random
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
@@ -129,9 +130,9 @@ def look(ledger: Ledger, percent: int, number: int, since: float, bad_share: flo
                 [
                     2.0 * index,
                     on,
-                    sum(dice.random() < bad for _ in range(on)),
+                    sum(dice.random() < bad for _request in range(on)),
                     off,
-                    sum(dice.random() < 0.001 for _ in range(off)),
+                    sum(dice.random() < 0.001 for _request in range(off)),
                 ]
             )
     metrics = [
@@ -383,3 +384,22 @@ def resumed() -> Ledger:
     for line in completed().lines[len(prepared().lines) :]:
         ledger.add(line["event"], **line["data"])
     return ledger
+
+
+# One ledger of each kind.
+ALL: dict[str, Callable[[], Ledger]] = {
+    "opened": opened,
+    "prepared": prepared,
+    "completed": completed,
+    "unmonitored": lambda: completed(monitored=False),
+    "failing": lambda: completed(failed=3),
+    "rehearsed": lambda: rehearsed(completed()),
+    "taken back": taken_back,
+    "never ready": never_ready,
+    "host lost": host_lost,
+    "asked back": asked_back,
+    "asked back at 25 %": lambda: asked_back(ramping(), by="Ada"),
+    "asked back, one left": lambda: asked_back(left=("app3",)),
+    "first": first,
+    "resumed": resumed,
+}

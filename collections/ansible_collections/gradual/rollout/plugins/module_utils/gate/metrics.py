@@ -118,7 +118,7 @@ def wanted(features: t.Sequence[str], given: t.Optional[t.Sequence[t.Any]] = Non
 
 
 def _checked(number: int, entry: t.Any) -> Json:
-    """An entry with its defaults, as plugin_utils/manifest/schema.py has them."""
+    """An entry with its defaults, as plugin_utils/manifest/gate_schema.py has them."""
     where = f"metrics[{number}]"
     if not isinstance(entry, dict) or not entry.get("name"):
         raise GateError(f"{where} is {entry!r}; write a mapping with name and counter")

@@ -153,13 +153,7 @@ def _hosts_before(stage: Stage) -> t.List[str]:
     if not stage.by_host:
         return []
     if stage.aa is None:
-        return [
-            (
-                "the hosts are not known by the time before: none of it was seen on all of them, or their counters"
-                " began"
-                " anew"
-            )
-        ]
+        return ["the hosts were not compared before: no time has data of all of them, or their counters were reset"]
     return [f"the hosts were compared before from {time_of_day(stage.aa[0])} UTC to {time_of_day(stage.aa[1])} UTC"]
 
 

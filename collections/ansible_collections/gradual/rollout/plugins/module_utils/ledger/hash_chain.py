@@ -50,7 +50,7 @@ def unlink(raw: bytes, seq: int, previous: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise BrokenChain(seq, "is not JSON") from None
     if not isinstance(line, dict) or set(line) != set(FIELDS):
-        raise BrokenChain(seq, "has not the fields of a ledger line")
+        raise BrokenChain(seq, "does not have the fields of a ledger line")
     wanted = {"time": str, "rollout": str, "event": str, "data": dict, "previous": str, "hash": str}
     for field, kind in wanted.items():
         if not isinstance(line[field], kind):
@@ -66,7 +66,7 @@ def unlink(raw: bytes, seq: int, previous: str) -> dict[str, Any]:
     if line["hash"] != expected:
         raise BrokenChain(seq, "was changed after it was written")
     if canonical(line) != raw:
-        raise BrokenChain(seq, "is not spelled as it was written")
+        raise BrokenChain(seq, "is not in canonical form")
     return line
 
 

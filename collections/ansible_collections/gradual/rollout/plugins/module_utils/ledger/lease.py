@@ -18,8 +18,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger.hash_chain 
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import identifiers, rollout_state
 
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
-# A lease lasts so many seconds at the most: who drives a rollout renews it while a step runs (plugin_utils/keeper.py),
-# so a longer one would only keep others out after that run was killed.
+# A lease lasts so many seconds at the most. The run renews it while a step runs (plugin_utils/lease_renewal.py), so a
+# longer one would only keep others out after that run was killed.
 LONGEST = 90
 
 

@@ -124,7 +124,7 @@ def plan(found: Found, wanted: Wanted, salt: Callable[[], bytes] = lambda: os.ur
         step(f"CREATE DATABASE {database} OWNER {owner} ENCODING 'UTF8' TEMPLATE template0")
     elif found.owner != wanted.owner:
         step(f"ALTER DATABASE {database} OWNER TO {owner}")
-    if found.owner is None or any(grantee == "" for grantee, _ in found.granted):
+    if found.owner is None or any(grantee == "" for grantee, _privilege in found.granted):
         step(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
     for name in wanted.connect:
         if (name, "CONNECT") not in found.granted:

@@ -56,7 +56,7 @@ def fix_text(session: Session) -> None:
 
 def names(session: Session, unlogged: bool = True) -> list[str]:
     """The quoted names of the tables whose rows are compared."""
-    return [quote(schema, name) for _oid, schema, name, *_ in session.rows(_TABLES, (unlogged,))]
+    return [quote(schema, name) for _oid, schema, name, *_rest in session.rows(_TABLES, (unlogged,))]
 
 
 def every_schema(session: Session) -> str:

@@ -105,7 +105,7 @@ def of_rows(found: Columns, hashed: bool = True, version: int = VERSION) -> str:
     """
     ordered = found if version == 1 else sorted(found)
     if not hashed:
-        everything = ", ".join(quote(ALIAS, name) for name, *_ in ordered)
+        everything = ", ".join(quote(ALIAS, name) for name, *_rest in ordered)
         return of_text(f'"{ALIAS}"::text' if version == 1 else f"ROW({everything})::text")
     parts = [_part(name, kind, version) for name, kind, by_value in ordered if by_value]
     others = [quote(ALIAS, name) for name, _kind, by_value in ordered if not by_value]

@@ -16,6 +16,11 @@ ARGUMENTS: t.Dict[str, t.Dict[str, t.Any]] = {
     "prometheus_ca_path": {"type": "path"},
     "prometheus_headers": {"type": "dict", "no_log": True},
 }
+# For those that read the application's counters (doc fragment `prometheus.application`).
+APPLICATION_ARGUMENTS: t.Dict[str, t.Dict[str, t.Any]] = {
+    "job": {"type": "str", "default": "application"},
+    "timeout": {"type": "float", "default": 30},
+}
 
 
 def prometheus_of(options: t.Mapping[str, t.Any]) -> Prometheus:

@@ -21,6 +21,10 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.report.timeline import aborts, failure
 
+# What the ledger holds where a rollback was not needed, and where there is nothing to go back to.
+NOTHING_FAILED = "there is no step.failed and no look with abort before a rollback"
+NOTHING_BEFORE = "rollout.started: hosts, all without a digest"
+
 
 def claims(events: Events) -> list[Claim]:
     """All claims of this file."""
@@ -140,16 +144,7 @@ def way_back(events: Events) -> Claim:
     known = bool(before) or bool(released)
     if nothing_before(events) and contracted is None:
         why = "nothing ran before on any host: there is nothing to go back to"
-        return claim(
-            "way-back",
-            why,
-            None,
-            [],
-            "rollout.started: hosts, all without a digest",
-            good=None,
-            criteria=(8,),
-            qualities=("reliability",),
-        )
+        return _not_needed("way-back", why, NOTHING_BEFORE)
     return claim(
         "way-back",
         text,
@@ -275,8 +270,7 @@ def times(events: Events) -> list[Claim]:
     return result
 
 
-def _not_needed(name: str, why: str = "nothing had to be taken back") -> Claim:
-    rule = "there is no step.failed and no look with abort before a rollback"
+def _not_needed(name: str, why: str = "nothing had to be taken back", rule: str = NOTHING_FAILED) -> Claim:
     return claim(name, why, None, [], rule, good=None, criteria=(8,), qualities=("reliability",))
 
 
@@ -312,16 +306,7 @@ def rehearsal(events: Events) -> Claim:
         parts.append(f"the whole fleet came back {where}, in {span(seconds['fleet'])}")
     if not parts and nothing_before(events):
         why = "nothing ran before on any host: there is no way back to rehearse"
-        return claim(
-            "rehearsal",
-            why,
-            None,
-            [],
-            "rollout.started: hosts, all without a digest",
-            good=None,
-            criteria=(8,),
-            qualities=("reliability",),
-        )
+        return _not_needed("rehearsal", why, NOTHING_BEFORE)
     return claim(
         "rehearsal",
         "; ".join(parts),

@@ -1,9 +1,9 @@
 # Copyright: The Gradual project
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Check a release manifest and fill in its defaults. Pure: values in, manifest and every mistake out.
+"""Check a release manifest and fill in its defaults. Pure: values in, manifest and every error out.
 
 Values come from YAML, from `-e key=value` (strings) and from surveys (where blank means absent, and a list or a mapping
-is the text of one), so each is read as what it can only mean, and everything else is a mistake that says what to write.
+is the text of one), so each is read as what it can only mean, and everything else is an error that says what to write.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import re
 from typing import Any, Iterable, Mapping
 
 from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.fields import Field
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.rules import across, shown
-from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC, Field
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC
 
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 # What Ansible, AWX and Gradual hang on a run.
@@ -54,7 +55,7 @@ def plain(value: Any) -> Any:
 
 
 def check(values: Mapping[str, Any], groups: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
-    """The manifest with its defaults, and every mistake as `path: what is wrong, got X; write Y`.
+    """The manifest with its defaults, and every error as `path: what is wrong, got X; write Y`.
 
     values: the manifest's keys, and no others; groups: the inventory's, name → hosts (None: not looked at).
     """
@@ -99,7 +100,7 @@ def foreign_mistakes(patterns: Any) -> list[str]:
     if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
         return [f"{FOREIGN}: not a list of names, got {shown(patterns)}; write a list such as [ticket, workflow_*]"]
     return [
-        f"{FOREIGN}: matches every name, so that no mistake would be found, got {shown(pattern)}; "
+        f"{FOREIGN}: matches every name and would hide every error, got {shown(pattern)}; "
         "write names, or what they begin with"
         for pattern in patterns
         if not re.search(r"[A-Za-z0-9]", pattern)
@@ -107,8 +108,8 @@ def foreign_mistakes(patterns: Any) -> list[str]:
 
 
 def message(mistakes: list[str]) -> str:
-    """All mistakes as one text."""
-    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    """All errors as one text."""
+    count = "1 error" if len(mistakes) == 1 else f"{len(mistakes)} errors"
     return f"The release manifest has {count}; nothing has been changed.\n" + "\n".join(
         f"  {line}" for line in mistakes
     )

@@ -2,53 +2,44 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a release manifest may say: the one table that the check, its defaults and the role's argument_specs come from.
 
-A field is a dictionary: type (str, int, float, bool, list, dict, json), description, and where wanted required,
-default, choices, options (of a dict, or of the elements of a list of dicts), elements (of a list), least and most
-(numbers), pattern and example (strings), and fill (an absent dict is filled with its own defaults).
+`fields.py` describes a field. The larger keys have files of their own: `gate_schema.py` and `migrations_schema.py`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import Settings
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.revisions import READERS
-
-Field = dict[str, Any]
-
-NAME = r"[a-z][a-z0-9-]{0,62}"
-VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}"
-# Names of revisions, as the migration tools write them: 0003, shop.0003_note, V1.2__add notes, view@v1.
-REVISION = r"[\w.@+-]([\w.@+ -]*[\w.@+-])?"
-FLAG = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-
-# What the gate does where a manifest says nothing.
-GATE_DEFAULTS = Settings()
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.fields import FLAG, NAME, VERSION, Field
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.gate_schema import BAKE, GATE
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.migrations_schema import MIGRATIONS
 
 PROBE: dict[str, Field] = {
-    "name": {"type": "str", "required": True, "description": "What is probed, for people."},
+    "name": {"type": "str", "required": True, "description": "Name of the test, for people."},
     "path": {
         "type": "str",
         "required": True,
         "pattern": r"/[^\s]*",
         "example": "/api/products",
-        "description": "Path to ask for, with its query.",
+        "description": "Path of the request, with its query.",
     },
     "method": {
         "type": "str",
         "default": "GET",
         "choices": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        "description": "How to ask.",
+        "description": "Method of the request.",
     },
     "headers": {
         "type": "dict",
         "default": {},
-        "description": "Headers to send. They are kept in the record, so they hold no secrets.",
+        "description": "Headers of the request. The ledger keeps them, so they must not contain secrets.",
     },
     "body": {"type": "json", "description": "What to send: a string as it is, anything else as JSON."},
-    "user": {"type": "str", "description": "Who asks, as the cookie visitor; the flags are evaluated for this user."},
-    "status": {"type": "int", "default": 200, "least": 100, "most": 599, "description": "The status wanted."},
-    "contains": {"type": "str", "description": "Text that the answer must hold."},
+    "user": {
+        "type": "str",
+        "description": ("User of the request, sent as the cookie visitor. The flags are evaluated for this user."),
+    },
+    "status": {"type": "int", "default": 200, "least": 100, "most": 599, "description": "The expected status."},
+    "contains": {"type": "str", "description": "Text that the answer must contain."},
     "json": {"type": "dict", "description": "Values that the answer must have, by dotted path."},
 }
 
@@ -69,288 +60,10 @@ FEATURE: dict[str, Field] = {
             "flag": {
                 "type": "str",
                 "choices": ["on", "off"],
-                "description": "Under which variant this is expected; under both without it.",
+                "description": "Variant for which this is expected. Without it, for both.",
             },
         },
         "description": "Smoke tests of the feature.",
-    },
-}
-
-WAIVER: dict[str, Field] = {
-    "revision": {
-        "type": "str",
-        "required": True,
-        "pattern": REVISION,
-        "example": '"0003"',
-        "description": "The revision that the finding is about.",
-    },
-    "rule": {
-        "type": "str",
-        "required": True,
-        "pattern": r"[a-z][a-z-]*",
-        "example": "create-trigger",
-        "description": "The rule of migration_lint.",
-    },
-    "reason": {
-        "type": "str",
-        "required": True,
-        "example": "the table has 60 rows",
-        "description": "Why it does no harm here, as a sentence.",
-    },
-    "until": {
-        "type": "str",
-        "required": True,
-        "pattern": r"\d{4}-\d{2}-\d{2}",
-        "example": '"2027-03-31"',
-        "description": "The last day on which this holds.",
-    },
-}
-
-PHASE: dict[str, Field] = {
-    "app": {
-        "type": "str",
-        "pattern": r"\w+",
-        "example": "social_django",
-        "description": "Label of an app, all of whose migrations it is about; for django only.",
-    },
-    "revision": {
-        "type": "str",
-        "pattern": REVISION,
-        "example": '"0003"',
-        "description": "Or one revision, by its name.",
-    },
-    "pattern": {
-        "type": "str",
-        "pattern": r"\S(.*\S)?",
-        "example": '"auth.*"',
-        "description": "Or revisions by a pattern of their names, with *, ? and […].",
-    },
-    "phase": {
-        "type": "str",
-        "required": True,
-        "choices": ["expand", "contract"],
-        "description": "Their phase, where the file does not name one.",
-    },
-    "reason": {
-        "type": "str",
-        "required": True,
-        "example": "only adds a nullable column",
-        "description": "Why, as a sentence. It is in the plan and in the report.",
-    },
-}
-
-BAKE: dict[str, Field] = {
-    "canary": {
-        "type": "int",
-        "default": 300,
-        "least": 0,
-        "description": (
-            "Seconds for which users of the first host with the new code are compared with those of the others before"
-            " these follow; 0 for none."
-        ),
-    },
-    "aa": {
-        "type": "int",
-        "default": 300,
-        "least": 0,
-        "description": (
-            "Seconds before the first stage in which the users of every stage are compared while the features are off;"
-            " 0 for none."
-        ),
-    },
-    "min": {
-        "type": "int",
-        "default": int(GATE_DEFAULTS.min),
-        "least": 1,
-        "description": "Seconds that a stage is watched at the least.",
-    },
-    "max": {
-        "type": "int",
-        "default": int(GATE_DEFAULTS.max),
-        "least": 1,
-        "description": "Seconds after which a stage that the gate cannot promote is given up.",
-    },
-    "look": {
-        "type": "int",
-        "default": int(GATE_DEFAULTS.look),
-        "least": 1,
-        "description": "Seconds between two looks.",
-    },
-    "expiry": {
-        "type": "int",
-        "default": 300,
-        "least": 30,
-        "description": "Seconds after which a stage that nobody looks at any more expires by itself.",
-    },
-    "deadline": {
-        "type": "int",
-        "least": 1,
-        "description": (
-            "Seconds after which a stage is given up even while the gate holds; half more than max without it."
-        ),
-    },
-}
-
-
-def _share(default: float | None, description: str) -> Field:
-    field: Field = {"type": "float", "least": 0.0001, "most": 0.9999, "description": description}
-    return field if default is None else {**field, "default": default}
-
-
-METRIC: dict[str, Field] = {
-    "name": {
-        "type": "str",
-        "required": True,
-        "pattern": NAME,
-        "example": "orders",
-        "description": "What it is called; errors and slow are always there.",
-    },
-    "counter": {
-        "type": "str",
-        "pattern": r"[a-zA-Z_:][a-zA-Z0-9_:]*",
-        "example": "feature_orders_total",
-        "description": "The counter, with the labels feature and variant; not for errors and slow.",
-    },
-    "labels": {
-        "type": "dict",
-        "default": {},
-        "description": "Further labels that count; a label feature limits the metric to this feature.",
-    },
-    "harm": {
-        "type": "str",
-        "default": "more",
-        "choices": ["more", "fewer"],
-        "description": "What is worse a request: more of it, or fewer.",
-    },
-    "role": {
-        "type": "str",
-        "default": "guardrail",
-        "choices": ["guardrail", "signal"],
-        "description": "Whether harm aborts the stage, or only holds it.",
-    },
-    "weight": {
-        "type": "float",
-        "default": 1.0,
-        "least": 0.01,
-        "most": 100,
-        "description": "Its part of alpha, compared with the others.",
-    },
-}
-
-GATE: dict[str, Field] = {
-    "alpha": _share(GATE_DEFAULTS.alpha, "Chance of stopping a harmless release, however often it is looked at."),
-    "certify_alpha": _share(
-        GATE_DEFAULTS.certify_alpha, "Chance of promoting a release whose harm is as large as margin says."
-    ),
-    "tolerated_ratio": {
-        "type": "float",
-        "default": GATE_DEFAULTS.tolerated_ratio,
-        "least": 1,
-        "description": "How many times worse than control is no harm yet.",
-    },
-    "margin": {
-        "type": "float",
-        "default": GATE_DEFAULTS.margin,
-        "least": 1,
-        "description": "How many times worse than control must be ruled out before a stage is promoted.",
-    },
-    "slow_seconds": {
-        "type": "float",
-        "default": GATE_DEFAULTS.slow_seconds,
-        "least": 0.001,
-        "description": "A request that takes longer is slow; a bucket of the histogram.",
-    },
-    "hard_error_share": _share(
-        GATE_DEFAULTS.hard_error_share, "Share of failed requests that aborts a stage whatever control does."
-    ),
-    "hard_slow_share": _share(
-        GATE_DEFAULTS.hard_slow_share, "Share of slow requests that aborts a stage whatever control does."
-    ),
-    "harmless_share": _share(None, "Share of bad requests that is no harm whatever control does; none without it."),
-    "low_traffic": {
-        "type": "str",
-        "default": "refuse",
-        "choices": ["refuse", "slo", "hold"],
-        "description": (
-            "What to do when the traffic cannot carry the ramp: refuse it, certify by harmless_share, or begin and"
-            " hold."
-        ),
-    },
-    "min_requests": {
-        "type": "int",
-        "default": GATE_DEFAULTS.min_requests,
-        "least": 1,
-        "description": "Requests on each side before a verdict.",
-    },
-    "on_no_data": {
-        "type": "str",
-        "default": GATE_DEFAULTS.on_no_data,
-        "choices": ["rollback", "manual"],
-        "description": "What to do at the end of a stage that could not be judged.",
-    },
-    "metrics": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": METRIC,
-        "description": "Counters to judge beside errors and slow answers; or role and weight of those two.",
-    },
-    "holdback": {
-        "type": "int",
-        "default": 0,
-        "least": 0,
-        "most": 50,
-        "description": (
-            "Percentage of users who are kept without the features while 100 % bakes, to compare with; 0 for none."
-        ),
-    },
-}
-
-BACKFILL: dict[str, Field] = {
-    "name": {
-        "type": "str",
-        "required": True,
-        "pattern": NAME,
-        "example": "total-in-cents",
-        "description": "By which its progress is kept.",
-    },
-    "table": {
-        "type": "str",
-        "required": True,
-        "pattern": r"[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62})?",
-        "example": "orders",
-        "description": "The table, with its schema where that is not the owner's first one.",
-    },
-    "key": {
-        "type": "str",
-        "pattern": r"[A-Za-z_]\w{0,62}",
-        "example": "id",
-        "description": "Column by which the batches go, NOT NULL and the first of an index; id without it.",
-    },
-    "set": {
-        "type": "str",
-        "required": True,
-        "pattern": r"[^;]*[^;\s][^;]*",
-        "example": "cents = total * 100",
-        "description": "Assignments of an UPDATE.",
-    },
-    "where": {
-        "type": "str",
-        "required": True,
-        "pattern": r"[^;]*[^;\s][^;]*",
-        "example": "cents IS NULL",
-        "description": "Which rows are still to do; false once a row is done.",
-    },
-    "batch": {
-        "type": "int",
-        "least": 1,
-        "most": 100000,
-        "description": "Rows of the first batch, 1000 without it; the later ones follow the time they take.",
-    },
-    "pause_ms": {
-        "type": "int",
-        "least": 0,
-        "description": "Milliseconds after each batch at the least, 100 without it.",
     },
 }
 
@@ -378,7 +91,7 @@ SPEC: dict[str, Field] = {
                 "type": "str",
                 "required": True,
                 "example": "https://host/storefront-2.0.0.tar.gz",
-                "description": "Where the tar.gz is, http or https.",
+                "description": "URL of the tar.gz, http or https.",
             },
             "sha256": {
                 "type": "str",
@@ -388,7 +101,7 @@ SPEC: dict[str, Field] = {
                 "description": "Its SHA-256, as 64 hex digits.",
             },
         },
-        "description": "What is installed.",
+        "description": "The archive that is installed.",
     },
     "features": {
         "type": "list",
@@ -408,65 +121,18 @@ SPEC: dict[str, Field] = {
         "type": "list",
         "elements": "int",
         "default": [25, 50, 100],
-        "description": "Percentages of users, rising, the last one 100.",
+        "description": "Percentages of users, in rising order. The last one is 100.",
     },
     "bake": {"type": "dict", "fill": True, "options": BAKE, "description": "How long a stage is watched."},
     "approval": {
         "type": "bool",
         "default": False,
-        "description": "Whether the rollout waits for a person after each stage but the last.",
+        "description": ("Whether the rollout waits for the approval of a person after each stage except the last."),
     },
     "gate": {"type": "dict", "fill": True, "options": GATE, "description": "What counts as harm."},
     "migrations": {
         "type": "dict",
-        "options": {
-            "adapter": {
-                "type": "str",
-                "default": "alembic",
-                "choices": list(READERS),
-                "description": "What runs them.",
-            },
-            "path": {
-                "type": "str",
-                "default": "migrations",
-                "pattern": r"(?!/)(?!(.*/)?\.\.(/|$))[^\s]+",
-                "example": "migrations",
-                "description": "Where they are in the artifact.",
-            },
-            "target": {
-                "type": "str",
-                "required": True,
-                "pattern": REVISION,
-                "example": '"0003"',
-                "description": "Revision to migrate to.",
-            },
-            "phases": {
-                "type": "list",
-                "elements": "dict",
-                "options": PHASE,
-                "description": "Phases of revisions whose files are not yours to edit; the first entry that matches"
-                " counts.",
-            },
-            "by_lint": {
-                "type": "bool",
-                "description": "Whether a revision without a phase counts as expand when migration_lint finds no error"
-                " in it, and as contract when it does; without it, a revision without a phase stops the rollout.",
-            },
-            "waivers": {
-                "type": "list",
-                "elements": "dict",
-                "options": WAIVER,
-                "description": "Findings of migration_lint that somebody has looked at.",
-            },
-            "backfills": {
-                "type": "list",
-                "elements": "dict",
-                "options": BACKFILL,
-                "description": (
-                    "Rows that playbooks/backfill.yml fills in after the rollout, all of them before contract."
-                ),
-            },
-        },
+        "options": MIGRATIONS,
         "description": "Migrations of the database; none without it.",
     },
     "backup": {
@@ -477,13 +143,13 @@ SPEC: dict[str, Field] = {
                 "type": "str",
                 "default": "dump",
                 "choices": ["dump", "basebackup", "pgbackrest"],
-                "description": "How it is taken.",
+                "description": "The backup method.",
             },
             "level": {
                 "type": "str",
                 "default": "restored",
                 "choices": ["taken", "intact", "readable", "restored", "sound"],
-                "description": "How far it must be proven.",
+                "description": "The level that the receipt of the backup must reach.",
             },
         },
         "description": "The backup before the migrations.",
@@ -497,9 +163,9 @@ SPEC: dict[str, Field] = {
                 "elements": "json",
                 "default": [1, "100%"],
                 "description": (
-                    "How many hosts are switched at once, wave by wave, as numbers or percentages of all hosts; the"
-                    " last one is repeated. A wave is never larger than min_in_traffic allows. A watched canary is a"
-                    " wave of its own."
+                    "Number of hosts in each wave, or their percentage of all hosts. The last entry is "
+                    "repeated. A wave is never larger than min_in_traffic allows. A watched canary is a wave of"
+                    " its own."
                 ),
             },
         },
@@ -509,11 +175,13 @@ SPEC: dict[str, Field] = {
         "type": "str",
         "default": "release",
         "choices": ["flags", "release"],
-        "description": "What goes back when a stage is aborted: the flags, or the hosts as well.",
+        "description": "What is rolled back when a stage is aborted: only the flags, or the hosts too.",
     },
     "canary": {
         "type": "str",
-        "description": "The application host that goes first; the first one of the inventory without it.",
+        "description": (
+            "The application host that gets the release first. The default is the first one of the inventory."
+        ),
     },
     "hosts": {
         "type": "dict",
@@ -522,11 +190,11 @@ SPEC: dict[str, Field] = {
             name: {
                 "type": "str",
                 "default": name,
-                "description": f"Group of the {name} hosts, {name} or one with the same hosts.",
+                "description": f"Group of the {name} hosts. It is {name}, or a group with the same hosts.",
             }
             for name in ("application", "database", "balancer", "monitoring")
         },
-        "description": "Groups of the inventory; each must have hosts.",
+        "description": "Groups of the inventory. Each must have hosts.",
     },
 }
 

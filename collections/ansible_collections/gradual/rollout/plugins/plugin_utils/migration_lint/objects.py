@@ -162,7 +162,7 @@ def domain(node: Any, state: State) -> Iterator[str]:
     constraint."""
     domain, what = joined(node.typeName), node.subtype
     state.harmless |= {"ban-alter-domain-with-add-constraint", "drop-in-expand" if what == "X" else ""}
-    used = any(of.name == domain and state.live(table) for (table, _), of in state.catalog.columns.items())
+    used = any(of.name == domain and state.live(table) for (table, _column), of in state.catalog.columns.items())
     if ("type", domain) in state.created and not used:
         return
     if what in ("O", "V") or (what == "C" and not node.def_.skip_validation):

@@ -98,10 +98,10 @@ def _row(step: str, what: str, *, changes: str, undo: str, risk: str, seen_by: s
 def _preflight(release: str) -> dict[str, Any]:
     return _row(
         "preflight",
-        f"check the manifest of {release}, the fleet, clocks, disks, alerts and the way back; take the lease",
+        f"check the manifest of {release}, the fleet, clocks, disks, alerts and the previous release; take the lock",
         changes="nothing on any host; the ledger is opened",
         undo="nothing to undo",
-        risk="the fleet is not fit: a host down, a clock off, a disk full, a wrong digest",
+        risk="the fleet is not ready: a host is down, a clock is off, a disk is full, a digest is wrong",
         seen_by="the checks themselves, each naming host and value",
         then="stops before anything has changed",
     )
@@ -164,14 +164,14 @@ def _release(
         "release",
         f"put {release} on the hosts {how}: {where}; every flag off"
         + (
-            "; USERS WILL FEEL IT: one host alone serves them, and while it is restarted nobody does (min_in_traffic: 0"
+            "; USERS WILL NOTICE IT: one host alone serves them, and none while it is restarted (min_in_traffic: 0"
             " permits that)"
             if felt
             else ""
         ),
         changes="each host: drained, switched to the new directory, started, probed, admitted; the old one is kept",
         undo="rollback.yml: each changed host is drained and switched back to the directory it came from",
-        risk="the release does not start, never becomes ready, or answers wrongly; a host is lost on the way"
+        risk="the release does not start, never becomes ready, or answers wrongly; a host is lost meanwhile"
         + ("; users of the new code get errors or wait, whatever the flags say" if seconds else ""),
         seen_by=(
             "readiness and the digest on /version, probes on the host and through the balancer, before it is admitted"
@@ -181,7 +181,7 @@ def _release(
             if seconds
             else ""
         ),
-        then="the changed hosts go back by themselves, drained first",
+        then="the changed hosts are rolled back automatically, drained first",
     )
 
 
@@ -201,20 +201,20 @@ def _holdback(manifest: Mapping[str, Any]) -> int:
 def _aa(manifest: Mapping[str, Any]) -> dict[str, Any]:
     row = _row(
         "ramp",
-        f"with the features off for all, watch the users of each stage to come for {span(_aa_seconds(manifest))} (A/A)",
+        f"with the features off for all, watch the users of each future stage for {span(_aa_seconds(manifest))} (A/A)",
         changes=(
             f"the flag file on each host: the users of {', '.join(f'{percent} %' for percent in _labels(manifest))} get"
-            " a name; nobody sees a feature"
+            " a label; nobody sees a feature"
         ),
-        undo="nothing to undo: the names go with the first stage, or with the rollback",
-        risk="users of a stage differ from the others by themselves: a heavy client, a bad host",
+        undo="nothing to undo: the first stage or a rollback removes the labels",
+        risk="users of a stage differ from the others already without the feature: a heavy client, a bad host",
         seen_by=(
-            "errors and slow answers of the users of each stage, without the feature; the gate takes them off what it"
-            " sees later"
+            "errors and slow answers of the users of each stage, without the feature; the gate subtracts them from what"
+            " it sees later"
         ),
         then="as in a stage: flags to 0 on every host"
         + (
-            ", then the hosts go back to the old code"
+            ", then the hosts are rolled back"
             if manifest.get("on_abort") == "release"
             else "; the hosts keep the new code"
         ),
@@ -242,13 +242,13 @@ def _stage(manifest: Mapping[str, Any], stage: int) -> dict[str, Any]:
             " the same users keep what they have"
         ),
         undo=(
-            f"flags to 0 at once (rollback.yml); left alone, the stage falls back to {before} % by itself "
+            f"flags to 0 at once (rollback.yml); without a run, the stage falls back to {before} % by itself "
             f"{span(bake.get('expiry'))} after the last look"
         ),
-        risk="the features fail or are slow for those who have them; too little traffic to tell",
+        risk="the features fail or are slow for those who have them; too little traffic to judge",
         seen_by="the gate: errors and slow answers of users with and without the feature, compared at each look",
         then="flags to 0 on every host at once"
-        + (", then the hosts go back to the old code" if hosts_too else "; the hosts keep the new code"),
+        + (", then the hosts are rolled back" if hosts_too else "; the hosts keep the new code"),
     )
     row["stage"] = stage
     return row
@@ -261,7 +261,7 @@ def _verify(manifest: Mapping[str, Any]) -> dict[str, Any]:
         " front door",
         changes="nothing",
         undo="nothing to undo",
-        risk="a feature works for the metrics and not for a user",
+        risk="a feature looks good in the metrics but fails for a user",
         seen_by="the smoke tests of the manifest",
         then="as in ramp",
     )
@@ -279,29 +279,29 @@ def _report(release: str) -> dict[str, Any]:
     )
 
 
-def _retire(_: Mapping[str, Any]) -> dict[str, Any]:
+def _retire(_manifest: Mapping[str, Any]) -> dict[str, Any]:
     row = _row(
         "retire",
         "later, by retire.yml: remove the flags that no process evaluates any more",
         changes="the flag file on each host",
         undo="the next rollout of the same release sets them again",
         risk="code that still asks for a flag gets its code default: off",
-        seen_by="feature_evaluations_total, which must have stood still",
+        seen_by="feature_evaluations_total, which must not grow",
         then="refuses",
     )
     row["later"] = True
     return row
 
 
-def _contract(_: Mapping[str, Any]) -> dict[str, Any]:
+def _contract(_manifest: Mapping[str, Any]) -> dict[str, Any]:
     row = _row(
         "contract",
         "later, by contract.yml: destructive migrations, which remove what only the old code reads",
         changes="the schema, by removing",
         undo="NONE: the old code does not run on it. Only a restore of the backup brings the data back",
-        risk="something still reads what is removed",
-        seen_by="every host on the new release, and its own gates, before it begins",
-        then="stops; rollback.yml refuses to bring old code onto this schema, and says so",
+        risk="something still uses what is removed",
+        seen_by="its own checks before it begins: every host on the new release, no session of the old one, and others",
+        then="stops; rollback.yml refuses to put the old code on this schema",
     )
     row.update(later=True, point_of_no_return=True)
     return row

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A plan as text for the screen: the timeline first, then what the traffic can show, then each step with its way back
+"""A plan as text for the screen: the timeline first, then what the traffic can show, then each step with what undoes it
 and its risk."""
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from ansible_collections.gradual.rollout.tests.unit.places import COLLECTIONS
 def test_a_process_knows_that_its_parent_is_gone() -> None:
     assert not run_identity.orphaned()
     script = (
-        "import multiprocessing, os, time\nfrom ansible_collections.gradual.rollout.plugins.plugin_utils import keeper,"
+        "import multiprocessing, os, time\nfrom ansible_collections.gradual.rollout.plugins.plugin_utils import"
         " run_identity\ndef work(pipe):\n    pipe.send(run_identity.orphaned())\n    time.sleep(0.6)\n   "
         " print(run_identity.orphaned(), flush=True)\nours, theirs ="
         " multiprocessing.Pipe()\nmultiprocessing.get_context('fork').Process(target=work,"

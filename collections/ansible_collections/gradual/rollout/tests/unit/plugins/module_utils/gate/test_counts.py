@@ -99,7 +99,7 @@ def test_hosts_are_compared_before_from_when_all_are_known_and_run_what_they_run
     assert found["metrics"][0]["rows"]
     if since is None:
         assert (settled.aa, found["metrics"][0].get("aa", [])) == (None, [])
-        assert "the hosts are not known by the time before" in found["notes"][-1]
+        assert "the hosts were not compared before" in found["notes"][-1]
     else:
         assert settled.aa is not None
         assert 0 <= settled.aa[0] - since < 15

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import GateError
-from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import METRIC
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.gate_schema import METRIC
 
 ORDERS = {
     "name": "orders",

@@ -25,7 +25,7 @@ def speaking(path: Path, answers: dict[str, str]) -> Any:
         listener.listen()
 
         def serve() -> None:
-            for _ in answers:
+            for _answer in answers:
                 connection, _peer = listener.accept()
                 with connection:
                     asked.append(connection.recv(1000).decode())

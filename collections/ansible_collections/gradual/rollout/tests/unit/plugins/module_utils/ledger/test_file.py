@@ -145,7 +145,7 @@ def test_a_locked_ledger_says_so(tmp_path: Path) -> None:
 
 
 def _append_many(directory: str, name: str) -> None:
-    for _ in range(20):
+    for _number in range(20):
         with ledger_file.locked(directory) as book:
             book.append("shop-1", [(name, {})])
 

@@ -139,7 +139,7 @@ def test_only_one_run_at_a_time(book: Book) -> None:
 
 def test_every_event_renews_the_lease(book: Book) -> None:
     book.open()
-    for _ in range(5):
+    for _number in range(5):
         book.now += 80
         book.record(("step.started", {"step": "ramp"}))
     assert book.state["lease"]["held"]
@@ -161,7 +161,7 @@ def renew(book: Book, holder: str) -> list[str]:
 
 def test_renewing_keeps_the_lease_and_never_takes_it(book: Book) -> None:
     book.open()
-    for _ in range(4):
+    for _number in range(4):
         book.now += 80
         assert renew(book, ANN) == ["lease.renewed"]
     book.now += 200

@@ -67,10 +67,10 @@ def test_a_batch_has_a_row_at_least_and_never_more_than_ten_times_the_first(firs
 def test_batches_come_to_the_wanted_duration() -> None:
     pace = Pace(1000, 0.2)
     # A server that does 20 000 rows a second, then a tenth of that.
-    for _ in range(6):
+    for _number in range(6):
         pace.took(pace.rows / 20_000)
     assert pace.rows == 4000
-    for _ in range(3):
+    for _number in range(3):
         pace.took(pace.rows / 2_000)
     assert pace.rows == 400
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.common.text import ranges
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch
 from ansible_collections.gradual.rollout.plugins.module_utils.report import (
-    charts,
     document,
     events,
     page,
@@ -21,40 +19,13 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.stages impo
 from ansible_collections.gradual.rollout.tests.unit import sample_ledger as sample
 from ansible_collections.gradual.rollout.tests.unit.claiming import by_id, claims, fits
 
-ALL: dict[str, Callable[[], sample.Ledger]] = {
-    "opened": sample.opened,
-    "prepared": sample.prepared,
-    "completed": sample.completed,
-    "unmonitored": lambda: sample.completed(monitored=False),
-    "failing": lambda: sample.completed(failed=3),
-    "rehearsed": lambda: sample.rehearsed(sample.completed()),
-    "taken back": sample.taken_back,
-    "never ready": sample.never_ready,
-    "host lost": sample.host_lost,
-    "asked back": sample.asked_back,
-    "asked back at 25 %": lambda: sample.asked_back(sample.ramping(), by="Ada"),
-    "asked back, one left": lambda: sample.asked_back(left=("app3",)),
-    "first": sample.first,
-    "resumed": sample.resumed,
-}
 
-
-@pytest.fixture(scope="module")
-def ledgers() -> dict[str, sample.Ledger]:
-    return {name: make() for name, make in ALL.items()}
-
-
-@pytest.fixture(scope="module")
-def reports(ledgers: dict[str, sample.Ledger]) -> dict[str, dict[str, Any]]:
-    return {name: document.build(ledger.lines) for name, ledger in ledgers.items()}
-
-
-@pytest.mark.parametrize("name", list(ALL))
+@pytest.mark.parametrize("name", list(sample.ALL))
 def test_every_report_fits_the_schema(reports: dict[str, dict[str, Any]], name: str) -> None:
     fits(reports[name])
 
 
-@pytest.mark.parametrize("name", list(ALL))
+@pytest.mark.parametrize("name", list(sample.ALL))
 def test_no_claim_stands_without_evidence(
     reports: dict[str, dict[str, Any]], ledgers: dict[str, sample.Ledger], name: str
 ) -> None:
@@ -136,81 +107,6 @@ def test_leaving_an_event_out_never_passes(event: str) -> None:
     assert document.build(poorer.lines)["gate"]["status"] != "PASS"
 
 
-def test_times_of_a_rollout_that_was_taken_back(reports: dict[str, dict[str, Any]]) -> None:
-    report = reports["taken back"]
-    times, found = report["times"], by_id(report)
-    assert times["first_bad_at"] < times["noticed_at"] < times["flags_off_at"] < times["hosts_back_at"]
-    assert found["bad-to-flags-off"]["value"] == pytest.approx(times["flags_off_at"] - times["first_bad_at"], abs=0.01)
-    assert found["noticed-to-safe"]["value"] == pytest.approx(1.8, abs=0.2)
-    assert found["rehearsal"]["status"] == "shown"
-
-
-def test_users_are_not_called_safe_before_somebody_saw_that_the_features_were_off() -> None:
-    """The flags were written and nobody could see them evaluated: it is the code before that makes users safe."""
-    ledger = sample.taken_back()
-    off = next(line for line in ledger.lines if line["event"] == "flags.off")
-    off["data"]["unverified"] = ["app2"]
-    report = document.build(ledger.lines)
-    found, times = by_id(report), report["times"]
-    assert (times["flags_off_at"], found["bad-to-flags-off"]["status"]) == (None, "not measured")
-    assert found["noticed-to-safe"]["value"] == pytest.approx(
-        times["return_finished_at"] - times["noticed_at"], abs=0.01
-    )
-    off["data"]["unverified"] = []
-    assert document.build(ledger.lines)["times"]["flags_off_at"], "negative control"
-
-
-def test_a_canary_that_never_came_up_gave_nobody_a_bad_answer(reports: dict[str, dict[str, Any]]) -> None:
-    found = by_id(reports["never ready"])
-    assert found["bad-to-flags-off"]["status"] == "not measured"
-    assert "no user was given a bad answer" in found["bad-to-flags-off"]["statement"]
-    assert found["noticed-to-safe"]["value"] == pytest.approx(5.2, abs=0.1)
-    assert any("journalctl" in step for step in reports["never ready"]["next_steps"])
-
-
-def test_a_return_that_was_asked_for_is_told_as_such(reports: dict[str, dict[str, Any]]) -> None:
-    report = reports["asked back"]
-    assert report["headline"] == "storefront 2.0.0 was taken back, as ops@controller asked"
-    asked = by_id(report)["asked"]
-    assert asked["status"] == "shown"
-    assert asked["statement"].endswith("after 3 s; every host runs what it ran before, after 22 s")
-    assert asked["value"] == {
-        "by": "ops@controller",
-        "features_off": 3.0,
-        "returned": pytest.approx(21.7, abs=0.1),
-        "left": [],
-    }
-    assert {by_id(report)[name]["status"] for name in ("bad-to-flags-off", "bad-to-hosts-back", "certified")} == {
-        "not needed"
-    }
-    assert by_id(report)["certified"]["statement"].endswith(
-        "certified at 100 % of the users; the features were turned off for all, as asked"
-    )
-    assert all(row["status"] != "failed" for row in report["criteria"])
-    assert by_id(report)["noticed-to-safe"]["value"] == pytest.approx(3.0, abs=0.1)
-    assert report["shares_set"][-1]["percent"] == 0
-    assert {row["after"] for row in report["hosts"]} == {"1.0.0"}
-
-
-@pytest.mark.parametrize(
-    ("name", "headline"),
-    [
-        ("taken back", "storefront 2.0.0 was taken back: the gate stopped it at 25 %"),
-        ("never ready", "storefront 2.0.0 was taken back: release failed on app1"),
-        ("host lost", "storefront 2.0.0 is neither out nor wholly back: ramp failed on app2"),
-    ],
-)
-def test_the_headline_says_why(reports: dict[str, dict[str, Any]], name: str, headline: str) -> None:
-    assert reports[name]["headline"] == headline
-
-
-def test_a_stage_that_was_not_reached_was_not_forgotten_to_be_measured(reports: dict[str, dict[str, Any]]) -> None:
-    shown = text.render(reports["taken back"])
-    assert "| 50 % | - | - | 0 | - | not reached |" in shown
-    assert "| 25 % | 12:00:35 | - | 1 |" in shown
-    assert page.render(reports["taken back"], {}).count("<small>not reached</small>") == 2
-
-
 def test_a_sentence_on_what_was_not_measured_says_what(reports: dict[str, dict[str, Any]]) -> None:
     """Each of them stands alone in a list."""
     said = [
@@ -220,41 +116,6 @@ def test_a_sentence_on_what_was_not_measured_says_what(reports: dict[str, dict[s
     ]
     assert len(set(said)) == 4
     assert all(re.match("not measured: (how|whether) ", sentence) for sentence in said), said
-
-
-def test_a_return_on_request_that_hurt_users_is_a_failure() -> None:
-    """The negative control: what was shown to be wrong stays wrong, whoever asked."""
-    report = document.build(sample.asked_back(failed=3).lines)
-    assert report["gate"]["status"] == "FAIL"
-    assert [reason.partition(":")[0] for reason in report["gate"]["reasons"]] == ["requests-failed"]
-
-
-@pytest.mark.parametrize("reason", ["step.failed", "gate.looked"])
-def test_a_return_after_a_failure_was_not_just_asked_for(reason: str) -> None:
-    """A person ran rollback.yml because something had failed, or after a gate had said abort to a run that died."""
-    ledger = sample.ramping()
-    ledger.add(reason, verdict="abort", percent=50, step="ramp", host="app1", task="t", error="e")
-    report = document.build(sample.asked_back(ledger).lines)
-    assert report["gate"]["status"] == "FAIL"
-    assert "asked" not in by_id(report)
-    assert "as asked" not in report["headline"]
-    assert not any("because somebody asked" in step for step in report["next_steps"])
-
-
-def test_a_failure_of_an_earlier_try_does_not_make_a_request_a_failure() -> None:
-    """A step failed, the rollout was taken up again and finished; later somebody wanted it back."""
-    ledger = sample.prepared()
-    ledger.add("step.started", step="release")
-    ledger.add("step.failed", step="release", host="app1", task="t", error="the network")
-    ledger.add("rollout.resumed", holder="ops@other:17")
-    for line in sample.completed().lines[len(sample.prepared().lines) :]:
-        ledger.add(line["event"], **line["data"])
-    report = document.build(sample.asked_back(ledger).lines)
-    assert (report["headline"], report["gate"]["status"]) == (
-        "storefront 2.0.0 was taken back, as ops@controller asked",
-        "RETURNED",
-    )
-    assert report["times"]["noticed_at"] == pytest.approx(report["times"]["flags_off_at"] - 3, abs=0.01)
 
 
 def test_a_first_release_is_with_all_users_once_all_hosts_have_it(reports: dict[str, dict[str, Any]]) -> None:
@@ -311,10 +172,6 @@ def test_a_rollout_that_was_taken_up_again_says_so(reports: dict[str, dict[str, 
     assert reports["resumed"]["headline"] == "storefront 2.0.0 is with all users"
 
 
-def test_nothing_to_take_back_is_not_the_same_as_not_measured(reports: dict[str, dict[str, Any]]) -> None:
-    assert by_id(reports["completed"])["bad-to-flags-off"]["status"] == "not needed"
-
-
 def test_the_verdict_of_the_gate_is_judged_again() -> None:
     """A ledger that says promote over counts that say abort is well chained and still wrong."""
     ledger = sample.taken_back()
@@ -359,16 +216,6 @@ def test_shares(share: float | None, users: int, lost: int, status: str) -> None
 )
 def test_tolerance(percent: int, users: int, points: float) -> None:
     assert tolerance(percent, users) == pytest.approx(points, abs=0.001)
-
-
-def test_the_canary_that_went_back_is_the_rehearsal() -> None:
-    ledger = sample.prepared()
-    rehearsed: dict[str, Any] = {"host": "app1", "seconds": 3.2, "from": sample.AFTER, "to": sample.BEFORE}
-    ledger.add("host.rehearsed", **rehearsed)
-    claim = claims(ledger)["rehearsal"]
-    assert claim["status"] == "shown"
-    assert claim["statement"] == "app1 went back to 1.0.0 and was ready in 3 s, before any user saw the new code"
-    assert claim["evidence"] == [len(ledger.lines)]
 
 
 def test_a_user_who_lost_a_feature_is_a_failure() -> None:
@@ -443,52 +290,3 @@ def test_steps_that_were_tried_twice_have_two_rows() -> None:
 @pytest.mark.parametrize(("seqs", "wanted"), [([], "-"), ([3], "3"), ([3, 1, 2, 7], "1-3, 7")])
 def test_lines(seqs: list[int], wanted: str) -> None:
     assert ranges(seqs) == wanted
-
-
-def test_a_first_release_has_nothing_to_go_back_to() -> None:
-    ledger = sample.Ledger()
-    ledger.add("rollout.started", manifest=sample.MANIFEST, hosts={"app1": None, "app2": None})
-    assert claims(ledger)["way-back"]["status"] == "not needed"
-
-
-def test_a_contract_whose_end_is_not_known_is_no_way_back() -> None:
-    here: dict[str, Any] = {"from": "0003"}
-    ledger = sample.released(sample.prepared())
-    assert "one that it runs on" in claims(ledger)["way-back"]["statement"]
-    ledger.add("contract.began", **here)
-    assert "the end is not known" in claims(ledger)["way-back"]["statement"]
-    ledger.add("contract.ended")
-    assert "one that it runs on" in claims(ledger)["way-back"]["statement"]
-    ledger.add("contract.began", **here)
-    ledger.add("contract.applied", to="0004", **here)
-    assert "the schema was contracted" in claims(ledger)["way-back"]["statement"]
-
-
-def test_the_page_stands_alone(reports: dict[str, dict[str, Any]]) -> None:
-    pytest.importorskip("matplotlib")
-    drawn = charts.draw(reports["completed"])
-    assert set(drawn) == {"share", "traffic", "latency", "variants", "timeline"}
-    html = page.render(reports["completed"], drawn)
-    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#)[^"']+""", html), "no asset from elsewhere"
-    assert "<script" not in html
-    assert html == page.render(reports["completed"], charts.draw(reports["completed"])), "same report, same bytes"
-    ids = re.findall(r'\bid="([^"]+)"', html)
-    shared = {name for name in ids if ids.count(name) > 1}
-    assert not shared
-
-
-def test_the_page_shows_texts_of_others_as_texts() -> None:
-    pytest.importorskip("jinja2")
-    ledger = sample.opened()
-    ledger.add("step.failed", step="release", host="app1", task="t", error="<script>alert(1)</script> | pipe")
-    report = document.build(ledger.lines)
-    assert "<script>alert" not in page.render(report, {})
-    assert "\\| pipe" in text.render(report)
-
-
-@pytest.mark.parametrize("name", list(ALL))
-def test_both_texts_can_be_made_of_every_ledger(reports: dict[str, dict[str, Any]], name: str) -> None:
-    pytest.importorskip("jinja2")
-    for content in (text.render(reports[name]), page.render(reports[name], {})):
-        assert reports[name]["headline"] in content
-        assert "None" not in content

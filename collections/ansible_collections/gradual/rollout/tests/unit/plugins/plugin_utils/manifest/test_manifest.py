@@ -12,55 +12,11 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest import document as manifest
-from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import (
-    SPEC,
-)
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC
 from ansible_collections.gradual.rollout.tests.unit.places import PROJECT, needs_checkout
+from ansible_collections.gradual.rollout.tests.unit.sample_manifest import DIGEST, GOOD, GROUPS, ORDERS, changed
 from hypothesis import given
 from hypothesis import strategies as st
-
-DIGEST = "ab" * 32
-GOOD: dict[str, Any] = {
-    "application": "storefront",
-    "version": "2.0.0",
-    "artifact": {"url": "http://mon1:8000/artifacts/storefront-2.0.0.tar.gz", "sha256": DIGEST},
-    "features": [
-        {
-            "flag": "search",
-            "smoke": [{"name": "by words", "path": "/api/search?q=a", "flag": "on", "json": {"found_by": "words"}}],
-        },
-        {"flag": "cart"},
-    ],
-    "smoke": [{"name": "page", "path": "/"}],
-    "stages": [25, 50, 100],
-    "bake": {"min": 30, "max": 120, "look": 10, "expiry": 60},
-    "migrations": {"target": "0003"},
-}
-METRIC = {"labels": {}, "harm": "more", "role": "guardrail", "weight": 1.0}
-ORDERS = {"name": "orders", "counter": "feature_orders_total"}
-GROUPS = {
-    "application": ["app1"],
-    "database": ["db1"],
-    "balancer": ["lb1"],
-    "monitoring": ["mon1"],
-    "spare": [],
-    "postgres": ["db1"],
-}
-
-
-def changed(**changes: Any) -> dict[str, Any]:
-    """GOOD with some keys changed; the value `...` takes one away; a__b reaches inside."""
-    values = copy.deepcopy(GOOD)
-    for path, value in changes.items():
-        *parents, key = path.split("__")
-        place: Any = values
-        for parent in parents:
-            place = place[int(parent)] if parent.isdigit() else place.setdefault(parent, {})
-        if value is ...:
-            del place[key]
-        else:
-            place[key] = value
-    return values
 
 
 @pytest.mark.parametrize(
@@ -340,76 +296,6 @@ def test_every_mistake_is_named(changes: dict[str, Any], wanted: list[str]) -> N
         assert line.startswith(start)
 
 
-@pytest.mark.parametrize(
-    ("changes", "key", "wanted"),
-    [
-        ({"stages": "25,50,100"}, "stages", [25, 50, 100]),
-        ({"stages": "[25, 50, 100]"}, "stages", [25, 50, 100]),
-        ({"stages": ["25", 50, 100.0]}, "stages", [25, 50, 100]),
-        ({"release": None}, "release", {"waves": [1, "100%"]}),
-        ({"release": {"waves": "1, 10%, 50%"}}, "release", {"waves": [1, "10%", "50%"]}),
-        ({"release": {"waves": "1"}}, "release", {"waves": [1]}),
-        ({"stages": 100}, "stages", [100]),
-        ({"stages": ""}, "stages", [25, 50, 100]),
-        ({"stages": None}, "stages", [25, 50, 100]),
-        ({"stages": []}, "stages", [25, 50, 100]),
-        ({"stages": "- 25\n- 50\n- 100\n"}, "stages", [25, 50, 100]),
-        ({"stages": "25\n50\n100\n"}, "stages", [25, 50, 100]),
-        ({"migrations": []}, "migrations", None),
-        ({"canary": []}, "canary", None),
-        ({"approval": []}, "approval", False),
-        ({"gate": []}, "gate", {"alpha": 0.05}),
-        ({"bake": "min: 10\nmax: 20\nlook: 5\nexpiry: 30\n"}, "bake", {"min": 10, "max": 20, "look": 5, "expiry": 30}),
-        (
-            {"features": "- flag: cart\n- {flag: search, smoke: []}"},
-            "features",
-            [{"flag": "cart", "smoke": []}, {"flag": "search", "smoke": []}],
-        ),
-        (
-            {"bake": '{"min": "10", "max": 20, "look": 5, "expiry": "30"}'},
-            "bake",
-            {"min": 10, "max": 20, "look": 5, "expiry": 30},
-        ),
-        ({"approval": "yes"}, "approval", True),
-        ({"approval": ""}, "approval", False),
-        ({"migrations": ""}, "migrations", None),
-        ({"migrations": None}, "migrations", None),
-        ({"features": ""}, "features", []),
-        ({"version": " 2.0.0 "}, "version", "2.0.0"),
-        ({"gate": {"alpha": "0.01"}}, "gate", {"alpha": 0.01}),
-        ({"artifact__sha256": DIGEST.upper()}, "artifact", {"sha256": DIGEST}),
-        ({}, "bake", {"aa": 300}),
-        ({"bake__aa": "0"}, "bake", {"aa": 0}),
-        ({"stages": "100", "gate": {"holdback": "50"}}, "gate", {"holdback": 50, "metrics": []}),
-        ({"gate": {"holdback": 49}}, "gate", {"holdback": 49}),
-        (
-            {"gate": '{"metrics": [{"name": "errors", "weight": "3"}]}'},
-            "gate",
-            {"metrics": [{**METRIC, "name": "errors", "weight": 3.0}]},
-        ),
-        (
-            {"gate__metrics": [{**ORDERS, "labels": {"feature": "cart", "kind": "gift"}, "harm": "fewer"}]},
-            "gate",
-            {"metrics": [{**METRIC, **ORDERS, "labels": {"feature": "cart", "kind": "gift"}, "harm": "fewer"}]},
-        ),
-        ({"features__0__smoke__0__flag": False}, "features", None),
-        ({"on_abort": ""}, "on_abort", "release"),
-        ({"hosts": {"database": "postgres"}}, "hosts", {"database": "postgres"}),
-        ({"canary": "app1"}, "canary", "app1"),
-        ({"canary": ""}, "canary", None),
-    ],
-)
-def test_strings_and_blank_answers_are_read_as_what_they_mean(changes: dict[str, Any], key: str, wanted: Any) -> None:
-    checked, mistakes = manifest.check(changed(**changes), GROUPS)
-    assert mistakes == []
-    if isinstance(wanted, dict):
-        assert {name: checked[key][name] for name in wanted} == wanted
-    elif key == "features" and wanted is None:
-        assert checked["features"][0]["smoke"][0]["flag"] == "off"
-    else:
-        assert checked[key] == wanted
-
-
 def test_ansibles_tagged_strings_become_plain() -> None:
     class Tagged(str):
         __slots__ = ()
@@ -420,76 +306,10 @@ def test_ansibles_tagged_strings_become_plain() -> None:
     assert all(type(key) is str for key in checked)
 
 
-@pytest.mark.parametrize(
-    ("extra", "known", "wanted"),
-    [
-        (["application", "stages"], [], []),
-        (["ansible_user", "awx_job_id", "tower_x", "gradual_fleet"], [], []),
-        (["min_in_traffic"], [], []),
-        (["release_keep"], ["release_keep"], []),
-        (
-            ["aplication"],
-            [],
-            ["aplication: no such key in a manifest, and no variable of that name; write application"],
-        ),
-        (
-            ["release_kep"],
-            ["release_keep"],
-            ["release_kep: no such key in a manifest, and no variable of that name; write release_keep"],
-        ),
-        (
-            ["zzz"],
-            [],
-            ["zzz: no such key in a manifest, and no variable of that name; leave it out, or write one of application"],
-        ),
-    ],
-)
-def test_extra_variables_that_mean_nothing(extra: list[str], known: list[str], wanted: list[str]) -> None:
-    found = manifest.unknown(extra, known)
-    assert len(found) == len(wanted)
-    for line, start in zip(found, wanted):
-        assert line.startswith(start)
-
-
-@pytest.mark.parametrize(
-    ("extra", "foreign", "wanted"),
-    [
-        (["ticket", "workflow_a", "workflow_b"], ["ticket", "workflow_*"], []),
-        (["tickets", "a_workflow_b"], ["ticket", "workflow_*"], ["tickets", "a_workflow_b"]),
-        (["Ticket"], ["ticket"], ["Ticket"]),
-        (["artifacts"], ["artifacts"], []),
-        ([manifest.FOREIGN], [], []),
-    ],
-)
-def test_the_site_names_variables_that_are_for_others(extra: list[str], foreign: list[str], wanted: list[str]) -> None:
-    found = manifest.unknown(extra, [], foreign)
-    assert [line.partition(":")[0] for line in found] == wanted
-    for name, line in zip(wanted, found):
-        assert line.endswith(f"if it is for others, name it in the inventory: manifest_foreign_variables: [{name}]")
-
-
-@pytest.mark.parametrize(
-    ("patterns", "wrong"),
-    [
-        ([], 0),
-        (["ticket", "workflow_*"], 0),
-        ("ticket", 1),
-        ([1], 1),
-        ({"ticket": 1}, 1),
-        (["*"], 1),
-        (["**", "?", "a*"], 2),
-    ],
-)
-def test_a_list_of_them_that_would_hide_every_mistake_is_refused(patterns: Any, wrong: int) -> None:
-    found = manifest.foreign_mistakes(patterns)
-    assert len(found) == wrong
-    assert all(line.startswith("manifest_foreign_variables: ") for line in found)
-
-
 def test_all_mistakes_come_in_one_message() -> None:
     assert (
         manifest.message(["a: x", "b: y"])
-        == "The release manifest has 2 mistakes; nothing has been changed.\n  a: x\n  b: y"
+        == "The release manifest has 2 errors; nothing has been changed.\n  a: x\n  b: y"
     )
 
 

@@ -11,12 +11,8 @@ import yaml
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics as gate_metrics
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import settings_from
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest import document as manifest
-from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import (
-    BAKE,
-    GATE,
-    SPEC,
-    argument_spec,
-)
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.gate_schema import BAKE, GATE
+from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.schema import SPEC, argument_spec
 from ansible_collections.gradual.rollout.tests.unit.places import PROJECT, ROLES, needs_checkout
 
 

@@ -280,5 +280,5 @@ def test_the_plan_says_that_a_restart_is_felt() -> None:
         felt: next(row["what"] for row in plan_steps.make(MANIFEST, ["app1"], felt=felt) if row["step"] == "release")
         for felt in (True, False)
     }
-    assert "USERS WILL FEEL IT" in said[True]
+    assert "USERS WILL NOTICE IT" in said[True]
     assert "FEEL" not in said[False]

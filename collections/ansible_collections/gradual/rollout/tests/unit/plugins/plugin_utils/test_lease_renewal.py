@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper
+from ansible_collections.gradual.rollout.plugins.plugin_utils import lease_renewal
 from ansible_collections.gradual.rollout.tests.unit.places import COLLECTIONS
 
 NOTE = {"host": "mon1", "path": "/x", "holder": "me"}
@@ -49,8 +49,8 @@ def often(renewed: list[float]) -> bool:
 
 
 def test_the_lease_is_renewed_while_a_module_runs_and_not_after_it(tmp_path: Path, quick: None) -> None:
-    keeper.remember(str(tmp_path), NOTE)
-    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})) as kept:
+    lease_renewal.remember(str(tmp_path), NOTE)
+    with lease_renewal.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})) as kept:
         wait_for(tmp_path, 3)
     renewed = times(tmp_path)
     assert kept.lost is None
@@ -60,29 +60,29 @@ def test_the_lease_is_renewed_while_a_module_runs_and_not_after_it(tmp_path: Pat
 
 
 def test_a_short_module_and_a_run_without_the_lease_renew_nothing(tmp_path: Path, quick: None) -> None:
-    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {})) as kept:
+    with lease_renewal.Keeper(str(tmp_path), renewing(tmp_path, {})) as kept:
         time.sleep(0.5)
-    keeper.remember(str(tmp_path), NOTE)
-    os.utime(keeper.note_path(str(tmp_path)), (0, 0))
-    with keeper.Keeper(str(tmp_path), renewing(tmp_path, {})):
+    lease_renewal.remember(str(tmp_path), NOTE)
+    os.utime(lease_renewal.note_path(str(tmp_path)), (0, 0))
+    with lease_renewal.Keeper(str(tmp_path), renewing(tmp_path, {})):
         time.sleep(0.05)
     assert kept.lost is None
     assert times(tmp_path) == []
 
 
 def test_one_of_many_workers_renews(tmp_path: Path, quick: None) -> None:
-    keeper.remember(str(tmp_path), NOTE)
+    lease_renewal.remember(str(tmp_path), NOTE)
     with contextlib.ExitStack() as stack:
-        for _ in range(5):
-            stack.enter_context(keeper.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})))
+        for _number in range(5):
+            stack.enter_context(lease_renewal.Keeper(str(tmp_path), renewing(tmp_path, {"changed": False})))
         wait_for(tmp_path, 4)
     assert often(times(tmp_path))
 
 
 def test_a_renewal_that_did_not_get_through_is_tried_again(tmp_path: Path, quick: None) -> None:
-    keeper.remember(str(tmp_path), NOTE)
+    lease_renewal.remember(str(tmp_path), NOTE)
     gone = {"failed": True, "msg": "cannot be reached"}
-    with keeper.Keeper(
+    with lease_renewal.Keeper(
         str(tmp_path), renewing(tmp_path, gone, {"unreachable": True}, gone, {"changed": False})
     ) as kept:
         wait_for(tmp_path, 4)
@@ -91,13 +91,13 @@ def test_a_renewal_that_did_not_get_through_is_tried_again(tmp_path: Path, quick
 
 def test_nobody_renews_the_lease_of_a_run_that_was_killed(tmp_path: Path) -> None:
     """Of ansible-playbook alone: its worker lives on and finishes its module."""
-    keeper.remember(str(tmp_path), NOTE)
+    lease_renewal.remember(str(tmp_path), NOTE)
     script = (
         "import multiprocessing, os, sys, time\n"
-        "from ansible_collections.gradual.rollout.plugins.plugin_utils import keeper\n"
-        "keeper.EVERY, keeper.PATIENCE, keeper.PAUSE = 0.1, 0.0, 0.02\n"
+        "from ansible_collections.gradual.rollout.plugins.plugin_utils import lease_renewal\n"
+        "lease_renewal.EVERY, lease_renewal.PATIENCE, lease_renewal.PAUSE = 0.1, 0.0, 0.02\n"
         "def renew(note):\n    open(sys.argv[1] + '/renewed', 'a').write('%s\\n' % time.monotonic()); return {}\n"
-        "def work():\n    with keeper.Keeper(sys.argv[1], renew):\n        time.sleep(2.5)\n"
+        "def work():\n    with lease_renewal.Keeper(sys.argv[1], renew):\n        time.sleep(2.5)\n"
         "multiprocessing.get_context('fork').Process(target=work).start()\ntime.sleep(1)\nos._exit(9)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(COLLECTIONS), *filter(None, sys.path)])}

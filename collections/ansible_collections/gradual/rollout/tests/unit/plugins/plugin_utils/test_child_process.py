@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.gradual.rollout.plugins.plugin_utils.beside import Beside, Everywhere
+from ansible_collections.gradual.rollout.plugins.plugin_utils.child_process import Beside, Everywhere
 
 LONG = 60.0
 

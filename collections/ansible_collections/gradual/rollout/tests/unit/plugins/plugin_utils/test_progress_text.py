@@ -9,7 +9,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.gradual.rollout.plugins.filter import fleet
 from ansible_collections.gradual.rollout.plugins.module_utils.common.text import percent as percent_text
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
-from ansible_collections.gradual.rollout.plugins.plugin_utils import narration
+from ansible_collections.gradual.rollout.plugins.plugin_utils import progress_text
 
 LOOK = {
     "percent": 25,
@@ -100,7 +100,7 @@ def test_reasons_that_are_shared_are_told_once() -> None:
     ],
 )
 def test_look_sentence(changes: dict[str, t.Any], number: int | None, sentence: str) -> None:
-    assert narration.look_sentence({**LOOK, **changes}, number) == sentence
+    assert progress_text.look_sentence({**LOOK, **changes}, number) == sentence
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_look_sentence(changes: dict[str, t.Any], number: int | None, sentence: 
     ],
 )
 def test_share_sentence(changes: dict[str, t.Any], percent: int | None, sentence: str) -> None:
-    assert narration.share_sentence({**MEASURED, **changes}, percent) == sentence
+    assert progress_text.share_sentence({**MEASURED, **changes}, percent) == sentence
 
 
 @pytest.mark.parametrize("wrong", [None, "text", [], {}, {"verdict": "hold"}])
 def test_what_is_no_look_is_named(wrong: t.Any) -> None:
     with pytest.raises(AnsibleFilterError, match="look_sentence needs the look of"):
-        narration.look_sentence(wrong)
+        progress_text.look_sentence(wrong)
 
 
 def test_the_sentence_that_a_role_says_is_a_filter() -> None:
-    assert fleet.FilterModule().filters()["replay_sentence"] is narration.replay_sentence
+    assert fleet.FilterModule().filters()["replay_sentence"] is progress_text.replay_sentence

@@ -20,7 +20,7 @@ import time
 from typing import Any, Callable, Mapping
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.gradual.rollout.plugins.plugin_utils.keeper import become_quiet, parent_of
+from ansible_collections.gradual.rollout.plugins.plugin_utils.lease_renewal import become_quiet, parent_of
 
 Result = dict[str, Any]
 # Seconds that it gets to end by itself before it is killed, and between two looks at whether the run is still there.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.plugin_utils.opening import objection
+from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import objection
 
 FLEET = {
     "application": ["app1", "app2"], "database": ["db1", "db2"], "balancer": ["lb1"], "monitoring": ["mon1", "mon2"],
