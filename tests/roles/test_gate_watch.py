@@ -126,7 +126,7 @@ def test_each_look_is_shown_as_it_happens_in_a_pipe_too(stage: Stage, monkeypatc
             looks.extend(len(stage.events("gate.looked")) for line in playbook.stdout if " %, look " in line)
 
     monkeypatch.setattr(subprocess, "run", follow)
-    plays = stage.plays(deadline=6)
+    plays = stage.plays(deadline=12)
     plays[0]["hosts"] = "{{ lookup('gradual.rollout.whole_group', 'ledger') }}"
     play(
         stage.folder, plays, groups=("application", "balancer", "database", "database_primary", "monitoring", "ledger")
