@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.bench import lint_databases
-from tests.bench.lint_corpus import Case, split
-from tests.bench.lint_databases import Kept
-from tests.bench.lint_truth import truth
+from tests.bench.lint import databases
+from tests.bench.lint.cases import Case, split
+from tests.bench.lint.databases import Kept
+from tests.bench.lint.truth import truth
 
 from . import server as support
 
@@ -20,7 +20,7 @@ from . import server as support
 def kept() -> Iterator[Kept]:
     """On a cluster of its own, since it wants another library loaded and makes roles."""
     with support.throwaway() as server:
-        lint_databases.prepare(server, SHOP)
+        databases.prepare(server, SHOP)
         made = Kept(server)
         yield made
         made.close()

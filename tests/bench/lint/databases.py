@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from tests.bench.lint_corpus import DATA, split
+from tests.bench.lint.cases import DATA, split
 from tests.database.server import OWNER, PASSWORD, TESTER, Server
 
 Connection = psycopg.Connection[Any]

@@ -17,11 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.bench import lint_databases, lint_projects
-from tests.bench.lint_corpus import Case, cases
-from tests.bench.lint_page import check, page, wrong_verdicts
-from tests.bench.lint_truth import truth
-from tests.bench.lint_verdicts import verdicts
+from tests.bench.lint import databases, projects
+from tests.bench.lint.cases import Case, cases
+from tests.bench.lint.page import check, page, wrong_verdicts
+from tests.bench.lint.truth import truth
+from tests.bench.lint.verdicts import verdicts
 from tests.bench.tables import check_lines, compact, conditions
 from tests.database.server import Server, environment, throwaway
 
@@ -33,9 +33,9 @@ WORKERS = 2
 def run(wanted: str = "") -> Json:
     """Every case whose name has that text in it: the truth, and what each tool says."""
     with throwaway() as server:
-        lint_databases.prepare(server, lint_projects.django_tables(server))
-        every = [one for one in (*cases(), *lint_projects.tool_cases(server)) if wanted in one.name]
-        lint_projects.close()
+        databases.prepare(server, projects.django_tables(server))
+        every = [one for one in (*cases(), *projects.tool_cases(server)) if wanted in one.name]
+        projects.close()
         release = environment(server.folder / "venv")
         return {"conditions": conditions(server), "cases": list(_tried(server, release, every))}
 
@@ -57,11 +57,11 @@ def _case(told: Json) -> Case:
 
 def _tried(server: Server, release: Path, every: Sequence[Case]) -> Iterator[Json]:
     mine = threading.local()
-    opened: list[lint_databases.Kept] = []
+    opened: list[databases.Kept] = []
 
     def one(case: Case) -> Json:
         if not hasattr(mine, "kept"):
-            mine.kept = lint_databases.Kept(server)
+            mine.kept = databases.Kept(server)
             opened.append(mine.kept)
         return _one(mine.kept, release, case)
 
@@ -76,7 +76,7 @@ def _tried(server: Server, release: Path, every: Sequence[Case]) -> Iterator[Jso
             kept.close()
 
 
-def _one(kept: lint_databases.Kept, release: Path, case: Case) -> Json:
+def _one(kept: databases.Kept, release: Path, case: Case) -> Json:
     seen = truth(kept, case)
     return {
         "topic": case.topic,

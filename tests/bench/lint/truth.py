@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from tests.bench.lint_corpus import Case
-from tests.bench.lint_databases import (
+from tests.bench.lint.cases import Case
+from tests.bench.lint.databases import (
     Connection,
     Kept,
     answers,

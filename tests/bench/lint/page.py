@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tests.bench.lint_corpus import TOPICS
-from tests.bench.lint_databases import ROWS, TIMES
-from tests.bench.lint_truth import GROWTH, MOST
-from tests.bench.lint_verdicts import OURS, OURS_AND_WARNINGS, TOOLS
+from tests.bench.lint.cases import TOPICS
+from tests.bench.lint.databases import ROWS, TIMES
+from tests.bench.lint.truth import GROWTH, MOST
+from tests.bench.lint.verdicts import OURS, OURS_AND_WARNINGS, TOOLS
 from tests.bench.tables import table
 
 Json = Mapping[str, Any]
@@ -138,7 +138,7 @@ HEAD = """# How often the lint is right
 `tests/bench/README.md` explains how the benchmark is built.
 
 Each case is one revision of phase expand: some SQL, or operations of Alembic or Django, written from PostgreSQL's and
-the tools' documentation (`tests/bench/lint`). A real server says what the case does. Then each tool says what it
+the tools' documentation (`tests/bench/lint/corpus`). A real server says what the case does. Then each tool says what it
 thinks, from the files alone.
 
 ## How the truth is found
@@ -147,7 +147,7 @@ thinks, from the files alone.
 - A database has {rows:,} rows in each table, and a second one has {times} times as many. It has indexes, foreign keys,
   views, materialized views, functions, triggers, enums, domains, partitions, inheritance, sequences and policies. No
   table is empty, since a lock on an empty table harms nobody.
-- The *old code* is a fixed list of statements (`tests/bench/lint/old_*.sql`): of the application's role, which owns
+- The *old code* is a fixed list of statements (`tests/bench/lint/corpus/old_*.sql`): of the application's role, which owns
   nothing, of a report's role, and of the owner, since many applications connect as the owner. They read, insert, update
   and delete in every table, and use every column, view, function, sequence and type by its name. Each statement runs
   before and after the case.
@@ -192,7 +192,7 @@ What this truth does not see:
 - *squawk as it comes*: version 2 with its default rules; every finding counts. *without rules on style*: as Gradual
   calls it, with its opt-in rules on locks, and without rules on style and timeouts.
 - *strong_migrations' checks*: strong_migrations reads migrations of Ruby on Rails. The checks that its documentation
-  lists for PostgreSQL are written again for SQL (`tests/bench/lint_verdicts.py`). Its check against all SQL that is
+  lists for PostgreSQL are written again for SQL (`tests/bench/lint/verdicts.py`). Its check against all SQL that is
   written by hand is left out; with it, it would stop every case.
 - *pgroll, what it cannot express*: pgroll has no static check of the harm that SQL does. `pgroll validate` checks the
   form of its own migration files and the names in them. What it cannot express as an operation is raw SQL, for which
