@@ -167,7 +167,7 @@ def _broken(what: str, node: Any, statement: Statement, state: State) -> Iterato
 
 def _index(node: Any, state: State) -> Iterator[str]:
     table = name(node.relation)
-    if node.if_not_exists and str(node.idxname) in state.catalog.indexes:
+    if node.if_not_exists and state.index_there(node):
         state.harmless.add("require-concurrent-index-creation")
         return
     # On the partitioned table itself (ONLY) there are no rows.
@@ -262,7 +262,7 @@ def _create_table(node: Any, state: State) -> Iterator[str]:
         state.notes["attach-partition"] = tables.DEFAULT
         yield "attach-partition" if with_default else "create-partition-of"
     referenced = {table for mode, table in locks(node) if mode == "ShareRowExclusiveLock"} - {name(node.relation)}
-    if any(("table", table) not in state.created for table in referenced):
+    if any(state.live(table) for table in referenced):
         yield "reference-to-live-table"
 
 

@@ -38,7 +38,8 @@ def add(table: str, command: Any, statement: Statement, state: State) -> Iterato
     state.added[key] = FILLED if filled or not _null_default(constraints) else NULL
     yield from _add_values(column, constraints, state)
     yield from _add_constraints(table, key[1], constraints, state)
-    if (command.missing_ok or not statement.certain) and not state.empty:
+    maybe = command.missing_ok and not state.catalog.lacks(*key)
+    if (maybe or not statement.certain) and not state.empty:
         # The column may exist already, with values of the previous release.
         state.added.pop(key, None)
 

@@ -6,18 +6,14 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import UNIQUE, signature
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import Object, State
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import UNIQUE, index_name
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.facts import Address
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import address, signature
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import joined, kind, name
 
 # Names that the application does not use.
 _UNUSED_NAMES = frozenset(("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE", "OBJECT_DOMCONSTRAINT"))
-_KINDS = {
-    "OBJECT_FUNCTION": "function", "OBJECT_PROCEDURE": "function", "OBJECT_ROUTINE": "function", "OBJECT_VIEW": "view",
-    "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy", "OBJECT_TABLE": "table", "OBJECT_MATVIEW": "table",
-    "OBJECT_FOREIGN_TABLE": "table", "OBJECT_TYPE": "type", "OBJECT_DOMAIN": "type", "OBJECT_SEQUENCE": "sequence",
-    "OBJECT_SCHEMA": "schema", "OBJECT_EXTENSION": "extension",
-}  # fmt: skip
 
 
 def drop(node: Any, state: State) -> Iterator[str]:
@@ -29,7 +25,7 @@ def drop(node: Any, state: State) -> Iterator[str]:
     if target == "OBJECT_STATISTIC_EXT":
         state.harmless.add("drop-in-expand")
         return
-    dropped = [_named(target, one, state) for one in node.objects]
+    dropped = [address(target, one, state.catalog) for one in node.objects]
     if all(one in state.created for one in dropped):
         state.harmless.add("drop-in-expand")
         return
@@ -42,14 +38,14 @@ def drop(node: Any, state: State) -> Iterator[str]:
         yield "drop-in-expand"
 
 
-def _replaced(dropped: Object, state: State) -> bool:
+def _replaced(dropped: Address, state: State) -> bool:
     """Whether the revision makes it again; a function with the same arguments, and with the same result where the
     former one is known."""
-    what, named = dropped
+    what, named = dropped[0], dropped[-1]
     if dropped not in state.remade or what in ("table", "type", "sequence", "schema"):
         return False
-    before = state.catalog.results.get(named)
-    return what != "function" or before is None or before == state.results.get(named)
+    before, now = state.catalog.functions.get(named), state.functions.get(named)
+    return what != "function" or before is None or now is None or before.returns == now.returns
 
 
 def _drop_index(node: Any, state: State) -> Iterator[str]:
@@ -65,31 +61,24 @@ def _drop_index(node: Any, state: State) -> Iterator[str]:
             yield "drop-key-in-expand"
 
 
-def _named(target: str, one: Any, state: State) -> Object:
-    """(kind, name) of an object that DROP, REVOKE or OWNER names, as state.made has it."""
-    what = _KINDS.get(target, "")
-    if what == "function":
-        return what, state.catalog.only(joined(one.objname)) if one.args_unspecified else signature(one)
-    if hasattr(one, "relname"):
-        return what, name(one)
-    if hasattr(one, "sval"):
-        return what, str(one.sval)
-    return what, joined(getattr(one, "names", None) or one)
-
-
 def rename(node: Any, state: State) -> Iterator[str]:
     """RENAME."""
     target = node.renameType.name
     new = node.relation is not None and (name(node.relation), str(node.subname)) in state.added
     if target in ("OBJECT_TABCONSTRAINT", "OBJECT_INDEX"):
         # ON CONFLICT ON CONSTRAINT names a unique constraint, and renaming its index renames it.
-        old = str(node.subname) if target == "OBJECT_TABCONSTRAINT" else str(node.relation.relname)
-        quiet = state.catalog.constraint(name(node.relation), old) != UNIQUE or ("index", old) in state.created
+        own = name(node.relation)
+        index = state.catalog.indexes.get(own)
+        table, old = (index.table if index else "", own.rpartition(".")[2])
+        if target == "OBJECT_TABCONSTRAINT":
+            table, old = own, str(node.subname)
+        new = bool({("index", index_name(own, old)), ("constraint", table, old)} & state.created)
+        quiet = new or state.catalog.constraint(table, old) != UNIQUE
     else:
         quiet = (
             target in _UNUSED_NAMES
             or new
-            or (node.object is not None and _named(target, node.object, state) in state.created)
+            or (node.object is not None and address(target, node.object, state.catalog) in state.created)
         )
     if quiet:
         state.harmless.add("rename-in-expand")
@@ -100,7 +89,7 @@ def rename(node: Any, state: State) -> Iterator[str]:
 def owner(node: Any, state: State) -> Iterator[str]:
     """OWNER TO of what is no relation; a type or domain needs no privilege."""
     owned = node.objectType.name not in ("OBJECT_TYPE", "OBJECT_DOMAIN")
-    if owned and _named(node.objectType.name, node.object, state) not in state.created:
+    if owned and address(node.objectType.name, node.object, state.catalog) not in state.created:
         yield "owner-in-expand"
 
 
@@ -126,7 +115,7 @@ def _overloads(node: Any, state: State) -> bool:
     """Whether a call of old code then fits two functions: the new one has arguments that it need not give. Functions of
     this rollout have no old callers."""
     named = joined(node.funcname)
-    old = any(what == "function" and one.startswith(f"{named}(") for what, one in state.created)
+    old = any(one[0] == "function" and one[1].startswith(f"{named}(") for one in state.created)
     optional = any(one.defexpr is not None or one.mode.name == "FUNC_PARAM_VARIADIC" for one in node.parameters or ())
     return optional and not old and state.catalog.others(named, signature(node))
 
@@ -142,7 +131,7 @@ def grant(node: Any, state: State) -> Iterator[str]:
     if node.is_grant:
         return
     target = getattr(node, "objtype", None)
-    named = [_named(target.name, one, state) for one in node.objects or ()] if target is not None else []
+    named = [address(target.name, one, state.catalog) for one in node.objects or ()] if target is not None else []
     if named and all(one in state.created or (one[0] == "table" and state.new(one[1])) for one in named):
         state.harmless.add("revoke-in-expand")
     else:
@@ -151,7 +140,7 @@ def grant(node: Any, state: State) -> Iterator[str]:
 
 def schema(node: Any, state: State) -> Iterator[str]:
     """SET SCHEMA of what is no relation."""
-    if node.object is None or _named(node.objectType.name, node.object, state) not in state.created:
+    if node.object is None or address(node.objectType.name, node.object, state.catalog) not in state.created:
         yield "rename-in-expand"
     else:
         state.harmless.add("rename-in-expand")

@@ -7,11 +7,12 @@ from __future__ import annotations
 from typing import Any, Callable, Iterator
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, nulls
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import OTHER, UNIQUE
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import OTHER, UNIQUE, index_name
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import dropped
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import column_of, kind, name
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import name
 
 # Rules that do not apply to a table of the same rollout, which has no rows and which nobody uses.
 ABOUT_TABLES = frozenset(RULES) - {
@@ -32,6 +33,7 @@ _SIMPLE = {
                     "row-security-in-expand"),
     **dict.fromkeys(("AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"), "drop-in-expand"),
 }  # fmt: skip
+_DROPS = ("AT_DropColumn", "AT_DropConstraint")
 # Short, and without effect on the code of the previous release.
 _HARMLESS = frozenset((
     "AT_AddInherit", "AT_AddOf", "AT_AlterConstraint", "AT_ClusterOn", "AT_DetachPartitionFinalize", "AT_DropCluster",
@@ -53,8 +55,17 @@ def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
     if node.objtype.name == "OBJECT_INDEX" and all(one.subtype.name == "AT_AttachPartition" for one in node.cmds):
         return
     table = name(node.relation)
+    # PostgreSQL drops first, wherever in the statement it is said (AlterTablePass in tablecmds.c).
+    drops = [one for one in node.cmds if one.subtype.name in _DROPS]
+    for command in drops:
+        yield from _COMMANDS[command.subtype.name](table, command, statement, state)
+    if statement.certain:
+        for gone in list(dropped(node, state.catalog)):
+            state.forget(gone)
     for command in node.cmds:
         what = command.subtype.name
+        if what in _DROPS:
+            continue
         if what in _SIMPLE:
             yield _SIMPLE[what]
         elif what in _COMMANDS:
@@ -71,8 +82,6 @@ def _alter_type(node: Any, state: State) -> Iterator[str]:
 
 def _add_constraint(table: str, command: Any, statement: Statement, state: State) -> Iterator[str]:
     constraint = command.def_
-    if constraint.conname and statement.certain:
-        state.created.add(("constraint", f"{table}.{constraint.conname}"))
     what = constraint.contype.name
     if what in ("CONSTR_UNIQUE", "CONSTR_PRIMARY"):
         yield from _add_key(table, constraint, state)
@@ -91,7 +100,7 @@ def _add_key(table: str, constraint: Any, state: State) -> Iterator[str]:
     else:
         # The existing index has enforced the same since it was made.
         state.harmless |= {"disallowed-unique-constraint", "adding-not-nullable-field"}
-        index = state.catalog.indexes.get(str(constraint.indexname))
+        index = state.catalog.indexes.get(index_name(table, constraint.indexname))
         named = list(index.columns) if index is not None else []
         if constraint.contype.name == "CONSTR_PRIMARY" and not _filled(table, named, state):
             # PRIMARY KEY USING INDEX sets NOT NULL, which reads the table.
@@ -116,7 +125,6 @@ def _add_check(table: str, constraint: Any, statement: Statement, state: State) 
     else:
         yield "adding-foreign-key-constraint" if foreign else "constraint-missing-not-valid"
         state.harmless.add("constraint-missing-not-valid" if foreign else "")
-    _remember(table, constraint, statement, state)
     if not _accepted(table, constraint, state):
         yield "constraint-in-expand"
 
@@ -131,25 +139,6 @@ def _accepted(table: str, constraint: Any, state: State) -> bool:
     return nulls.accepts(constraint.raw_expr, lambda column: state.value(table, column))
 
 
-def _remember(table: str, constraint: Any, statement: Statement, state: State) -> None:
-    """A check that a column is not null makes a later SET NOT NULL quick (since PostgreSQL 12), once it is valid."""
-    if constraint.contype.name != "CONSTR_CHECK":
-        return
-    test = constraint.raw_expr
-    column = ""
-    if kind(test) == "NullTest" and test.nulltesttype.name == "IS_NOT_NULL" and kind(test.arg) == "ColumnRef":
-        column = column_of(test.arg)
-    state.checks[(table, str(constraint.conname))] = column
-    if statement.certain and not constraint.skip_validation:
-        _proved(table, column, state)
-
-
-def _proved(table: str, column: str, state: State) -> None:
-    state.checked.add(table)
-    if column:
-        state.catalog.filled.add((table, column))
-
-
 def _validate(table: str, command: Any, statement: Statement, state: State) -> Iterator[str]:
     key = (table, str(command.name))
     added_in = state.unproven.get(key)
@@ -159,15 +148,13 @@ def _validate(table: str, command: Any, statement: Statement, state: State) -> I
     elif state.locked(statement.transaction) and state.live(table):
         state.notes["rows-under-lock"] = f" ({state.locked(statement.transaction)})"
         yield "rows-under-lock"
-    if statement.certain and key in state.checks:
-        _proved(table, state.checks[key], state)
 
 
 def _drop_constraint(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
     # Old code works with fewer constraints, but its ON CONFLICT needs the unique ones.
     state.harmless.add("drop-in-expand")
     named = str(command.name)
-    if ("constraint", f"{table}.{named}") in state.created:
+    if ("constraint", table, named) in state.created:
         return
     sort = state.catalog.constraint(table, named)
     if sort == UNIQUE:
@@ -183,7 +170,7 @@ def _attach(table: str, command: Any, _statement: Statement, state: State) -> It
     if table in state.catalog.defaults:
         state.notes["attach-partition"] = DEFAULT
         yield "attach-partition"
-    elif state.new(part) or part in state.checked:
+    elif state.new(part) or state.catalog.excludes(part, table):
         yield "create-partition-of"
     else:
         yield "attach-partition"
