@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.bench.lint import cases, page, projects, truth, verdicts
+from tests.bench.lint import cases, databases, page, projects, truth, verdicts
 from tests.bench.lint.cases import Case
-from tests.bench.lint.truth import Seen
+from tests.bench.lint.truth import Seen, Truth
 from tests.bench.lint.verdicts import OURS, OURS_AND_WARNINGS, TOOLS
 
 
@@ -18,7 +18,7 @@ def case(sql: str, **more: Any) -> Case:
     return Case("columns", sql, cases.split(sql), **more)
 
 
-def result(harmful: bool, stopped: bool, warned: bool = False, topic: str = "columns") -> dict[str, Any]:
+def result(harmful: bool, stopped: bool, warned: bool = False, topic: str = "columns", level: str = "error") -> dict[str, Any]:
     """A case as results.json has it, which every tool but ours lets pass."""
     said: dict[str, list[str]] = {tool: [] for tool in TOOLS} | {
         OURS: ["a-rule"] if stopped else [],
@@ -27,7 +27,7 @@ def result(harmful: bool, stopped: bool, warned: bool = False, topic: str = "col
     return {
         "topic": topic, "title": "one", "sql": "SELECT 1", "tool": "sql", "file": "", "statements": [],
         "transaction": True, "earlier": [],
-        "by_hand": "", "harmful": harmful, "reasons": ["old code: it fails"] if harmful else [], "lock": "",
+        "by_hand": "", "harmful": harmful, "level": level if harmful else "", "reasons": ["old code: it fails"] if harmful else [], "lock": "",
         "rewritten": [], "indexes": 0, "pages": [0, 0], "verdicts": said,
     }  # fmt: skip
 
@@ -103,6 +103,28 @@ def test_a_warning_counts_only_where_warnings_count() -> None:
     found = [result(True, False, warned=True)]
     assert page.score(found, OURS) == (None, 0.0)
     assert page.score(found, OURS_AND_WARNINGS) == (1.0, 1.0)
+    rows = [result(True, False, warned=True, level="warning"), result(True, False, level="warning")]
+    assert page.score(rows, OURS) == (None, 0.5)
+    assert page.score([result(False, False, warned=True)], OURS) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "level"),
+    [
+        ((), ""),
+        (("changes or locks 100% of orders",), "warning"),
+        (("PostgreSQL refuses it: no",), "error"),
+        (("blocks for as long as the table is large", "changes or locks 100% of orders"), "error"),
+    ],
+)
+def test_many_rows_alone_deserve_a_warning(reasons: tuple[str, ...], level: str) -> None:
+    assert Truth(reasons, "", (), 0, (0, 0)).level == level
+
+
+def test_old_code_writes_the_columns_of_an_earlier_rollout() -> None:
+    found = databases.writes(("ALTER TABLE users ADD COLUMN badge int", "CREATE INDEX i ON users (badge)"))
+    assert found[0] == "UPDATE users SET badge = 0 WHERE ctid IN (SELECT ctid FROM users ORDER BY ctid LIMIT 2)"
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize(

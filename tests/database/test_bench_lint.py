@@ -29,6 +29,7 @@ def kept() -> Iterator[Kept]:
 # The tables of Django's shop, which the old code reads too.
 SHOP = "CREATE TABLE shop_customer (id int); CREATE TABLE shop_purchase (id int);"
 OUTSIDE: dict[str, Any] = {"transaction": False}
+TICKET = ("ALTER TABLE items ADD COLUMN ticket bigint",)
 NOT_VALID = ("ALTER TABLE items ADD CONSTRAINT later CHECK (line > 0) NOT VALID",)
 
 
@@ -47,6 +48,10 @@ NOT_VALID = ("ALTER TABLE items ADD CONSTRAINT later CHECK (line > 0) NOT VALID"
         ("VACUUM orders", OUTSIDE, ""),
         ("VACUUM FULL orders", OUTSIDE, "blocks for as long"),
         ("LOCK TABLE orders", {}, ""),
+        ("CREATE INDEX i ON sales (sold)", {}, ""),
+        ("REFRESH MATERIALIZED VIEW CONCURRENTLY sales", {}, ""),
+        ("REFRESH MATERIALIZED VIEW sales", {}, "blocks for as long"),
+        ("ALTER TABLE items ADD CONSTRAINT t FOREIGN KEY (ticket) REFERENCES tickets NOT VALID", {"earlier": TICKET}, "old"),
         ("LOCK TABLE orders; SELECT count(*) FROM orders WHERE note LIKE '%x%'", {}, "blocks for as long"),
         ("ALTER TABLE items VALIDATE CONSTRAINT later", {"earlier": NOT_VALID}, ""),
         ("ALTER TABLE items ADD CHECK (line > 0)", {}, "blocks for as long"),

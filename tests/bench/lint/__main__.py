@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import ERROR
+
 from tests.bench.lint import databases, projects
 from tests.bench.lint.cases import Case, cases
 from tests.bench.lint.page import check, page, wrong_verdicts
@@ -89,6 +91,7 @@ def _one(kept: databases.Kept, release: Path, case: Case) -> Json:
         "earlier": list(case.earlier),
         "by_hand": case.by_hand,
         "harmful": case.by_hand.startswith("harmful") if case.by_hand else seen.harmful,
+        "level": seen.level if not case.by_hand else ERROR,
         "reasons": list(seen.reasons),
         "lock": seen.lock,
         "rewritten": list(seen.rewritten),

@@ -24,6 +24,8 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.fac
 )
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import calls, columns_of
 
+MATVIEW = "materialized view"
+OPEN, RESTRICTS = "open", "restricts"
 UNIQUE, INDEX, OTHER, UNKNOWN = "unique", "index", "other", "unknown"
 # Words of usual names of constraints and indexes; the first word of a name counts before the last ones.
 _WORDS = {
@@ -95,7 +97,7 @@ class Catalog(Facts):
     """Facts; a key with a table is (table, column) or (table, constraint)."""
 
     relations: dict[str, str] = table(permits("table"))
-    """Name → table, view or sequence: what is there whatever conditions of the revisions said."""
+    """Name → table, view, sequence or MATVIEW: what is there whatever conditions of the revisions said."""
     columns: dict[Column, Type] = table(permits("column"))
     complete: dict[str, frozenset[str]] = table(facts.COLUMNS)
     """Table → all its columns, where they are known."""
@@ -118,7 +120,7 @@ class Catalog(Facts):
     bound: dict[Address, frozenset[Column]] = table(facts.USERS)
     """View, generated column or trigger → the columns (* for all) that it uses, whose type PostgreSQL then keeps."""
     views: dict[str, Any] = table(permits("view"))
-    """View → its query."""
+    """View → the CREATE VIEW that made it."""
     types: set[str] = table(permits("type"), set)
     domains: dict[str, Domain] = table(permits("type"))
     functions: dict[str, Function] = table(permits("function"))
@@ -130,8 +132,8 @@ class Catalog(Facts):
     """Tables that no revision gave an access method or a tablespace of their own."""
     secured: set[str] = table(warns("table"), set)
     """Tables with row security."""
-    policies: dict[Column, bool] = table(permits("policy"))
-    """(table, policy) → whether it lets everybody see and write every row."""
+    policies: dict[Column, str] = table(permits("policy"))
+    """(table, policy) → OPEN if it lets everybody see and write every row, RESTRICTS, or ""."""
     granted: set[tuple[Address, str]] = table(facts.GRANTS, set)
     """(what, role) of each GRANT; "public" for everybody."""
 
@@ -169,6 +171,22 @@ class Catalog(Facts):
     def lacks(self, of: str, column: str) -> bool:
         """Whether a table certainly has no such column."""
         return of in self.complete and column not in self.complete[of]
+
+    def secure(self, of: str) -> bool:
+        """Whether a table may have row security."""
+        return of not in self.relations or of in self.secured
+
+    def open(self, of: str) -> bool:
+        """Whether the known policies of a table let everybody see and write every row."""
+        known = [one for (table_, _policy), one in self.policies.items() if table_ == of]
+        return OPEN in known and RESTRICTS not in known
+
+    def unreached(self, kind: str, made: Address) -> list[str]:
+        """Roles that the revisions let use others of this kind, but not this new one. Default privileges may."""
+        if any(what[0] == "default" for what, _role in self.granted):
+            return []
+        users = {role for what, role in self.granted if what[0] == kind}
+        return sorted(users - {role for what, role in self.granted if what == made})
 
     def excludes(self, part: str, parent: str) -> bool:
         """Whether a valid CHECK of a table is about the key of the partitioned table."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any, Iterable, Iterator
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, objects, rows, tables
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import MATVIEW
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import MODES, locks
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.refusals import refused
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import EXPAND_ONLY, SHARE_ROW
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import STRONG, State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
@@ -32,7 +34,7 @@ _SESSION = frozenset(
 )
 _CLUSTER_WIDE = frozenset((
     "AlterSystemStmt", "CreatedbStmt", "DropdbStmt", "AlterDatabaseStmt", "AlterDatabaseSetStmt",
-    "CreateTableSpaceStmt", "DropTableSpaceStmt", "CreateRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt",
+    "CreateTableSpaceStmt", "DropTableSpaceStmt", "CreateRoleStmt", "GrantRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt",
     "DropOwnedStmt", "ReassignOwnedStmt",
 ))  # fmt: skip
 # Functions of PostgreSQL that a migration may call without a finding.
@@ -72,13 +74,16 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
     node = statement.node
     state.next(statement)
     found = set(_broken(kind(node), node, statement, state)) | set(_many_rows(statement, state))
+    for reason in refused(node, statement, state.catalog):
+        state.notes["postgresql-refuses"] = f": {reason}"
+        found.add("postgresql-refuses")
     if _concurrent(node):
         found |= set(_concurrently(node, statement, state, alone))
     touched = _touched(node)
     if touched and all(state.new(table) for table in touched):
         state.harmless |= tables.ABOUT_TABLES
     # On an empty database no old code runs; a table that no revision created shows that it is not empty.
-    if state.phase != "expand" or (state.empty and all(state.new(table) for table in touched)):
+    if state.phase != "expand" or statement.undone or (state.empty and all(state.new(table) for table in touched)):
         state.harmless |= EXPAND_ONLY
     state.learn(statement)
     return found - state.harmless
@@ -170,8 +175,9 @@ def _index(node: Any, state: State) -> Iterator[str]:
     if node.if_not_exists and state.index_there(node):
         state.harmless.add("require-concurrent-index-creation")
         return
-    # On the partitioned table itself (ONLY) there are no rows.
-    if not node.concurrent and not (table in state.catalog.partitioned and not node.relation.inh):
+    # On the partitioned table itself (ONLY) there are no rows; nobody writes to a materialized view.
+    quick = table in state.catalog.partitioned and not node.relation.inh
+    if not node.concurrent and not quick and state.catalog.relations.get(table) != MATVIEW:
         yield "require-concurrent-index-creation"
     else:
         state.harmless.add("require-concurrent-index-creation")
@@ -266,16 +272,25 @@ def _create_table(node: Any, state: State) -> Iterator[str]:
         yield "reference-to-live-table"
 
 
+def _create_policy(node: Any, state: State) -> Iterator[str]:
+    """A policy of a table without row security does nothing yet."""
+    if state.catalog.secure(name(node.table)):
+        yield "row-security-in-expand"
+    else:
+        state.harmless.add("row-security-in-expand")
+
+
 def _reindex(node: Any, _state: State) -> Iterable[str]:
     return () if _concurrent(node) else ("reindex",)
 
 
 _SIMPLE = {
     "AlterPolicyStmt": "row-security-in-expand", "CallStmt": "unseen", "ClusterStmt": "cluster",
-    "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger", "RuleStmt": "create-rule",
     "AlterTableMoveAllStmt": "rewrite-table", "TruncateStmt": "truncate",
 }  # fmt: skip
 _CHECKS = {
+    "CreatePolicyStmt": _create_policy, "CreateTrigStmt": objects.trigger,
+    "RuleStmt": lambda node, _state: ("create-rule",) if node.instead or node.actions else (),
     "AlterDomainStmt": objects.domain, "AlterEnumStmt": objects.enum, "AlterFunctionStmt": objects.function,
     "AlterObjectSchemaStmt": objects.schema, "AlterOwnerStmt": objects.owner, "AlterSeqStmt": objects.sequence,
     "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (),
@@ -284,7 +299,7 @@ _CHECKS = {
     "InsertStmt": _insert, "LockStmt": _lock, "MergeStmt": _merge,
     "RefreshMatViewStmt": lambda node, _state: () if node.concurrent else ("refresh-materialized-view",),
     "ReindexStmt": _reindex, "RenameStmt": objects.rename, "SelectStmt": _select, "UpdateStmt": _update,
-    "VacuumStmt": _vacuum, "VariableSetStmt": _set, "GrantRoleStmt": objects.grant, "ViewStmt": objects.replace,
+    "VacuumStmt": _vacuum, "VariableSetStmt": _set, "ViewStmt": objects.replace,
 }  # fmt: skip
 # New objects, comments and labels. The statements of DO blocks are checked separately.
 _HARMLESS = frozenset((

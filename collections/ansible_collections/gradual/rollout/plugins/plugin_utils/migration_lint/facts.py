@@ -144,7 +144,7 @@ def _columns(name: str, columns: frozenset[str], moved: Moved) -> tuple[Any, Any
 
 def _grants(key: tuple[Address, str], value: Any, moved: Moved) -> tuple[Any, Any] | None:
     """What was granted, and to whom."""
-    after = moved(key[0])
+    after = moved(key[0]) if key[0][1:] != ("",) else key[0]
     return None if after is None else ((after, key[1]), value)
 
 

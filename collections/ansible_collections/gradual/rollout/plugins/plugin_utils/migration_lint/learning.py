@@ -8,7 +8,10 @@ from typing import Any, Callable, Iterator
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import column_types
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import (
+    MATVIEW,
+    OPEN,
     OTHER,
+    RESTRICTS,
     UNIQUE,
     Catalog,
     Check,
@@ -379,12 +382,13 @@ def _view(catalog: Catalog, node: Any) -> None:
     view = name(node.view) if kind(node) == "ViewStmt" else name(node.into.rel)
     used = {column_of(one) or "*" for one in walk(node.query) if kind(one) == "ColumnRef"}
     plain = kind(node) == "ViewStmt"
-    catalog.relations[view] = "view" if plain else "table"
+    matview = not plain and node.objtype.name == "OBJECT_MATVIEW"
+    catalog.relations[view] = "view" if plain else MATVIEW if matview else "table"
     if plain:
-        catalog.views[view] = node.query
+        catalog.views[view] = node
     elif not node.into.accessMethod and not node.into.tableSpaceName:
         catalog.heap.add(view)
-    if plain or node.objtype.name == "OBJECT_MATVIEW":
+    if plain or matview:
         catalog.bound[("view", view)] = frozenset(
             (name(table), one) for table in relations_of(node.query) for one in used
         )
@@ -397,10 +401,11 @@ def _trigger(catalog: Catalog, node: Any) -> None:
 
 
 def _policy(catalog: Catalog, node: Any) -> None:
-    catalog.policies[(name(node.table), str(node.policy_name))] = open_to_all(node)
+    how = OPEN if _open(node) else "" if node.permissive else RESTRICTS
+    catalog.policies[(name(node.table), str(node.policy_name))] = how
 
 
-def open_to_all(node: Any) -> bool:
+def _open(node: Any) -> bool:
     """Whether CREATE POLICY lets everybody see and write every row."""
     roles = [one.roletype.name for one in node.roles or ()]
     tests = [one for one in (node.qual, node.with_check) if one is not None]
@@ -461,18 +466,28 @@ def _grant(catalog: Catalog, node: Any) -> None:
                 catalog.granted.discard((what, role))
 
 
+def _default_grant(catalog: Catalog, node: Any) -> None:
+    if node.action.is_grant:
+        catalog.granted |= {(("default", ""), role) for role in grantees(node.action)}
+
+
 def granted(node: Any, catalog: Catalog) -> list[Address]:
     """What a GRANT or REVOKE is about; for ALL … IN SCHEMA the relations that are known."""
     if node.targtype.name == "ACL_TARGET_ALL_IN_SCHEMA":
         wanted = "sequence" if node.objtype.name == "OBJECT_SEQUENCE" else "table"
         schemas = {str(one.sval) for one in node.objects}
         return [
-            (wanted, one) for one, what in catalog.relations.items()
+            (_sort(what), one) for one, what in catalog.relations.items()
             if (what == "sequence") == (wanted == "sequence") and (one.rpartition(".")[0] or PUBLIC) in schemas
         ]  # fmt: skip
     found = [address(node.objtype.name, one, catalog) for one in node.objects or ()]
     # GRANT ON TABLE names views and sequences too.
-    return [(catalog.relations.get(one[1], "table"), one[1]) if one[0] == "table" else one for one in found]
+    return [(_sort(catalog.relations.get(one[1], "table")), one[1]) if one[0] == "table" else one for one in found]
+
+
+def _sort(relation: str) -> str:
+    """A materialized view is a table to those who name it."""
+    return "table" if relation == MATVIEW else relation
 
 
 def grantees(node: Any) -> list[str]:
@@ -485,6 +500,7 @@ _LEARN: dict[str, Callable[[Catalog, Any], Any]] = {
     "CreateTableAsStmt": _view, "CreateTrigStmt": _trigger, "CreateDomainStmt": _domain,
     "AlterDomainStmt": _alter_domain, "CreateFunctionStmt": _function, "AlterFunctionStmt": _alter_function,
     "CreateSeqStmt": _sequence, "CreatePolicyStmt": _policy, "GrantStmt": _grant,
+    "AlterDefaultPrivilegesStmt": _default_grant,
     "AlterPolicyStmt": lambda catalog, node: catalog.policies.pop((name(node.table), str(node.policy_name)), None),
     "CreateEnumStmt": lambda catalog, node: catalog.types.add(joined(node.typeName)),
     "CreateRangeStmt": lambda catalog, node: catalog.types.add(joined(node.typeName)),

@@ -64,7 +64,7 @@ class Names:
 
     def learn(self, statement: Statement) -> None:
         """After a statement: search_path, and temporary tables that are dropped."""
-        for path, local in _paths(statement.node):
+        for path, local in set_paths(statement.node):
             if local and self.local is None:
                 self.local = self.path, statement.transaction
             self.path = path if statement.certain else (UNKNOWN,)
@@ -92,7 +92,7 @@ def _made(node: Any) -> Any:
     return getattr(node, {"ViewStmt": "view", "CreateSeqStmt": "sequence"}.get(kind(node), "relation"))
 
 
-def _paths(node: Any) -> Iterator[tuple[tuple[str, ...], bool]]:
+def set_paths(node: Any) -> Iterator[tuple[tuple[str, ...], bool]]:
     """(path, whether for the transaction alone) of SET search_path and set_config()."""
     if kind(node) == "VariableSetStmt" and node.name == "search_path":
         given = node.kind.name == "VAR_SET_VALUE"

@@ -9,6 +9,7 @@ from typing import Any, Iterator
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import column_types, learning
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import (
+    MATVIEW,
     Catalog,
     Function,
     index_name,
@@ -34,6 +35,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.sta
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import joined, kind, name
 
 # Locks that make readers or writers of the table wait.
+_WRITES = frozenset(("InsertStmt", "CopyStmt", "MergeStmt", "UpdateStmt"))
 STRONG = STRENGTH[STRENGTH.index(SHARE) :]
 
 
@@ -61,6 +63,10 @@ class State(Facts):
     """(table, column) that old code does not know → what it leaves there: NULL, or FILLED by a default."""
     unproven: dict[tuple[str, str], int | None] = table(warns("constraint"))
     """(table, constraint) added NOT VALID by this revision → the transaction in which."""
+    former: list[tuple[str, Any]] = field(default_factory=list)
+    """(table, expression) of each CHECK that this revision drops."""
+    written: set[str] = field(default_factory=set)
+    """Tables that this revision writes rows to."""
     held: dict[int, dict[str, str]] = field(default_factory=dict)
     """Transaction → live table → the strongest lock on it that makes others wait."""
     values: dict[int, set[str]] = field(default_factory=dict)
@@ -83,6 +89,7 @@ class State(Facts):
         """Begin a new revision. What an earlier one created has users, unless it belongs to the same rollout."""
         self.phase = read.source.phase
         self.unproven, self.held, self.values, self._saved, self.names = {}, {}, {}, [], Names()
+        self.former, self.written = [], set()
         self.created, self.added = self._ours if read.source.revision in self.rollout else (set(), {})
         self.remade = {each for statement in read.statements for each in made(statement, self.empty)}
         self.regranted = [one.node for one in read.statements if kind(one.node) == "GrantStmt" and one.node.is_grant]
@@ -122,8 +129,8 @@ class State(Facts):
         held = self.held.get(transaction, {}) if transaction is not None else {}
         if not held:
             return ""
-        table = max(held, key=lambda one: STRENGTH.index(held[one]))
-        return f"{held[table]} on {table}"
+        strongest = max(held, key=lambda one: STRENGTH.index(held[one]))
+        return f"{held[strongest]} on {strongest}"
 
     def old_type(self, statement: Statement, table: str, column: str) -> column_types.Type | None:
         """A column's type before a statement: as its source tells it, else as an earlier statement made it."""
@@ -139,6 +146,8 @@ class State(Facts):
             return
         if not self._there_already(statement.node):
             self._take_in(statement)
+        if kind(statement.node) in _WRITES:
+            self.written.add(name(statement.node.relation))
         self.names.learn(statement)
         if statement.transaction is not None:
             self._hold(statement.node, statement.transaction)
@@ -209,10 +218,12 @@ class State(Facts):
 
     def _hold(self, node: Any, transaction: int) -> None:
         held = self.held.setdefault(transaction, {})
-        for mode, table in locks(node):
-            strong = mode in STRONG and self.live(table)
-            if strong and (table not in held or STRENGTH.index(held[table]) < STRENGTH.index(mode)):
-                held[table] = mode
+        for mode, of in locks(node):
+            # Nobody writes to a materialized view.
+            modes = STRONG if self.catalog.relations.get(of) != MATVIEW else STRONG[-1:]
+            strong = mode in modes and self.live(of)
+            if strong and (of not in held or STRENGTH.index(held[of]) < STRENGTH.index(mode)):
+                held[of] = mode
         if kind(node) == "AlterEnumStmt" and node.newVal is not None:
             self.values.setdefault(transaction, set()).add(str(node.newVal))
 

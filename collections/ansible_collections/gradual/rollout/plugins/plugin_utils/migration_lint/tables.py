@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterator
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, nulls
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, looser, nulls
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import OTHER, UNIQUE, index_name
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import dropped
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
@@ -18,25 +18,23 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.tre
 ABOUT_TABLES = frozenset(RULES) - {
     "ban-concurrent-index-creation-in-transaction", "concurrently-not-alone", "transaction-nesting", "own-timeouts",
     "cluster-wide", "unseen", "dynamic-sql", "calls-function", "asks-database", "phase-missing",
-    "reference-to-live-table", "rows-under-lock", "enum-value-in-same-transaction", "concurrently-on-partitioned",
+    "postgresql-refuses", "reference-to-live-table", "other-answers-in-expand",
+    "rows-under-lock", "enum-value-in-same-transaction", "concurrently-on-partitioned",
 }  # fmt: skip
 # Squawk reports these for every constraint; one with an index cannot be NOT VALID, and another rule is about its index.
 _NO_SUCH_THING = frozenset(("constraint-missing-not-valid", "adding-serial-primary-key-field"))
 _SIMPLE = {
     "AT_SetExpression": "rewrite-table",
-    "AT_SetLogged": "set-logged", "AT_SetUnLogged": "set-logged",
-    "AT_SetTableSpace": "rewrite-table", "AT_SetAccessMethod": "rewrite-table", "AT_ChangeOwner": "owner-in-expand",
+    "AT_SetTableSpace": "rewrite-table", "AT_ChangeOwner": "owner-in-expand",
     **dict.fromkeys(("AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser", "AT_DisableRule"), "disable-trigger"),
     # These then fire for replication alone.
     "AT_EnableReplicaTrig": "disable-trigger", "AT_EnableReplicaRule": "disable-trigger",
-    **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
-                    "row-security-in-expand"),
     **dict.fromkeys(("AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"), "drop-in-expand"),
 }  # fmt: skip
 _DROPS = ("AT_DropColumn", "AT_DropConstraint")
 # Short, and without effect on the code of the previous release.
 _HARMLESS = frozenset((
-    "AT_AddInherit", "AT_AddOf", "AT_AlterConstraint", "AT_ClusterOn", "AT_DetachPartitionFinalize", "AT_DropCluster",
+    "AT_AddOf", "AT_AlterConstraint", "AT_ClusterOn", "AT_DetachPartitionFinalize", "AT_DropCluster",
     "AT_DropOf", "AT_EnableAlwaysRule", "AT_EnableAlwaysTrig",
     "AT_EnableRule", "AT_EnableTrig", "AT_EnableTrigAll", "AT_EnableTrigUser", "AT_GenericOptions",
     "AT_AlterColumnGenericOptions", "AT_ReplicaIdentity", "AT_ResetOptions", "AT_ResetRelOptions", "AT_DropOids",
@@ -136,6 +134,8 @@ def _accepted(table: str, constraint: Any, state: State) -> bool:
         return nulls.NULL in values or nulls.MAYBE not in values
     if constraint.contype.name == "CONSTR_NOTNULL":
         return all(state.value(table, str(one.sval)) == nulls.FILLED for one in constraint.keys)
+    if any(of == table and looser.follows(constraint.raw_expr, test) for of, test in state.former):
+        return True
     return nulls.accepts(constraint.raw_expr, lambda column: state.value(table, column))
 
 
@@ -154,6 +154,8 @@ def _drop_constraint(table: str, command: Any, _statement: Statement, state: Sta
     # Old code works with fewer constraints, but its ON CONFLICT needs the unique ones.
     state.harmless.add("drop-in-expand")
     named = str(command.name)
+    if (table, named) in state.catalog.checks:
+        state.former.append((table, state.catalog.checks[(table, named)].test))
     if ("constraint", table, named) in state.created:
         return
     sort = state.catalog.constraint(table, named)
@@ -196,8 +198,42 @@ def _identity(_table: str, command: Any, _statement: Statement, _state: State) -
         yield "constraint-in-expand"
 
 
+def _logged(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    """Nothing happens to a table that is so already."""
+    logged = command.subtype.name == "AT_SetLogged"
+    if table in state.catalog.relations and logged == (table not in state.catalog.unlogged):
+        state.harmless.add("set-logged")
+    else:
+        yield "set-logged"
+
+
+def _access_method(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    if command.name != "heap" or table not in state.catalog.heap:
+        yield "rewrite-table"
+
+
+def _row_security(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    """FORCE does nothing without row security; neither does row security if a policy lets everybody pass."""
+    catalog, forces = state.catalog, command.subtype.name in ("AT_ForceRowSecurity", "AT_NoForceRowSecurity")
+    if catalog.open(table) or (not catalog.secure(table) and (forces or "Disable" in command.subtype.name)):
+        state.harmless.add("row-security-in-expand")
+    else:
+        yield "row-security-in-expand"
+
+
+def _inherit(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    """The parent then has the child's rows too."""
+    parent = name(command.def_)
+    if state.live(parent) and (state.live(table) or table in state.written):
+        state.notes["other-answers-in-expand"] = f": {parent} then has the rows of {table} too"
+        yield "other-answers-in-expand"
+
+
 _COMMANDS: dict[str, Callable[[str, Any, Statement, State], Iterator[str]]] = {
-    "AT_AddColumn": columns.add, "AT_AddConstraint": _add_constraint, "AT_AddIdentity": _identity,
+    **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
+                    _row_security),
+    "AT_SetLogged": _logged, "AT_SetUnLogged": _logged, "AT_SetAccessMethod": _access_method,
+    "AT_AddInherit": _inherit, "AT_AddColumn": columns.add, "AT_AddConstraint": _add_constraint, "AT_AddIdentity": _identity,
     "AT_AlterColumnType": columns.change_type, "AT_AttachPartition": _attach, "AT_ColumnDefault": columns.default,
     "AT_DetachPartition": _detach, "AT_DropColumn": columns.drop, "AT_DropConstraint": _drop_constraint,
     "AT_DropNotNull": columns.drop_not_null, "AT_SetIdentity": _identity, "AT_SetNotNull": columns.set_not_null,
