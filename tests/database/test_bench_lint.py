@@ -51,7 +51,11 @@ NOT_VALID = ("ALTER TABLE items ADD CONSTRAINT later CHECK (line > 0) NOT VALID"
         ("CREATE INDEX i ON sales (sold)", {}, ""),
         ("REFRESH MATERIALIZED VIEW CONCURRENTLY sales", {}, ""),
         ("REFRESH MATERIALIZED VIEW sales", {}, "blocks for as long"),
-        ("ALTER TABLE items ADD CONSTRAINT t FOREIGN KEY (ticket) REFERENCES tickets NOT VALID", {"earlier": TICKET}, "old"),
+        (
+            "ALTER TABLE items ADD CONSTRAINT t FOREIGN KEY (ticket) REFERENCES tickets NOT VALID",
+            {"earlier": TICKET},
+            "old",
+        ),
         ("LOCK TABLE orders; SELECT count(*) FROM orders WHERE note LIKE '%x%'", {}, "blocks for as long"),
         ("ALTER TABLE items VALIDATE CONSTRAINT later", {"earlier": NOT_VALID}, ""),
         ("ALTER TABLE items ADD CHECK (line > 0)", {}, "blocks for as long"),

@@ -43,6 +43,11 @@ class Case:
     def name(self) -> str:
         return f"{self.topic}: {self.title}"
 
+    @property
+    def whole(self) -> str:
+        """All text of the case, in which --case looks."""
+        return "\n".join((self.name, *(f"earlier: {one}" for one in self.earlier), self.text))
+
 
 def cases() -> list[Case]:
     """All cases written in SQL; ValueError for a case that is there twice or has no statement."""

@@ -9,7 +9,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rul
 
 from tests.bench.lint.cases import TOPICS
 from tests.bench.lint.databases import ROWS, TIMES
-from tests.bench.lint.truth import GROWTH, MOST
+from tests.bench.lint.truth import GROWTH, MOST, level
 from tests.bench.lint.verdicts import OURS, OURS_AND_WARNINGS, TOOLS
 from tests.bench.tables import table
 
@@ -30,7 +30,9 @@ def score(found: Sequence[Json], tool: str) -> tuple[float | None, float | None]
 
 def finds(one: Json, tool: str) -> bool:
     """Whether a tool says what a harmful case deserves: to stop it, or of many rows alone a warning."""
-    enough = tool == OURS and one["level"] == WARNING and one["verdicts"][OURS_AND_WARNINGS]
+    enough = (
+        tool == OURS and not one["by_hand"] and level(one["reasons"]) == WARNING and one["verdicts"][OURS_AND_WARNINGS]
+    )
     return bool(one["verdicts"][tool] or enough)
 
 

@@ -74,13 +74,6 @@ class Truth:
     def harmful(self) -> bool:
         return bool(self.reasons)
 
-    @property
-    def level(self) -> str:
-        """ERROR, or WARNING for rows alone that are many and locked by nobody's strong lock; "" for no harm."""
-        if not self.reasons:
-            return ""
-        return WARNING if all(one.startswith(ROWS) for one in self.reasons) else ERROR
-
 
 def truth(kept: Kept, case: Case) -> Truth:
     """What the server says of a case. ValueError if what runs before it fails."""
@@ -93,6 +86,14 @@ def truth(kept: Kept, case: Case) -> Truth:
         small.indexes,
         (small.blocked, large.blocked),
     )
+
+
+def level(reasons: Sequence[str]) -> str:
+    """What a harmful case deserves: ERROR; WARNING for rows alone that are many, while nobody else waits; "" for no
+    harm."""
+    if not reasons:
+        return ""
+    return WARNING if all(one.startswith(ROWS) for one in reasons) else ERROR
 
 
 def _strongest(locks: Mapping[str, str]) -> str:

@@ -278,9 +278,8 @@ TABLE: list[tuple[str, set[str]]] = [
     ("ALTER TABLE orders SET TABLESPACE fast", {"rewrite-table"}),
     ("ALTER TABLE orders SET ACCESS METHOD heap2", {"rewrite-table"}),
     ("CLUSTER orders USING i", {"cluster"}),
-    ("VACUUM FULL orders", {"vacuum-full"}),
-    ("VACUUM (FULL, ANALYZE) orders", {"vacuum-full"}),
-    ("VACUUM (FULL false) orders", set()),
+    ("VACUUM FULL orders", {"vacuum-full", "postgresql-refuses"}),
+    ("ANALYZE orders", set()),
     ("ANALYZE orders", set()),
     ("COMMENT ON TABLE orders IS 'what was bought'", set()),
     ("COMMENT ON COLUMN orders.a IS 'x'; COMMENT ON INDEX i IS 'y'", set()),
@@ -377,8 +376,8 @@ TABLE: list[tuple[str, set[str]]] = [
     ("SET LOCAL statement_timeout = '1h'", {"own-timeouts"}),
     ("SET search_path = shop", set()),
     ("BEGIN; ALTER TABLE orders ADD COLUMN a text; COMMIT", {"transaction-nesting"}),
-    ("ALTER SYSTEM SET fsync = off", {"cluster-wide"}),
-    ("DROP DATABASE shop", {"cluster-wide"}),
+    ("ALTER SYSTEM SET fsync = off", {"cluster-wide", "postgresql-refuses"}),
+    ("DROP DATABASE shop", {"cluster-wide", "postgresql-refuses"}),
     ("CREATE ROLE somebody", {"cluster-wide"}),
     # What is hidden, and what is not seen.
     ("DO $$ BEGIN UPDATE orders SET a = 1; END $$", {"whole-table-update"}),
@@ -389,7 +388,7 @@ TABLE: list[tuple[str, set[str]]] = [
     ),
     (
         (
-            "DO $$ DECLARE r record; BEGIN FOR r IN SELECT 'x' AS a LOOP EXECUTE format('DROP TABLE %I', r.a); END"
+            "DO $$ DECLARE r record; BEGIN FOR r IN SELECT 'x' AS a LOOP EXECUTE format('DROP TABLE %s', r.a); END"
             " LOOP; END $$"
         ),
         {"dynamic-sql"},
@@ -491,6 +490,12 @@ ALONE: list[tuple[str, set[str]]] = [
         set(),
     ),
     ("REINDEX INDEX CONCURRENTLY i", set()),
+    ("VACUUM FULL orders", {"vacuum-full"}),
+    ("VACUUM (FULL, ANALYZE) orders", {"vacuum-full"}),
+    ("VACUUM (FULL false) orders", set()),
+    ("BEGIN; VACUUM orders; COMMIT", {"postgresql-refuses"}),
+    ("ALTER SYSTEM SET fsync = off", {"cluster-wide"}),
+    ("LOCK TABLE orders", {"lock-table", "postgresql-refuses"}),
     ("BEGIN; CREATE INDEX CONCURRENTLY i ON orders (a); COMMIT", {"ban-concurrent-index-creation-in-transaction"}),
     (
         (
