@@ -25,6 +25,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.fac
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import calls, columns_of
 
 MATVIEW = "materialized view"
+KEYLESS = ": {} is published, but has no primary key or replica identity, so every UPDATE and DELETE of it fails"
 OPEN, RESTRICTS = "open", "restricts"
 UNIQUE, INDEX, OTHER, UNKNOWN = "unique", "index", "other", "unknown"
 # Words of usual names of constraints and indexes; the first word of a name counts before the last ones.
@@ -134,6 +135,12 @@ class Catalog(Facts):
     """Tables with row security."""
     policies: dict[Column, str] = table(permits("policy"))
     """(table, policy) → OPEN if it lets everybody see and write every row, RESTRICTS, or ""."""
+    primaries: set[Column] = table(permits("constraint"), set)
+    """(table, primary key)."""
+    identities: dict[str, str] = table(permits("table"))
+    """Table → its replica identity, as ReplicaIdentityStmt has it: d(efault), f(ull), i(ndex), n(othing)."""
+    published: set[str] = table(warns("table"), set)
+    """Tables of a publication of UPDATE or DELETE."""
     granted: set[tuple[Address, str]] = table(facts.GRANTS, set)
     """(what, role) of each GRANT; "public" for everybody."""
 
@@ -187,6 +194,12 @@ class Catalog(Facts):
             return []
         users = {role for what, role in self.granted if what[0] == kind}
         return sorted(users - {role for what, role in self.granted if what == made})
+
+    def keyless(self, of: str, identity: str = "") -> bool:
+        """Whether a known table has nothing that tells its rows apart. identity: the new one, else the present one."""
+        how = identity or self.identities.get(of, "d")
+        primary = any(one == of for one, _name in self.primaries)
+        return self.relations.get(of) == "table" and (how == "n" or (how == "d" and not primary))
 
     def excludes(self, part: str, parent: str) -> bool:
         """Whether a valid CHECK of a table is about the key of the partitioned table."""

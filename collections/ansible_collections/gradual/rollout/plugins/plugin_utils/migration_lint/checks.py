@@ -10,8 +10,13 @@ from typing import Any, Iterable, Iterator
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, objects, rows, tables
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import MATVIEW
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import MODES, locks
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.names import settings
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.refusals import refused
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import EXPAND_ONLY, SHARE_ROW
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import (
+    ACCESS_EXCLUSIVE,
+    EXPAND_ONLY,
+    SHARE_ROW,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import STRONG, State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import (
@@ -74,6 +79,7 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
     node = statement.node
     state.next(statement)
     found = set(_broken(kind(node), node, statement, state)) | set(_many_rows(statement, state))
+    found |= set(_waits(node, statement, state))
     for reason in refused(node, statement, state.catalog):
         state.notes["postgresql-refuses"] = f": {reason}"
         found.add("postgresql-refuses")
@@ -87,6 +93,17 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
         state.harmless |= EXPAND_ONLY
     state.learn(statement)
     return found - state.harmless
+
+
+def _waits(node: Any, statement: Statement, state: State) -> Iterator[str]:
+    """What a statement does to others while it waits for its own lock."""
+    taken = {table for mode, table in locks(node) if mode == ACCESS_EXCLUSIVE and state.live(table)}
+    if taken and state.names.waits:
+        yield "no-lock-timeout"
+    held = state.held.get(statement.transaction, {}) if statement.transaction is not None else {}
+    if held and taken - set(held):
+        state.notes["several-tables"] = f" ({', '.join(sorted({*held, *taken}))})"
+        yield "several-tables"
 
 
 def _touched(node: Any) -> list[str]:
@@ -228,6 +245,7 @@ def _inside(node: Any, state: State) -> Iterator[str]:
 
 def _select(node: Any, state: State) -> Iterator[str]:
     yield from _inside(node, state)
+    yield from _set(node, state)
     if rows.whole(node) and rows.selects(node, state.scope):
         yield "whole-table-update"
     if any(_restarts(one, state) for one in walk(node) if kind(one) == "FuncCall"):
@@ -251,9 +269,9 @@ def _restarts(call: Any, state: State) -> bool:
 
 
 def _set(node: Any, _state: State) -> Iterator[str]:
-    if node.kind.name == "VAR_SET_VALUE" and node.name in _SESSION:
+    if any(setting in _SESSION and values is not None for setting, values, _local in settings(node)):
         yield "own-timeouts"
-    if node.name == "session_replication_role" and node.kind.name == "VAR_SET_VALUE":
+    if getattr(node, "name", "") == "session_replication_role" and node.kind.name == "VAR_SET_VALUE":
         yield "disable-trigger"
 
 
@@ -291,6 +309,7 @@ _SIMPLE = {
 _CHECKS = {
     "CreatePolicyStmt": _create_policy, "CreateTrigStmt": objects.trigger,
     "RuleStmt": lambda node, _state: ("create-rule",) if node.instead or node.actions else (),
+    "CreatePublicationStmt": objects.publication, "AlterPublicationStmt": objects.publication,
     "AlterDomainStmt": objects.domain, "AlterEnumStmt": objects.enum, "AlterFunctionStmt": objects.function,
     "AlterObjectSchemaStmt": objects.schema, "AlterOwnerStmt": objects.owner, "AlterSeqStmt": objects.sequence,
     "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (),
@@ -304,11 +323,11 @@ _CHECKS = {
 # New objects, comments and labels. The statements of DO blocks are checked separately.
 _HARMLESS = frozenset((
     "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt",
-    "AlterObjectDependsStmt", "AlterOpFamilyStmt", "AlterPublicationStmt",
+    "AlterObjectDependsStmt", "AlterOpFamilyStmt",
     "AlterStatsStmt", "AlterTSConfigurationStmt", "AlterTSDictionaryStmt", "CommentStmt", "CompositeTypeStmt",
     "ConstraintsSetStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt", "CreateEnumStmt",
     "CreateExtensionStmt", "CreateFdwStmt", "CreateForeignServerStmt", "CreateForeignTableStmt", "CreateOpClassStmt",
-    "CreateOpFamilyStmt", "CreatePLangStmt", "CreatePublicationStmt", "CreateRangeStmt", "CreateSchemaStmt",
+    "CreateOpFamilyStmt", "CreatePLangStmt", "CreateRangeStmt", "CreateSchemaStmt",
     "CreateSeqStmt", "CreateStatsStmt", "CreateTableAsStmt", "CreateTransformStmt", "CreateUserMappingStmt",
     "DefineStmt", "DiscardStmt", "DoStmt", "ListenStmt", "NotifyStmt", "SecLabelStmt", "UnlistenStmt",
     "VariableShowStmt",

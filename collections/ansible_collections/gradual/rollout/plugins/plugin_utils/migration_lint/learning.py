@@ -260,6 +260,7 @@ def _constraint(catalog: Catalog, table: str, constraint: Any, of_column: str = 
         if len(columns) == 1:
             _because(catalog.keys, (table, columns[0]), named)
     if what == "CONSTR_PRIMARY":
+        catalog.primaries.add((table, named))
         for one in columns:
             # It stays NOT NULL without the key.
             _because(catalog.filled, (table, one), "")
@@ -352,6 +353,9 @@ _COMMANDS: dict[str, Callable[[Catalog, str, Any], Any]] = {
     "AT_AttachPartition": lambda catalog, table, command: _partition(
         catalog, name(command.def_.name), table, command.def_.bound
     ) if command.def_.bound is not None else None,
+    "AT_ReplicaIdentity": lambda catalog, table, command: catalog.identities.update(
+        {table: str(command.def_.identity_type)}
+    ),
     "AT_DetachPartition": _detach,
     "AT_AddInherit": lambda catalog, table, _command: catalog.complete.pop(table, None),
     "AT_SetUnLogged": lambda catalog, table, _command: catalog.unlogged.add(table),
@@ -466,6 +470,20 @@ def _grant(catalog: Catalog, node: Any) -> None:
                 catalog.granted.discard((what, role))
 
 
+def publishes(node: Any, catalog: Catalog) -> list[str]:
+    """Tables whose UPDATE or DELETE a publication sends from now on."""
+    what = next((str(one.arg.sval) for one in node.options or () if one.defname == "publish"), "update, delete")
+    if not {"update", "delete"} & {one.strip() for one in what.split(",")}:
+        return []
+    if getattr(getattr(node, "action", None), "name", "") == "AP_DropObjects":
+        return []
+    given = [name(one.pubtable.relation) for one in node.pubobjects or () if one.pubtable is not None]
+    schemas = {str(one.name) for one in node.pubobjects or () if one.pubtable is None}
+    whole = [one for one, sort in catalog.relations.items() if sort == "table"
+             and (node.for_all_tables or (one.rpartition(".")[0] or PUBLIC) in schemas)]  # fmt: skip
+    return [*given, *whole]
+
+
 def _default_grant(catalog: Catalog, node: Any) -> None:
     if node.action.is_grant:
         catalog.granted |= {(("default", ""), role) for role in grantees(node.action)}
@@ -499,6 +517,8 @@ _LEARN: dict[str, Callable[[Catalog, Any], Any]] = {
     "CreateStmt": _create_table, "AlterTableStmt": _alter_table, "IndexStmt": _index, "ViewStmt": _view,
     "CreateTableAsStmt": _view, "CreateTrigStmt": _trigger, "CreateDomainStmt": _domain,
     "AlterDomainStmt": _alter_domain, "CreateFunctionStmt": _function, "AlterFunctionStmt": _alter_function,
+    "CreatePublicationStmt": lambda catalog, node: catalog.published.update(publishes(node, catalog)),
+    "AlterPublicationStmt": lambda catalog, node: catalog.published.update(publishes(node, catalog)),
     "CreateSeqStmt": _sequence, "CreatePolicyStmt": _policy, "GrantStmt": _grant,
     "AlterDefaultPrivilegesStmt": _default_grant,
     "AlterPolicyStmt": lambda catalog, node: catalog.policies.pop((name(node.table), str(node.policy_name)), None),

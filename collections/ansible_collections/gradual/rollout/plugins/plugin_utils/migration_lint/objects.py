@@ -12,7 +12,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint imp
     learning,
     views,
 )
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import UNIQUE, index_name
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import KEYLESS, UNIQUE, index_name
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.facts import RELATIONS, Address
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import address, signature
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.names import PUBLIC, set_paths
@@ -158,6 +158,14 @@ def _otherwise(node: Any, state: State) -> Iterator[str]:
     if why:
         state.notes["other-answers-in-expand"] = f": {why}"
         yield "other-answers-in-expand"
+
+
+def publication(node: Any, state: State) -> Iterator[str]:
+    """CREATE and ALTER PUBLICATION: PostgreSQL refuses UPDATE and DELETE of a table without a key that is published."""
+    for table in learning.publishes(node, state.catalog):
+        if state.live(table) and state.catalog.keyless(table):
+            state.notes["other-answers-in-expand"] = KEYLESS.format(table)
+            yield "other-answers-in-expand"
 
 
 def trigger(node: Any, state: State) -> Iterator[str]:

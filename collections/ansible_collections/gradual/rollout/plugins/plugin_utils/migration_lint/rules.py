@@ -299,6 +299,19 @@ RULES: dict[str, Rule] = {
         "the migration tool begins and ends the transaction already",
         "remove BEGIN and COMMIT",
     ),
+    "no-lock-timeout": Rule(
+        ERROR,
+        ACCESS_EXCLUSIVE,
+        "lock_timeout is switched off, so that it waits for its lock without end, and all others queue behind it",
+        "remove SET lock_timeout; Gradual sets one, and tries again",
+    ),
+    "several-tables": Rule(
+        WARNING,
+        ACCESS_EXCLUSIVE,
+        "the transaction waits for a second table while nobody can use the first one; if old code takes them in the"
+        " other order, that is a deadlock",
+        "a separate revision for each table",
+    ),
     "own-timeouts": Rule(
         WARNING,
         "none",

@@ -82,8 +82,8 @@ class State(Facts):
     scope: Scope = field(default_factory=lambda: Scope(lambda _table: True, lambda _table, _column: False))
     """What the conditions of the current statement are read with."""
     _ours: tuple[set[Address], dict[tuple[str, str], str]] = field(default_factory=lambda: (set(), {}))
-    _saved: list[tuple[str, list[Any], list[Any]]] = field(default_factory=list)
-    """Name of a savepoint, "" for BEGIN → the facts then."""
+    _saved: list[tuple[str, list[Any], list[Any], dict[int, dict[str, str]]]] = field(default_factory=list)
+    """Name of a savepoint, "" for BEGIN → the facts and the held locks then."""
 
     def begin(self, read: Read) -> None:
         """Begin a new revision. What an earlier one created has users, unless it belongs to the same rollout."""
@@ -202,14 +202,16 @@ class State(Facts):
         return (of, column) in self.catalog.columns or self.catalog.lacks(of, column)
 
     def _transaction(self, node: Any) -> None:
-        """ROLLBACK undoes what was learned since BEGIN or the savepoint."""
+        """ROLLBACK undoes what was learned since BEGIN or the savepoint, and releases the locks since then."""
         what, own = node.kind.name, str(node.savepoint_name or "")
         if what in ("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT"):
-            self._saved.append((own, self.copied(), self.catalog.copied()))
+            held = {number: dict(locked) for number, locked in self.held.items()}
+            self._saved.append((own, self.copied(), self.catalog.copied(), held))
         elif what in ("TRANS_STMT_ROLLBACK", "TRANS_STMT_ROLLBACK_TO"):
             found = [place for place, one in enumerate(self._saved) if one[0] == own]
             if found:
-                _name, ours, facts = self._saved[found[-1]]
+                _name, ours, facts, held = self._saved[found[-1]]
+                self.held = {number: dict(locked) for number, locked in held.items()}
                 self.restore(ours)
                 self.catalog.restore(facts)
                 del self._saved[found[-1] + (what == "TRANS_STMT_ROLLBACK_TO") :]

@@ -7,7 +7,12 @@ from __future__ import annotations
 from typing import Any, Callable, Iterator
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, looser, nulls
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import OTHER, UNIQUE, index_name
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import (
+    KEYLESS,
+    OTHER,
+    UNIQUE,
+    index_name,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import dropped
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
@@ -18,7 +23,8 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.tre
 ABOUT_TABLES = frozenset(RULES) - {
     "ban-concurrent-index-creation-in-transaction", "concurrently-not-alone", "transaction-nesting", "own-timeouts",
     "cluster-wide", "unseen", "dynamic-sql", "calls-function", "asks-database", "phase-missing",
-    "postgresql-refuses", "reference-to-live-table", "other-answers-in-expand",
+    "postgresql-refuses", "several-tables",
+    "no-lock-timeout", "reference-to-live-table", "other-answers-in-expand",
     "rows-under-lock", "enum-value-in-same-transaction", "concurrently-on-partitioned",
 }  # fmt: skip
 # Squawk reports these for every constraint; one with an index cannot be NOT VALID, and another rule is about its index.
@@ -37,7 +43,7 @@ _HARMLESS = frozenset((
     "AT_AddOf", "AT_AlterConstraint", "AT_ClusterOn", "AT_DetachPartitionFinalize", "AT_DropCluster",
     "AT_DropOf", "AT_EnableAlwaysRule", "AT_EnableAlwaysTrig",
     "AT_EnableRule", "AT_EnableTrig", "AT_EnableTrigAll", "AT_EnableTrigUser", "AT_GenericOptions",
-    "AT_AlterColumnGenericOptions", "AT_ReplicaIdentity", "AT_ResetOptions", "AT_ResetRelOptions", "AT_DropOids",
+    "AT_AlterColumnGenericOptions", "AT_ResetOptions", "AT_ResetRelOptions", "AT_DropOids",
     "AT_SetCompression", "AT_SetOptions", "AT_SetRelOptions", "AT_SetStatistics", "AT_SetStorage",
 ))  # fmt: skip
 
@@ -221,6 +227,13 @@ def _row_security(table: str, command: Any, _statement: Statement, state: State)
         yield "row-security-in-expand"
 
 
+def _replica_identity(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    how = str(command.def_.identity_type)
+    if table in state.catalog.published and state.catalog.keyless(table, how):
+        state.notes["other-answers-in-expand"] = KEYLESS.format(table)
+        yield "other-answers-in-expand"
+
+
 def _inherit(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
     """The parent then has the child's rows too."""
     parent = name(command.def_)
@@ -232,7 +245,7 @@ def _inherit(table: str, command: Any, _statement: Statement, state: State) -> I
 _COMMANDS: dict[str, Callable[[str, Any, Statement, State], Iterator[str]]] = {
     **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
                     _row_security),
-    "AT_SetLogged": _logged, "AT_SetUnLogged": _logged, "AT_SetAccessMethod": _access_method,
+    "AT_ReplicaIdentity": _replica_identity, "AT_SetLogged": _logged, "AT_SetUnLogged": _logged, "AT_SetAccessMethod": _access_method,
     "AT_AddInherit": _inherit, "AT_AddColumn": columns.add, "AT_AddConstraint": _add_constraint, "AT_AddIdentity": _identity,
     "AT_AlterColumnType": columns.change_type, "AT_AttachPartition": _attach, "AT_ColumnDefault": columns.default,
     "AT_DetachPartition": _detach, "AT_DropColumn": columns.drop, "AT_DropConstraint": _drop_constraint,

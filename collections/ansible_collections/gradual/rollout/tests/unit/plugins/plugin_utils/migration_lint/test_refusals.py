@@ -46,6 +46,8 @@ TOUCH = (
 TOUCH_AGAIN = "CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN {}; RETURN NEW; END $f$"
 VIEW = "CREATE TABLE t (id int, a int, b int); CREATE VIEW v AS SELECT id, a FROM t WHERE a > 0"
 PATH = "CREATE TABLE t (id int); CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t'"
+KEYLESS = "CREATE TABLE t (id int, b int PRIMARY KEY); CREATE TABLE k (id int)"
+SENT = f"{KEYLESS}; CREATE PUBLICATION p FOR TABLE t"
 GRANTED = "CREATE TABLE t (id serial); GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO app"
 
 
@@ -75,6 +77,19 @@ GRANTED = "CREATE TABLE t (id serial); GRANT USAGE ON ALL SEQUENCES IN SCHEMA pu
         ("CREATE TABLE p (id int)", "CREATE TABLE c (id int); ALTER TABLE c INHERIT p", False),
         ("CREATE TABLE p (id int)", "CREATE TABLE c (id int); INSERT INTO c VALUES (1); ALTER TABLE c INHERIT p", True),
         ("CREATE TABLE p (id int); CREATE TABLE c (id int)", "ALTER TABLE c INHERIT p", True),
+        (KEYLESS, "CREATE PUBLICATION p FOR TABLE t", False),
+        (KEYLESS, "CREATE PUBLICATION p FOR TABLE t, k", True),
+        (KEYLESS, "CREATE PUBLICATION p FOR TABLE k WITH (publish = 'insert')", False),
+        (KEYLESS, "CREATE PUBLICATION p FOR ALL TABLES", True),
+        (KEYLESS, "CREATE PUBLICATION p FOR TABLES IN SCHEMA app", False),
+        (f"{KEYLESS}; ALTER TABLE k REPLICA IDENTITY FULL", "CREATE PUBLICATION p FOR ALL TABLES", False),
+        (f"{KEYLESS}; ALTER TABLE k ADD PRIMARY KEY (id)", "CREATE PUBLICATION p FOR ALL TABLES", False),
+        (KEYLESS, "CREATE TABLE n (id int); CREATE PUBLICATION p FOR TABLE n", False),
+        (SENT, "ALTER PUBLICATION p ADD TABLE k", True),
+        (SENT, "ALTER PUBLICATION p DROP TABLE t", False),
+        (SENT, "ALTER TABLE t REPLICA IDENTITY NOTHING", True),
+        (SENT, "ALTER TABLE t REPLICA IDENTITY FULL", False),
+        (KEYLESS, "ALTER TABLE t REPLICA IDENTITY NOTHING", False),
         (GRANTED, "CREATE SEQUENCE n; ALTER TABLE t ADD x int; ALTER TABLE t ALTER x SET DEFAULT nextval('n')", True),
         (
             GRANTED,
@@ -179,3 +194,34 @@ TABLE = "CREATE TABLE t (id int, a int DEFAULT 1, b int)"
 )  # fmt: skip
 def test_what_changes_nothing_is_no_finding(before: str, sql: str, rules: set[str]) -> None:
     assert set(broken(before, sql)) == rules
+
+
+ADD = "ALTER TABLE t ADD x int"
+
+
+@pytest.mark.parametrize(
+    ("sql", "rules"),
+    [
+        # Without a lock timeout, everybody queues behind what waits.
+        (f"SET lock_timeout = 0; {ADD}", {"own-timeouts", "no-lock-timeout"}),
+        (f"SET LOCAL lock_timeout = '0s'; {ADD}", {"own-timeouts", "no-lock-timeout"}),
+        (f"SELECT set_config('lock_timeout', '0', true); {ADD}", {"own-timeouts", "no-lock-timeout"}),
+        (f"SET lock_timeout = '2s'; {ADD}", {"own-timeouts"}),
+        (f"SELECT pg_catalog.set_config('lock_timeout', '2s', false); {ADD}", {"own-timeouts"}),
+        # Back to what Gradual gave the session.
+        (f"RESET lock_timeout; {ADD}", set()),
+        (f"SET lock_timeout = 0; RESET ALL; {ADD}", {"own-timeouts"}),
+        (f"SET lock_timeout = 0; SET lock_timeout TO DEFAULT; {ADD}", {"own-timeouts"}),
+        (f"SET statement_timeout = 0; {ADD}", {"own-timeouts"}),
+        # As pg_dump writes it, for tables that are new.
+        ("SET lock_timeout = 0; CREATE TABLE n (id int); ALTER TABLE n ADD a int", {"own-timeouts"}),
+        # One table is locked while another one is waited for.
+        (f"{ADD}; ALTER TABLE u ADD x int", {"several-tables"}),
+        (f"{ADD}; ALTER TABLE t ADD y int", set()),
+        (f"{ADD}; CREATE TABLE n (id int); ALTER TABLE n ADD y int", set()),
+        (f"BEGIN; {ADD}; COMMIT; BEGIN; ALTER TABLE u ADD x int; COMMIT", {"transaction-nesting"}),
+        (f"LOCK TABLE t, u; {ADD}; ALTER TABLE u ADD x int", {"lock-table"}),
+    ],
+)
+def test_what_waits_makes_others_wait(sql: str, rules: set[str]) -> None:
+    assert set(broken("SELECT 1", sql)) == rules
