@@ -117,6 +117,9 @@ def test_a_warning_counts_only_where_warnings_count() -> None:
     [
         ((), ""),
         (("changes or locks 100% of orders",), "warning"),
+        (("changes or locks 100% of orders", "old code: SELECT note FROM orders → [('x',)]"), "warning"),
+        (("changes or locks 100% of orders", "old code: SELECT note FROM orders → error: no"), "error"),
+        (("old code: SELECT note FROM orders → [('x',)]",), "error"),
         (("PostgreSQL refuses it: no",), "error"),
         (("blocks for as long as the table is large", "changes or locks 100% of orders"), "error"),
     ],

@@ -187,7 +187,8 @@ How much a tool must say:
 
 - To 1, 2 and 3 the right answer is an error, which stops the rollout. A warning counts as letting it pass.
 - To 4 alone a warning is enough, and an error is right too. Such a change stalls nobody but those who write the same
-  rows, and a file does not tell how many rows a condition selects. While the transaction holds a lock that blocks
+  rows, and a file does not tell how many rows a condition selects. That old code then reads the new values is what the
+  author wants; that a statement of it fails is not. While the transaction holds a lock that blocks
   others, 3 is seen too, and only an error is right.
 - Precision counts errors alone. How often a warning without an error is about a harmful case is told apart.
 

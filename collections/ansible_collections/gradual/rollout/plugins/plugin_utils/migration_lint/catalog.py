@@ -122,7 +122,8 @@ class Catalog(Facts):
     """View, generated column or trigger → the columns (* for all) that it uses, whose type PostgreSQL then keeps."""
     views: dict[str, Any] = table(permits("view"))
     """View → the CREATE VIEW that made it."""
-    types: set[str] = table(permits("type"), set)
+    types: set[str] = table(warns("type"), set)
+    """Types that are no domains. One that a condition made is believed: it stands where such a type is there already."""
     domains: dict[str, Domain] = table(permits("type"))
     functions: dict[str, Function] = table(permits("function"))
     """Signature → the function."""
