@@ -164,9 +164,9 @@ thinks, from the files alone.
 - A database has {rows:,} rows in each table, and a second one has {times} times as many. It has indexes, foreign keys,
   views, materialized views, functions, triggers, enums, domains, partitions, inheritance, sequences and policies. No
   table is empty, since a lock on an empty table harms nobody.
-- The *old code* is a fixed list of statements (`tests/bench/lint/corpus/old_*.sql`): of the application's role, which owns
-  nothing, of a report's role, and of the owner, since many applications connect as the owner. They read, insert, update
-  and delete in every table, and use every column, view, function, sequence and type by its name. Each statement runs
+- The *old code* is a fixed list of statements (`tests/bench/lint/corpus/old_*.sql`): of the application's role, which
+  owns nothing, of a report's role, and of the owner, since many applications connect as the owner. They read, insert,
+  update and delete in every table, and use every column, view, function, sequence and type by its name. Each statement runs
   before and after the case.
 - The SQL of an operation of Alembic or Django is what the tool itself makes of it.
 

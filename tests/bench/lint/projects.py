@@ -1,7 +1,7 @@
 """Releases with one migration more, as the lint reads them, and the SQL that Alembic and Django make of it.
 
-corpus/alembic.txt has bodies of upgrade(), corpus/django.txt lists of operations; cases are separated by blank lines, and a
-line that begins with # is a title or, if it says `not atomic`, an option.
+corpus/alembic.txt has bodies of upgrade(), corpus/django.txt lists of operations; cases are separated by blank lines,
+and a line that begins with # is a title or, if it says `not atomic`, an option.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ learning.py fills it in.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import facts
@@ -19,7 +19,6 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.fac
     Facts,
     Index,
     permits,
-    table,
     warns,
 )
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import calls, columns_of
@@ -90,59 +89,59 @@ def _check(key: Column, check: Check, moved: facts.Moved) -> tuple[Any, Any] | N
     return after[1:], Check(None, column[2] if column else "", check.valid)
 
 
-_CHECKS = facts.Shape(_check, permits("constraint").joined)
+_CHECKS = facts.kept(_check, facts.same)
 
 
 @dataclass
 class Catalog(Facts):
     """Facts; a key with a table is (table, column) or (table, constraint)."""
 
-    relations: dict[str, str] = table(permits("table"))
+    relations: dict[str, str] = field(default_factory=dict, metadata=permits("table"))
     """Name → table, view, sequence or MATVIEW: what is there whatever conditions of the revisions said."""
-    columns: dict[Column, Type] = table(permits("column"))
-    complete: dict[str, frozenset[str]] = table(facts.COLUMNS)
+    columns: dict[Column, Type] = field(default_factory=dict, metadata=permits("column"))
+    complete: dict[str, frozenset[str]] = field(default_factory=dict, metadata=facts.COLUMNS)
     """Table → all its columns, where they are known."""
-    bare: set[Column] = table(permits("column"), set)
+    bare: set[Column] = field(default_factory=set, metadata=permits("column"))
     """Columns without a default."""
-    filled: dict[Column, frozenset[str]] = table(facts.PROOFS)
+    filled: dict[Column, frozenset[str]] = field(default_factory=dict, metadata=facts.PROOFS)
     """Columns that are never NULL: "" by NOT NULL, or the valid CHECKs that say so."""
-    keys: dict[Column, frozenset[str]] = table(facts.PROOFS)
+    keys: dict[Column, frozenset[str]] = field(default_factory=dict, metadata=facts.PROOFS)
     """Columns that are unique by themselves → the constraints and indexes that say so."""
-    watched: dict[Column, frozenset[str]] = table(facts.WATCHERS)
+    watched: dict[Column, frozenset[str]] = field(default_factory=dict, metadata=facts.WATCHERS)
     """Columns in a CHECK, or in an index with an expression or a condition: a new type scans or rebuilds."""
-    checks: dict[Column, Check] = table(_CHECKS)
-    constraints: dict[Column, str] = table(warns("constraint"))
-    indexes: dict[str, Index] = table(facts.INDEXES)
-    partitioned: dict[str, tuple[str, ...]] = table(permits("table"))
+    checks: dict[Column, Check] = field(default_factory=dict, metadata=_CHECKS)
+    constraints: dict[Column, str] = field(default_factory=dict, metadata=warns("constraint"))
+    indexes: dict[str, Index] = field(default_factory=dict, metadata=facts.INDEXES)
+    partitioned: dict[str, tuple[str, ...]] = field(default_factory=dict, metadata=permits("table"))
     """Partitioned table → columns of its key; "" for an expression."""
-    defaults: dict[str, str] = table(facts.RELATED)
+    defaults: dict[str, str] = field(default_factory=dict, metadata=facts.RELATED)
     """Partitioned table → its default partition."""
-    partitions: dict[str, Partition] = table(permits("table"))
-    bound: dict[Address, frozenset[Column]] = table(facts.USERS)
+    partitions: dict[str, Partition] = field(default_factory=dict, metadata=permits("table"))
+    bound: dict[Address, frozenset[Column]] = field(default_factory=dict, metadata=facts.USERS)
     """View, generated column or trigger → the columns (* for all) that it uses, whose type PostgreSQL then keeps."""
-    views: dict[str, Any] = table(permits("view"))
+    views: dict[str, Any] = field(default_factory=dict, metadata=permits("view"))
     """View → the CREATE VIEW that made it."""
-    types: set[str] = table(warns("type"), set)
-    """Types that are no domains. One that a condition made is believed: it stands where such a type is there already."""
-    domains: dict[str, Domain] = table(permits("type"))
-    functions: dict[str, Function] = table(permits("function"))
+    types: set[str] = field(default_factory=set, metadata=warns("type"))
+    """Types that are no domains. One that a condition makes is believed: else such a type is there already."""
+    domains: dict[str, Domain] = field(default_factory=dict, metadata=permits("type"))
+    functions: dict[str, Function] = field(default_factory=dict, metadata=permits("function"))
     """Signature → the function."""
-    triggers: dict[Column, str] = table(permits("trigger"))
+    triggers: dict[Column, str] = field(default_factory=dict, metadata=permits("trigger"))
     """(table, trigger) → name of its function."""
-    unlogged: set[str] = table(warns("table"), set)
-    heap: set[str] = table(permits("table"), set)
+    unlogged: set[str] = field(default_factory=set, metadata=warns("table"))
+    heap: set[str] = field(default_factory=set, metadata=permits("table"))
     """Tables that no revision gave an access method or a tablespace of their own."""
-    secured: set[str] = table(warns("table"), set)
+    secured: set[str] = field(default_factory=set, metadata=warns("table"))
     """Tables with row security."""
-    policies: dict[Column, str] = table(permits("policy"))
+    policies: dict[Column, str] = field(default_factory=dict, metadata=permits("policy"))
     """(table, policy) → OPEN if it lets everybody see and write every row, RESTRICTS, or ""."""
-    primaries: set[Column] = table(permits("constraint"), set)
+    primaries: set[Column] = field(default_factory=set, metadata=permits("constraint"))
     """(table, primary key)."""
-    identities: dict[str, str] = table(permits("table"))
+    identities: dict[str, str] = field(default_factory=dict, metadata=permits("table"))
     """Table → its replica identity, as ReplicaIdentityStmt has it: d(efault), f(ull), i(ndex), n(othing)."""
-    published: set[str] = table(warns("table"), set)
+    published: set[str] = field(default_factory=set, metadata=warns("table"))
     """Tables of a publication of UPDATE or DELETE."""
-    granted: set[tuple[Address, str]] = table(facts.GRANTS, set)
+    granted: set[tuple[Address, str]] = field(default_factory=set, metadata=facts.GRANTS)
     """(what, role) of each GRANT; "public" for everybody."""
 
     def volatile(self, expression: Any) -> bool:

@@ -39,7 +39,8 @@ _SESSION = frozenset(
 )
 _CLUSTER_WIDE = frozenset((
     "AlterSystemStmt", "CreatedbStmt", "DropdbStmt", "AlterDatabaseStmt", "AlterDatabaseSetStmt",
-    "CreateTableSpaceStmt", "DropTableSpaceStmt", "CreateRoleStmt", "GrantRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt",
+    "CreateTableSpaceStmt", "DropTableSpaceStmt", "CreateRoleStmt", "GrantRoleStmt",
+    "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt",
     "DropOwnedStmt", "ReassignOwnedStmt",
 ))  # fmt: skip
 # Functions of PostgreSQL that a migration may call without a finding.

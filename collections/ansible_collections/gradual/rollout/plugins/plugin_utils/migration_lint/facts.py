@@ -8,8 +8,8 @@ An address names a part of a schema: (kind, name), or (kind, table, name) for a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Callable, Iterator, Mapping
 
 Address = tuple[str, ...]
 Column = tuple[str, str]
@@ -110,7 +110,7 @@ def _users(user: Address, used: frozenset[Column], moved: Moved) -> tuple[Any, A
     return None if after is None else (after, frozenset(one[1:] for one in columns if one is not None))
 
 
-def _same(one: Any, other: Any) -> Any:
+def same(one: Any, other: Any) -> Any:
     return one if one == other else None
 
 
@@ -154,28 +154,31 @@ def _related(name: str, other: str, moved: Moved) -> tuple[Any, Any] | None:
     return (one[1], two[1]) if one is not None and two is not None else None
 
 
-def permits(kind: str) -> Shape:
+Kept = Mapping[str, Shape]
+
+
+def kept(turned: Callable[[Any, Any, Moved], "tuple[Any, Any] | None"], joined: Callable[[Any, Any], Any]) -> Kept:
+    """The metadata of a dataclass's field that is a table of facts: a dict, or a set of keys."""
+    return {"shape": Shape(turned, joined)}
+
+
+def permits(kind: str) -> Kept:
     """Facts that let a statement pass: believed only if they hold in any case."""
-    return Shape(_address if kind == "object" else _keyed(kind), _same)
+    return kept(_address if kind == "object" else _keyed(kind), same)
 
 
-def warns(kind: str) -> Shape:
+def warns(kind: str) -> Kept:
     """Facts that stop a statement: believed if they may hold."""
-    return Shape(_address if kind == "object" else _keyed(kind), _either)
+    return kept(_address if kind == "object" else _keyed(kind), _either)
 
 
-PROOFS = Shape(_reasons, _both)
-WATCHERS = Shape(_reasons, _any)
-INDEXES = Shape(_index, _perhaps)
-USERS = Shape(_users, _any)
-COLUMNS = Shape(_columns, _same)
-RELATED = Shape(_related, _either)
-GRANTS = Shape(_grants, _either)
-
-
-def table(shape: Shape, make: Callable[[], Any] = dict) -> Any:
-    """A field of a dataclass that is a table of facts: a dict, or a set of keys."""
-    return field(default_factory=make, metadata={"shape": shape})
+PROOFS = kept(_reasons, _both)
+WATCHERS = kept(_reasons, _any)
+INDEXES = kept(_index, _perhaps)
+USERS = kept(_users, _any)
+COLUMNS = kept(_columns, same)
+RELATED = kept(_related, _either)
+GRANTS = kept(_grants, _either)
 
 
 class Facts:

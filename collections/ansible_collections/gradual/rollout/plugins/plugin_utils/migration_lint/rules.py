@@ -47,8 +47,8 @@ RULES: dict[str, Rule] = {
     "require-concurrent-index-deletion": Rule(
         WARNING,
         ACCESS_EXCLUSIVE,
-        "it waits for every reader of the table, and all other sessions queue behind it for as long as the lock timeout;"
-        " old code may need the index",
+        "it waits for every reader of the table, and all other sessions queue behind it until the lock timeout; old"
+        " code may need the index",
         "DROP INDEX CONCURRENTLY, outside a transaction",
     ),
     "reindex": Rule(

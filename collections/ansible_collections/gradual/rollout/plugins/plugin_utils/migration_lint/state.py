@@ -22,7 +22,6 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.fac
     gone,
     permits,
     renamed,
-    table,
     warns,
 )
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import signature
@@ -53,15 +52,15 @@ class State(Facts):
     phase: str = "expand"
     catalog: Catalog = field(default_factory=Catalog)
     names: Names = field(default_factory=Names)
-    created: set[Address] = table(permits("object"), set)
+    created: set[Address] = field(default_factory=set, metadata=permits("object"))
     """What this revision (or this rollout) created so far."""
     remade: set[Address] = field(default_factory=set)
     """What this revision creates, before or after the current statement."""
     regranted: list[Any] = field(default_factory=list)
     """Each GRANT of this revision."""
-    added: dict[tuple[str, str], str] = table(permits("column"))
+    added: dict[tuple[str, str], str] = field(default_factory=dict, metadata=permits("column"))
     """(table, column) that old code does not know → what it leaves there: NULL, or FILLED by a default."""
-    unproven: dict[tuple[str, str], int | None] = table(warns("constraint"))
+    unproven: dict[tuple[str, str], int | None] = field(default_factory=dict, metadata=warns("constraint"))
     """(table, constraint) added NOT VALID by this revision → the transaction in which."""
     former: list[tuple[str, Any]] = field(default_factory=list)
     """(table, expression) of each CHECK that this revision drops."""

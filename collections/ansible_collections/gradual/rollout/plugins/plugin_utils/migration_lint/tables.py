@@ -245,8 +245,10 @@ def _inherit(table: str, command: Any, _statement: Statement, state: State) -> I
 _COMMANDS: dict[str, Callable[[str, Any, Statement, State], Iterator[str]]] = {
     **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
                     _row_security),
-    "AT_ReplicaIdentity": _replica_identity, "AT_SetLogged": _logged, "AT_SetUnLogged": _logged, "AT_SetAccessMethod": _access_method,
-    "AT_AddInherit": _inherit, "AT_AddColumn": columns.add, "AT_AddConstraint": _add_constraint, "AT_AddIdentity": _identity,
+    "AT_ReplicaIdentity": _replica_identity,
+    "AT_SetLogged": _logged, "AT_SetUnLogged": _logged, "AT_SetAccessMethod": _access_method,
+    "AT_AddInherit": _inherit, "AT_AddColumn": columns.add, "AT_AddConstraint": _add_constraint,
+    "AT_AddIdentity": _identity,
     "AT_AlterColumnType": columns.change_type, "AT_AttachPartition": _attach, "AT_ColumnDefault": columns.default,
     "AT_DetachPartition": _detach, "AT_DropColumn": columns.drop, "AT_DropConstraint": _drop_constraint,
     "AT_DropNotNull": columns.drop_not_null, "AT_SetIdentity": _identity, "AT_SetNotNull": columns.set_not_null,

@@ -41,7 +41,7 @@ RAISES = "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN RAI
 NOTICE = "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN RAISE NOTICE 'x'; RETURN NEW; END $f$"
 TOUCH = (
     "CREATE TABLE t (id int, seen int); CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN"
-    " NEW.seen := 1; RETURN NEW; END $f$; CREATE TRIGGER touched BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION touch()"
+    " NEW.seen := 1; RETURN NEW; END $f$; CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION touch()"
 )
 TOUCH_AGAIN = "CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN {}; RETURN NEW; END $f$"
 VIEW = "CREATE TABLE t (id int, a int, b int); CREATE VIEW v AS SELECT id, a FROM t WHERE a > 0"
@@ -93,8 +93,8 @@ GRANTED = "CREATE TABLE t (id serial); GRANT USAGE ON ALL SEQUENCES IN SCHEMA pu
         (GRANTED, "CREATE SEQUENCE n; ALTER TABLE t ADD x int; ALTER TABLE t ALTER x SET DEFAULT nextval('n')", True),
         (
             GRANTED,
-            "CREATE SEQUENCE n; GRANT USAGE ON SEQUENCE n TO app; ALTER TABLE t ADD x int;"
-            " ALTER TABLE t ALTER x SET DEFAULT nextval('n')",
+            ("CREATE SEQUENCE n; GRANT USAGE ON SEQUENCE n TO app; ALTER TABLE t ADD x int;"
+            " ALTER TABLE t ALTER x SET DEFAULT nextval('n')"),
             False,
         ),
         (
@@ -145,7 +145,8 @@ TABLE = "CREATE TABLE t (id int, a int DEFAULT 1, b int)"
     [
         (TABLE, "ALTER TABLE t ALTER b DROP DEFAULT", set()),
         (TABLE, "ALTER TABLE t ALTER a DROP DEFAULT", {"drop-default-in-expand"}),
-        (f"{TABLE}; ALTER TABLE t ALTER b SET DEFAULT 1", "ALTER TABLE t ALTER b DROP DEFAULT", {"drop-default-in-expand"}),
+        (f"{TABLE}; ALTER TABLE t ALTER b SET DEFAULT 1", "ALTER TABLE t ALTER b DROP DEFAULT",
+         {"drop-default-in-expand"}),
         (TABLE, "ALTER TABLE t SET LOGGED", set()),
         (TABLE, "ALTER TABLE t SET UNLOGGED", {"set-logged"}),
         (f"{TABLE}; ALTER TABLE t SET UNLOGGED", "ALTER TABLE t SET UNLOGGED", set()),
@@ -170,8 +171,8 @@ TABLE = "CREATE TABLE t (id int, a int DEFAULT 1, b int)"
         (f"{TABLE}; CREATE VIEW v AS SELECT id FROM t; GRANT SELECT ON v TO app",
          "DROP VIEW v; CREATE VIEW v AS SELECT id FROM t; GRANT SELECT ON v TO app", {"replace-in-expand"}),
         ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "ALTER FUNCTION f() OWNER TO us", set()),
-        ("CREATE FUNCTION f() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'", "ALTER FUNCTION f() OWNER TO us",
-         {"owner-in-expand"}),
+        ("CREATE FUNCTION f() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'",
+         "ALTER FUNCTION f() OWNER TO us", {"owner-in-expand"}),
         ("CREATE DOMAIN d AS int", "ALTER DOMAIN d DROP DEFAULT", set()),
         ("CREATE DOMAIN d AS int DEFAULT 1", "ALTER DOMAIN d DROP DEFAULT", {"drop-default-in-expand"}),
         ("SELECT 1", "ALTER SEQUENCE s AS smallint", {"constraint-in-expand"}),
@@ -184,7 +185,8 @@ TABLE = "CREATE TABLE t (id int, a int DEFAULT 1, b int)"
         # Undone in the end, and everybody waited meanwhile.
         ("SELECT 1", "SAVEPOINT s; ALTER TABLE t ALTER a TYPE bigint; ROLLBACK TO s", {"changing-column-type"}),
         ("CREATE TABLE t (a int); CREATE MATERIALIZED VIEW m AS SELECT a FROM t", "CREATE INDEX i ON m (a)", set()),
-        ("SELECT 1", "DO $$ DECLARE x text; BEGIN FOR x IN SELECT 'a' LOOP EXECUTE format('ALTER TABLE %I ADD c int', x); END LOOP; END $$",
+        ("SELECT 1", ("DO $$ DECLARE x text; BEGIN FOR x IN SELECT 'a' LOOP"
+         " EXECUTE format('ALTER TABLE %I ADD c int', x); END LOOP; END $$"),
          set()),
         ("SELECT 1", "DO $$ BEGIN EXECUTE format('ALTER TABLE %I DROP c', x); END $$", {"drop-in-expand"}),
         ("SELECT 1", "DO $$ BEGIN EXECUTE format('UPDATE %I SET a = %L', x, y); END $$", {"whole-table-update"}),
