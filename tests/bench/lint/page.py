@@ -166,8 +166,8 @@ thinks, from the files alone.
   table is empty, since a lock on an empty table harms nobody.
 - The *old code* is a fixed list of statements (`tests/bench/lint/corpus/old_*.sql`): of the application's role, which
   owns nothing, of a report's role, and of the owner, since many applications connect as the owner. They read, insert,
-  update and delete in every table, and use every column, view, function, sequence and type by its name. Each statement runs
-  before and after the case.
+  update and delete in every table, and use every column, view, function, sequence and type by its name. Each statement
+  runs before and after the case.
 - The SQL of an operation of Alembic or Django is what the tool itself makes of it.
 
 A case is **harmful** if one of these was seen:
