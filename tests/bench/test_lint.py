@@ -8,17 +8,21 @@ from typing import Any
 
 import pytest
 
-from tests.bench import lint_corpus, lint_page, lint_projects, lint_truth, lint_verdicts
-from tests.bench.lint_corpus import Case
-from tests.bench.lint_truth import Seen
-from tests.bench.lint_verdicts import OURS, OURS_AND_WARNINGS, TOOLS
+from tests.bench.lint import cases, databases, page, projects, truth, verdicts
+from tests.bench.lint.cases import Case
+from tests.bench.lint.truth import Seen
+from tests.bench.lint.verdicts import OURS, OURS_AND_WARNINGS, TOOLS
+
+MANY = "changes or locks 100% of orders"
 
 
 def case(sql: str, **more: Any) -> Case:
-    return Case("columns", sql, lint_corpus.split(sql), **more)
+    return Case("columns", sql, cases.split(sql), **more)
 
 
-def result(harmful: bool, stopped: bool, warned: bool = False, topic: str = "columns") -> dict[str, Any]:
+def result(
+    harmful: bool, stopped: bool, warned: bool = False, topic: str = "columns", reason: str = "old code: it fails"
+) -> dict[str, Any]:
     """A case as results.json has it, which every tool but ours lets pass."""
     said: dict[str, list[str]] = {tool: [] for tool in TOOLS} | {
         OURS: ["a-rule"] if stopped else [],
@@ -27,7 +31,7 @@ def result(harmful: bool, stopped: bool, warned: bool = False, topic: str = "col
     return {
         "topic": topic, "title": "one", "sql": "SELECT 1", "tool": "sql", "file": "", "statements": [],
         "transaction": True, "earlier": [],
-        "by_hand": "", "harmful": harmful, "reasons": ["old code: it fails"] if harmful else [], "lock": "",
+        "by_hand": "", "harmful": harmful, "reasons": [reason] if harmful else [], "lock": "",
         "rewritten": [], "indexes": 0, "pages": [0, 0], "verdicts": said,
     }  # fmt: skip
 
@@ -37,31 +41,31 @@ OPERATIONS = [*[result(True, True, topic="django")] * 30, *[result(False, False,
 
 
 def test_the_corpus_is_large_and_no_case_is_there_twice() -> None:
-    statements = lint_corpus.cases()
-    assert len(statements) >= lint_page.STATEMENTS
-    operations = [text for tool in lint_page.TOOLS_OF_MIGRATIONS for _notes, text in lint_projects.blocks(tool)]
-    assert len(set(operations)) == len(operations) >= lint_page.OPERATIONS
+    statements = cases.cases()
+    assert len(statements) >= page.STATEMENTS
+    operations = [text for tool in page.TOOLS_OF_MIGRATIONS for _notes, text in projects.blocks(tool)]
+    assert len(set(operations)) == len(operations) >= page.OPERATIONS
 
 
 def test_a_case_that_is_there_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for topic in lint_corpus.TOPICS:
+    for topic in cases.TOPICS:
         (tmp_path / f"{topic}.sql").write_text("SELECT 1\n\nselect  1;\n" if topic == "rows" else "")
-    monkeypatch.setattr(lint_corpus, "DATA", tmp_path)
+    monkeypatch.setattr(cases, "DATA", tmp_path)
     with pytest.raises(ValueError, match="there twice: rows: SELECT 1 and rows: select 1"):
-        lint_corpus.cases()
+        cases.cases()
 
 
 def test_a_block_of_a_file_becomes_a_case() -> None:
     text = (
         "-- only a comment\n\n-- earlier: CREATE TABLE a ()\n-- outside\n-- by hand: harmful, why\n-- two\nA;\nSELECT 1"
     )
-    assert list(lint_corpus.parsed("rows", text)) == [
+    assert list(cases.parsed("rows", text)) == [
         Case(
             "rows", "two", ("A;\nSELECT 1",), transaction=False, earlier=("CREATE TABLE a ()",),
             by_hand="harmful, why",
         )
     ]  # fmt: skip
-    (plain,) = lint_corpus.parsed("rows", "SELECT 1;\nSELECT 2")
+    (plain,) = cases.parsed("rows", "SELECT 1;\nSELECT 2")
     assert (plain.title, plain.statements, plain.transaction) == ("SELECT 1; SELECT 2", ("SELECT 1", "SELECT 2"), True)
 
 
@@ -79,7 +83,7 @@ def test_a_block_of_a_file_becomes_a_case() -> None:
     ],
 )
 def test_what_makes_a_case_harmful(small: Seen, large: Seen, wanted: list[str]) -> None:
-    found = list(lint_truth.reasons(small, large))
+    found = list(truth.reasons(small, large))
     assert len(found) == len(wanted)
     assert all(one.startswith(start) for one, start in zip(found, wanted, strict=True))
 
@@ -96,13 +100,38 @@ def test_what_makes_a_case_harmful(small: Seen, large: Seen, wanted: list[str]) 
     ],
 )
 def test_precision_and_recall(found: list[dict[str, Any]], precision: float | None, recall: float | None) -> None:
-    assert lint_page.score(found, OURS) == (precision, recall)
+    assert page.score(found, OURS) == (precision, recall)
 
 
 def test_a_warning_counts_only_where_warnings_count() -> None:
     found = [result(True, False, warned=True)]
-    assert lint_page.score(found, OURS) == (None, 0.0)
-    assert lint_page.score(found, OURS_AND_WARNINGS) == (1.0, 1.0)
+    assert page.score(found, OURS) == (None, 0.0)
+    assert page.score(found, OURS_AND_WARNINGS) == (1.0, 1.0)
+    rows = [result(True, False, warned=True, reason=MANY), result(True, False, reason=MANY)]
+    assert page.score(rows, OURS) == (None, 0.5)
+    assert page.score([result(False, False, warned=True)], OURS) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "level"),
+    [
+        ((), ""),
+        (("changes or locks 100% of orders",), "warning"),
+        (("changes or locks 100% of orders", "old code: SELECT note FROM orders → [('x',)]"), "warning"),
+        (("changes or locks 100% of orders", "old code: SELECT note FROM orders → error: no"), "error"),
+        (("old code: SELECT note FROM orders → [('x',)]",), "error"),
+        (("PostgreSQL refuses it: no",), "error"),
+        (("blocks for as long as the table is large", "changes or locks 100% of orders"), "error"),
+    ],
+)
+def test_many_rows_alone_deserve_a_warning(reasons: tuple[str, ...], level: str) -> None:
+    assert truth.level(reasons) == level
+
+
+def test_old_code_writes_the_columns_of_an_earlier_rollout() -> None:
+    found = databases.writes(("ALTER TABLE users ADD COLUMN badge int", "CREATE INDEX i ON users (badge)"))
+    assert found[0] == "UPDATE users SET badge = 0 WHERE ctid IN (SELECT ctid FROM users ORDER BY ctid LIMIT 2)"
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize(
@@ -118,12 +147,12 @@ def test_a_warning_counts_only_where_warnings_count() -> None:
     ],
 )
 def test_each_claim_can_fail(cases: list[dict[str, Any]], what: str | None) -> None:
-    broken = [claim for holds, claim, _told in lint_page.check({"cases": cases}) if not holds]
+    broken = [claim for holds, claim, _told in page.check({"cases": cases}) if not holds]
     assert broken == ([] if what is None else [what])
 
 
 def test_the_page_lists_wrong_verdicts_harmful_ones_first() -> None:
-    text = lint_page.page(
+    text = page.page(
         {"conditions": "PostgreSQL 15", "cases": [*RIGHT, result(False, True), result(True, False)]}, "results.json"
     )
     wrong = text.split("## Wrong verdicts of Gradual")[1]
@@ -135,7 +164,7 @@ def test_the_page_lists_wrong_verdicts_harmful_ones_first() -> None:
 
 
 def test_lines_for_whoever_mends_the_rules() -> None:
-    assert list(lint_page.wrong_verdicts({"cases": [*RIGHT, result(True, False, warned=True)]})) == [
+    assert list(page.wrong_verdicts({"cases": [*RIGHT, result(True, False, warned=True)]})) == [
         "columns: one", "    sql: SELECT 1", "    transaction: one; lock: none",
         "    truth: HARMFUL: old code: it fails", "    verdict: passes; warnings: a-rule",
     ]  # fmt: skip
@@ -165,7 +194,7 @@ def test_lines_for_whoever_mends_the_rules() -> None:
     ],
 )
 def test_checks_of_strong_migrations(sql: str, wanted: list[str]) -> None:
-    assert list(lint_verdicts.strong(lint_verdicts.nodes(case(sql)))) == wanted
+    assert list(verdicts.strong(verdicts.nodes(case(sql)))) == wanted
 
 
 @pytest.mark.parametrize(
@@ -180,19 +209,19 @@ def test_checks_of_strong_migrations(sql: str, wanted: list[str]) -> None:
     ],
 )
 def test_what_pgroll_cannot_express(sql: str, wanted: list[str]) -> None:
-    assert list(lint_verdicts.pgroll(lint_verdicts.nodes(case(sql)))) == wanted
+    assert list(verdicts.pgroll(verdicts.nodes(case(sql)))) == wanted
 
 
 def test_squawk_as_it_comes_speaks_of_style_too() -> None:
     table = case("CREATE TABLE a (b int)")
-    assert "prefer-bigint-over-int" in lint_verdicts.squawk_as_it_comes(table)
-    assert lint_verdicts.squawk_without_style(table) == []
+    assert "prefer-bigint-over-int" in verdicts.squawk_as_it_comes(table)
+    assert verdicts.squawk_without_style(table) == []
     index = case("CREATE INDEX i ON a (b)")
-    assert lint_verdicts.squawk_without_style(index) == ["require-concurrent-index-creation"]
-    assert "require-concurrent-index-creation" in lint_verdicts.squawk_as_it_comes(index)
+    assert verdicts.squawk_without_style(index) == ["require-concurrent-index-creation"]
+    assert "require-concurrent-index-creation" in verdicts.squawk_as_it_comes(index)
 
 
 def test_alembic_makes_the_sql_of_its_own_operations() -> None:
-    assert lint_projects.offline_sql('op.drop_column("orders", "code")') == [
+    assert projects.offline_sql('op.drop_column("orders", "code")') == [
         "BEGIN", "ALTER TABLE orders DROP COLUMN code", "COMMIT",
     ]  # fmt: skip

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.bench import lint_databases
-from tests.bench.lint_corpus import Case, split
-from tests.bench.lint_databases import Kept
-from tests.bench.lint_truth import truth
+from tests.bench.lint import databases
+from tests.bench.lint.cases import Case, split
+from tests.bench.lint.databases import Kept
+from tests.bench.lint.truth import truth
 
 from . import server as support
 
@@ -20,7 +20,7 @@ from . import server as support
 def kept() -> Iterator[Kept]:
     """On a cluster of its own, since it wants another library loaded and makes roles."""
     with support.throwaway() as server:
-        lint_databases.prepare(server, SHOP)
+        databases.prepare(server, SHOP)
         made = Kept(server)
         yield made
         made.close()
@@ -29,6 +29,7 @@ def kept() -> Iterator[Kept]:
 # The tables of Django's shop, which the old code reads too.
 SHOP = "CREATE TABLE shop_customer (id int); CREATE TABLE shop_purchase (id int);"
 OUTSIDE: dict[str, Any] = {"transaction": False}
+TICKET = ("ALTER TABLE items ADD COLUMN ticket bigint",)
 NOT_VALID = ("ALTER TABLE items ADD CONSTRAINT later CHECK (line > 0) NOT VALID",)
 
 
@@ -47,6 +48,14 @@ NOT_VALID = ("ALTER TABLE items ADD CONSTRAINT later CHECK (line > 0) NOT VALID"
         ("VACUUM orders", OUTSIDE, ""),
         ("VACUUM FULL orders", OUTSIDE, "blocks for as long"),
         ("LOCK TABLE orders", {}, ""),
+        ("CREATE INDEX i ON sales (sold)", {}, ""),
+        ("REFRESH MATERIALIZED VIEW CONCURRENTLY sales", {}, ""),
+        ("REFRESH MATERIALIZED VIEW sales", {}, "blocks for as long"),
+        (
+            "ALTER TABLE items ADD CONSTRAINT t FOREIGN KEY (ticket) REFERENCES tickets NOT VALID",
+            {"earlier": TICKET},
+            "old",
+        ),
         ("LOCK TABLE orders; SELECT count(*) FROM orders WHERE note LIKE '%x%'", {}, "blocks for as long"),
         ("ALTER TABLE items VALIDATE CONSTRAINT later", {"earlier": NOT_VALID}, ""),
         ("ALTER TABLE items ADD CHECK (line > 0)", {}, "blocks for as long"),

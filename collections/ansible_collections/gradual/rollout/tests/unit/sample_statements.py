@@ -278,10 +278,15 @@ TABLE: list[tuple[str, set[str]]] = [
     ("ALTER TABLE orders SET TABLESPACE fast", {"rewrite-table"}),
     ("ALTER TABLE orders SET ACCESS METHOD heap2", {"rewrite-table"}),
     ("CLUSTER orders USING i", {"cluster"}),
-    ("VACUUM FULL orders", {"vacuum-full"}),
-    ("VACUUM (FULL, ANALYZE) orders", {"vacuum-full"}),
-    ("VACUUM (FULL false) orders", set()),
+    ("VACUUM FULL orders", {"vacuum-full", "postgresql-refuses"}),
     ("ANALYZE orders", set()),
+    ("ALTER TABLE orders ADD COLUMN a int; ALTER TABLE other ADD COLUMN a int", {"several-tables"}),
+    ("SET LOCAL lock_timeout = 0; ALTER TABLE orders ADD COLUMN a int", {"own-timeouts", "no-lock-timeout"}),
+    ("INSERT INTO new VALUES (1); ALTER TABLE new INHERIT orders", {"other-answers-in-expand"}),
+    ("ANALYZE orders", set()),
+    ("ALTER TABLE orders ADD COLUMN a int; ALTER TABLE other ADD COLUMN a int", {"several-tables"}),
+    ("SET LOCAL lock_timeout = 0; ALTER TABLE orders ADD COLUMN a int", {"own-timeouts", "no-lock-timeout"}),
+    ("INSERT INTO new VALUES (1); ALTER TABLE new INHERIT orders", {"other-answers-in-expand"}),
     ("COMMENT ON TABLE orders IS 'what was bought'", set()),
     ("COMMENT ON COLUMN orders.a IS 'x'; COMMENT ON INDEX i IS 'y'", set()),
     ("ALTER TABLE orders SET (autovacuum_enabled = false); ALTER TABLE orders RESET (fillfactor)", set()),
@@ -377,8 +382,8 @@ TABLE: list[tuple[str, set[str]]] = [
     ("SET LOCAL statement_timeout = '1h'", {"own-timeouts"}),
     ("SET search_path = shop", set()),
     ("BEGIN; ALTER TABLE orders ADD COLUMN a text; COMMIT", {"transaction-nesting"}),
-    ("ALTER SYSTEM SET fsync = off", {"cluster-wide"}),
-    ("DROP DATABASE shop", {"cluster-wide"}),
+    ("ALTER SYSTEM SET fsync = off", {"cluster-wide", "postgresql-refuses"}),
+    ("DROP DATABASE shop", {"cluster-wide", "postgresql-refuses"}),
     ("CREATE ROLE somebody", {"cluster-wide"}),
     # What is hidden, and what is not seen.
     ("DO $$ BEGIN UPDATE orders SET a = 1; END $$", {"whole-table-update"}),
@@ -389,7 +394,7 @@ TABLE: list[tuple[str, set[str]]] = [
     ),
     (
         (
-            "DO $$ DECLARE r record; BEGIN FOR r IN SELECT 'x' AS a LOOP EXECUTE format('DROP TABLE %I', r.a); END"
+            "DO $$ DECLARE r record; BEGIN FOR r IN SELECT 'x' AS a LOOP EXECUTE format('DROP TABLE %s', r.a); END"
             " LOOP; END $$"
         ),
         {"dynamic-sql"},
@@ -491,6 +496,12 @@ ALONE: list[tuple[str, set[str]]] = [
         set(),
     ),
     ("REINDEX INDEX CONCURRENTLY i", set()),
+    ("VACUUM FULL orders", {"vacuum-full"}),
+    ("VACUUM (FULL, ANALYZE) orders", {"vacuum-full"}),
+    ("VACUUM (FULL false) orders", set()),
+    ("BEGIN; VACUUM orders; COMMIT", {"postgresql-refuses"}),
+    ("ALTER SYSTEM SET fsync = off", {"cluster-wide"}),
+    ("LOCK TABLE orders", {"lock-table", "postgresql-refuses"}),
     ("BEGIN; CREATE INDEX CONCURRENTLY i ON orders (a); COMMIT", {"ban-concurrent-index-creation-in-transaction"}),
     (
         (

@@ -25,7 +25,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 _ERROR_LINE = re.compile(
     r"^(?:[A-Za-z_][\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception|Violation|Failure|Interrupt)|[A-Z]\w+): (?P<said>.+)$"
 )
-_CONCURRENT_SQL = re.compile(r"\b(CREATE|DROP|REINDEX|REFRESH|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
+_CONCURRENT_SQL = re.compile(r"\b(CREATE|DROP|REINDEX|DETACH)\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
 _CLASS = re.compile(r"^\((?:[\w.]+\.)?\w+\) ")
 
 # Every session that the release opens gets our application_name and timeouts, whatever its env.py sets. Without them,

@@ -8,8 +8,15 @@ from __future__ import annotations
 from typing import Any, Iterable, Iterator
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, objects, rows, tables
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import MATVIEW
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import MODES, locks
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import EXPAND_ONLY, SHARE_ROW
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.names import settings
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.refusals import refused
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import (
+    ACCESS_EXCLUSIVE,
+    EXPAND_ONLY,
+    SHARE_ROW,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import STRONG, State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import (
@@ -32,7 +39,8 @@ _SESSION = frozenset(
 )
 _CLUSTER_WIDE = frozenset((
     "AlterSystemStmt", "CreatedbStmt", "DropdbStmt", "AlterDatabaseStmt", "AlterDatabaseSetStmt",
-    "CreateTableSpaceStmt", "DropTableSpaceStmt", "CreateRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt",
+    "CreateTableSpaceStmt", "DropTableSpaceStmt", "CreateRoleStmt", "GrantRoleStmt",
+    "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt",
     "DropOwnedStmt", "ReassignOwnedStmt",
 ))  # fmt: skip
 # Functions of PostgreSQL that a migration may call without a finding.
@@ -72,16 +80,31 @@ def rules(statement: Statement, state: State, alone: bool) -> set[str]:
     node = statement.node
     state.next(statement)
     found = set(_broken(kind(node), node, statement, state)) | set(_many_rows(statement, state))
+    found |= set(_waits(node, statement, state))
+    for reason in refused(node, statement, state.catalog):
+        state.notes["postgresql-refuses"] = f": {reason}"
+        found.add("postgresql-refuses")
     if _concurrent(node):
         found |= set(_concurrently(node, statement, state, alone))
     touched = _touched(node)
     if touched and all(state.new(table) for table in touched):
         state.harmless |= tables.ABOUT_TABLES
     # On an empty database no old code runs; a table that no revision created shows that it is not empty.
-    if state.phase != "expand" or (state.empty and all(state.new(table) for table in touched)):
+    if state.phase != "expand" or statement.undone or (state.empty and all(state.new(table) for table in touched)):
         state.harmless |= EXPAND_ONLY
     state.learn(statement)
     return found - state.harmless
+
+
+def _waits(node: Any, statement: Statement, state: State) -> Iterator[str]:
+    """What a statement does to others while it waits for its own lock."""
+    taken = {table for mode, table in locks(node) if mode == ACCESS_EXCLUSIVE and state.live(table)}
+    if taken and state.names.waits:
+        yield "no-lock-timeout"
+    held = state.held.get(statement.transaction, {}) if statement.transaction is not None else {}
+    if held and taken - set(held):
+        state.notes["several-tables"] = f" ({', '.join(sorted({*held, *taken}))})"
+        yield "several-tables"
 
 
 def _touched(node: Any) -> list[str]:
@@ -167,11 +190,12 @@ def _broken(what: str, node: Any, statement: Statement, state: State) -> Iterato
 
 def _index(node: Any, state: State) -> Iterator[str]:
     table = name(node.relation)
-    if node.if_not_exists and str(node.idxname) in state.catalog.indexes:
+    if node.if_not_exists and state.index_there(node):
         state.harmless.add("require-concurrent-index-creation")
         return
-    # On the partitioned table itself (ONLY) there are no rows.
-    if not node.concurrent and not (table in state.catalog.partitioned and not node.relation.inh):
+    # On the partitioned table itself (ONLY) there are no rows; nobody writes to a materialized view.
+    quick = table in state.catalog.partitioned and not node.relation.inh
+    if not node.concurrent and not quick and state.catalog.relations.get(table) != MATVIEW:
         yield "require-concurrent-index-creation"
     else:
         state.harmless.add("require-concurrent-index-creation")
@@ -222,6 +246,7 @@ def _inside(node: Any, state: State) -> Iterator[str]:
 
 def _select(node: Any, state: State) -> Iterator[str]:
     yield from _inside(node, state)
+    yield from _set(node, state)
     if rows.whole(node) and rows.selects(node, state.scope):
         yield "whole-table-update"
     if any(_restarts(one, state) for one in walk(node) if kind(one) == "FuncCall"):
@@ -245,9 +270,9 @@ def _restarts(call: Any, state: State) -> bool:
 
 
 def _set(node: Any, _state: State) -> Iterator[str]:
-    if node.kind.name == "VAR_SET_VALUE" and node.name in _SESSION:
+    if any(setting in _SESSION and values is not None for setting, values, _local in settings(node)):
         yield "own-timeouts"
-    if node.name == "session_replication_role" and node.kind.name == "VAR_SET_VALUE":
+    if getattr(node, "name", "") == "session_replication_role" and node.kind.name == "VAR_SET_VALUE":
         yield "disable-trigger"
 
 
@@ -262,8 +287,16 @@ def _create_table(node: Any, state: State) -> Iterator[str]:
         state.notes["attach-partition"] = tables.DEFAULT
         yield "attach-partition" if with_default else "create-partition-of"
     referenced = {table for mode, table in locks(node) if mode == "ShareRowExclusiveLock"} - {name(node.relation)}
-    if any(("table", table) not in state.created for table in referenced):
+    if any(state.live(table) for table in referenced):
         yield "reference-to-live-table"
+
+
+def _create_policy(node: Any, state: State) -> Iterator[str]:
+    """A policy of a table without row security does nothing yet."""
+    if state.catalog.secure(name(node.table)):
+        yield "row-security-in-expand"
+    else:
+        state.harmless.add("row-security-in-expand")
 
 
 def _reindex(node: Any, _state: State) -> Iterable[str]:
@@ -272,10 +305,12 @@ def _reindex(node: Any, _state: State) -> Iterable[str]:
 
 _SIMPLE = {
     "AlterPolicyStmt": "row-security-in-expand", "CallStmt": "unseen", "ClusterStmt": "cluster",
-    "CreatePolicyStmt": "row-security-in-expand", "CreateTrigStmt": "create-trigger", "RuleStmt": "create-rule",
     "AlterTableMoveAllStmt": "rewrite-table", "TruncateStmt": "truncate",
 }  # fmt: skip
 _CHECKS = {
+    "CreatePolicyStmt": _create_policy, "CreateTrigStmt": objects.trigger,
+    "RuleStmt": lambda node, _state: ("create-rule",) if node.instead or node.actions else (),
+    "CreatePublicationStmt": objects.publication, "AlterPublicationStmt": objects.publication,
     "AlterDomainStmt": objects.domain, "AlterEnumStmt": objects.enum, "AlterFunctionStmt": objects.function,
     "AlterObjectSchemaStmt": objects.schema, "AlterOwnerStmt": objects.owner, "AlterSeqStmt": objects.sequence,
     "CopyStmt": lambda node, _state: ("insert-from-select",) if node.is_from else (),
@@ -284,16 +319,16 @@ _CHECKS = {
     "InsertStmt": _insert, "LockStmt": _lock, "MergeStmt": _merge,
     "RefreshMatViewStmt": lambda node, _state: () if node.concurrent else ("refresh-materialized-view",),
     "ReindexStmt": _reindex, "RenameStmt": objects.rename, "SelectStmt": _select, "UpdateStmt": _update,
-    "VacuumStmt": _vacuum, "VariableSetStmt": _set, "GrantRoleStmt": objects.grant, "ViewStmt": objects.replace,
+    "VacuumStmt": _vacuum, "VariableSetStmt": _set, "ViewStmt": objects.replace,
 }  # fmt: skip
 # New objects, comments and labels. The statements of DO blocks are checked separately.
 _HARMLESS = frozenset((
     "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterFdwStmt", "AlterForeignServerStmt",
-    "AlterObjectDependsStmt", "AlterOpFamilyStmt", "AlterPublicationStmt",
+    "AlterObjectDependsStmt", "AlterOpFamilyStmt",
     "AlterStatsStmt", "AlterTSConfigurationStmt", "AlterTSDictionaryStmt", "CommentStmt", "CompositeTypeStmt",
     "ConstraintsSetStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt", "CreateEnumStmt",
     "CreateExtensionStmt", "CreateFdwStmt", "CreateForeignServerStmt", "CreateForeignTableStmt", "CreateOpClassStmt",
-    "CreateOpFamilyStmt", "CreatePLangStmt", "CreatePublicationStmt", "CreateRangeStmt", "CreateSchemaStmt",
+    "CreateOpFamilyStmt", "CreatePLangStmt", "CreateRangeStmt", "CreateSchemaStmt",
     "CreateSeqStmt", "CreateStatsStmt", "CreateTableAsStmt", "CreateTransformStmt", "CreateUserMappingStmt",
     "DefineStmt", "DiscardStmt", "DoStmt", "ListenStmt", "NotifyStmt", "SecLabelStmt", "UnlistenStmt",
     "VariableShowStmt",

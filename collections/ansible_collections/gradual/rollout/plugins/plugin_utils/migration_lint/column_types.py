@@ -56,12 +56,14 @@ class Type:
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain: the type below it, whether it (or a domain below it) has a constraint, refuses NULL, has a default."""
+    """A domain: the type below it, whether it (or a domain below it) has a constraint, refuses NULL, has a volatile
+    default, has any default."""
 
     base: Type
     constrained: bool
     required: bool = False
     volatile: bool = False
+    default: bool = False
 
 
 def of(node: Any) -> Type:

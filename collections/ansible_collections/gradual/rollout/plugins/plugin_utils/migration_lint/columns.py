@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Sequence
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import column_types, nulls
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import column_types, learning, nulls
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.nulls import FILLED, NULL
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import column_of, kind
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import calls, column_of, kind, walk
 
 _TYPE_NOTES = {
     "unknown": "; the old type of {column} is not known, and some changes rewrite nothing: let the release say it"
@@ -38,7 +38,8 @@ def add(table: str, command: Any, statement: Statement, state: State) -> Iterato
     state.added[key] = FILLED if filled or not _null_default(constraints) else NULL
     yield from _add_values(column, constraints, state)
     yield from _add_constraints(table, key[1], constraints, state)
-    if (command.missing_ok or not statement.certain) and not state.empty:
+    maybe = command.missing_ok and not state.catalog.lacks(*key)
+    if (maybe or not statement.certain) and not state.empty:
         # The column may exist already, with values of the previous release.
         state.added.pop(key, None)
 
@@ -142,11 +143,26 @@ def default(table: str, command: Any, _statement: Statement, state: State) -> It
     if command.def_ is not None:
         if key in state.added:
             state.added[key] = FILLED
+        yield from _unreached(table, command.def_, state)
+    elif key in state.catalog.bare:
+        state.harmless.add("drop-default-in-expand")
     elif key not in state.added or key in state.catalog.filled:
         yield "drop-default-in-expand"
     else:
         state.added[key] = NULL
         state.harmless.add("drop-default-in-expand")
+
+
+def _unreached(table: str, value: Any, state: State) -> Iterator[str]:
+    """A default from a new sequence, which roles of old code may not use."""
+    texts = [str(one.sval) for one in walk(value) if kind(one) == "String"] if "nextval" in calls(value) else []
+    for sequence in (("sequence", one.removeprefix("public.")) for one in texts):
+        granted = [role for one in state.regranted for role in learning.grantees(one)
+                   if sequence in learning.granted(one, state.catalog)]  # fmt: skip
+        roles = [one for one in state.catalog.unreached("sequence", sequence) if one not in granted]
+        if sequence in state.created and state.live(table) and roles:
+            state.notes["other-answers-in-expand"] = f": {', '.join(roles)} may not use {sequence[1]}"
+            yield "other-answers-in-expand"
 
 
 def drop(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:

@@ -6,18 +6,21 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import UNIQUE, signature
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import Object, State
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import (
+    bodies,
+    column_types,
+    learning,
+    views,
+)
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import KEYLESS, UNIQUE, index_name
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.facts import RELATIONS, Address
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import address, signature
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.names import PUBLIC, set_paths
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import joined, kind, name
 
 # Names that the application does not use.
 _UNUSED_NAMES = frozenset(("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE", "OBJECT_DOMCONSTRAINT"))
-_KINDS = {
-    "OBJECT_FUNCTION": "function", "OBJECT_PROCEDURE": "function", "OBJECT_ROUTINE": "function", "OBJECT_VIEW": "view",
-    "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy", "OBJECT_TABLE": "table", "OBJECT_MATVIEW": "table",
-    "OBJECT_FOREIGN_TABLE": "table", "OBJECT_TYPE": "type", "OBJECT_DOMAIN": "type", "OBJECT_SEQUENCE": "sequence",
-    "OBJECT_SCHEMA": "schema", "OBJECT_EXTENSION": "extension",
-}  # fmt: skip
 
 
 def drop(node: Any, state: State) -> Iterator[str]:
@@ -29,27 +32,41 @@ def drop(node: Any, state: State) -> Iterator[str]:
     if target == "OBJECT_STATISTIC_EXT":
         state.harmless.add("drop-in-expand")
         return
-    dropped = [_named(target, one, state) for one in node.objects]
+    dropped = [address(target, one, state.catalog) for one in node.objects]
     if all(one in state.created for one in dropped):
         state.harmless.add("drop-in-expand")
         return
     state.lost.update(dropped)
     if all(_replaced(one, state) for one in dropped):
         state.harmless.add("drop-in-expand")
+        yield from (rule for one in dropped for rule in _grants_lost(one, state))
         if target not in ("OBJECT_TRIGGER", "OBJECT_POLICY"):
             yield "replace-in-expand"
     else:
         yield "drop-in-expand"
 
 
-def _replaced(dropped: Object, state: State) -> bool:
+def _replaced(dropped: Address, state: State) -> bool:
     """Whether the revision makes it again; a function with the same arguments, and with the same result where the
     former one is known."""
-    what, named = dropped
+    what, named = dropped[0], dropped[-1]
     if dropped not in state.remade or what in ("table", "type", "sequence", "schema"):
         return False
-    before = state.catalog.results.get(named)
-    return what != "function" or before is None or before == state.results.get(named)
+    before, now = state.catalog.functions.get(named), state.functions.get(named)
+    return what != "function" or before is None or now is None or before.returns == now.returns
+
+
+def _grants_lost(dropped: Address, state: State) -> Iterator[str]:
+    """A view that is made again has none of the grants that revisions gave it."""
+    if dropped[0] != "view":
+        return
+    again = {role for one in state.regranted if dropped in learning.granted(one, state.catalog)
+             for role in learning.grantees(one)}  # fmt: skip
+    had = {role for what, role in state.catalog.granted if what == dropped}
+    lost = sorted(had - again) if not any(what[0] == "default" for what, _role in state.catalog.granted) else []
+    if lost:
+        state.notes["revoke-in-expand"] = f": DROP takes the grants of {dropped[1]} to {', '.join(lost)}"
+        yield "revoke-in-expand"
 
 
 def _drop_index(node: Any, state: State) -> Iterator[str]:
@@ -65,31 +82,24 @@ def _drop_index(node: Any, state: State) -> Iterator[str]:
             yield "drop-key-in-expand"
 
 
-def _named(target: str, one: Any, state: State) -> Object:
-    """(kind, name) of an object that DROP, REVOKE or OWNER names, as state.made has it."""
-    what = _KINDS.get(target, "")
-    if what == "function":
-        return what, state.catalog.only(joined(one.objname)) if one.args_unspecified else signature(one)
-    if hasattr(one, "relname"):
-        return what, name(one)
-    if hasattr(one, "sval"):
-        return what, str(one.sval)
-    return what, joined(getattr(one, "names", None) or one)
-
-
 def rename(node: Any, state: State) -> Iterator[str]:
     """RENAME."""
     target = node.renameType.name
     new = node.relation is not None and (name(node.relation), str(node.subname)) in state.added
     if target in ("OBJECT_TABCONSTRAINT", "OBJECT_INDEX"):
         # ON CONFLICT ON CONSTRAINT names a unique constraint, and renaming its index renames it.
-        old = str(node.subname) if target == "OBJECT_TABCONSTRAINT" else str(node.relation.relname)
-        quiet = state.catalog.constraint(name(node.relation), old) != UNIQUE or ("index", old) in state.created
+        own = name(node.relation)
+        index = state.catalog.indexes.get(own)
+        table, old = (index.table if index else "", own.rpartition(".")[2])
+        if target == "OBJECT_TABCONSTRAINT":
+            table, old = own, str(node.subname)
+        new = bool({("index", index_name(own, old)), ("constraint", table, old)} & state.created)
+        quiet = new or state.catalog.constraint(table, old) != UNIQUE
     else:
         quiet = (
             target in _UNUSED_NAMES
             or new
-            or (node.object is not None and _named(target, node.object, state) in state.created)
+            or (node.object is not None and address(target, node.object, state.catalog) in state.created)
         )
     if quiet:
         state.harmless.add("rename-in-expand")
@@ -99,16 +109,23 @@ def rename(node: Any, state: State) -> Iterator[str]:
 
 def owner(node: Any, state: State) -> Iterator[str]:
     """OWNER TO of what is no relation; a type or domain needs no privilege."""
-    owned = node.objectType.name not in ("OBJECT_TYPE", "OBJECT_DOMAIN")
-    if owned and _named(node.objectType.name, node.object, state) not in state.created:
+    what = address(node.objectType.name, node.object, state.catalog)
+    known = state.catalog.functions.get(what[-1]) if what[0] == "function" else None
+    # A function runs as its caller, unless it is SECURITY DEFINER.
+    quiet = node.objectType.name in ("OBJECT_TYPE", "OBJECT_DOMAIN") or (known is not None and not known.definer)
+    if not quiet and what not in state.created:
         yield "owner-in-expand"
 
 
 def sequence(node: Any, state: State) -> Iterator[str]:
     """ALTER SEQUENCE."""
-    restarts = any(one.defname == "restart" for one in node.options or ())
-    if restarts and not state.new(name(node.sequence)):
+    if state.new(name(node.sequence)):
+        return
+    options = {str(one.defname): one.arg for one in node.options or ()}
+    if "restart" in options:
         yield "sequence-restart"
+    if "as" in options and column_types.of(options["as"]).name in ("int2", "int4"):
+        yield "constraint-in-expand"
 
 
 def replace(node: Any, state: State) -> Iterator[str]:
@@ -118,23 +135,70 @@ def replace(node: Any, state: State) -> Iterator[str]:
         yield "function-overload"
     if node.replace and new not in state.created:
         yield "replace-in-expand"
+        yield from _otherwise(node, state)
     else:
         state.harmless.add("replace-in-expand")
+
+
+def _otherwise(node: Any, state: State) -> Iterator[str]:
+    """What the text of a view or of a trigger's function shows to be other than before."""
+    why = ""
+    if kind(node) == "ViewStmt" and name(node.view) in state.catalog.views:
+        why = views.differs(state.catalog.views[name(node.view)], node)
+    elif kind(node) == "CreateFunctionStmt":
+        now, before = learning.function(node), state.catalog.functions.get(signature(node))
+        tables = [table for (table, _name), called in state.catalog.triggers.items() if called == joined(node.funcname)]
+        missing = [
+            f"{table}.{one}" for table in tables for one in bodies.fields(now) if state.catalog.lacks(table, one)
+        ]
+        if missing:
+            why = f"it names {missing[0]}, which does not exist"
+        elif tables and bodies.refuses(now) and before is not None and not bodies.refuses(before):
+            why = "it may now refuse rows"
+    if why:
+        state.notes["other-answers-in-expand"] = f": {why}"
+        yield "other-answers-in-expand"
+
+
+def publication(node: Any, state: State) -> Iterator[str]:
+    """CREATE and ALTER PUBLICATION: PostgreSQL refuses UPDATE and DELETE of a table without a key that is published."""
+    for table in learning.publishes(node, state.catalog):
+        if state.live(table) and state.catalog.keyless(table):
+            state.notes["other-answers-in-expand"] = KEYLESS.format(table)
+            yield "other-answers-in-expand"
+
+
+def trigger(node: Any, state: State) -> Iterator[str]:
+    """CREATE TRIGGER: one whose function is known to refuse rows refuses those of old code too."""
+    yield "create-trigger"
+    called = state.catalog.functions.get(state.catalog.only(joined(node.funcname)))
+    if called is not None and bodies.refuses(called) and state.live(name(node.relation)):
+        state.notes["other-answers-in-expand"] = f": {joined(node.funcname)}() refuses rows, of old code too"
+        yield "other-answers-in-expand"
 
 
 def _overloads(node: Any, state: State) -> bool:
     """Whether a call of old code then fits two functions: the new one has arguments that it need not give. Functions of
     this rollout have no old callers."""
     named = joined(node.funcname)
-    old = any(what == "function" and one.startswith(f"{named}(") for what, one in state.created)
+    old = any(one[0] == "function" and one[1].startswith(f"{named}(") for one in state.created)
     optional = any(one.defexpr is not None or one.mode.name == "FUNC_PARAM_VARIADIC" for one in node.parameters or ())
     return optional and not old and state.catalog.others(named, signature(node))
 
 
 def function(node: Any, state: State) -> Iterator[str]:
     """ALTER FUNCTION, such as its search_path."""
-    if ("function", signature(node.func)) not in state.created:
-        yield "replace-in-expand"
+    own = address("OBJECT_FUNCTION", node.func, state.catalog)
+    if own in state.created:
+        return
+    yield "replace-in-expand"
+    known = state.catalog.functions.get(own[1])
+    paths = [path for one in node.actions or () if one.defname == "set" for path, _local in set_paths(one.arg)]
+    used = bodies.relations(known) if known is not None else frozenset()
+    lost = sorted(one for one in used & set(state.catalog.relations) if "." not in one)
+    if paths and PUBLIC not in paths[-1] and lost:
+        state.notes["other-answers-in-expand"] = f": it no longer finds {', '.join(lost)}"
+        yield "other-answers-in-expand"
 
 
 def grant(node: Any, state: State) -> Iterator[str]:
@@ -142,16 +206,43 @@ def grant(node: Any, state: State) -> Iterator[str]:
     if node.is_grant:
         return
     target = getattr(node, "objtype", None)
-    named = [_named(target.name, one, state) for one in node.objects or ()] if target is not None else []
-    if named and all(one in state.created or (one[0] == "table" and state.new(one[1])) for one in named):
+    named = [address(target.name, one, state.catalog) for one in node.objects or ()] if target is not None else []
+    new = named and all(one in state.created or (one[0] == "table" and state.new(one[1])) for one in named)
+    if new or _keeps(node, state):
         state.harmless.add("revoke-in-expand")
     else:
         yield "revoke-in-expand"
 
 
+# What old code may have used of a table; TRUNCATE and the like are for owners.
+_USED = frozenset(("select", "insert", "update", "delete"))
+
+
+def _keeps(node: Any, state: State) -> bool:
+    """Whether nobody has less than before: the revision grants it again, or PUBLIC never had it."""
+    if node.targtype.name != "ACL_TARGET_OBJECT":
+        return False
+    named, roles = learning.granted(node, state.catalog), learning.grantees(node)
+    known = all(one[0] in RELATIONS and one[1] in state.catalog.relations for one in named)
+    if roles == [PUBLIC] and known and not any((one, PUBLIC) in state.catalog.granted for one in named):
+        return True
+    again = [one for one in state.regranted if set(named) <= set(learning.granted(one, state.catalog))
+             and set(roles) <= set(learning.grantees(one)) and one.privileges != ()]  # fmt: skip
+    return known and any(one.privileges is None or _lost(node) <= _privileges(one) for one in again)
+
+
+def _lost(node: Any) -> frozenset[str]:
+    return _USED if node.privileges is None else _privileges(node) & _USED
+
+
+def _privileges(node: Any) -> frozenset[str]:
+    """Privileges on whole relations."""
+    return frozenset(str(one.priv_name) for one in node.privileges or () if one.priv_name and not one.cols)
+
+
 def schema(node: Any, state: State) -> Iterator[str]:
     """SET SCHEMA of what is no relation."""
-    if node.object is None or _named(node.objectType.name, node.object, state) not in state.created:
+    if node.object is None or address(node.objectType.name, node.object, state.catalog) not in state.created:
         yield "rename-in-expand"
     else:
         state.harmless.add("rename-in-expand")
@@ -170,8 +261,12 @@ def domain(node: Any, state: State) -> Iterator[str]:
         yield "ban-alter-domain-with-add-constraint"
     if what in ("C", "O"):
         yield "constraint-in-expand"
+    known = state.catalog.domains.get(domain)
     if what == "T" and node.def_ is None:
-        yield "drop-default-in-expand"
+        if known is not None and not known.default:
+            state.harmless.add("drop-default-in-expand")
+        else:
+            yield "drop-default-in-expand"
 
 
 def enum(node: Any, state: State) -> Iterator[str]:

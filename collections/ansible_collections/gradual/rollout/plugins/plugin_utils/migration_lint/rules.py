@@ -45,9 +45,10 @@ RULES: dict[str, Rule] = {
         "CREATE INDEX CONCURRENTLY, in a separate revision and outside a transaction",
     ),
     "require-concurrent-index-deletion": Rule(
-        ERROR,
+        WARNING,
         ACCESS_EXCLUSIVE,
-        "it waits for every reader of the table, and all other sessions queue behind it",
+        "it waits for every reader of the table, and all other sessions queue behind it until the lock timeout; old"
+        " code may need the index",
         "DROP INDEX CONCURRENTLY, outside a transaction",
     ),
     "reindex": Rule(
@@ -223,7 +224,7 @@ RULES: dict[str, Rule] = {
     ),
     # Explicit locks, and lasting effects.
     "lock-table": Rule(
-        ERROR,
+        WARNING,
         "the named mode",
         "the lock is kept until the end of the transaction",
         "remove LOCK; each statement takes the locks that it needs",
@@ -254,6 +255,12 @@ RULES: dict[str, Rule] = {
         "do it in provisioning: the role database_host, or the server's administrator",
     ),
     # The place of a statement in its revision.
+    "postgresql-refuses": Rule(
+        ERROR,
+        "none: it fails",
+        "PostgreSQL refuses it, and the revision fails",
+        "what the reason says; try the revision on a copy of the database",
+    ),
     "ban-concurrent-index-creation-in-transaction": Rule(
         ERROR,
         "none: it fails",
@@ -291,6 +298,19 @@ RULES: dict[str, Rule] = {
         "none",
         "the migration tool begins and ends the transaction already",
         "remove BEGIN and COMMIT",
+    ),
+    "no-lock-timeout": Rule(
+        ERROR,
+        ACCESS_EXCLUSIVE,
+        "lock_timeout is switched off, so that it waits for its lock without end, and all others queue behind it",
+        "remove SET lock_timeout; Gradual sets one, and tries again",
+    ),
+    "several-tables": Rule(
+        WARNING,
+        ACCESS_EXCLUSIVE,
+        "the transaction waits for a second table while nobody can use the first one; if old code takes them in the"
+        " other order, that is a deadlock",
+        "a separate revision for each table",
     ),
     "own-timeouts": Rule(
         WARNING,
@@ -351,6 +371,12 @@ RULES: dict[str, Rule] = {
         f"{_OLD_CODE} and may read NULL where there was none",
         "check that the previous release can read NULL",
     ),
+    "other-answers-in-expand": Rule(
+        ERROR,
+        "none",
+        f"{_OLD_CODE}, and get other rows, values or errors",
+        "another view, function or table, which the new code uses; or " + _LATER,
+    ),
     "replace-in-expand": Rule(
         WARNING,
         "none",
@@ -403,6 +429,7 @@ EXPAND_ONLY = frozenset(
         "drop-default-in-expand",
         "revoke-in-expand",
         "replace-in-expand",
+        "other-answers-in-expand",
         "row-security-in-expand",
     )
 )

@@ -7,23 +7,39 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import column_types
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import Catalog, result, signature
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import column_types, learning
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import (
+    MATVIEW,
+    Catalog,
+    Function,
+    index_name,
+)
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.facts import (
+    RELATIONS,
+    Address,
+    Facts,
+    Moved,
+    gone,
+    permits,
+    renamed,
+    warns,
+)
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import signature
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import STRENGTH, locks
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.names import Names, is_temporary
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.nulls import MAYBE
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rows import Scope
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import SHARE
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Read, Statement
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import joined, kind, name, walk
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import joined, kind, name
 
-Object = tuple[str, str]
-RELATIONS = ("table", "view", "sequence")
 # Locks that make readers or writers of the table wait.
+_WRITES = frozenset(("InsertStmt", "CopyStmt", "MergeStmt", "UpdateStmt"))
 STRONG = STRENGTH[STRENGTH.index(SHARE) :]
 
 
 @dataclass
-class State:
+class State(Facts):
     """What is new and what is locked; facts about the schema are in `catalog`.
 
     rollout: the revisions that this rollout applies before its own code runs, so what they create has no users. empty:
@@ -35,18 +51,21 @@ class State:
     empty: bool = False
     phase: str = "expand"
     catalog: Catalog = field(default_factory=Catalog)
-    created: set[Object] = field(default_factory=set)
-    """(kind, name) of what this revision (or this rollout) created so far."""
-    remade: set[Object] = field(default_factory=set)
-    """(kind, name) of what this revision creates, before or after the current statement."""
-    added: dict[tuple[str, str], str] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
+    created: set[Address] = field(default_factory=set, metadata=permits("object"))
+    """What this revision (or this rollout) created so far."""
+    remade: set[Address] = field(default_factory=set)
+    """What this revision creates, before or after the current statement."""
+    regranted: list[Any] = field(default_factory=list)
+    """Each GRANT of this revision."""
+    added: dict[tuple[str, str], str] = field(default_factory=dict, metadata=permits("column"))
     """(table, column) that old code does not know → what it leaves there: NULL, or FILLED by a default."""
-    unproven: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    unproven: dict[tuple[str, str], int | None] = field(default_factory=dict, metadata=warns("constraint"))
     """(table, constraint) added NOT VALID by this revision → the transaction in which."""
-    checks: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(table, constraint) that says `column IS NOT NULL` → column; "" for another CHECK."""
-    checked: set[str] = field(default_factory=set)
-    """Tables with a valid CHECK."""
+    former: list[tuple[str, Any]] = field(default_factory=list)
+    """(table, expression) of each CHECK that this revision drops."""
+    written: set[str] = field(default_factory=set)
+    """Tables that this revision writes rows to."""
     held: dict[int, dict[str, str]] = field(default_factory=dict)
     """Transaction → live table → the strongest lock on it that makes others wait."""
     values: dict[int, set[str]] = field(default_factory=dict)
@@ -55,41 +74,50 @@ class State:
     """Rules that do not apply to the current statement."""
     notes: dict[str, str] = field(default_factory=dict)
     """Rule → what is to be said about the current statement besides."""
-    lost: set[Object] = field(default_factory=set)
+    lost: set[Address] = field(default_factory=set)
     """What was dropped although old code may use it; the same name made again is not new."""
-    results: dict[str, str] = field(default_factory=dict)
-    """Signature of a function that this revision creates → what it returns."""
+    functions: dict[str, Function] = field(default_factory=dict)
+    """Signature of a function that this revision creates → the function."""
     scope: Scope = field(default_factory=lambda: Scope(lambda _table: True, lambda _table, _column: False))
     """What the conditions of the current statement are read with."""
-    _ours: tuple[set[Object], dict[tuple[str, str], str]] = field(default_factory=lambda: (set(), {}))
+    _ours: tuple[set[Address], dict[tuple[str, str], str]] = field(default_factory=lambda: (set(), {}))
+    _saved: list[tuple[str, list[Any], list[Any], dict[int, dict[str, str]]]] = field(default_factory=list)
+    """Name of a savepoint, "" for BEGIN → the facts and the held locks then."""
 
     def begin(self, read: Read) -> None:
         """Begin a new revision. What an earlier one created has users, unless it belongs to the same rollout."""
         self.phase = read.source.phase
-        self.unproven, self.held, self.values = {}, {}, {}
+        self.unproven, self.held, self.values, self._saved, self.names = {}, {}, {}, [], Names()
+        self.former, self.written = [], set()
         self.created, self.added = self._ours if read.source.revision in self.rollout else (set(), {})
         self.remade = {each for statement in read.statements for each in made(statement, self.empty)}
+        self.regranted = [one.node for one in read.statements if kind(one.node) == "GrantStmt" and one.node.is_grant]
         functions = [one.node for one in read.statements if kind(one.node) == "CreateFunctionStmt"]
-        self.results = {signature(one): result(one) for one in functions}
+        self.functions = {signature(one): learning.function(one) for one in functions}
 
     def next(self, statement: Statement) -> None:
         """Begin a new statement."""
         self.harmless, self.notes = set(), {}
+        self.names.enter(statement.transaction)
+        self.names.resolve(statement, lambda one: one in self.catalog.relations or one in self.catalog.indexes)
         keys = self.catalog.keys
         self.scope = Scope(self.live, lambda *key: key in keys, statement.variables, statement.looped)
 
     def new(self, relation: str) -> bool:
-        """Whether a table, view or sequence was created by this revision or rollout. A serial column's sequence is as
-        new as its table."""
-        if any((what, relation) in self.created for what in RELATIONS):
-            return True
-        return relation.endswith("_seq") and any(
-            what == "table" and relation.startswith(f"{table}_") for what, table in self.created
-        )
+        """Whether a table, view or sequence was created by this revision or rollout, or is a session's own."""
+        return is_temporary(relation) or any((what, relation) in self.created for what in RELATIONS)
 
     def live(self, relation: str) -> bool:
         """Whether a table may have rows and users."""
         return not self.new(relation)
+
+    def forget(self, address: Address) -> None:
+        """What was dropped is no longer known, nor what follows from it."""
+        self._turn(gone(address))
+
+    def _turn(self, moved: Moved) -> None:
+        self.turn(moved)
+        self.catalog.turn(moved)
 
     def value(self, table: str, column: str) -> str:
         """What old code leaves in a column: NULL, FILLED or MAYBE."""
@@ -100,8 +128,8 @@ class State:
         held = self.held.get(transaction, {}) if transaction is not None else {}
         if not held:
             return ""
-        table = max(held, key=lambda one: STRENGTH.index(held[one]))
-        return f"{held[table]} on {table}"
+        strongest = max(held, key=lambda one: STRENGTH.index(held[one]))
+        return f"{held[strongest]} on {strongest}"
 
     def old_type(self, statement: Statement, table: str, column: str) -> column_types.Type | None:
         """A column's type before a statement: as its source tells it, else as an earlier statement made it."""
@@ -112,46 +140,127 @@ class State:
 
     def learn(self, statement: Statement) -> None:
         """Take in a statement after it was judged."""
-        self.catalog.learn(statement)
-        if kind(statement.node) == "CreateStmt":
-            constraints = (one for one in walk(statement.node) if kind(one) == "Constraint")
-            if any(one.contype.name == "CONSTR_CHECK" for one in constraints):
-                self.checked.add(name(statement.node.relation))
-        if self.empty or not getattr(statement.node, "replace", False):
-            self.created.update(one for one in made(statement, self.empty) if one not in self.lost)
-        self._rename(statement.node)
+        if kind(statement.node) == "TransactionStmt":
+            self._transaction(statement.node)
+            return
+        if not self._there_already(statement.node):
+            self._take_in(statement)
+        if kind(statement.node) in _WRITES:
+            self.written.add(name(statement.node.relation))
+        self.names.learn(statement)
         if statement.transaction is not None:
             self._hold(statement.node, statement.transaction)
 
-    def _rename(self, node: Any) -> None:
-        """A new table stays new under its new name."""
-        if kind(node) == "RenameStmt" and node.renameType.name == "OBJECT_TABLE" and self.new(name(node.relation)):
-            schema = name(node.relation).rpartition(".")[0]
-            self.created.add(("table", f"{schema}.{node.newname}" if schema else str(node.newname)))
+    def _take_in(self, statement: Statement) -> None:
+        node = statement.node
+        before = None if self._sure(statement) else (self.copied(), self.catalog.copied())
+        for one in list(learning.dropped(node, self.catalog)):
+            self.forget(one)
+        for one, new in list(learning.moves(node, self.catalog)):
+            self._turn(renamed(one, new))
+        learning.learn(self.catalog, node)
+        if self.empty or not getattr(node, "replace", False):
+            self.created.update(one for one in made(statement, self.empty) if one not in self.lost)
+        if before is not None:
+            created = set(made(statement, self.empty)) & self.created
+            self.join(before[0])
+            self.catalog.join(before[1])
+            self.created |= created
+
+    def _there_already(self, node: Any) -> bool:
+        """Whether IF NOT EXISTS makes it do nothing."""
+        if not getattr(node, "if_not_exists", False):
+            return False
+        if kind(node) == "IndexStmt":
+            return self.index_there(node)
+        handler = _MADE.get(kind(node))
+        return handler is not None and handler(node)[1] in self.catalog.relations
+
+    def index_there(self, node: Any) -> bool:
+        """Whether an index of that name certainly exists."""
+        index = self.catalog.indexes.get(index_name(name(node.relation), node.idxname))
+        return index is not None and index.certain
+
+    def _sure(self, statement: Statement) -> bool:
+        """Whether it certainly did what it says. With IF NOT EXISTS, something else of that name may be there."""
+        node = statement.node
+        if not statement.certain or (getattr(node, "if_not_exists", False) and not self.empty):
+            return False
+        return (
+            kind(node) != "AlterTableStmt"
+            or self.empty
+            or not any(
+                one.subtype.name == "AT_AddColumn" and one.missing_ok and not self._decided(name(node.relation), one)
+                for one in node.cmds
+            )
+        )
+
+    def _decided(self, of: str, command: Any) -> bool:
+        """Whether it is known if ADD COLUMN IF NOT EXISTS adds the column."""
+        column = str(command.def_.colname)
+        return (of, column) in self.catalog.columns or self.catalog.lacks(of, column)
+
+    def _transaction(self, node: Any) -> None:
+        """ROLLBACK undoes what was learned since BEGIN or the savepoint, and releases the locks since then."""
+        what, own = node.kind.name, str(node.savepoint_name or "")
+        if what in ("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT"):
+            held = {number: dict(locked) for number, locked in self.held.items()}
+            self._saved.append((own, self.copied(), self.catalog.copied(), held))
+        elif what in ("TRANS_STMT_ROLLBACK", "TRANS_STMT_ROLLBACK_TO"):
+            found = [place for place, one in enumerate(self._saved) if one[0] == own]
+            if found:
+                _name, ours, facts, held = self._saved[found[-1]]
+                self.held = {number: dict(locked) for number, locked in held.items()}
+                self.restore(ours)
+                self.catalog.restore(facts)
+                del self._saved[found[-1] + (what == "TRANS_STMT_ROLLBACK_TO") :]
+        elif what in ("TRANS_STMT_COMMIT", "TRANS_STMT_PREPARE"):
+            self._saved.clear()
 
     def _hold(self, node: Any, transaction: int) -> None:
         held = self.held.setdefault(transaction, {})
-        for mode, table in locks(node):
-            strong = mode in STRONG and self.live(table)
-            if strong and (table not in held or STRENGTH.index(held[table]) < STRENGTH.index(mode)):
-                held[table] = mode
+        for mode, of in locks(node):
+            # Nobody writes to a materialized view.
+            modes = STRONG if self.catalog.relations.get(of) != MATVIEW else STRONG[-1:]
+            strong = mode in modes and self.live(of)
+            if strong and (of not in held or STRENGTH.index(held[of]) < STRENGTH.index(mode)):
+                held[of] = mode
         if kind(node) == "AlterEnumStmt" and node.newVal is not None:
             self.values.setdefault(transaction, set()).add(str(node.newVal))
 
 
-def made(statement: Statement, empty: bool = False) -> Iterator[Object]:
-    """(kind, name) of the objects that a statement makes; a trigger's name includes its table, a function's its types.
-    empty: the database was empty, so that IF NOT EXISTS and conditions find nothing."""
+def made(statement: Statement, empty: bool = False) -> Iterator[Address]:
+    """Addresses of the objects that a statement makes; a function's name has its types. empty: the database was empty,
+    so that IF NOT EXISTS and conditions find nothing."""
     node = statement.node
     handler = _MADE.get(kind(node))
     # With IF NOT EXISTS the object may exist already, and may be large.
     sure = statement.certain and not getattr(node, "if_not_exists", False)
     if handler is not None and (sure or empty):
-        what, named = handler(node)
-        if named:
-            yield what, named
+        made_now = handler(node)
+        if made_now[-1]:
+            yield made_now
+    if sure or empty:
+        yield from _parts(node)
 
 
+def _parts(node: Any) -> Iterator[Address]:
+    """Sequences of serial columns, and constraints."""
+    if kind(node) == "CreateStmt":
+        elements = list(node.tableElts or ())
+    elif kind(node) == "AlterTableStmt":
+        elements = [one.def_ for one in node.cmds if one.subtype.name in _ADDS and not one.missing_ok]
+    else:
+        return
+    of = name(node.relation)
+    for one in elements:
+        if kind(one) == "ColumnDef" and one.typeName is not None:
+            yield from (("sequence", sequence) for sequence in learning.serial(of, one))
+        elif kind(one) == "Constraint" and one.conname:
+            yield "constraint", of, str(one.conname)
+
+
+_ADDS = ("AT_AddColumn", "AT_AddConstraint")
 _MADE: dict[str, Any] = {
     "CreateStmt": lambda node: ("table", name(node.relation)),
     "CreateForeignTableStmt": lambda node: ("table", name(node.base.relation)),
@@ -159,9 +268,9 @@ _MADE: dict[str, Any] = {
     "SelectStmt": lambda node: ("table", name(node.intoClause.rel) if node.intoClause is not None else ""),
     "CreateFunctionStmt": lambda node: ("function", signature(node)),
     "ViewStmt": lambda node: ("view", name(node.view)),
-    "CreateTrigStmt": lambda node: ("trigger", f"{name(node.relation)}.{node.trigname}"),
-    "CreatePolicyStmt": lambda node: ("policy", f"{name(node.table)}.{node.policy_name}"),
-    "IndexStmt": lambda node: ("index", str(node.idxname or "")),
+    "CreateTrigStmt": lambda node: ("trigger", name(node.relation), str(node.trigname)),
+    "CreatePolicyStmt": lambda node: ("policy", name(node.table), str(node.policy_name)),
+    "IndexStmt": lambda node: ("index", index_name(name(node.relation), node.idxname)),
     "CompositeTypeStmt": lambda node: ("type", name(node.typevar)),
     "CreateEnumStmt": lambda node: ("type", joined(node.typeName)),
     "CreateRangeStmt": lambda node: ("type", joined(node.typeName)),

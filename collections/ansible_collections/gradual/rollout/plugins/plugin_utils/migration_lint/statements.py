@@ -6,6 +6,7 @@ only."""
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
@@ -75,7 +76,8 @@ class Statement:
     negative); `nested`: in a DO block.
 
     certain: it runs whatever the database holds, so that what it makes was not there before. known_types: those of its
-    piece. looped: it runs in a loop, in one transaction; variables: those of its block.
+    piece. looped: it runs in a loop, in one transaction; variables: those of its block. commits: a block that ends
+    transactions. undone: a ROLLBACK of the revision takes it back.
     """
 
     sql: str
@@ -87,6 +89,8 @@ class Statement:
     known_types: tuple[tuple[str, str, str], ...] = ()
     looped: bool = False
     variables: frozenset[str] = frozenset()
+    commits: bool = False
+    undone: bool = False
 
 
 @dataclass
@@ -120,8 +124,28 @@ def read(source: Source) -> Read:
                 if isinstance(node, ast.DoStmt):
                     # Outside of a transaction, a block is one of its own.
                     own = inside if inside is not None else _BLOCKS - len(found.statements)
-                    found.statements += _block(sql, line, own, node, found)
+                    found.statements += _block(found.statements[-1], own, found)
+    _undo(found.statements)
     return found
+
+
+def _undo(statements: list[Statement]) -> None:
+    """Mark what a ROLLBACK takes back: since BEGIN, or since the savepoint."""
+    marks: list[tuple[str, int]] = []
+    for place, one in enumerate(statements):
+        if not isinstance(one.node, ast.TransactionStmt):
+            continue
+        what, own = one.node.kind.name, str(one.node.savepoint_name or "")
+        if what in ("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT"):
+            marks.append((own, place))
+        elif what in ("TRANS_STMT_COMMIT", "TRANS_STMT_PREPARE"):
+            marks.clear()
+        elif what in ("TRANS_STMT_ROLLBACK", "TRANS_STMT_ROLLBACK_TO"):
+            begun = next((mark for name, mark in reversed(marks) if name == own), place)
+            for each in statements[begun:place]:
+                each.undone = True
+            if what == "TRANS_STMT_ROLLBACK":
+                marks.clear()
 
 
 def _split(piece: Piece) -> Iterator[tuple[str, int]]:
@@ -149,8 +173,9 @@ def _parsed(sql: str, line: int, found: Read) -> Any:
     return trees[0].stmt if trees else None
 
 
-def _block(sql: str, line: int, transaction: int | None, node: Any, found: Read) -> Iterator[Statement]:
+def _block(block: Statement, transaction: int | None, found: Read) -> Iterator[Statement]:
     """The statements of a DO block that are text."""
+    sql, line, node = block.sql, block.line, block.node
     body = next((one.arg.sval for one in node.args if one.defname == "as"), "")
     language = next((one.arg.sval for one in node.args if one.defname == "language"), "plpgsql")
     if language != "plpgsql":
@@ -163,7 +188,7 @@ def _block(sql: str, line: int, transaction: int | None, node: Any, found: Read)
         found.unseen.append(Unseen("unseen", line, f"a DO block that the parser refuses ({error.args[0]})"))
         return
     # A block that commits is a batch job: each of its statements is short.
-    commits = "PLpgSQL_stmt_commit" in json.dumps(tree)
+    commits = block.commits = "PLpgSQL_stmt_commit" in json.dumps(tree)
     variables = frozenset(_names(tree))
     for text, offset, looped in _queries(tree, 1, found, first):
         inner = _parsed(text, first + offset - 1, found)
@@ -218,17 +243,25 @@ def _queries(tree: Any, line: int, found: Read, first: int, looped: bool = False
                 yield from _queries(value, here, found, first, looped)
 
 
+# What format() puts in for %I and %L, when that is not known: the name of a table with users, and a text.
+_PLACEHOLDERS = {"%I": '"a name that is not known"', "%L": "'a text that is not known'", "%%": "%"}
+
+
 def _literal(expression: str) -> str | None:
-    """The text of an expression that is only text; format() without anything to fill in is one too."""
+    """The text of an expression that is only text. What format() fills in as %I or %L stands for an unknown name or
+    text."""
     try:
         target = pglast.parse_sql(f"SELECT {expression}")[0].stmt.targetList[0].val
     except ParseError:
         return None
-    if isinstance(target, ast.FuncCall) and target.funcname[-1].sval == "format" and len(target.args) == 1:
-        target = target.args[0]
-    if isinstance(target, ast.A_Const) and isinstance(target.val, ast.String):
-        return str(target.val.sval)
-    return None
+    formats = isinstance(target, ast.FuncCall) and target.funcname[-1].sval == "format"
+    text = target.args[0] if formats else target
+    if not (isinstance(text, ast.A_Const) and isinstance(text.val, ast.String)):
+        return None
+    if not formats:
+        return str(text.val.sval)
+    filled = re.sub("%[IL%]", lambda found: _PLACEHOLDERS[found[0]], str(text.val.sval))
+    return None if re.search(r"%(?:\d+\$)?[-\d*]*[sIL]", filled) else filled
 
 
 def short(sql: str, most: int = 80) -> str:

@@ -6,38 +6,44 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterator
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, nulls
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import OTHER, UNIQUE
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, looser, nulls
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import (
+    KEYLESS,
+    OTHER,
+    UNIQUE,
+    index_name,
+)
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import dropped
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import column_of, kind, name
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import name
 
 # Rules that do not apply to a table of the same rollout, which has no rows and which nobody uses.
 ABOUT_TABLES = frozenset(RULES) - {
     "ban-concurrent-index-creation-in-transaction", "concurrently-not-alone", "transaction-nesting", "own-timeouts",
     "cluster-wide", "unseen", "dynamic-sql", "calls-function", "asks-database", "phase-missing",
-    "reference-to-live-table", "rows-under-lock", "enum-value-in-same-transaction", "concurrently-on-partitioned",
+    "postgresql-refuses", "several-tables",
+    "no-lock-timeout", "reference-to-live-table", "other-answers-in-expand",
+    "rows-under-lock", "enum-value-in-same-transaction", "concurrently-on-partitioned",
 }  # fmt: skip
 # Squawk reports these for every constraint; one with an index cannot be NOT VALID, and another rule is about its index.
 _NO_SUCH_THING = frozenset(("constraint-missing-not-valid", "adding-serial-primary-key-field"))
 _SIMPLE = {
     "AT_SetExpression": "rewrite-table",
-    "AT_SetLogged": "set-logged", "AT_SetUnLogged": "set-logged",
-    "AT_SetTableSpace": "rewrite-table", "AT_SetAccessMethod": "rewrite-table", "AT_ChangeOwner": "owner-in-expand",
+    "AT_SetTableSpace": "rewrite-table", "AT_ChangeOwner": "owner-in-expand",
     **dict.fromkeys(("AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser", "AT_DisableRule"), "disable-trigger"),
     # These then fire for replication alone.
     "AT_EnableReplicaTrig": "disable-trigger", "AT_EnableReplicaRule": "disable-trigger",
-    **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
-                    "row-security-in-expand"),
     **dict.fromkeys(("AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"), "drop-in-expand"),
 }  # fmt: skip
+_DROPS = ("AT_DropColumn", "AT_DropConstraint")
 # Short, and without effect on the code of the previous release.
 _HARMLESS = frozenset((
-    "AT_AddInherit", "AT_AddOf", "AT_AlterConstraint", "AT_ClusterOn", "AT_DetachPartitionFinalize", "AT_DropCluster",
+    "AT_AddOf", "AT_AlterConstraint", "AT_ClusterOn", "AT_DetachPartitionFinalize", "AT_DropCluster",
     "AT_DropOf", "AT_EnableAlwaysRule", "AT_EnableAlwaysTrig",
     "AT_EnableRule", "AT_EnableTrig", "AT_EnableTrigAll", "AT_EnableTrigUser", "AT_GenericOptions",
-    "AT_AlterColumnGenericOptions", "AT_ReplicaIdentity", "AT_ResetOptions", "AT_ResetRelOptions", "AT_DropOids",
+    "AT_AlterColumnGenericOptions", "AT_ResetOptions", "AT_ResetRelOptions", "AT_DropOids",
     "AT_SetCompression", "AT_SetOptions", "AT_SetRelOptions", "AT_SetStatistics", "AT_SetStorage",
 ))  # fmt: skip
 
@@ -53,8 +59,17 @@ def alter(node: Any, statement: Statement, state: State) -> Iterator[str]:
     if node.objtype.name == "OBJECT_INDEX" and all(one.subtype.name == "AT_AttachPartition" for one in node.cmds):
         return
     table = name(node.relation)
+    # PostgreSQL drops first, wherever in the statement it is said (AlterTablePass in tablecmds.c).
+    drops = [one for one in node.cmds if one.subtype.name in _DROPS]
+    for command in drops:
+        yield from _COMMANDS[command.subtype.name](table, command, statement, state)
+    if statement.certain:
+        for gone in list(dropped(node, state.catalog)):
+            state.forget(gone)
     for command in node.cmds:
         what = command.subtype.name
+        if what in _DROPS:
+            continue
         if what in _SIMPLE:
             yield _SIMPLE[what]
         elif what in _COMMANDS:
@@ -71,8 +86,6 @@ def _alter_type(node: Any, state: State) -> Iterator[str]:
 
 def _add_constraint(table: str, command: Any, statement: Statement, state: State) -> Iterator[str]:
     constraint = command.def_
-    if constraint.conname and statement.certain:
-        state.created.add(("constraint", f"{table}.{constraint.conname}"))
     what = constraint.contype.name
     if what in ("CONSTR_UNIQUE", "CONSTR_PRIMARY"):
         yield from _add_key(table, constraint, state)
@@ -91,7 +104,7 @@ def _add_key(table: str, constraint: Any, state: State) -> Iterator[str]:
     else:
         # The existing index has enforced the same since it was made.
         state.harmless |= {"disallowed-unique-constraint", "adding-not-nullable-field"}
-        index = state.catalog.indexes.get(str(constraint.indexname))
+        index = state.catalog.indexes.get(index_name(table, constraint.indexname))
         named = list(index.columns) if index is not None else []
         if constraint.contype.name == "CONSTR_PRIMARY" and not _filled(table, named, state):
             # PRIMARY KEY USING INDEX sets NOT NULL, which reads the table.
@@ -116,7 +129,6 @@ def _add_check(table: str, constraint: Any, statement: Statement, state: State) 
     else:
         yield "adding-foreign-key-constraint" if foreign else "constraint-missing-not-valid"
         state.harmless.add("constraint-missing-not-valid" if foreign else "")
-    _remember(table, constraint, statement, state)
     if not _accepted(table, constraint, state):
         yield "constraint-in-expand"
 
@@ -128,26 +140,9 @@ def _accepted(table: str, constraint: Any, state: State) -> bool:
         return nulls.NULL in values or nulls.MAYBE not in values
     if constraint.contype.name == "CONSTR_NOTNULL":
         return all(state.value(table, str(one.sval)) == nulls.FILLED for one in constraint.keys)
+    if any(of == table and looser.follows(constraint.raw_expr, test) for of, test in state.former):
+        return True
     return nulls.accepts(constraint.raw_expr, lambda column: state.value(table, column))
-
-
-def _remember(table: str, constraint: Any, statement: Statement, state: State) -> None:
-    """A check that a column is not null makes a later SET NOT NULL quick (since PostgreSQL 12), once it is valid."""
-    if constraint.contype.name != "CONSTR_CHECK":
-        return
-    test = constraint.raw_expr
-    column = ""
-    if kind(test) == "NullTest" and test.nulltesttype.name == "IS_NOT_NULL" and kind(test.arg) == "ColumnRef":
-        column = column_of(test.arg)
-    state.checks[(table, str(constraint.conname))] = column
-    if statement.certain and not constraint.skip_validation:
-        _proved(table, column, state)
-
-
-def _proved(table: str, column: str, state: State) -> None:
-    state.checked.add(table)
-    if column:
-        state.catalog.filled.add((table, column))
 
 
 def _validate(table: str, command: Any, statement: Statement, state: State) -> Iterator[str]:
@@ -159,15 +154,15 @@ def _validate(table: str, command: Any, statement: Statement, state: State) -> I
     elif state.locked(statement.transaction) and state.live(table):
         state.notes["rows-under-lock"] = f" ({state.locked(statement.transaction)})"
         yield "rows-under-lock"
-    if statement.certain and key in state.checks:
-        _proved(table, state.checks[key], state)
 
 
 def _drop_constraint(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
     # Old code works with fewer constraints, but its ON CONFLICT needs the unique ones.
     state.harmless.add("drop-in-expand")
     named = str(command.name)
-    if ("constraint", f"{table}.{named}") in state.created:
+    if (table, named) in state.catalog.checks:
+        state.former.append((table, state.catalog.checks[(table, named)].test))
+    if ("constraint", table, named) in state.created:
         return
     sort = state.catalog.constraint(table, named)
     if sort == UNIQUE:
@@ -183,7 +178,7 @@ def _attach(table: str, command: Any, _statement: Statement, state: State) -> It
     if table in state.catalog.defaults:
         state.notes["attach-partition"] = DEFAULT
         yield "attach-partition"
-    elif state.new(part) or part in state.checked:
+    elif state.new(part) or state.catalog.excludes(part, table):
         yield "create-partition-of"
     else:
         yield "attach-partition"
@@ -209,8 +204,51 @@ def _identity(_table: str, command: Any, _statement: Statement, _state: State) -
         yield "constraint-in-expand"
 
 
+def _logged(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    """Nothing happens to a table that is so already."""
+    logged = command.subtype.name == "AT_SetLogged"
+    if table in state.catalog.relations and logged == (table not in state.catalog.unlogged):
+        state.harmless.add("set-logged")
+    else:
+        yield "set-logged"
+
+
+def _access_method(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    if command.name != "heap" or table not in state.catalog.heap:
+        yield "rewrite-table"
+
+
+def _row_security(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    """FORCE does nothing without row security; neither does row security if a policy lets everybody pass."""
+    catalog, forces = state.catalog, command.subtype.name in ("AT_ForceRowSecurity", "AT_NoForceRowSecurity")
+    if catalog.open(table) or (not catalog.secure(table) and (forces or "Disable" in command.subtype.name)):
+        state.harmless.add("row-security-in-expand")
+    else:
+        yield "row-security-in-expand"
+
+
+def _replica_identity(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    how = str(command.def_.identity_type)
+    if table in state.catalog.published and state.catalog.keyless(table, how):
+        state.notes["other-answers-in-expand"] = KEYLESS.format(table)
+        yield "other-answers-in-expand"
+
+
+def _inherit(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    """The parent then has the child's rows too."""
+    parent = name(command.def_)
+    if state.live(parent) and (state.live(table) or table in state.written):
+        state.notes["other-answers-in-expand"] = f": {parent} then has the rows of {table} too"
+        yield "other-answers-in-expand"
+
+
 _COMMANDS: dict[str, Callable[[str, Any, Statement, State], Iterator[str]]] = {
-    "AT_AddColumn": columns.add, "AT_AddConstraint": _add_constraint, "AT_AddIdentity": _identity,
+    **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
+                    _row_security),
+    "AT_ReplicaIdentity": _replica_identity,
+    "AT_SetLogged": _logged, "AT_SetUnLogged": _logged, "AT_SetAccessMethod": _access_method,
+    "AT_AddInherit": _inherit, "AT_AddColumn": columns.add, "AT_AddConstraint": _add_constraint,
+    "AT_AddIdentity": _identity,
     "AT_AlterColumnType": columns.change_type, "AT_AttachPartition": _attach, "AT_ColumnDefault": columns.default,
     "AT_DetachPartition": _detach, "AT_DropColumn": columns.drop, "AT_DropConstraint": _drop_constraint,
     "AT_DropNotNull": columns.drop_not_null, "AT_SetIdentity": _identity, "AT_SetNotNull": columns.set_not_null,

@@ -1,6 +1,6 @@
 """The cases of the lint bench, as its data files have them.
 
-A file tests/bench/lint/TOPIC.sql has cases separated by blank lines. A case is its SQL, below comment lines that say
+A file corpus/TOPIC.sql has cases separated by blank lines. A case is its SQL, below comment lines that say
 what must be known beyond it:
 
     -- a title (any other comment; the SQL itself is the title if there is none)
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pglast
 
-DATA = Path(__file__).parent / "lint"
+DATA = Path(__file__).parent / "corpus"
 TOPICS = (
     "columns", "types", "constraints", "indexes", "tables", "partitions", "views", "functions", "domains", "sequences",
     "rows", "maintenance", "roles", "transactions", "new_tables",
@@ -42,6 +42,11 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.topic}: {self.title}"
+
+    @property
+    def whole(self) -> str:
+        """All text of the case, in which --case looks."""
+        return "\n".join((self.name, *(f"earlier: {one}" for one in self.earlier), self.text))
 
 
 def cases() -> list[Case]:

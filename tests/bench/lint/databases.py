@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import pglast
 import psycopg
 
-from tests.bench.lint_corpus import DATA, split
+from tests.bench.lint.cases import DATA, split
 from tests.database.server import OWNER, PASSWORD, TESTER, Server
 
 Connection = psycopg.Connection[Any]
 # The previous release: who sends which statements.
-USERS = {"shop_app": "old_code.sql", "shop_reader": "old_report.sql", OWNER: "old_owner.sql"}
+APPLICATION = "shop_app"
+USERS = {APPLICATION: "old_code.sql", "shop_reader": "old_report.sql", OWNER: "old_owner.sql"}
 # A template of ROWS rows a table, and one of TIMES as many. A heap of ROWS rows has about 70 pages.
 ROWS, TIMES = 1500, 4
 TEMPLATES = {"small": ROWS, "large": ROWS * TIMES}
@@ -113,10 +115,11 @@ class Kept:
         return self.before[template]
 
 
-def answers(session: Connection) -> dict[str, str]:
-    """Each statement of the previous release → its rows, or its error. Within the session's open transaction."""
+def answers(session: Connection, more: Sequence[str] = ()) -> dict[str, str]:
+    """Each statement of the previous release → its rows, or its error. Within the session's open transaction. more:
+    statements of the application besides."""
     found = {}
-    for role, statement in _old_code():
+    for role, statement in (*_old_code(), *((APPLICATION, one) for one in more)):
         session.execute(f"SAVEPOINT old_code; SET LOCAL SESSION AUTHORIZATION {role}".encode())
         try:
             rows = session.execute(statement.encode())
@@ -137,11 +140,28 @@ def _plain(row: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(one.normalize() if isinstance(one, Decimal) else one for one in row)
 
 
-def answers_now(server: Server, database: str) -> dict[str, str]:
+def answers_now(server: Server, database: str, more: Sequence[str] = ()) -> dict[str, str]:
     """The same in a session of its own."""
     with connected(server, database) as session:
         session.execute("BEGIN")
-        return answers(session)
+        return answers(session, more)
+
+
+# Of each kind of type, what nothing forbids: the same value twice, zero, a negative number, a reference to nothing.
+_VALUES = {"int4": ("0", "-1", "99999999"), "int8": ("0", "-1", "99999999"), "text": ("''", "'x'")}
+
+
+def writes(earlier: Sequence[str]) -> list[str]:
+    """What the previous release writes to the columns that an earlier rollout added, which it knows."""
+    found = []
+    for tree in (pglast.parse_sql(one)[0].stmt for one in earlier):
+        for command in getattr(tree, "cmds", None) or ():
+            if command.subtype.name == "AT_AddColumn":
+                table, column = tree.relation.relname, command.def_.colname
+                two = f"ctid IN (SELECT ctid FROM {table} ORDER BY ctid LIMIT 2)"
+                values = _VALUES.get(command.def_.typeName.names[-1].sval, ())
+                found += [f"UPDATE {table} SET {column} = {one} WHERE {two}" for one in values]
+    return found
 
 
 def differences(before: dict[str, str], after: dict[str, str]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Releases with one migration more, as the lint reads them, and the SQL that Alembic and Django make of it.
 
-lint/alembic.txt has bodies of upgrade(), lint/django.txt lists of operations; cases are separated by blank lines, and a
-line that begins with # is a title or, if it says `not atomic`, an option.
+corpus/alembic.txt has bodies of upgrade(), corpus/django.txt lists of operations; cases are separated by blank lines,
+and a line that begins with # is a title or, if it says `not atomic`, an option.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import judge
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import ERROR
 
-from tests.bench.lint_corpus import DATA, Case
+from tests.bench.lint.cases import DATA, Case
 from tests.database.server import OWNER, PASSWORD, Server
 
 TARGETS = {"sql": "0003_case", "alembic": "0002", "django": "shop.0002_case"}
@@ -278,7 +278,7 @@ def close() -> None:
 
 
 def django_tables(server: Server) -> str:
-    """SQL that makes the shop's tables as Django does, with rows, for lint_databases.prepare."""
+    """SQL that makes the shop's tables as Django does, with rows, for databases.prepare."""
     made = [one for one in django_sql(server, initial(), "postgres") if one not in ("BEGIN", "COMMIT")]
     close()
     return ";\n".join([*made, _data("django_rows.sql")])

@@ -95,6 +95,21 @@ DROP STATISTICS orders_stat
 
 CREATE PUBLICATION all_orders FOR TABLE orders
 
+-- a published table without a primary key: UPDATE and DELETE fail
+CREATE PUBLICATION all_invoices FOR TABLE invoices
+
+CREATE PUBLICATION new_invoices FOR TABLE invoices WITH (publish = 'insert')
+
+-- earlier: CREATE PUBLICATION all_orders FOR TABLE orders
+-- a published table loses what tells its rows apart
+ALTER TABLE orders REPLICA IDENTITY NOTHING
+
+-- earlier: CREATE PUBLICATION all_orders FOR TABLE orders
+-- a table without a primary key is published too
+ALTER PUBLICATION all_orders ADD TABLE reports.daily
+
+ALTER TABLE orders REPLICA IDENTITY NOTHING
+
 ALTER SCHEMA reports RENAME TO figures
 
 DROP SCHEMA reports CASCADE

@@ -83,6 +83,26 @@ ALTER TABLE orders ADD COLUMN colour text
 
 SET LOCAL statement_timeout = 0
 
+-- VACUUM in a block of its own
+-- outside
+BEGIN;
+VACUUM orders;
+COMMIT
+
+-- outside
+DISCARD ALL
+
+DISCARD ALL
+
+REINDEX SCHEMA reports
+
+-- outside
+-- a block that commits
+DO $$ BEGIN UPDATE orders SET note = 'x' WHERE id = 1; COMMIT; END $$
+
+-- a block that commits, in a transaction
+DO $$ BEGIN UPDATE orders SET note = 'x' WHERE id = 1; COMMIT; END $$
+
 -- a prepared transaction is not enabled
 PREPARE TRANSACTION 'x'
 

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import ERROR, WARNING
 from psycopg.pq import TransactionStatus
 
-from tests.bench.lint_corpus import Case
-from tests.bench.lint_databases import (
+from tests.bench.lint.cases import Case
+from tests.bench.lint.databases import (
     Connection,
     Kept,
     answers,
@@ -26,6 +27,7 @@ from tests.bench.lint_databases import (
     copied,
     differences,
     told,
+    writes,
 )
 from tests.database.server import OWNER, Server
 
@@ -35,11 +37,13 @@ GROWTH = 50
 # Of a table's rows: what changes or locks more of them in one transaction counts as all.
 MOST = 0.5
 # Modes that a reader's or a writer's lock conflicts with, weakest first.
+READERS = ("AccessExclusiveLock",)
 BLOCKING = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 MODES = ("AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", *BLOCKING)
 # Their own transaction when they run outside of one: as good in one that begins and commits.
 ROWS_ONLY = ("UPDATE", "DELETE", "INSERT", "MERGE", "SELECT", "WITH")
 PATIENCE = 20.0
+ROWS, OLD_CODE, FAILS = "changes or locks", "old code:", "→ error:"
 
 
 @dataclass
@@ -84,6 +88,16 @@ def truth(kept: Kept, case: Case) -> Truth:
     )
 
 
+def level(reasons: Sequence[str]) -> str:
+    """What a harmful case deserves: ERROR; WARNING for rows alone that are many, while nobody else waits; "" for no
+    harm. That old code reads the new values is what the author of such a change wants."""
+    rows = [one for one in reasons if one.startswith(ROWS)]
+    values = [one for one in reasons if one.startswith(OLD_CODE) and FAILS not in one]
+    if not reasons:
+        return ""
+    return WARNING if rows and len(rows) + len(values) == len(reasons) else ERROR
+
+
 def _strongest(locks: Mapping[str, str]) -> str:
     """The strongest mode, and the tables that it is on."""
     strongest = max(locks.values(), key=MODES.index, default="")
@@ -96,8 +110,8 @@ def reasons(small: Seen, large: Seen) -> Iterator[str]:
         yield f"PostgreSQL refuses it: {small.error}"
     if large.blocked - small.blocked > GROWTH:
         yield f"blocks for as long as the table is large ({small.blocked} pages, {large.blocked} in the larger table)"
-    yield from (f"changes or locks {share:.0%} of {table}" for table, share in small.changed.items() if share > MOST)
-    yield from (f"old code: {one}" for one in small.old_code)
+    yield from (f"{ROWS} {share:.0%} of {table}" for table, share in small.changed.items() if share > MOST)
+    yield from (f"{OLD_CODE} {one}" for one in small.old_code)
 
 
 def tried(kept: Kept, case: Case, template: str) -> Seen:
@@ -110,14 +124,15 @@ def tried(kept: Kept, case: Case, template: str) -> Seen:
                 owner.execute(statement.encode())
             except psycopg.Error as error:
                 raise ValueError(f"{case.name}: what runs before it fails: {told(error)}") from error
-        before = answers_now(kept.server, name) if template == "small" else {}
+        more = writes(case.earlier)
+        before = answers_now(kept.server, name, more) if template == "small" else {}
         with connected(kept.server, name) as watcher:
             trial = Trial(kept.server, owner, watcher)
             trial.run(case)
         # What a failed migration leaves behind counts too, such as half of a file outside a transaction.
         trial.end("COMMIT")
         if template == "small":
-            trial.seen.old_code = list(differences(before, answers_now(kept.server, name)))
+            trial.seen.old_code = list(differences(before, answers_now(kept.server, name, more)))
         return trial.seen
 
 
@@ -151,6 +166,7 @@ class Trial:
         # Tables, and what blocks their users too when it is locked: indexes, views, sequences.
         self.names = {oid: name for oid, name, _kind, _file in self._relations()}
         self.tables = {oid for oid, _name, kind, _file in self._relations() if kind in ("r", "p", "m", "v")}
+        self.readonly = {oid for oid, _name, kind, _file in self._relations() if kind == "m"}
         self.files = {oid: file for oid, _name, _kind, file in self._relations()}
         self.rows = dict(watcher.execute("SELECT oid, reltuples FROM pg_class WHERE relkind = 'r'").fetchall())
 
@@ -255,7 +271,8 @@ class Trial:
         """Whether the open transaction holds a lock on an old table that blocks its readers or writers."""
         held = self._locks()
         self._note(held)
-        return any(oid in self.names and mode in BLOCKING for oid, mode in held)
+        # Nobody writes to a materialized view.
+        return any(oid in self.names and mode in (READERS if oid in self.readonly else BLOCKING) for oid, mode in held)
 
     def _note(self, held: Sequence[tuple[int, str]]) -> None:
         for oid, mode in held:

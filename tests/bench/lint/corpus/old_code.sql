@@ -1,6 +1,6 @@
 -- What the previous release does with the database, as a role that owns nothing. Each statement runs in a transaction of
--- its own, which is rolled back. It uses everything by its name, but for constraints and indexes. It inserts what nothing forbids today: NULL, duplicates, zero, negative numbers,
--- references to nothing. It names no column and no object that a migration of the corpus adds.
+-- its own, which is rolled back. It uses everything by its name, but for constraints and indexes. It inserts what
+-- nothing forbids today: NULL, duplicates, zero, negative and large numbers, references to nothing. It names no column and no object that a migration of the corpus adds.
 SELECT id, user_id, status, code, total, quantity, weight, state, rating, note, remark, seen, due, extra, tags
     FROM orders WHERE id BETWEEN 101 AND 103 ORDER BY id;
 SELECT o.id, o.status, count(i.line) FROM orders o LEFT JOIN items i ON i.order_id = o.id WHERE o.id = 105 GROUP BY o.id;
@@ -39,6 +39,7 @@ INSERT INTO orders (user_id) VALUES (103) RETURNING status, weight, state, seen,
 INSERT INTO orders (user_id, status, code, total, quantity, weight, rating, note, remark, due, extra, tags)
     VALUES (103, 'something', 'C1', -99999999.99, -1, 0, 9, '', '', '1999-01-01', '[]', '{}') RETURNING state;
 INSERT INTO orders (user_id, code, total, quantity, state) VALUES (104, repeat('c', 20), 0, 2147483647, 'sent');
+INSERT INTO orders (user_id, weight) VALUES (104, 2147483647);
 INSERT INTO orders (id, user_id) VALUES (103, 103) ON CONFLICT (id) DO UPDATE SET note = 'again' RETURNING note;
 INSERT INTO items (order_id, line) VALUES (103, 7) RETURNING price;
 INSERT INTO items (order_id, line, product_id, price) VALUES (104, 7, 99999999, -5);

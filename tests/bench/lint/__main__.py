@@ -1,7 +1,7 @@
 """python -m tests.bench.lint [--out FOLDER]: how often migration_lint is right, tried on a real PostgreSQL.
 
 Writes FOLDER/results.json and FOLDER.md; `--render` makes the page again from results.json, `--again` asks the tools
-again about the same truth. Exit status 1 when a check does not hold.
+again about the same truth, and with `--case` tries those cases again. Exit status 1 when a check does not hold.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -17,11 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.bench import lint_databases, lint_projects
-from tests.bench.lint_corpus import Case, cases
-from tests.bench.lint_page import check, page, wrong_verdicts
-from tests.bench.lint_truth import truth
-from tests.bench.lint_verdicts import verdicts
+from tests.bench.lint import databases, projects
+from tests.bench.lint.cases import Case, cases
+from tests.bench.lint.page import check, page, wrong_verdicts
+from tests.bench.lint.truth import truth
+from tests.bench.lint.verdicts import verdicts
 from tests.bench.tables import check_lines, compact, conditions
 from tests.database.server import Server, environment, throwaway
 
@@ -31,22 +32,33 @@ WORKERS = 2
 
 
 def run(wanted: str = "") -> Json:
-    """Every case whose name has that text in it: the truth, and what each tool says."""
+    """Every case in which that regular expression finds something: the truth, and what each tool says."""
     with throwaway() as server:
-        lint_databases.prepare(server, lint_projects.django_tables(server))
-        every = [one for one in (*cases(), *lint_projects.tool_cases(server)) if wanted in one.name]
-        lint_projects.close()
+        databases.prepare(server, projects.django_tables(server))
+        every = [one for one in (*cases(), *projects.tool_cases(server)) if re.search(wanted, one.whole)]
+        projects.close()
         release = environment(server.folder / "venv")
         return {"conditions": conditions(server), "cases": list(_tried(server, release, every))}
 
 
-def again(results: Json) -> Json:
-    """The same truth, and what each tool says now."""
+def again(results: Json, wanted: str = "") -> Json:
+    """The same truth, but for the wanted cases, which are tried again; and what each tool says now of all."""
+    new = {_key(one): one for one in run(wanted)["cases"]} if wanted else {}
+    kept = [one for one in results["cases"] if _key(one) not in new]
     with tempfile.TemporaryDirectory(prefix="gradual-bench-") as folder, ThreadPoolExecutor(WORKERS) as pool:
         os.chmod(folder, 0o755)
         release = environment(Path(folder, "venv"))
-        found = pool.map(lambda one: {**one, "verdicts": verdicts(_case(one), release)}, results["cases"])
-        return {**results, "cases": list(found)}
+        told = pool.map(lambda one: {**one, "verdicts": verdicts(_case(one), release)}, kept)
+        found = {**{_key(one): one for one in told}, **new}
+    # In the order of the former results, what is new at the end of its topic.
+    topics = list(dict.fromkeys(one["topic"] for one in results["cases"]))
+    places = {_key(one): place for place, one in enumerate(results["cases"])}
+    order = sorted(found, key=lambda key: (topics.index(key[0]), places.get(key, len(places))))
+    return {**results, "cases": [found[key] for key in order]}
+
+
+def _key(told: Json) -> tuple[Any, ...]:
+    return told["topic"], told["sql"], told["transaction"], tuple(told["earlier"])
 
 
 def _case(told: Json) -> Case:
@@ -57,11 +69,11 @@ def _case(told: Json) -> Case:
 
 def _tried(server: Server, release: Path, every: Sequence[Case]) -> Iterator[Json]:
     mine = threading.local()
-    opened: list[lint_databases.Kept] = []
+    opened: list[databases.Kept] = []
 
     def one(case: Case) -> Json:
         if not hasattr(mine, "kept"):
-            mine.kept = lint_databases.Kept(server)
+            mine.kept = databases.Kept(server)
             opened.append(mine.kept)
         return _one(mine.kept, release, case)
 
@@ -76,7 +88,7 @@ def _tried(server: Server, release: Path, every: Sequence[Case]) -> Iterator[Jso
             kept.close()
 
 
-def _one(kept: lint_databases.Kept, release: Path, case: Case) -> Json:
+def _one(kept: databases.Kept, release: Path, case: Case) -> Json:
     seen = truth(kept, case)
     return {
         "topic": case.topic,
@@ -100,7 +112,7 @@ def _one(kept: lint_databases.Kept, release: Path, case: Case) -> Json:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.lint", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--case", default="", help="only cases with this text in `topic: title`")
+    parser.add_argument("--case", default="", help="only cases in which this regular expression finds something")
     parser.add_argument(
         "--out", type=Path, default=OUT, help="folder of results.json (default %(default)s); the page is FOLDER.md"
     )
@@ -113,7 +125,8 @@ def main(argv: list[str] | None = None) -> int:
     if not file.exists() and (given.render or given.again):
         parser.error(f"{file} does not exist; run without --render and --again first")
     if not given.render:
-        results = again(json.loads(file.read_text(encoding="utf-8"))) if given.again else run(given.case)
+        former = json.loads(file.read_text(encoding="utf-8")) if given.again else {}
+        results = again(former, given.case) if given.again else run(given.case)
         given.out.mkdir(parents=True, exist_ok=True)
         file.write_text(compact(results, "cases"), encoding="utf-8")
     results = json.loads(file.read_text(encoding="utf-8"))

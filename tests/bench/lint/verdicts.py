@@ -19,8 +19,8 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rul
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Piece, Source, read
 from pglast.enums import ConstrType
 
-from tests.bench.lint_corpus import Case
-from tests.bench.lint_projects import findings
+from tests.bench.lint.cases import Case
+from tests.bench.lint.projects import findings
 
 OURS, OURS_AND_WARNINGS = "Gradual, errors", "Gradual, errors and warnings"
 TOOLS = (

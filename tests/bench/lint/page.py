@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tests.bench.lint_corpus import TOPICS
-from tests.bench.lint_databases import ROWS, TIMES
-from tests.bench.lint_truth import GROWTH, MOST
-from tests.bench.lint_verdicts import OURS, OURS_AND_WARNINGS, TOOLS
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import WARNING
+
+from tests.bench.lint.cases import TOPICS
+from tests.bench.lint.databases import ROWS, TIMES
+from tests.bench.lint.truth import GROWTH, MOST, level
+from tests.bench.lint.verdicts import OURS, OURS_AND_WARNINGS, TOOLS
 from tests.bench.tables import table
 
 Json = Mapping[str, Any]
@@ -21,13 +23,22 @@ def score(found: Sequence[Json], tool: str) -> tuple[float | None, float | None]
     """(precision, recall) of a tool on these cases; None without a case that it stops, or without a harmful one."""
     stopped = [one for one in found if one["verdicts"][tool]]
     harmful = [one for one in found if one["harmful"]]
-    both = sum(one["harmful"] for one in stopped)
-    return (both / len(stopped) if stopped else None, both / len(harmful) if harmful else None)
+    right = sum(one["harmful"] for one in stopped)
+    told = sum(finds(one, tool) for one in harmful)
+    return (right / len(stopped) if stopped else None, told / len(harmful) if harmful else None)
+
+
+def finds(one: Json, tool: str) -> bool:
+    """Whether a tool says what a harmful case deserves: to stop it, or of many rows alone a warning."""
+    enough = (
+        tool == OURS and not one["by_hand"] and level(one["reasons"]) == WARNING and one["verdicts"][OURS_AND_WARNINGS]
+    )
+    return bool(one["verdicts"][tool] or enough)
 
 
 def wrong(found: Sequence[Json], tool: str = OURS) -> list[Json]:
     """The cases that a tool judges wrongly, harmful ones that pass first."""
-    missed = [one for one in found if one["harmful"] and not one["verdicts"][tool]]
+    missed = [one for one in found if one["harmful"] and not finds(one, tool)]
     return [*missed, *(one for one in found if not one["harmful"] and one["verdicts"][tool])]
 
 
@@ -86,13 +97,19 @@ def page(results: Json, data: str) -> str:
         tools=table(["tool", "precision", "recall", "harmful, passed", "harmless, stopped"], _by_tool(found)),
         precision=_by_topic(found, topics, 0),
         recall=_by_topic(found, topics, 1),
+        warned=_warned(found),
         wrong=_wrong(found),
     )
 
 
+def _warned(found: Sequence[Json]) -> str:
+    alone = [one for one in found if one["verdicts"][OURS_AND_WARNINGS] and not one["verdicts"][OURS]]
+    return f"{sum(one['harmful'] for one in alone)} of the {len(alone)} cases with warnings alone are harmful."
+
+
 def _by_tool(found: Sequence[Json]) -> Iterator[list[str]]:
     for tool in TOOLS:
-        missed = sum(one["harmful"] and not one["verdicts"][tool] for one in found)
+        missed = sum(one["harmful"] and not finds(one, tool) for one in found)
         stopped = sum(bool(not one["harmful"] and one["verdicts"][tool]) for one in found)
         yield [tool, *(_share(value) for value in score(found, tool)), str(missed), str(stopped)]
 
@@ -138,7 +155,7 @@ HEAD = """# How often the lint is right
 `tests/bench/README.md` explains how the benchmark is built.
 
 Each case is one revision of phase expand: some SQL, or operations of Alembic or Django, written from PostgreSQL's and
-the tools' documentation (`tests/bench/lint`). A real server says what the case does. Then each tool says what it
+the tools' documentation (`tests/bench/lint/corpus`). A real server says what the case does. Then each tool says what it
 thinks, from the files alone.
 
 ## How the truth is found
@@ -147,10 +164,10 @@ thinks, from the files alone.
 - A database has {rows:,} rows in each table, and a second one has {times} times as many. It has indexes, foreign keys,
   views, materialized views, functions, triggers, enums, domains, partitions, inheritance, sequences and policies. No
   table is empty, since a lock on an empty table harms nobody.
-- The *old code* is a fixed list of statements (`tests/bench/lint/old_*.sql`): of the application's role, which owns
-  nothing, of a report's role, and of the owner, since many applications connect as the owner. They read, insert, update
-  and delete in every table, and use every column, view, function, sequence and type by its name. Each statement runs
-  before and after the case.
+- The *old code* is a fixed list of statements (`tests/bench/lint/corpus/old_*.sql`): of the application's role, which
+  owns nothing, of a report's role, and of the owner, since many applications connect as the owner. They read, insert,
+  update and delete in every table, and use every column, view, function, sequence and type by its name. Each statement
+  runs before and after the case.
 - The SQL of an operation of Alembic or Django is what the tool itself makes of it.
 
 A case is **harmful** if one of these was seen:
@@ -163,14 +180,24 @@ A case is **harmful** if one of these was seen:
    for while another transaction has written to every table.
 4. It changes or locks more than {most} of the rows of an existing table in one transaction.
 
-All else is harmless, also a strong lock for a moment: Gradual's lock timeout and its attempts are for that.
+All else is harmless, also a strong lock for a moment: Gradual's lock timeout and its attempts are for that. Only a
+reader waits for a lock on a materialized view, since nobody writes to one.
+
+How much a tool must say:
+
+- To 1, 2 and 3 the right answer is an error, which stops the rollout. A warning counts as letting it pass.
+- To 4 alone a warning is enough, and an error is right too. Such a change stalls nobody but those who write the same
+  rows, and a file does not tell how many rows a condition selects. That old code then reads the new values is what the
+  author wants; that a statement of it fails is not. While the transaction holds a lock that blocks
+  others, 3 is seen too, and only an error is right.
+- Precision counts errors alone. How often a warning without an error is about a harmful case is told apart.
 
 What this truth does not see:
 
 - Sessions that keep a prepared statement over the case. PostgreSQL refuses such a statement after any change of a
   column's type that it returns, even `varchar(20)` to `varchar(40)`.
-- Old code that does what the fixed list does not. The list writes NULL, zero, negative numbers, duplicates and
-  references to nothing wherever the schema allows it.
+- Old code that does what the fixed list does not. The list writes NULL, zero, negative and large numbers,
+  duplicates and references to nothing wherever the schema allows it, also to the columns of an earlier rollout.
 - The names that monitoring or other tools use, the time a statement takes on other hardware, replication.
 - Changes of few rows by their key. The old code reads other rows, since such a change is what its author wants.
 
@@ -187,12 +214,12 @@ What this truth does not see:
 - *precision*: of the cases that the tool stops, the share that is harmful. *recall*: of the harmful cases, the share
   that it stops.
 - *Gradual, errors*: a finding of level error stops a rollout. A warning is shown and stops nothing; *errors and
-  warnings* counts both.
+  warnings* counts both as a stop. {warned}
 - The other tools get the SQL that Alembic or Django makes; Gradual gets the migration's file.
 - *squawk as it comes*: version 2 with its default rules; every finding counts. *without rules on style*: as Gradual
   calls it, with its opt-in rules on locks, and without rules on style and timeouts.
 - *strong_migrations' checks*: strong_migrations reads migrations of Ruby on Rails. The checks that its documentation
-  lists for PostgreSQL are written again for SQL (`tests/bench/lint_verdicts.py`). Its check against all SQL that is
+  lists for PostgreSQL are written again for SQL (`tests/bench/lint/verdicts.py`). Its check against all SQL that is
   written by hand is left out; with it, it would stop every case.
 - *pgroll, what it cannot express*: pgroll has no static check of the harm that SQL does. `pgroll validate` checks the
   form of its own migration files and the names in them. What it cannot express as an operation is raw SQL, for which
@@ -209,7 +236,7 @@ Recall by topic:
 
 ## Wrong verdicts of Gradual
 
-Errors only, harmful cases that pass first.
+Harmful cases that pass first; a warning is enough only where 4 is all the harm.
 
 {wrong}
 """
