@@ -27,6 +27,9 @@ def staged(folder: Path, files: dict[str, str]) -> str:
     return str(folder)
 
 
+ATOMIC = "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC"
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -41,9 +44,28 @@ def staged(folder: Path, files: dict[str, str]) -> str:
             "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 3",
             ["CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END", "SELECT 3"],
         ),
+        # What psql counts as open: parentheses, and CASE ... END in a body.
+        (f"{ATOMIC} SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3",
+         [f"{ATOMIC} SELECT CASE WHEN true THEN 1 END; SELECT 2; END", "SELECT 3"]),
+        (f"{ATOMIC} SELECT 1 AS weekend; SELECT 2; END; SELECT 3",
+         [f"{ATOMIC} SELECT 1 AS weekend; SELECT 2; END", "SELECT 3"]),
+        (f"{ATOMIC} SELECT 'END'; SELECT case case when true then 1 end when 1 then (case when true then 2 end) end; END;"
+         " SELECT 3",
+         [f"{ATOMIC} SELECT 'END'; SELECT case case when true then 1 end when 1 then (case when true then 2 end) end; END",
+          "SELECT 3"]),
+        ("CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT 1; END; SELECT 3",
+         ["CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT 1; END", "SELECT 3"]),
+        ("CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3",
+         ["CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)", "SELECT 3"]),
+        ("SELECT 'begin atomic'; SELECT 3", ["SELECT 'begin atomic'", "SELECT 3"]),
+        # Names that hold a dollar, and a type before a text that is no E'...'.
+        ("SELECT a$b$ FROM t; SELECT b$b$ FROM t", ["SELECT a$b$ FROM t", "SELECT b$b$ FROM t"]),
+        ("SELECT date'2026-01-01\\'; SELECT $é$;$é$", ["SELECT date'2026-01-01\\'", "SELECT $é$;$é$"]),
+        # A carriage return alone ends a comment too.
+        ("-- a\rDROP TABLE t;\n-- b\r\nSELECT 2;", ["DROP TABLE t", "SELECT 2"]),
         (" ;; \n", []),
     ],
-)
+)  # fmt: skip
 def test_statements_end_where_postgresql_sees_their_end(text: str, found: list[str]) -> None:
     assert sql_text.statements(text, "some.sql") == found
 

@@ -126,7 +126,10 @@ FUNCTION = "CREATE FUNCTION f() RETURNS void AS $$ BEGIN; PERFORM 1; END $$ LANG
         ("1_t.sql", f"-- gradual: transaction=none\n{INDEX};", [INDEX], False, None),
         # Its own transaction stays where Gradual begins none.
         ("1_t.sql", f"-- gradual: transaction=none\nBEGIN; {TABLE}; COMMIT;", ["BEGIN", TABLE, "COMMIT"], False, None),
-        # Only a line feed ends a comment.
+        # A line feed or a carriage return ends a comment, and nothing else.
+        ("1_t.sql", f"-- migrate:up\r{TABLE};\r-- migrate:down\rDROP TABLE t;\r", [TABLE], True, ["DROP TABLE t"]),
+        ("1_t.sql", f"-- note\r-- gradual: transaction=none\r{INDEX};", [INDEX], False, None),
+        ("1_t.sql", f"-- note\u2028-- gradual: transaction=none\n{TABLE};", [TABLE], True, None),
         ("1_t.sql", f"-- migrate:up\n-- note\u2028DROP TABLE t;\n{TABLE};\n", [TABLE], True, None),
         ("1_t.sql", "-- migrate:up\r\nSELECT 'a\x0cb';\r\n", ["SELECT 'a\x0cb'"], True, None),
         # A transaction around the whole file becomes the one that its record is in too.
