@@ -172,6 +172,11 @@ def _not_found(app: App) -> Migration:
 
 def parse(label: str, name: str, path: str, file: str, project: Project) -> Migration | None:
     """A migration file; None when it has no class Migration. path: to open it; file: for messages."""
+    with python_files.not_too_deep(file):
+        return _migration(label, name, path, file, project)
+
+
+def _migration(label: str, name: str, path: str, file: str, project: Project) -> Migration | None:
     tree = python_files.tree(path)
     body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"), None)
     if body is None:

@@ -91,7 +91,10 @@ class Module:
         """The value of an expression. Raises Unreadable."""
         if depth > _DEEPEST:
             raise Unreadable("it refers to itself")
-        return _Reading(self, local or {}, depth + 1).value(node)
+        try:
+            return _Reading(self, local or {}, depth + 1).value(node)
+        except RecursionError:
+            raise Unreadable("it is nested too deeply") from None
 
 
 class Library:

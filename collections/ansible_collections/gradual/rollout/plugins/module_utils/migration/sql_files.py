@@ -15,6 +15,7 @@ from typing import Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
     fingerprint,
+    python_files,
     sql_names,
     sql_parts,
     sql_text,
@@ -127,7 +128,7 @@ class SqlFile:
     def __init__(self, directory: str, path: str, form: str, named: sql_names.Named) -> None:
         self.directory, self.path, self.form, self.named = directory, path, form, named
         self.file = os.path.join(path, named.file)
-        self.content = _bytes(os.path.join(directory, self.file))
+        self.content = python_files.content(os.path.join(directory, self.file))
         self.tool, self.problem = "", ""
         self.sha256 = fingerprint.PREFIX + sha256(self.content)
         try:
@@ -140,7 +141,7 @@ class SqlFile:
         self.name = named.name + again
 
     def revision(self, parents: tuple[str, ...]) -> Revision:
-        text = "" if self.problem else _text(self.content, self.file)
+        text = "" if self.problem else sql_text.decoded(self.content, self.file)
         script = Script((), True) if self.problem else self.up()
         return Revision(
             revision=self.name,
@@ -164,7 +165,7 @@ class SqlFile:
         part, content, file = self._parts(self.content, self.file).down, self.content, self.file
         if self.named.down:
             file = os.path.join(self.path, self.named.down)
-            content = _bytes(os.path.join(self.directory, file))
+            content = python_files.content(os.path.join(self.directory, file))
             part = self._parts(content, file).up
         script = self._script(part, content, file) if part else Script((), True)
         if not script.statements:
@@ -175,10 +176,10 @@ class SqlFile:
         return script
 
     def _parts(self, content: bytes, file: str) -> sql_parts.Parts:
-        return sql_parts.split(_text(content, file), file)
+        return sql_parts.split(sql_text.decoded(content, file), file)
 
     def _script(self, part: sql_parts.Part, content: bytes, file: str) -> Script:
-        told = sql_text.told(_text(content, file), file)
+        told = sql_text.told(sql_text.decoded(content, file), file)
         whole = part.whole and told["transaction"] == "one" and not self._configured_alone()
         # Where Gradual begins no transaction, the file's own one stays.
         part = sql_parts.unwrapped(part, file) if whole else part
@@ -205,7 +206,7 @@ class SqlFile:
         beside = os.path.join(self.directory, self.file + ".conf")
         if self.form != sql_names.FLYWAY or not os.path.isfile(beside):
             return False
-        return bool(re.search(rb"(?mi)^\s*executeInTransaction\s*=\s*false\b", _bytes(beside)))
+        return bool(re.search(rb"(?mi)^\s*executeInTransaction\s*=\s*false\b", python_files.content(beside)))
 
     def _refuse_placeholders(self, text: str, file: str) -> None:
         match = _PLACEHOLDER.search(text) if self.form == sql_names.FLYWAY else None
@@ -213,18 +214,6 @@ class SqlFile:
             raise DatabaseError(
                 f"{file} has {match[0]}, which Flyway would replace, but Gradual does not; write the value"
             )
-
-
-def _bytes(path: str) -> bytes:
-    with open(path, "rb") as opened:
-        return opened.read()
-
-
-def _text(content: bytes, file: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatabaseError(f"{file} is not UTF-8: byte {error.start} is {content[error.start]:#x}") from None
 
 
 def _only_tool(files: Sequence[SqlFile]) -> str:

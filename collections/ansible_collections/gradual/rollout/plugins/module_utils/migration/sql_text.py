@@ -51,6 +51,20 @@ class Located:
     end: int
 
 
+def decoded(content: bytes, file: str) -> str:
+    """A file of SQL as text, without a byte order mark. Refuses what psql would not read to its end."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatabaseError(
+            f"{file} is not UTF-8: byte {error.start} is {content[error.start]:#x}; save it as UTF-8"
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DatabaseError(f"{file}, line {line}, has a null byte, at which psql stops reading; save it as UTF-8")
+    return text
+
+
 def statements(text: str, file: str, plain: bool = True) -> list[str]:
     """The statements without comments. Refuses unclosed quotes and, if plain, psql's commands, which could turn off
     protections."""
@@ -98,12 +112,12 @@ class _Nesting:
     def is_open(self) -> bool:
         return bool(self.parentheses or self.blocks)
 
-    def see(self, token: str) -> None:
-        """token: a word or a parenthesis outside of texts and comments."""
-        if token in ("(", ")"):
-            self.parentheses = max(0, self.parentheses + (1 if token == "(" else -1))
-        elif token and not self.parentheses:
-            self._word(token.lower())
+    def see(self, found: str) -> None:
+        """found: a word or a parenthesis outside of texts and comments."""
+        if found in ("(", ")"):
+            self.parentheses = max(0, self.parentheses + (1 if found == "(" else -1))
+        elif found and not self.parentheses:
+            self._word(found.lower())
 
     def _word(self, word: str) -> None:
         if self.blocks:

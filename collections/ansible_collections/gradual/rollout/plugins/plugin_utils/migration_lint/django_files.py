@@ -9,6 +9,7 @@ import ast
 import os
 from typing import Iterator, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django import MISSING, Django
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import Project
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
@@ -48,7 +49,8 @@ def _source(directory: str, revision: Revision, project: Project, state: State) 
         return Source(revision.revision, revision.phase, revision.file, (), (unseen,))
     module = project.library.of_file(os.path.join(directory, revision.file))
     reading = _Reading(revision, module, state)
-    reading.file()
+    with python_files.not_too_deep(revision.file):
+        reading.file()
     return Source(revision.revision, revision.phase, revision.file, reading.all_pieces(), tuple(reading.unseen))
 
 

@@ -28,6 +28,7 @@ def staged(folder: Path, files: dict[str, str]) -> str:
 
 
 ATOMIC = "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC"
+NESTED = f"{ATOMIC} SELECT 'END'; SELECT case case 1 when 2 then 3 end when 3 then (case 4 when 5 then 6 end) end; END"
 
 
 @pytest.mark.parametrize(
@@ -49,10 +50,7 @@ ATOMIC = "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC"
          [f"{ATOMIC} SELECT CASE WHEN true THEN 1 END; SELECT 2; END", "SELECT 3"]),
         (f"{ATOMIC} SELECT 1 AS weekend; SELECT 2; END; SELECT 3",
          [f"{ATOMIC} SELECT 1 AS weekend; SELECT 2; END", "SELECT 3"]),
-        (f"{ATOMIC} SELECT 'END'; SELECT case case when true then 1 end when 1 then (case when true then 2 end) end; END;"
-         " SELECT 3",
-         [f"{ATOMIC} SELECT 'END'; SELECT case case when true then 1 end when 1 then (case when true then 2 end) end; END",
-          "SELECT 3"]),
+        (f"{NESTED}; SELECT 3", [NESTED, "SELECT 3"]),
         ("CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT 1; END; SELECT 3",
          ["CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT 1; END", "SELECT 3"]),
         ("CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3",

@@ -50,7 +50,7 @@ def release(folder: Path, *sources: str) -> Alembic:
     ],
 )
 def test_a_revision_is_read_as_text(text: str, phase: str, concurrent: bool) -> None:
-    found = parse(text, "some.py")
+    found = parse(text.encode(), "some.py")
     assert found is not None
     assert (found.revision, found.parents, found.description, found.phase, found.concurrent) == (
         "a",
@@ -62,7 +62,7 @@ def test_a_revision_is_read_as_text(text: str, phase: str, concurrent: bool) -> 
 
 
 def test_nothing_in_a_revision_file_is_run() -> None:
-    assert parse(source("a", None) + "raise SystemExit(1)\n", "some.py") is not None
+    assert parse(f"{source('a', None)}raise SystemExit(1)\n".encode(), "some.py") is not None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_nothing_in_a_revision_file_is_run() -> None:
 )
 def test_a_file_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
-        parse(text, "some.py")
+        parse(text.encode(), "some.py")
 
 
 def test_pending_is_in_order_and_one_by_one(tmp_path: Path) -> None:
@@ -197,7 +197,9 @@ def test_a_blocker_is_named_once_as_last_seen() -> None:
 
 
 def test_only_indexes_of_the_revision_are_its_own() -> None:
-    one = parse(source("a", None, body="op.create_index('ix_note', 't', ['c'], postgresql_concurrently=True)"), "f")
+    one = parse(
+        source("a", None, body="op.create_index('ix_note', 't', ['c'], postgresql_concurrently=True)").encode(), "f"
+    )
     assert one is not None
     found = [("public", "ix_note", "t"), ("public", "ix_note_ccnew1", "t"), ("public", "ix_other", "t")]
     assert [name for _schema, name, _table in of_revision(found, one)] == ["ix_note", "ix_note_ccnew1"]
