@@ -25,7 +25,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.interfac
     Command,
     Revision,
 )
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module, Unreadable, Unset
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import Unreadable, Unset
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session

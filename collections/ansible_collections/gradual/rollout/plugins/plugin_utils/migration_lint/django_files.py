@@ -13,7 +13,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration import p
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django import MISSING, Django
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import Project
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module, Unreadable
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import Unreadable
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_operations import Operation
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_schema import Schema
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_state import State
