@@ -26,6 +26,9 @@ class Graph:
         """What the tool's table holds, by the names of the revisions here."""
         return list(names)
 
+    def known_as(self, name: str) -> str:
+        return name
+
     def position(self, recorded: Sequence[str]) -> str | None:
         return recorded[-1] if recorded else None
 

@@ -84,6 +84,9 @@ class Adapter(Protocol):
     def named(self, names: Sequence[str]) -> list[str]:
         """The names of the revisions for what revision_info read from the tool's table without a release."""
 
+    def known_as(self, name: str) -> str:
+        """The name under which the database has a revision, as far as it was read: a file may have been renamed."""
+
     def position(self, recorded: Sequence[str]) -> str | None:
         """The database's revision, as a receipt has it; None for a database without any."""
 

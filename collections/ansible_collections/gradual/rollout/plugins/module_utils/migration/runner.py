@@ -91,7 +91,7 @@ class Migrator:
         return now
 
     def _refuse_edited(self, applied: Collection[str]) -> None:
-        known = steps.sums(self.session, self.adapter.name)
+        known = steps.here(steps.sums(self.session, self.adapter.name), self.adapter)
         steps.refuse_edited({name: known[name] for name in applied if name in known}, self.adapter)
 
     def apply(self) -> dict[str, Any]:

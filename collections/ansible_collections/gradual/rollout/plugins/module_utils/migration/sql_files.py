@@ -3,7 +3,8 @@
 """Adapter for plain SQL files, named and divided as golang-migrate, Flyway, dbmate, goose and others do
 (sql_names.py, sql_parts.py): psql runs them, and Gradual keeps the table of applied ones.
 
-A file and its row in that table are one transaction, unless the file asks for none.
+A file and its row in that table are one transaction, unless the file asks for none. As for all of these tools, the
+version tells which file was applied: one with another title is the same migration.
 """
 
 from __future__ import annotations
@@ -76,12 +77,27 @@ class SqlFiles(Graph):
         names = [one.name for one in self.files]
         before: list[tuple[str, ...]] = [(), *((name,) for name in names)]
         self.revisions = {one.name: one.revision(parents) for one, parents in zip(self.files, before)}
+        self._by_version = {one.named.version: one.name for one in self.files if not one.named.repeatable}
+        self._former: dict[str, str] = {}
 
     def recorded(self, session: Session) -> list[str]:
-        return revisions.sql_files(session)
+        return self.named(revisions.sql_files(session))
+
+    def named(self, names: Sequence[str]) -> list[str]:
+        found = [self._by_version.get(sql_names.version_of(one), one) for one in names]
+        self._former.update({now: one for now, one in zip(found, names) if now != one})
+        return found
+
+    def known_as(self, name: str) -> str:
+        return self._former.get(name, name)
+
+    def ancestors(self, recorded: Sequence[str]) -> frozenset[str | None]:
+        """Under both names, since a receipt has the one that was recorded."""
+        return super().ancestors([*recorded, *map(self.known_as, recorded)])
 
     def current(self, recorded: Sequence[str]) -> frozenset[str]:
         """Applied files that the release still has. Older ones may be gone, and earlier texts of a repeatable one."""
+        recorded = self.named(recorded)
         here = frozenset(one for one in recorded if one in self.revisions)
         newest = max(map(sql_names.version_of, here), default=())
         self._known([one for one in recorded if one not in here and sql_names.version_of(one) > newest])
@@ -107,7 +123,7 @@ class SqlFiles(Graph):
 
     def revert(self, revision: Revision) -> Command:
         script = self._file(revision).down()
-        name = revision.revision.replace("'", "''")
+        name = self.known_as(revision.revision).replace("'", "''")
         row = f"DELETE FROM {_TABLE} WHERE revision = '{name}';\n"
         return self._command(f"{_OPEN}{script.text}{row}", script.whole)
 

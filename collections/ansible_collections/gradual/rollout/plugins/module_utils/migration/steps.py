@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter, Revision
@@ -39,6 +39,12 @@ def was_applied(session: Session, adapter: Adapter, name: str) -> bool:
     )
 
 
+def here(known: Mapping[str, Any], adapter: Adapter) -> dict[str, Any]:
+    """Records by the names that the revisions have in this release."""
+    former = {adapter.known_as(name): name for name in adapter.revisions}
+    return {former.get(name, name): one for name, one in known.items()}
+
+
 def sums(session: Session, tool: str) -> dict[str, str]:
     """{revision: sha256} of what was applied, for refuse_edited; reads only."""
     return {name: sha256 for name, (sha256, applied) in _known(session, tool).items() if applied}
@@ -47,19 +53,20 @@ def sums(session: Session, tool: str) -> dict[str, str]:
 def refuse_edited(known: Mapping[str, str], adapter: Adapter) -> None:
     """Refuse a revision that was edited after it was applied: databases migrated before and after would differ.
 
-    known: as sums() tells it. A record of an earlier version of Gradual has the checksum of the whole file.
+    known: as sums() and here() tell it. A record of an earlier version of Gradual has the checksum of the whole file.
     """
     edited = sorted(name for name, recorded in known.items() if not _same(recorded, adapter.revisions.get(name)))
     if edited:
         one = adapter.revisions[edited[0]]
         more = f" (and {', '.join(edited[1:])})" if edited[1:] else ""
+        former = adapter.known_as(one.revision)
+        when = "it was applied" if former == one.revision else f"it was applied as {former}"
         what = "statements" if known[one.revision].startswith(fingerprint.PREFIX) else "file"
         raise DatabaseError(
-            f"{one.file}{more} was edited after it was applied: its {what} had SHA-256"
+            f"{one.file}{more} was edited after {when}: its {what} had SHA-256"
             f" {_short(known[one.revision])}, got {_short(_now(one, known[one.revision]))}. Nothing was changed."
             " Restore the file, and write the change as a new revision. If both versions do the same to a database,"
-            f" type in the database: DELETE FROM {_TABLE} WHERE adapter = '{adapter.name}' AND revision ="
-            f" '{one.revision}'"
+            f" type in the database: DELETE FROM {_TABLE} WHERE adapter = '{adapter.name}' AND revision = '{former}'"
         )
 
 
@@ -79,7 +86,7 @@ def _short(sha256: str) -> str:
 def remember(session: Session, adapter: Adapter, applied: Sequence[str]) -> list[str]:
     """Record applied revisions without a record, of a dead run or from before Gradual, and those whose record has the
     checksum of the whole file. Returns their names."""
-    known = _known(session, adapter.name)
+    known = _renamed(session, adapter)
     new = [name for name in sorted(applied) if name in adapter.revisions and not _current(known.get(name))]
     if new:
         records.ensure(session)
@@ -92,6 +99,18 @@ def remember(session: Session, adapter: Adapter, applied: Sequence[str]) -> list
             (adapter.name, name, one.sha256, one.phase),
         )
     return new
+
+
+def _renamed(session: Session, adapter: Adapter) -> dict[str, tuple[str, bool]]:
+    """As _known, and each record under the name that its revision has in this release."""
+    known = _known(session, adapter.name)
+    for name, former in [(name, adapter.known_as(name)) for name in adapter.revisions]:
+        if former != name and former in known and name not in known:
+            session.run(
+                f"UPDATE {_TABLE} SET revision = %s WHERE adapter = %s AND revision = %s", (name, adapter.name, former)
+            )
+            known[name] = known.pop(former)
+    return known
 
 
 def _current(record: tuple[str, bool] | None) -> bool:
