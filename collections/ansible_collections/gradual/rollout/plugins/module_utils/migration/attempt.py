@@ -32,7 +32,8 @@ SELECT a.pid, coalesce(a.wait_event_type, '')::text,
        CASE WHEN a.wait_event_type = 'Lock' THEN EXISTS (
          SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted AND l.locktype = 'relation'
             AND l.mode = 'AccessExclusiveLock') ELSE false END,
-       coalesce((SELECT p.phase FROM pg_stat_progress_create_index p WHERE p.pid = a.pid), '')::text
+       coalesce((SELECT p.phase FROM pg_stat_progress_create_index p WHERE p.pid = a.pid), '')::text,
+       (SELECT p.index_relid::bigint FROM pg_stat_progress_create_index p WHERE p.pid = a.pid)
   FROM pg_stat_activity a
  WHERE a.datname = current_database() AND a.application_name = %s AND a.pid <> pg_backend_pid()
 """
@@ -67,12 +68,14 @@ class Limits:
 
 @dataclass
 class Attempt:
-    """How it ended: status, output, the sessions that blocked it, and why Gradual ended it (or "")."""
+    """How it ended: status, output, the sessions that blocked it, and why Gradual ended it (or ""). built: the oids of
+    the indexes that its sessions were seen to build."""
 
     status: int
     output: str
     blockers: list[str] = field(default_factory=list)
     ended: str = ""
+    built: set[int] = field(default_factory=set)
 
 
 def settings(lock_timeout_ms: int | None, statement_timeout_ms: int, server_version: int) -> dict[str, int]:
@@ -176,7 +179,8 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits, watcher: Callable[[
 def _look(session: Session, seen: Attempt, limits: Limits, since: dict[str, float], now: float) -> None:
     """Note whether the step waits for a lock, and for whom; set `ended` when it has waited too long."""
     waits = exclusive = False
-    for pid, wait, blocking, wants_all, progress in session.rows(_SESSIONS, (APPLICATION_NAME,)):
+    for pid, wait, blocking, wants_all, progress, index in session.rows(_SESSIONS, (APPLICATION_NAME,)):
+        seen.built |= {index} if index else set()
         if wait != "Lock" and not progress.startswith("waiting for"):
             continue
         waits = True
