@@ -160,9 +160,12 @@ class Alembic(Graph):
         return self._command("upgrade", revision.revision)
 
     def revert(self, revision: Revision) -> Command:
-        if len(revision.parents) > 1:
+        """Not to what it only depends on, nor to `base`, which would revert the other branches too."""
+        file = os.path.join(self.directory, revision.file)
+        down = _strings(constants(python_files.tree(file)).get("down_revision"))
+        if len(down) > 1:
             raise DatabaseError(f"{revision.revision} is a merge; revert it by hand with alembic downgrade")
-        return self._command("downgrade", revision.parents[0] if revision.parents else "base")
+        return self._command("downgrade", down[0] if down else f"{revision.revision}@base")
 
     def sentence(self, output: str) -> str:
         return sentence(output)

@@ -131,6 +131,21 @@ def test_a_step_is_a_command_without_secrets(tmp_path: Path) -> None:
     assert adapter.apply(second).folder == str(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        (source("b", None), "b@base"),
+        (source("b", None) + "depends_on = 'a'\n", "b@base"),
+        (source("b", "c") + "depends_on = 'a'\n", "c"),
+        (source("b", "c") + "depends_on = ('a', 'd')\n", "c"),
+    ],
+)
+def test_a_revert_leaves_the_other_branches_alone(tmp_path: Path, text: str, target: str) -> None:
+    """`downgrade base` reverts every branch; a dependency is no revision before this one."""
+    adapter = release(tmp_path, source("a", None), source("c", None), source("d", None), text)
+    assert adapter.revert(adapter.revisions["b"]).argv[-2:] == ("downgrade", target)
+
+
 def test_the_timeouts_come_last_so_that_nothing_loosens_them() -> None:
     made = environment({"PGOPTIONS": "-c lock_timeout=0", "PGAPPNAME": "mine", "X": "1"}, settings(50, 3600000, 150000))
     assert made["PGOPTIONS"].startswith("-c lock_timeout=0 -c lock_timeout=50 ")
