@@ -88,9 +88,41 @@ class Django(Graph):
         """Applied migrations of the installed apps; a squashed one counts when all that it replaces are applied."""
         labels = {app.label for app in self.apps if app.folder}
         replaced = {one for old in self.replaces.values() for one in old}
-        self._known([one for one in recorded if one.partition(".")[0] in labels and one not in replaced])
-        whole = {name for name, old in self.replaces.items() if set(old) <= set(recorded)}
-        return frozenset(one for one in recorded if one in self.revisions) | whole
+        self._known([one for one in self._last(recorded) if one.partition(".")[0] in labels and one not in replaced])
+        return frozenset(one for one in recorded if one in self.revisions) | self._whole(recorded)
+
+    def _last(self, recorded: Sequence[str]) -> list[str]:
+        """Without what was recorded before a migration of the same app that is here: rows of migrations that a squashed
+        one has taken the place of, which Django leaves there and passes over."""
+        found: list[str] = []
+        followed: set[str] = set()
+        for one in reversed(recorded):
+            if one in self.revisions:
+                followed.add(one.partition(".")[0])
+            if one in self.revisions or one.partition(".")[0] not in followed:
+                found.insert(0, one)
+        return found
+
+    def _whole(self, recorded: Sequence[str]) -> set[str]:
+        """Squashed migrations of which all are applied that they replace; one may replace another one."""
+        applied = set(recorded)
+        while True:
+            more = {name for name, old in self.replaces.items() if set(old) <= applied} - applied
+            if not more:
+                return applied & set(self.replaces)
+            applied |= more
+
+    def complete(self, session: Session) -> None:
+        """Squashed migrations, which Django records when it runs (check_replacements), even with nothing to apply. A
+        later release that has no `replaces` any more would apply them again."""
+        recorded = revisions.django(session)
+        for name in sorted(self._whole(recorded) - set(recorded)):
+            app, _dot, migration = name.partition(".")
+            session.run(
+                f"INSERT INTO {revisions.table(session, 'django_migrations')} (app, name, applied) VALUES (%s, %s,"
+                " now())",
+                (app, migration),
+            )
 
     def pending(self, recorded: Sequence[str], target: str) -> list[Revision]:
         done = self.current(recorded)
@@ -206,7 +238,8 @@ def _migration(label: str, name: str, path: str, file: str, project: Project) ->
         transactional=_constant(given.get("atomic")) is not False,
         # Django records a migration with foreign keys or indexes in a later transaction. To make them again fails.
         recorded_apart=True,
-        sha256=fingerprint.of_python(tree),
+        sha256=fingerprint.of_django(tree),
+        former_sha256=fingerprint.of_python(tree),
         file_sha256=sha256(python_files.content(path)),
     )
     module = project.library.of_file(path)

@@ -9,6 +9,7 @@ from typing import Iterator, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 
 def sha256(content: bytes) -> str:
@@ -28,6 +29,9 @@ class Graph:
 
     def known_as(self, name: str) -> str:
         return name
+
+    def complete(self, session: Session) -> None:
+        """Nothing, for most tools."""
 
     def position(self, recorded: Sequence[str]) -> str | None:
         return recorded[-1] if recorded else None

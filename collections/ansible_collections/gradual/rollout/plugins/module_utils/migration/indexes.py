@@ -98,8 +98,8 @@ def to_type(session: Session, revision: Revision, builds: Builds) -> str:
 
 
 def of_dead_run(session: Session, revision: Revision) -> list[Index]:
-    """Invalid indexes that an attempt may have left whose end nobody saw: those of tables that the revision names, whose
-    own names are not in it."""
+    """Invalid indexes that an attempt may have left whose end nobody saw: their tables are named in the revision, and
+    they are not."""
     found = invalid(session)
     named = of_revision(found, revision)
     return [one for one in found if one not in named and one.table in revision.words]

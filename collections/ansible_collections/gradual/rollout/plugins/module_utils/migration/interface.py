@@ -35,7 +35,8 @@ class Revision:
     recorded_apart: bool = False
     repeatable: bool = True
     sha256: str = ""
-    # Of the file's bytes, as earlier versions of Gradual recorded it.
+    # As earlier versions of Gradual recorded it: of other parts of the file, and of the file's bytes.
+    former_sha256: str = ""
     file_sha256: str = ""
     # Why it has this phase, when that is not from its file.
     phase_reason: str = ""
@@ -86,6 +87,9 @@ class Adapter(Protocol):
 
     def known_as(self, name: str) -> str:
         """The name under which the database has a revision, as far as it was read: a file may have been renamed."""
+
+    def complete(self, session: Session) -> None:
+        """Record what the tool would record by itself when it runs, although nothing is to be applied."""
 
     def position(self, recorded: Sequence[str]) -> str | None:
         """The database's revision, as a receipt has it; None for a database without any."""

@@ -305,6 +305,7 @@ class Migrator:
         )
 
     def _remember(self) -> None:
+        self.adapter.complete(self.session)
         steps.remember(self.session, self.adapter, list(self.adapter.current(self._recorded())))
 
     def _remember_alone(self) -> None:

@@ -61,7 +61,7 @@ def refuse_edited(known: Mapping[str, str], adapter: Adapter) -> None:
         more = f" (and {', '.join(edited[1:])})" if edited[1:] else ""
         former = adapter.known_as(one.revision)
         when = "it was applied" if former == one.revision else f"it was applied as {former}"
-        what = "statements" if known[one.revision].startswith(fingerprint.PREFIX) else "file"
+        what = fingerprint.kind(known[one.revision]) or "file"
         raise DatabaseError(
             f"{one.file}{more} was edited after {when}: its {what} had SHA-256"
             f" {_short(known[one.revision])}, got {_short(_now(one, known[one.revision]))}. Nothing was changed."
@@ -76,7 +76,8 @@ def _same(recorded: str, one: Revision | None) -> bool:
 
 def _now(one: Revision, recorded: str) -> str:
     """The revision's checksum of the kind that was recorded."""
-    return one.sha256 if recorded.startswith(fingerprint.PREFIX) else one.file_sha256
+    sums = {fingerprint.kind(found): found for found in (one.file_sha256, one.former_sha256, one.sha256) if found}
+    return sums.get(fingerprint.kind(recorded), one.sha256)
 
 
 def _short(sha256: str) -> str:
@@ -87,7 +88,11 @@ def remember(session: Session, adapter: Adapter, applied: Sequence[str]) -> list
     """Record applied revisions without a record, of a dead run or from before Gradual, and those whose record has the
     checksum of the whole file. Returns their names."""
     known = _renamed(session, adapter)
-    new = [name for name in sorted(applied) if name in adapter.revisions and not _current(known.get(name))]
+    new = [
+        name
+        for name in sorted(applied)
+        if name in adapter.revisions and not _current(known.get(name), adapter.revisions[name])
+    ]
     if new:
         records.ensure(session)
     for name in new:
@@ -113,9 +118,9 @@ def _renamed(session: Session, adapter: Adapter) -> dict[str, tuple[str, bool]]:
     return known
 
 
-def _current(record: tuple[str, bool] | None) -> bool:
-    """Whether a record says that the revision is applied, with the checksum of its statements."""
-    return record is not None and record[1] and record[0].startswith(fingerprint.PREFIX)
+def _current(record: tuple[str, bool] | None, one: Revision) -> bool:
+    """Whether a record says that the revision is applied, with a checksum as this version computes it."""
+    return record is not None and record[1] and fingerprint.kind(record[0]) == fingerprint.kind(one.sha256)
 
 
 def unfinished(session: Session, adapter: Adapter, revision: Revision) -> str | None:

@@ -36,6 +36,11 @@ NESTED = f"{ATOMIC} SELECT 'END'; SELECT case case 1 when 2 then 3 end when 3 th
             "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 3",
             ["CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END", "SELECT 3"],
         ),
+        (
+            "DO $a$ BEGIN EXECUTE $b$ SELECT 1; $b$; END $a$; SELECT 2",
+            ["DO $a$ BEGIN EXECUTE $b$ SELECT 1; $b$; END $a$", "SELECT 2"],
+        ),
+        ("SELECT 1;\n/*\n Why; when.\n*/\n", ["SELECT 1"]),
         # What psql counts as open: parentheses, and CASE ... END in a body.
         (f"{ATOMIC} SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3",
          [f"{ATOMIC} SELECT CASE WHEN true THEN 1 END; SELECT 2; END", "SELECT 3"]),

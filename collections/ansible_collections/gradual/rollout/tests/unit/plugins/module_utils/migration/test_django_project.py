@@ -60,6 +60,74 @@ def test_a_squashed_migration_stands_for_those_that_it_replaces(
 
 
 @pytest.mark.parametrize(
+    ("recorded", "pending"),
+    [
+        # Django leaves the rows of the migrations that are gone, before the one of the squashed one.
+        (["store.0001_initial", "store.0002_note", "store.0003_squashed"], ["store.0004_next"]),
+        (["store.0001_initial", "store.0002_note", "store.0003_squashed", "store.0004_next"], []),
+        (["store.0003_squashed"], ["store.0004_next"]),
+        # A newer database: nothing that is here was recorded behind it.
+        (["store.0003_squashed", "store.0004_next", "store.0005_newer"], None),
+        (["store.0001_initial", "store.0002_note"], None),
+    ],
+)
+def test_a_squashed_migration_without_replaces_keeps_its_place(
+    tmp_path: Path, recorded: list[str], pending: list[str] | None
+) -> None:
+    files = project(
+        shop__migrations__0003_squashed=migration(), shop__migrations__0004_next=migration("('store', '0003_squashed')")
+    )
+    del files["shop/migrations/0001_initial.py"], files["shop/migrations/0002_note.py"]
+    adapter = Django(staged(tmp_path, files), ".")
+    given = ["auth.0001_initial", "auth.0002_more", *recorded]
+    if pending is None:
+        with pytest.raises(DatabaseError, match="older release cannot migrate a newer database"):
+            adapter.pending(given, "head")
+    else:
+        assert [one.revision for one in adapter.pending(given, "head")] == pending
+
+
+@pytest.mark.parametrize(
+    ("recorded", "pending"),
+    [
+        ([], ["store.0003_squashed", "store.0004_next"]),
+        (["store.0001_initial", "store.0002_note"], ["store.0004_next"]),
+    ],
+)
+def test_a_squashed_migration_stands_for_files_that_are_gone(
+    tmp_path: Path, recorded: list[str], pending: list[str]
+) -> None:
+    """As packages are released: `replaces` is still there, and so are dependencies on what is gone."""
+    files = project(
+        shop__migrations__0003_squashed=migration(
+            body="    replaces = [('store', '0001_initial'), ('store', '0002_note')]\n"
+        ),
+        shop__migrations__0004_next=migration("('store', '0002_note')"),
+    )
+    del files["shop/migrations/0001_initial.py"], files["shop/migrations/0002_note.py"]
+    adapter = Django(staged(tmp_path, files), ".")
+    vendor = ["auth.0001_initial", "auth.0002_more"]
+    assert [one.revision for one in adapter.pending([*vendor, *recorded], "head")] == pending
+
+
+def test_a_squashed_migration_may_replace_another_one(tmp_path: Path) -> None:
+    files = project(
+        shop__migrations__0003_squashed=migration(
+            body="    replaces = [('store', '0001_initial'), ('store', '0002_note')]\n"
+        ),
+        shop__migrations__0004_next=migration("('store', '0003_squashed')"),
+        shop__migrations__0005_again=migration(
+            body="    replaces = [('store', '0003_squashed'), ('store', '0004_next')]\n"
+        ),
+    )
+    adapter = Django(staged(tmp_path, files), ".")
+    vendor = ["auth.0001_initial", "auth.0002_more"]
+    all_of_them = [*vendor, "store.0001_initial", "store.0002_note", "store.0004_next"]
+    assert adapter.pending(all_of_them, "head") == []
+    assert {"store.0003_squashed", "store.0005_again"} <= adapter.current(all_of_them)
+
+
+@pytest.mark.parametrize(
     ("change", "complaint"),
     [
         ({"shop__migrations__0002_note": migration("*made()")}, "computed by code"),
