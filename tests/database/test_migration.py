@@ -19,6 +19,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 
 from .goings_on import columns, receipt_by_hand, transaction, users, valid, waited
 from .server import OWNER, PASSWORD, Shop, meanwhile, revision, until
+from .test_adapters import WAIT
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
@@ -204,17 +205,17 @@ def test_what_somebody_else_builds_in_the_meantime_is_named_and_stays(
     shop: Shop, receipt: dict[str, Any], index: str
 ) -> None:
     """The step waits for their build, which fails on the same table before ours does."""
-    shop.as_owner("CREATE TABLE mails (id int, mail text)", "INSERT INTO mails VALUES (1, 'a'), (2, 'a')")
+    shop.as_owner("CREATE TABLE mails (id int, mail text)", "CREATE TABLE go (id int)")
+    shop.as_owner("INSERT INTO mails VALUES (1, 'a'), (1, 'a')")
+    unique = f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON mails (mail)"
+    slow = revision(2, WAIT, unique, concurrently=True)
 
     def theirs() -> None:
-        until(lambda: shop.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
+        until(lambda: shop.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 120)
         with pytest.raises(DatabaseError, match="could not create unique index"):
             shop.as_owner("CREATE UNIQUE INDEX CONCURRENTLY ON mails (id, (mail || 'x'), (1))")
+        shop.as_owner("INSERT INTO go VALUES (1)")
 
-    shop.as_owner("INSERT INTO mails VALUES (1, 'a')")
-    slow = revision(
-        2, "SELECT pg_sleep(1)", f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON mails (mail)", concurrently=True
-    )
     with meanwhile(theirs), pytest.raises(MigrationFailed) as seen:
         shop.migrate(shop.release(FIRST, slow), receipt)
     said = str(seen.value)
