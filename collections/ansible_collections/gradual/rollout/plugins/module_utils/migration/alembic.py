@@ -10,7 +10,7 @@ import os
 import re
 from typing import Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint, python_files
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint, python_files, worker
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import (
     PHASES,
@@ -31,8 +31,9 @@ _CLASS = re.compile(r"^\((?:[\w.]+\.)?\w+\) ")
 # Every session that the release opens gets our application_name and timeouts, whatever its env.py sets. Without them,
 # nobody could tell who waits for whom, or find the session of a dead run. The release's folder is first on the path, as
 # with `-m alembic`.
-HOOK = """
-import json, os, runpy, sys
+HOOK = f"""{worker.PROGRAM}
+import runpy
+import alembic.command, alembic.config
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -45,6 +46,7 @@ def settle(connection, record):
     connection.commit()
 
 sys.argv[0] = "alembic"
+serve()
 runpy.run_module("alembic", run_name="__main__", alter_sys=True)
 """
 
@@ -172,7 +174,7 @@ class Alembic(Graph):
 
     def _command(self, *words: str) -> Command:
         python = os.path.join(self.directory, ".venv", "bin", "python")
-        return Command((python, "-c", HOOK, *words), self.directory)
+        return Command((python, "-c", HOOK, *words), self.directory, hook=3)
 
 
 def _read(folder: str, directory: str) -> dict[str, Revision]:

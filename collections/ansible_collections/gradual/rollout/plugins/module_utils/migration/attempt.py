@@ -11,9 +11,10 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Mapping, Sequence
+from typing import Callable, Mapping, Sequence, Union
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.worker import Step, Workers
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
@@ -23,6 +24,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
+Process = Union["subprocess.Popen[bytes]", Step]
 APPLICATION_NAME = "gradual-migration"
 _PAUSE = 0.02
 # pg_blocking_pids is called only while the session waits, because it takes locks of the lock manager.
@@ -121,28 +123,52 @@ def attempt(
     user: str | None,
     limits: Limits,
     watcher: Callable[[], Session | None],
+    workers: Workers,
 ) -> Attempt:
     """Run the tool to its end or to a limit. `watcher` returns our session, or None while the server is down."""
+    try:
+        if command.hook:
+            return _by_worker(workers.start(command, variables, user), limits, watcher)
+        return _alone(command, variables, user, limits, watcher)
+    except OSError as error:
+        as_whom = f" as user {user!r}" if user else ""
+        raise DatabaseError(
+            f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; check that the"
+            " release is staged and that this user can read it, or write another user as migrate_as"
+        ) from None
+
+
+def _by_worker(step: Step, limits: Limits, watcher: Callable[[], Session | None]) -> Attempt:
+    try:
+        result = _watch(step, limits, watcher)
+    finally:
+        if step.poll() is None:
+            step.kill()
+            step.wait()
+    result.output = step.output().decode(errors="replace")
+    return result
+
+
+def _alone(
+    command: Command,
+    variables: Mapping[str, str],
+    user: str | None,
+    limits: Limits,
+    watcher: Callable[[], Session | None],
+) -> Attempt:
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as sent:
         sent.write(command.send.encode())
         sent.seek(0)
-        try:
-            process = subprocess.Popen(
-                command.argv,
-                cwd=command.folder,
-                env=dict(variables),
-                stdin=sent,
-                stdout=printed,
-                stderr=subprocess.STDOUT,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
-                **credentials(user),
-            )
-        except OSError as error:
-            as_whom = f" as user {user!r}" if user else ""
-            raise DatabaseError(
-                f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; check that the"
-                " release is staged and that this user can read it, or write another user as migrate_as"
-            ) from None
+        process = subprocess.Popen(
+            command.argv,
+            cwd=command.folder,
+            env=dict(variables),
+            stdin=sent,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
+            **credentials(user),
+        )
         try:
             result = _watch(process, limits, watcher)
         finally:
@@ -154,7 +180,7 @@ def attempt(
     return result
 
 
-def _watch(process: subprocess.Popen[bytes], limits: Limits, watcher: Callable[[], Session | None]) -> Attempt:
+def _watch(process: Process, limits: Limits, watcher: Callable[[], Session | None]) -> Attempt:
     seen = Attempt(0, "")
     begun = time.monotonic()
     waiting_since: dict[str, float] = {}
@@ -172,7 +198,7 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits, watcher: Callable[[
         if seen.ended:
             _end(process, session)
         time.sleep(_PAUSE)
-    seen.status = process.returncode
+    seen.status = process.wait()
     return seen
 
 
@@ -224,7 +250,7 @@ def merged(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
     return list({one.partition(" (")[0]: one for one in (*earlier, *later)}.values())
 
 
-def _end(process: subprocess.Popen[bytes], session: Session | None) -> None:
+def _end(process: Process, session: Session | None) -> None:
     """End the sessions before the tool: without its client, a statement would still run on."""
     if session is not None:
         with contextlib.suppress(DatabaseError):

@@ -16,6 +16,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
     fingerprint,
     python_files,
     sql_text,
+    worker,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import App, Project
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
@@ -32,8 +33,13 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 # As in the adapter for Alembic: our application_name and timeouts override the project's settings.
-HOOK = """
-import json, os, runpy, sys
+# manage.py prepares the process as for each command, and calls execute_from_command_line(), which loads the apps once
+# and does the steps.
+HOOK = f"""{worker.PROGRAM}
+import runpy
+import django
+from django.core import management
+from django.db import connections
 from django.db.backends.signals import connection_created
 
 def settle(connection, **_more):
@@ -43,6 +49,17 @@ def settle(connection, **_more):
                 cursor.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
 
 connection_created.connect(settle, weak=False)
+execute = management.execute_from_command_line
+
+def execute_here(argv=None):
+    management.execute_from_command_line = execute
+    django.setup()
+    # A copy of the process must not use a connection of this one.
+    connections.close_all()
+    serve()
+    execute(sys.argv)
+
+management.execute_from_command_line = execute_here
 sys.argv[0] = "manage.py"
 runpy.run_path("manage.py", run_name="__main__")
 """
@@ -144,7 +161,7 @@ class Django(Graph):
 
     def _command(self, label: str, name: str) -> Command:
         python = os.path.join(self.directory, ".venv", "bin", "python")
-        return Command((python, "-c", HOOK, "migrate", label, name, "--no-input", "--no-color"), self.folder)
+        return Command((python, "-c", HOOK, "migrate", label, name, "--no-input", "--no-color"), self.folder, hook=3)
 
 
 class _Effective(Graph):

@@ -61,7 +61,8 @@ class Command:
 
     It gets the session settings in PGOPTIONS, and as JSON in GRADUAL_SETTINGS for tools that set their own; the address
     in DATABASE_URL and, if libpq is set, in libpq's variables (PGHOST, PGPASSWORD, …). variables: additional ones.
-    send: its standard input.
+    send: its standard input. hook: how many words of argv begin a process that does one step after another (worker.py);
+    0: each step has a process of its own.
     """
 
     argv: tuple[str, ...]
@@ -69,6 +70,7 @@ class Command:
     libpq: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
     send: str = ""
+    hook: int = 0
 
 
 class Adapter(Protocol):

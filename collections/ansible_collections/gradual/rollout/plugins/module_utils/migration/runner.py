@@ -31,6 +31,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt 
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter, Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.request import MigrationFailed, Request
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.worker import Workers
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
@@ -59,11 +60,13 @@ class Migrator:
         # Whether an attempt at this step may have applied it without recording it.
         self.unsure = False
         self.builds = indexes.Builds()
+        self.workers = Workers()
 
     def __enter__(self) -> Migrator:
         return self
 
     def __exit__(self, *_details: object) -> None:
+        self.workers.close()
         self.session.close()
 
     def info(self) -> dict[str, Any]:
@@ -280,7 +283,7 @@ class Migrator:
         limits = Limits(lock_timeout, self.request.lock_timeout_ms, self.request.deadline, self.request.timeout)
         command = self._command(revision)
         variables = environment(self.request.variables, self._settings(lock_timeout), command)
-        ended = attempt(command, variables, self._unprivileged(), limits, self._watcher)
+        ended = attempt(command, variables, self._unprivileged(), limits, self._watcher, self.workers)
         if running_sessions(self._alive()):
             terminate_sessions(self.session)
         return ended
