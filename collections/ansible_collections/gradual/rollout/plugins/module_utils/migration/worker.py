@@ -65,6 +65,7 @@ class Worker:
     def __init__(self, command: Command, variables: Mapping[str, str], user: str | None) -> None:
         self.argv, self.folder, self.user = command.argv[: command.hook], command.folder, user
         self.variables = dict(variables)
+        self.ending = False
         self.printed: IO[bytes] = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115 (it lives as long as the process)
         self.statuses, writing = os.pipe()
         try:
@@ -89,7 +90,7 @@ class Worker:
     def fits(self, command: Command, user: str | None) -> bool:
         """Whether it waits for a step of this kind."""
         same = (command.argv[: command.hook], command.folder, user) == (self.argv, self.folder, self.user)
-        return same and self.process.poll() is None
+        return same and not self.ending and self.process.poll() is None
 
     def give(self, command: Command, variables: Mapping[str, str]) -> None:
         other = {name: value for name, value in variables.items() if self.variables.get(name) != value}
@@ -136,9 +137,12 @@ class Step:
         return self.returncode or 0
 
     def terminate(self) -> None:
+        """Ends the worker too, and the copy with it."""
+        self.worker.ending = True
         self.worker.process.terminate()
 
     def kill(self) -> None:
+        self.worker.ending = True
         self.worker.process.kill()
 
     def output(self) -> bytes:
@@ -155,12 +159,16 @@ class Workers:
     def start(self, command: Command, variables: Mapping[str, str], user: str | None) -> Step:
         if self.worker is not None and not self.worker.fits(command, user):
             self.close()
-        begin = 0
         if self.worker is None:
             self.worker = Worker(command, variables, user)
-        else:
-            begin = os.fstat(self.worker.printed.fileno()).st_size
+            return Step(self.worker, 0)
+        begin = os.fstat(self.worker.printed.fileno()).st_size
+        try:
             self.worker.give(command, variables)
+        except BrokenPipeError:
+            # It was killed while it waited, so it has not begun the step.
+            self.close()
+            return self.start(command, variables, user)
         return Step(self.worker, begin)
 
     def close(self) -> None:
