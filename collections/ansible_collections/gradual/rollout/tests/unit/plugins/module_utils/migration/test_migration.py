@@ -14,7 +14,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt 
     settings,
     transient,
 )
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.indexes import of_revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.indexes import Builds, Index, of_revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 
@@ -211,10 +211,17 @@ def test_a_blocker_is_named_once_as_last_seen() -> None:
     assert merged(["pid 1 (a, for 1 s)", "pid 2 (b)"], ["pid 1 (a, for 2 s)"]) == ["pid 1 (a, for 2 s)", "pid 2 (b)"]
 
 
-def test_only_indexes_of_the_revision_are_its_own() -> None:
+def test_only_what_a_step_began_is_its_own() -> None:
     one = parse(
         source("a", None, body="op.create_index('ix_note', 't', ['c'], postgresql_concurrently=True)").encode(), "f"
     )
     assert one is not None
-    found = [("public", "ix_note", "t"), ("public", "ix_note_ccnew1", "t"), ("public", "ix_other", "t")]
-    assert [name for _schema, name, _table in of_revision(found, one)] == ["ix_note", "ix_note_ccnew1"]
+    named, again, built, printed, theirs, before = found = [
+        Index(number, "public", name, "t")
+        for number, name in enumerate(("ix_note", "ix_note_ccnew1", "ix_built", "ix printed", "ix_theirs", "ix_before"))
+    ]
+    assert of_revision(found, one) == [named, again]
+    said = 'ERROR: could not create unique index "ix printed", not "ix_before"'
+    builds = Builds([before.oid], {built.oid}, said)
+    assert builds.own(found, one) == [named, again, built, printed]
+    assert builds.foreign(found, one) == [theirs]
