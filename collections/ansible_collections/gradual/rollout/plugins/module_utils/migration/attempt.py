@@ -51,6 +51,7 @@ SELECT format('pid %%s (%%s, user %%s, %%s for %%s s)', pid, coalesce(nullif(app
 _LOCK_TIMEOUT = re.compile(r"LockNotAvailable|55P03|canceling statement due to lock timeout")
 _TRANSIENT = re.compile(
     r"DeadlockDetected|SerializationFailure|CannotConnectNow|40P01|40001|57P03|[Cc]onnection refused"
+    r"|(?:connection )?timeout expired"
 )
 _LOST = re.compile(
     r"AdminShutdown|CrashShutdown|57P0[12]|server closed the connection unexpectedly|terminating connection"

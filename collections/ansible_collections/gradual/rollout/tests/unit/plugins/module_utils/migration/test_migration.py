@@ -200,6 +200,13 @@ def test_the_database_speaks_for_itself(output: str, said: str) -> None:
         ("(psycopg2.errors.DeadlockDetected) deadlock detected", False, True),
         ("(psycopg.OperationalError) consuming input failed: server closed the connection unexpectedly", False, True),
         ("(psycopg.errors.AdminShutdown) terminating connection due to administrator command", False, True),
+        # Of psycopg, and of libpq: nothing was begun.
+        ("(psycopg.errors.ConnectionTimeout) connection timeout expired", False, True),
+        (
+            "(psycopg2.OperationalError) connection to server at 10.0.0.1, port 5432 failed: timeout expired",
+            False,
+            True,
+        ),
         ("(psycopg.errors.DuplicateColumn) column exists", False, False),
     ],
 )
