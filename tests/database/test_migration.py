@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import steps
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt import running_sessions
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.runner import MigrationFailed, Migrator
@@ -17,7 +18,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 from .goings_on import columns, receipt_by_hand, transaction, users, valid, waited
-from .server import OWNER, PASSWORD, Shop, meanwhile, revision
+from .server import OWNER, PASSWORD, Shop, meanwhile, revision, until
+from .test_adapters import WAIT
 
 FIRST = revision(1)
 COLUMN = revision(2, "ALTER TABLE orders ADD COLUMN note text")
@@ -196,6 +198,51 @@ def test_an_index_that_an_old_snapshot_made_invalid_refuses_no_value_afterwards(
         with pytest.raises(MigrationFailed, match=r"waited longer than 2 s .*dropped the invalid index public\."):
             shop.migrate(shop.release(FIRST, unique), receipt, deadline=2)
         shop.as_owner("INSERT INTO mails VALUES (1, 'a@example.com'), (2, 'a@example.com')")
+
+
+@pytest.mark.parametrize("index", ["", "their_s"], ids=["none", "other"])
+def test_what_somebody_else_builds_in_the_meantime_is_named_and_stays(
+    shop: Shop, receipt: dict[str, Any], index: str
+) -> None:
+    """The step waits for their build, which fails on the same table before ours does."""
+    shop.as_owner("CREATE TABLE mails (id int, mail text)", "CREATE TABLE go (id int)")
+    shop.as_owner("INSERT INTO mails VALUES (1, 'a'), (1, 'a')")
+    unique = f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON mails (mail)"
+    slow = revision(2, WAIT, unique, concurrently=True)
+
+    def theirs() -> None:
+        until(lambda: shop.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 120)
+        with pytest.raises(DatabaseError, match="could not create unique index"):
+            shop.as_owner("CREATE UNIQUE INDEX CONCURRENTLY ON mails (id, (mail || 'x'), (1))")
+        shop.as_owner("INSERT INTO go VALUES (1)")
+
+    with meanwhile(theirs), pytest.raises(MigrationFailed) as seen:
+        shop.migrate(shop.release(FIRST, slow), receipt)
+    said = str(seen.value)
+    left = shop.value("SELECT array_agg(indexrelid::regclass::text) FROM pg_index WHERE NOT indisvalid")
+    assert len(left) == 1
+    assert f"The invalid index public.{left[0]} on mails became invalid in the meantime" in said
+    assert f'type in the database: DROP INDEX CONCURRENTLY "public"."{left[0]}"' in said
+    assert said.count("dropped the invalid index") == 1
+
+
+def test_an_index_without_a_name_of_a_run_that_was_killed_is_named_by_the_next_one(
+    shop: Shop, receipt: dict[str, Any]
+) -> None:
+    shop.as_owner("CREATE TABLE mails (id int, mail text)", "CREATE INDEX mails_mail_idx ON mails (mail)")
+    shop.as_owner("CREATE INDEX on_orders ON orders (total)")
+    release = shop.release(FIRST, revision(2, "CREATE INDEX CONCURRENTLY ON mails (mail)", concurrently=True))
+    with Migrator(shop.request(receipt=receipt), Alembic(str(release), "migrations")) as run:
+        steps.begin(run.session, run.adapter, run.plan()[0])
+    shop.run(
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid::regclass::text IN ('mails_mail_idx', 'on_orders')"
+    )
+    (done,) = shop.migrate(release, receipt)["applied"]
+    (said,) = (one for one in done["notes"] if "invalid" in one)
+    assert said == (
+        "the invalid index public.mails_mail_idx on mails may be of that attempt or of somebody else, so Gradual leaves"
+        ' it. If nobody builds it again, type in the database: DROP INDEX CONCURRENTLY "public"."mails_mail_idx"'
+    )
 
 
 def test_an_invalid_index_that_cannot_be_dropped_is_named(shop: Shop, receipt: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import os
 import re
 from typing import Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint, python_files, worker
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import (
     PHASES,
@@ -31,8 +31,9 @@ _CLASS = re.compile(r"^\((?:[\w.]+\.)?\w+\) ")
 # Every session that the release opens gets our application_name and timeouts, whatever its env.py sets. Without them,
 # nobody could tell who waits for whom, or find the session of a dead run. The release's folder is first on the path, as
 # with `-m alembic`.
-HOOK = """
-import json, os, runpy, sys
+HOOK = f"""{worker.PROGRAM}
+import contextlib, importlib, runpy
+import alembic.command, alembic.config
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -44,15 +45,21 @@ def settle(connection, record):
     cursor.close()
     connection.commit()
 
+# Loaded once for all steps, where the release has them.
+for name in ("sqlalchemy.dialects.postgresql", "psycopg", "psycopg2"):
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
+
 sys.argv[0] = "alembic"
+serve()
 runpy.run_module("alembic", run_name="__main__", alter_sys=True)
 """
 
 
-def constants(source: str, file: str) -> dict[str, object]:
+def constants(tree: ast.Module) -> dict[str, object]:
     """Module-level names of a revision file with constant values."""
     found: dict[str, object] = {}
-    for node in ast.parse(source, file).body:
+    for node in tree.body:
         targets: list[ast.expr] = []
         value: ast.expr | None = None
         if isinstance(node, ast.Assign):
@@ -76,13 +83,14 @@ def _strings(value: object) -> tuple[str, ...]:
     return tuple(str(one) for one in value) if isinstance(value, (tuple, list)) else ()
 
 
-def parse(source: str, file: str) -> Revision | None:
+def parse(content: bytes, file: str) -> Revision | None:
     """The Revision of a file; None for a Python file without one."""
-    try:
-        found = constants(source, file)
-        tree = ast.parse(source, file)
-    except SyntaxError as error:
-        raise DatabaseError(f"{file} is not Python: {error.msg} in line {error.lineno}") from None
+    with python_files.not_too_deep(file):
+        return _revision(python_files.parsed(content, file), content, file)
+
+
+def _revision(tree: ast.Module, content: bytes, file: str) -> Revision | None:
+    found = constants(tree)
     if not isinstance(found.get("revision"), str):
         return None
     # An expression that is only a string is a docstring.
@@ -105,9 +113,9 @@ def parse(source: str, file: str) -> Revision | None:
         file=file,
         words=frozenset(word for text in texts for word in re.findall(r"\w+", text)),
         concurrent=concurrent,
-        transactional=not concurrent and "autocommit_block" not in source,
+        transactional=not concurrent and b"autocommit_block" not in content,
         sha256=fingerprint.of_python(tree),
-        file_sha256=sha256(source.encode()),
+        file_sha256=sha256(content),
     )
 
 
@@ -159,16 +167,19 @@ class Alembic(Graph):
         return self._command("upgrade", revision.revision)
 
     def revert(self, revision: Revision) -> Command:
-        if len(revision.parents) > 1:
+        """Not to what it only depends on, nor to `base`, which would revert the other branches too."""
+        file = os.path.join(self.directory, revision.file)
+        down = _strings(constants(python_files.tree(file)).get("down_revision"))
+        if len(down) > 1:
             raise DatabaseError(f"{revision.revision} is a merge; revert it by hand with alembic downgrade")
-        return self._command("downgrade", revision.parents[0] if revision.parents else "base")
+        return self._command("downgrade", down[0] if down else f"{revision.revision}@base")
 
     def sentence(self, output: str) -> str:
         return sentence(output)
 
     def _command(self, *words: str) -> Command:
         python = os.path.join(self.directory, ".venv", "bin", "python")
-        return Command((python, "-c", HOOK, *words), self.directory)
+        return Command((python, "-c", HOOK, *words), self.directory, hook=3)
 
 
 def _read(folder: str, directory: str) -> dict[str, Revision]:
@@ -180,8 +191,8 @@ def _read(folder: str, directory: str) -> dict[str, Revision]:
     for name in sorted(os.listdir(folder)):
         if not name.endswith(".py") or name == "__init__.py":
             continue
-        with open(os.path.join(folder, name), "rb") as file:
-            one = parse(file.read().decode("utf-8", "replace"), os.path.relpath(file.name, directory))
+        file = os.path.join(folder, name)
+        one = parse(python_files.content(file), os.path.relpath(file, directory))
         if one is None:
             continue
         if one.revision in found:

@@ -11,9 +11,10 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Mapping, Sequence
+from typing import Callable, Mapping, Sequence, Union
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.worker import Step, Workers
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
@@ -23,6 +24,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
+Process = Union["subprocess.Popen[bytes]", Step]
 APPLICATION_NAME = "gradual-migration"
 _PAUSE = 0.02
 # pg_blocking_pids is called only while the session waits, because it takes locks of the lock manager.
@@ -32,7 +34,8 @@ SELECT a.pid, coalesce(a.wait_event_type, '')::text,
        CASE WHEN a.wait_event_type = 'Lock' THEN EXISTS (
          SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted AND l.locktype = 'relation'
             AND l.mode = 'AccessExclusiveLock') ELSE false END,
-       coalesce((SELECT p.phase FROM pg_stat_progress_create_index p WHERE p.pid = a.pid), '')::text
+       coalesce((SELECT p.phase FROM pg_stat_progress_create_index p WHERE p.pid = a.pid), '')::text,
+       (SELECT p.index_relid::bigint FROM pg_stat_progress_create_index p WHERE p.pid = a.pid)
   FROM pg_stat_activity a
  WHERE a.datname = current_database() AND a.application_name = %s AND a.pid <> pg_backend_pid()
 """
@@ -48,6 +51,7 @@ SELECT format('pid %%s (%%s, user %%s, %%s for %%s s)', pid, coalesce(nullif(app
 _LOCK_TIMEOUT = re.compile(r"LockNotAvailable|55P03|canceling statement due to lock timeout")
 _TRANSIENT = re.compile(
     r"DeadlockDetected|SerializationFailure|CannotConnectNow|40P01|40001|57P03|[Cc]onnection refused"
+    r"|(?:connection )?timeout expired"
 )
 _LOST = re.compile(
     r"AdminShutdown|CrashShutdown|57P0[12]|server closed the connection unexpectedly|terminating connection"
@@ -67,12 +71,14 @@ class Limits:
 
 @dataclass
 class Attempt:
-    """How it ended: status, output, the sessions that blocked it, and why Gradual ended it (or "")."""
+    """How it ended: status, output, the sessions that blocked it, and why Gradual ended it (or ""). built: the oids of
+    the indexes that its sessions were seen to build."""
 
     status: int
     output: str
     blockers: list[str] = field(default_factory=list)
     ended: str = ""
+    built: set[int] = field(default_factory=set)
 
 
 def settings(lock_timeout_ms: int | None, statement_timeout_ms: int, server_version: int) -> dict[str, int]:
@@ -118,28 +124,52 @@ def attempt(
     user: str | None,
     limits: Limits,
     watcher: Callable[[], Session | None],
+    workers: Workers,
 ) -> Attempt:
     """Run the tool to its end or to a limit. `watcher` returns our session, or None while the server is down."""
+    try:
+        if command.hook:
+            return _by_worker(workers.start(command, variables, user), limits, watcher)
+        return _alone(command, variables, user, limits, watcher)
+    except OSError as error:
+        as_whom = f" as user {user!r}" if user else ""
+        raise DatabaseError(
+            f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; check that the"
+            " release is staged and that this user can read it, or write another user as migrate_as"
+        ) from None
+
+
+def _by_worker(step: Step, limits: Limits, watcher: Callable[[], Session | None]) -> Attempt:
+    try:
+        result = _watch(step, limits, watcher)
+    finally:
+        if step.poll() is None:
+            step.kill()
+            step.wait()
+    result.output = step.output().decode(errors="replace")
+    return result
+
+
+def _alone(
+    command: Command,
+    variables: Mapping[str, str],
+    user: str | None,
+    limits: Limits,
+    watcher: Callable[[], Session | None],
+) -> Attempt:
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as sent:
         sent.write(command.send.encode())
         sent.seek(0)
-        try:
-            process = subprocess.Popen(
-                command.argv,
-                cwd=command.folder,
-                env=dict(variables),
-                stdin=sent,
-                stdout=printed,
-                stderr=subprocess.STDOUT,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
-                **credentials(user),
-            )
-        except OSError as error:
-            as_whom = f" as user {user!r}" if user else ""
-            raise DatabaseError(
-                f"{command.argv[0]} cannot be run in {command.folder}{as_whom}: {error.strerror}; check that the"
-                " release is staged and that this user can read it, or write another user as migrate_as"
-            ) from None
+        process = subprocess.Popen(
+            command.argv,
+            cwd=command.folder,
+            env=dict(variables),
+            stdin=sent,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 (a module has no threads)
+            **credentials(user),
+        )
         try:
             result = _watch(process, limits, watcher)
         finally:
@@ -151,7 +181,7 @@ def attempt(
     return result
 
 
-def _watch(process: subprocess.Popen[bytes], limits: Limits, watcher: Callable[[], Session | None]) -> Attempt:
+def _watch(process: Process, limits: Limits, watcher: Callable[[], Session | None]) -> Attempt:
     seen = Attempt(0, "")
     begun = time.monotonic()
     waiting_since: dict[str, float] = {}
@@ -169,14 +199,15 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits, watcher: Callable[[
         if seen.ended:
             _end(process, session)
         time.sleep(_PAUSE)
-    seen.status = process.returncode
+    seen.status = process.wait()
     return seen
 
 
 def _look(session: Session, seen: Attempt, limits: Limits, since: dict[str, float], now: float) -> None:
     """Note whether the step waits for a lock, and for whom; set `ended` when it has waited too long."""
     waits = exclusive = False
-    for pid, wait, blocking, wants_all, progress in session.rows(_SESSIONS, (APPLICATION_NAME,)):
+    for pid, wait, blocking, wants_all, progress, index in session.rows(_SESSIONS, (APPLICATION_NAME,)):
+        seen.built |= {index} if index else set()
         if wait != "Lock" and not progress.startswith("waiting for"):
             continue
         waits = True
@@ -220,7 +251,7 @@ def merged(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
     return list({one.partition(" (")[0]: one for one in (*earlier, *later)}.values())
 
 
-def _end(process: subprocess.Popen[bytes], session: Session | None) -> None:
+def _end(process: Process, session: Session | None) -> None:
     """End the sessions before the tool: without its client, a statement would still run on."""
     if session is not None:
         with contextlib.suppress(DatabaseError):

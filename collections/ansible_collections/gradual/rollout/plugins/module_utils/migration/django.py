@@ -16,6 +16,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
     fingerprint,
     python_files,
     sql_text,
+    worker,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import App, Project
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
@@ -25,14 +26,20 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.interfac
     Command,
     Revision,
 )
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module, Unreadable, Unset
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import Unreadable, Unset
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 # As in the adapter for Alembic: our application_name and timeouts override the project's settings.
-HOOK = """
-import json, os, runpy, sys
+# manage.py prepares the process as for each command, and calls execute_from_command_line(), which loads the apps once
+# and does the steps.
+HOOK = f"""{worker.PROGRAM}
+import contextlib, runpy
+import django
+from django.core import management
+from django.db import connections
 from django.db.backends.signals import connection_created
 
 def settle(connection, **_more):
@@ -42,6 +49,23 @@ def settle(connection, **_more):
                 cursor.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
 
 connection_created.connect(settle, weak=False)
+execute = management.execute_from_command_line
+
+def execute_here(argv=None):
+    management.execute_from_command_line = execute
+    django.setup()
+    # What fails here fails again in the step, which tells it.
+    with contextlib.suppress(Exception):
+        from django.core.management.commands import migrate
+        from django.db.migrations.loader import MigrationLoader
+        connections.all()
+        MigrationLoader(None)
+    # A copy of the process must not use a connection of this one.
+    connections.close_all()
+    serve()
+    execute(sys.argv)
+
+management.execute_from_command_line = execute_here
 sys.argv[0] = "manage.py"
 runpy.run_path("manage.py", run_name="__main__")
 """
@@ -87,9 +111,41 @@ class Django(Graph):
         """Applied migrations of the installed apps; a squashed one counts when all that it replaces are applied."""
         labels = {app.label for app in self.apps if app.folder}
         replaced = {one for old in self.replaces.values() for one in old}
-        self._known([one for one in recorded if one.partition(".")[0] in labels and one not in replaced])
-        whole = {name for name, old in self.replaces.items() if set(old) <= set(recorded)}
-        return frozenset(one for one in recorded if one in self.revisions) | whole
+        self._known([one for one in self._last(recorded) if one.partition(".")[0] in labels and one not in replaced])
+        return frozenset(one for one in recorded if one in self.revisions) | self._whole(recorded)
+
+    def _last(self, recorded: Sequence[str]) -> list[str]:
+        """Without what was recorded before a migration of the same app that is here: rows of migrations that a squashed
+        one has taken the place of, which Django leaves there and passes over."""
+        found: list[str] = []
+        followed: set[str] = set()
+        for one in reversed(recorded):
+            if one in self.revisions:
+                followed.add(one.partition(".")[0])
+            if one in self.revisions or one.partition(".")[0] not in followed:
+                found.insert(0, one)
+        return found
+
+    def _whole(self, recorded: Sequence[str]) -> set[str]:
+        """Squashed migrations of which all are applied that they replace; one may replace another one."""
+        applied = set(recorded)
+        while True:
+            more = {name for name, old in self.replaces.items() if set(old) <= applied} - applied
+            if not more:
+                return applied & set(self.replaces)
+            applied |= more
+
+    def complete(self, session: Session) -> None:
+        """Squashed migrations, which Django records when it runs (check_replacements), even with nothing to apply. A
+        later release that has no `replaces` any more would apply them again."""
+        recorded = revisions.django(session)
+        for name in sorted(self._whole(recorded) - set(recorded)):
+            app, _dot, migration = name.partition(".")
+            session.run(
+                f"INSERT INTO {revisions.table(session, 'django_migrations')} (app, name, applied) VALUES (%s, %s,"
+                " now())",
+                (app, migration),
+            )
 
     def pending(self, recorded: Sequence[str], target: str) -> list[Revision]:
         done = self.current(recorded)
@@ -111,7 +167,7 @@ class Django(Graph):
 
     def _command(self, label: str, name: str) -> Command:
         python = os.path.join(self.directory, ".venv", "bin", "python")
-        return Command((python, "-c", HOOK, "migrate", label, name, "--no-input", "--no-color"), self.folder)
+        return Command((python, "-c", HOOK, "migrate", label, name, "--no-input", "--no-color"), self.folder, hook=3)
 
 
 class _Effective(Graph):
@@ -172,6 +228,11 @@ def _not_found(app: App) -> Migration:
 
 def parse(label: str, name: str, path: str, file: str, project: Project) -> Migration | None:
     """A migration file; None when it has no class Migration. path: to open it; file: for messages."""
+    with python_files.not_too_deep(file):
+        return _migration(label, name, path, file, project)
+
+
+def _migration(label: str, name: str, path: str, file: str, project: Project) -> Migration | None:
     tree = python_files.tree(path)
     body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"), None)
     if body is None:
@@ -200,7 +261,8 @@ def parse(label: str, name: str, path: str, file: str, project: Project) -> Migr
         transactional=_constant(given.get("atomic")) is not False,
         # Django records a migration with foreign keys or indexes in a later transaction. To make them again fails.
         recorded_apart=True,
-        sha256=fingerprint.of_python(tree),
+        sha256=fingerprint.of_django(tree),
+        former_sha256=fingerprint.of_python(tree),
         file_sha256=sha256(python_files.content(path)),
     )
     module = project.library.of_file(path)

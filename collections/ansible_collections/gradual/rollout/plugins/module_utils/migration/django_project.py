@@ -8,23 +8,16 @@ import ast
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import (
-    Library,
-    Module,
-    Unreadable,
-)
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Library, Module
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import UNTOLD, Computed, Perhaps
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["'](?P<module>[\w.]+)["']""")
 # The settings that matter for migrations.
 _NEEDED = ("INSTALLED_APPS", "AUTH_USER_MODEL", "MIGRATION_MODULES")
-_COMPUTED = "{name} in {file}, line {line}, is computed by code, which Gradual does not run; write it as plain strings"
-_COMPOUND = (ast.If, ast.Try, ast.With, ast.For, ast.While)
-# What reading an expression raises that is not text.
-_UNTOLD = (Unreadable, DatabaseError, TypeError, ValueError, LookupError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -53,94 +46,50 @@ class Project:
                 f"{manage} names no settings; expected a line os.environ.setdefault('DJANGO_SETTINGS_MODULE', '…')"
             )
         self.module = match["module"]
-        self.computed: set[str] = set()
-        self.perhaps: dict[str, str] = {}
-        """App → where it is added under a condition."""
-        self.settings = self._settings(self.module)
+        self.computed: frozenset[str] = frozenset()
+        self.settings = self._settings()
         self.library.settings = self.settings
-        self.library.computed = frozenset(self.computed)
+        self.library.computed = self.computed
         if not isinstance(self.settings.get("INSTALLED_APPS"), list):
             raise DatabaseError(
                 f"INSTALLED_APPS of {self.module} cannot be read as text; expected a list of strings, or a sum of such"
                 " lists"
             )
-        self.apps = [self._app(name) for name in self.settings["INSTALLED_APPS"]]
-        self.apps += [one for entry, line in self.perhaps.items() for one in self._undecided(entry, line)]
+        installed = self.settings["INSTALLED_APPS"]
+        self.apps = [self._app(one) for one in installed if not isinstance(one, Perhaps)]
+        self.apps += [app for one in installed if isinstance(one, Perhaps) for app in self._undecided(one)]
         self.labels = frozenset(one.label for one in self.apps)
 
     def file(self, module: str) -> str | None:
         return self.library.file(module)
 
-    def _settings(self, name: str) -> dict[str, Any]:
-        file = self.file(name)
-        if file is None:
-            raise DatabaseError(f"there are no settings {name} below {self.folder}, which manage.py names")
-        module = Module(self.library, name, file)
-        known: dict[str, Any] = {}
-        self._read(python_files.tree(file).body, known, module)
-        return known
+    def _settings(self) -> dict[str, Any]:
+        """The settings whose values can be told; those that matter here must be among them."""
+        module = self.library.module(self.module)
+        if module is None:
+            raise DatabaseError(f"there are no settings {self.module} below {self.folder}, which manage.py names")
+        self.computed = frozenset(name for name, one in module.state.items() if isinstance(one, Computed))
+        for name in _NEEDED:
+            computed = module.state.get(name)
+            if isinstance(computed, Computed):
+                whose = "" if computed.name == name else f"{name} of {self.module}: "
+                raise DatabaseError(
+                    f"{whose}{computed.name} in {computed.where}, is computed by code, which Gradual does not run;"
+                    " write it as plain strings"
+                )
+        return {name: one for name, one in module.state.items() if name not in self.computed}
 
-    def _read(self, body: Sequence[ast.stmt], known: dict[str, Any], module: Module) -> None:
-        """What statements set, in order. Of an `if`, the branch that the settings before it decide."""
-        for node in body:
-            if isinstance(node, ast.ImportFrom) and any(one.name == "*" for one in node.names):
-                package = module.name.split(".")[: -node.level] if node.level else []
-                inherited = ".".join([*package, *([node.module] if node.module else [])])
-                if self.file(inherited):
-                    known.update(self._settings(inherited))
-            elif isinstance(node, _COMPOUND):
-                branch = self._branch(node, known, module)
-                if branch is None:
-                    self._undecidable(node, known, module)
-                else:
-                    self._read(branch, known, module)
-            else:
-                for target, value in _assigned(node):
-                    self._assign(known, target, value, module)
-
-    def _branch(self, node: ast.stmt, known: dict[str, Any], module: Module) -> list[ast.stmt] | None:
-        """The statements that run; None where nobody can tell. Imports of a `try` that are in the release succeed."""
-        if isinstance(node, ast.Try) and all(isinstance(one, ast.ImportFrom) for one in node.body):
-            return node.body
-        if not isinstance(node, ast.If):
-            return None
-        try:
-            return node.body if module.value(node.test, known) else node.orelse
-        except _UNTOLD:
-            return None
-
-    def _undecidable(self, node: ast.stmt, known: dict[str, Any], module: Module) -> None:
-        """Remember the apps that are there only under a condition."""
-        for one in ast.walk(node):
-            for name, value in _assigned(one):
-                if name == "INSTALLED_APPS":
-                    after: dict[str, Any] = {name: list(known.get(name) or [])}
-                    self._assign(after, name, value, module)
-                    self.perhaps.update(dict.fromkeys(after[name], f"{module.file}, line {value.lineno}"))
-                elif name in _NEEDED:
-                    raise DatabaseError(_COMPUTED.format(name=name, file=module.file, line=value.lineno))
-
-    def _undecided(self, entry: str, where: str) -> Iterator[App]:
+    def _undecided(self, entry: Perhaps) -> Iterator[App]:
         """An app that is installed only under a condition, if the release has migrations of it."""
-        found = self._app(entry) if entry not in self.settings["INSTALLED_APPS"] else None
-        if found and found.folder:
+        found = self._app(entry)
+        if found.folder:
             yield App(
                 found.label,
                 None,
-                f"the app {entry!r} is in INSTALLED_APPS only under a condition ({where}), which Gradual does not"
-                " decide, and the release has migrations of it; write it without a condition, or leave it out of the"
-                " release",
+                f"the app {str(entry)!r} is in INSTALLED_APPS only under a condition ({entry.where}), which Gradual"
+                " does not decide, and the release has migrations of it; write it without a condition, or leave it out"
+                " of the release",
             )
-
-    def _assign(self, known: dict[str, Any], name: str, node: ast.expr, module: Module) -> None:
-        try:
-            known[name] = module.value(node, known)
-            self.computed.discard(name)
-        except _UNTOLD:
-            known.pop(name, None)
-            self.computed.add(name)
-            if name in _NEEDED:
-                raise DatabaseError(_COMPUTED.format(name=name, file=module.file, line=node.lineno)) from None
 
     def _app(self, entry: str) -> App:
         """An entry of INSTALLED_APPS: a package, or the dotted name of its AppConfig."""
@@ -193,7 +142,7 @@ class Project:
             for key, value in _assigned(one):
                 try:
                     found[key] = module.package if ast.unparse(value) == "__package__" else module.value(value, found)
-                except (Unreadable, TypeError, ValueError, LookupError, AttributeError):
+                except UNTOLD:
                     found.pop(key, None)
         return found
 
@@ -213,15 +162,8 @@ class Project:
 
 
 def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """(name, value) of an assignment, and of what makes a list longer."""
+    """(name, value) of an assignment."""
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
         yield node.targets[0].id, node.value
     elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
         yield node.target.id, node.value
-    elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and isinstance(node.op, ast.Add):
-        yield node.target.id, ast.copy_location(ast.BinOp(ast.Name(node.target.id), ast.Add(), node.value), node)
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
-        called = node.value.func
-        if isinstance(called.value, ast.Name) and called.attr in ("append", "extend", "insert") and node.value.args:
-            added = node.value.args[-1] if called.attr == "extend" else ast.List([node.value.args[-1]])
-            yield called.value.id, ast.copy_location(ast.BinOp(called.value, ast.Add(), added), node)

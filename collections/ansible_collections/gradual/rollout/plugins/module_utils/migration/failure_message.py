@@ -7,12 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import indexes
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 _FOLLOWING = "The running code is not affected. "
 # How the notes begin that belong into the message.
 DROPPED, KEPT, BEGAN = "dropped ", "an invalid index of this attempt ", "an attempt that began "
+FOUND = "the invalid index "
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,15 @@ def unfinished(revision: Revision, tool: str, since: str) -> str:
     )
 
 
+def foreign(found: Sequence[indexes.Index], whose: str) -> list[str]:
+    """Notes on invalid indexes that Gradual leaves alone. whose: what is known of them, as the end of a sentence."""
+    return [
+        f"{FOUND}{one} on {one.table} {whose}, so Gradual leaves it. If nobody builds it again, type in the database:"
+        f" {one.drop}"
+        for one in found
+    ]
+
+
 def not_again(revision: Revision, tool: str, since: str) -> str:
     """The error for a step that may be applied already, and must not be applied twice."""
     forget = f"DELETE FROM gradual.migration_step WHERE adapter = '{tool}' AND revision = '{revision.revision}'"
@@ -74,7 +85,7 @@ def not_again(revision: Revision, tool: str, since: str) -> str:
 def notes(found: Sequence[str]) -> str:
     """The notes that the message of a failed step needs, as sentences."""
     told = [f"Gradual {note}." for note in found if note.startswith(DROPPED)]
-    told += [f"{note[0].upper()}{note[1:]}." for note in found if note.startswith((KEPT, BEGAN))]
+    told += [f"{note[0].upper()}{note[1:]}." for note in found if note.startswith((KEPT, BEGAN, FOUND))]
     return "".join(f" {one}" for one in told)
 
 

@@ -9,6 +9,7 @@ from typing import Iterator, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 
 def sha256(content: bytes) -> str:
@@ -25,6 +26,12 @@ class Graph:
     def named(self, names: Sequence[str]) -> list[str]:
         """What the tool's table holds, by the names of the revisions here."""
         return list(names)
+
+    def known_as(self, name: str) -> str:
+        return name
+
+    def complete(self, session: Session) -> None:
+        """Nothing, for most tools."""
 
     def position(self, recorded: Sequence[str]) -> str | None:
         return recorded[-1] if recorded else None

@@ -35,7 +35,8 @@ class Revision:
     recorded_apart: bool = False
     repeatable: bool = True
     sha256: str = ""
-    # Of the file's bytes, as earlier versions of Gradual recorded it.
+    # As earlier versions of Gradual recorded it: of other parts of the file, and of the file's bytes.
+    former_sha256: str = ""
     file_sha256: str = ""
     # Why it has this phase, when that is not from its file.
     phase_reason: str = ""
@@ -60,7 +61,8 @@ class Command:
 
     It gets the session settings in PGOPTIONS, and as JSON in GRADUAL_SETTINGS for tools that set their own; the address
     in DATABASE_URL and, if libpq is set, in libpq's variables (PGHOST, PGPASSWORD, …). variables: additional ones.
-    send: its standard input.
+    send: its standard input. hook: how many words of argv begin a process that does one step after another (worker.py);
+    0: each step has a process of its own.
     """
 
     argv: tuple[str, ...]
@@ -68,6 +70,7 @@ class Command:
     libpq: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
     send: str = ""
+    hook: int = 0
 
 
 class Adapter(Protocol):
@@ -83,6 +86,12 @@ class Adapter(Protocol):
 
     def named(self, names: Sequence[str]) -> list[str]:
         """The names of the revisions for what revision_info read from the tool's table without a release."""
+
+    def known_as(self, name: str) -> str:
+        """The name under which the database has a revision, as far as it was read: a file may have been renamed."""
+
+    def complete(self, session: Session) -> None:
+        """Record what the tool would record by itself when it runs, although nothing is to be applied."""
 
     def position(self, recorded: Sequence[str]) -> str | None:
         """The database's revision, as a receipt has it; None for a database without any."""

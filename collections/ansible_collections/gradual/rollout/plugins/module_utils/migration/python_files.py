@@ -8,12 +8,23 @@ A path that goes on behind a wheel (`wheels/app-1.0-py3-none-any.whl/app/models.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import glob
+import io
+import lzma
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
+from typing import Iterator
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
+
+# What a damaged wheel raises, or one with a kind of compression or a password that nobody here has.
+_DAMAGED = (OSError, KeyError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+            struct.error)  # fmt: skip
 
 
 def libraries(directory: str) -> list[str]:
@@ -46,17 +57,43 @@ def content(path: str) -> bytes:
             return _opened(wheel, os.stat(wheel).st_mtime_ns).read(inside)
         with open(path, "rb") as opened:
             return opened.read()
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise DatabaseError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except _DAMAGED as error:
+        said = getattr(error, "strerror", None) or error
+        again = "; build the artifact again" if wheel else ""
+        raise DatabaseError(f"{path} cannot be read: {said}{again}") from None
 
 
 def tree(path: str) -> ast.Module:
     """The syntax tree of a file."""
+    return parsed(content(path), path)
+
+
+def parsed(content: bytes, file: str) -> ast.Module:
+    """The syntax tree of what a file holds, by the encoding that the file names. file: for messages."""
     try:
-        return ast.parse(content(path), path)
+        with not_too_deep(file):
+            return ast.parse(content, file)
     except (SyntaxError, ValueError) as error:
-        line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise DatabaseError(f"{path} is not Python: {getattr(error, 'msg', error)}{line}") from None
+        line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise DatabaseError(f"{file} is not Python: {getattr(error, 'msg', error)}{line}") from None
+
+
+def text(path: str) -> str:
+    """A file that `tree` can read, as text, without a byte order mark."""
+    data = content(path)
+    encoding, _lines = tokenize.detect_encoding(io.BytesIO(data).readline)
+    return data.decode(encoding, "replace")
+
+
+@contextlib.contextmanager
+def not_too_deep(file: str) -> Iterator[None]:
+    """Expressions inside of each other end in one clear error, where they are more than Python reads."""
+    try:
+        yield
+    except (RecursionError, MemoryError):
+        raise DatabaseError(
+            f"{file} has an expression that is nested too deeply to be read; write it as several shorter ones"
+        ) from None
 
 
 def _place(path: str) -> tuple[str, str]:
@@ -73,8 +110,8 @@ def _opened(wheel: str, _changed: int) -> zipfile.ZipFile:
 def _names(wheel: str) -> frozenset[str]:
     try:
         return _listing(wheel, os.stat(wheel).st_mtime_ns)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DatabaseError(f"{wheel} cannot be read as a wheel: {error}") from None
+    except _DAMAGED as error:
+        raise DatabaseError(f"{wheel} cannot be read as a wheel: {error}; build the artifact again") from None
 
 
 @functools.lru_cache(maxsize=256)

@@ -31,6 +31,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt 
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter, Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.request import MigrationFailed, Request
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.worker import Workers
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import dsn, lag, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import effective_user
@@ -58,13 +59,14 @@ class Migrator:
         self.failed: dict[str, Any] | None = None
         # Whether an attempt at this step may have applied it without recording it.
         self.unsure = False
-        # The indexes that were there when the step began.
-        self.indexes: list[int] = []
+        self.builds = indexes.Builds()
+        self.workers = Workers()
 
     def __enter__(self) -> Migrator:
         return self
 
     def __exit__(self, *_details: object) -> None:
+        self.workers.close()
         self.session.close()
 
     def info(self) -> dict[str, Any]:
@@ -91,7 +93,7 @@ class Migrator:
         return now
 
     def _refuse_edited(self, applied: Collection[str]) -> None:
-        known = steps.sums(self.session, self.adapter.name)
+        known = steps.here(steps.sums(self.session, self.adapter.name), self.adapter)
         steps.refuse_edited({name: known[name] for name in applied if name in known}, self.adapter)
 
     def apply(self) -> dict[str, Any]:
@@ -145,7 +147,7 @@ class Migrator:
             limits = lag.Limits(self.request.max_lag_bytes, self.request.max_lag_seconds)
             preconditions.replicas_caught_up(self._alive(), limits, self.request.deadline, self._stands)
             self._check_connection()
-            self.indexes = indexes.there(self._alive())
+            self.builds = indexes.Builds(indexes.there(self._alive()))
             self._begin(revision, told)
             self._try(revision, before, told, begun)
         except DatabaseError:
@@ -170,6 +172,9 @@ class Migrator:
         steps.begin(self.session, self.adapter, revision)
         if since and not (revision.transactional and not revision.recorded_apart):
             told["notes"].append(failure_message.unfinished(revision, self.adapter.name, since))
+        if since and revision.concurrent:
+            left = indexes.of_dead_run(self.session, revision)
+            told["notes"] += failure_message.foreign(left, "may be of that attempt or of somebody else")
         self.unsure = bool(since) and revision.recorded_apart
 
     def _command(self, revision: Revision) -> Command:
@@ -186,9 +191,11 @@ class Migrator:
         while True:
             preconditions.no_dump(self._alive, begun + self.request.deadline, self.request.deadline, self._stands)
             if revision.concurrent:
-                told["notes"] += indexes.drop_leftovers(self.session, revision, self.request.deadline, self.indexes)
+                told["notes"] += indexes.drop_leftovers(self.session, revision, self.request.deadline, self.builds)
             told["attempts"] += 1
             ended = self._attempt(revision)
+            self.builds.seen |= ended.built
+            self.builds.printed += ended.output
             told["blockers"] = merged(told["blockers"], ended.blockers)
             recorded = self._recorded()
             if self._done(recorded, revision):
@@ -202,6 +209,7 @@ class Migrator:
             )
         if revision.concurrent:
             told["notes"] += indexes.rebuild(self.session, revision)
+            told["notes"] += self._foreign(revision)
 
     def _tidy(self, revision: Revision, told: dict[str, Any]) -> None:
         """Remove what a failed step left: the record of a step that left nothing, and invalid indexes.
@@ -214,12 +222,18 @@ class Migrator:
             steps.forget(self.session, self.adapter, revision)
         if revision.concurrent:
             try:
-                told["notes"] += indexes.drop_leftovers(self._alive(), revision, self.request.deadline, self.indexes)
+                told["notes"] += indexes.drop_leftovers(self._alive(), revision, self.request.deadline, self.builds)
             except DatabaseError as error:
                 told["notes"].append(
                     f"{failure_message.KEPT}could not be dropped ({error}). If it is unique, it refuses values that the"
-                    f" running code writes. Type in the database: {indexes.to_type(self._alive(), self.indexes)}"
+                    f" running code writes. Type in the database:"
+                    f" {indexes.to_type(self._alive(), revision, self.builds)}"
                 )
+            told["notes"] += self._foreign(revision)
+
+    def _foreign(self, revision: Revision) -> list[str]:
+        found = self.builds.foreign(indexes.invalid(self._alive()), revision)
+        return failure_message.foreign(found, "became invalid in the meantime, and may be of somebody else")
 
     def _judge(
         self,
@@ -269,7 +283,7 @@ class Migrator:
         limits = Limits(lock_timeout, self.request.lock_timeout_ms, self.request.deadline, self.request.timeout)
         command = self._command(revision)
         variables = environment(self.request.variables, self._settings(lock_timeout), command)
-        ended = attempt(command, variables, self._unprivileged(), limits, self._watcher)
+        ended = attempt(command, variables, self._unprivileged(), limits, self._watcher, self.workers)
         if running_sessions(self._alive()):
             terminate_sessions(self.session)
         return ended
@@ -294,6 +308,7 @@ class Migrator:
         )
 
     def _remember(self) -> None:
+        self.adapter.complete(self.session)
         steps.remember(self.session, self.adapter, list(self.adapter.current(self._recorded())))
 
     def _remember_alone(self) -> None:

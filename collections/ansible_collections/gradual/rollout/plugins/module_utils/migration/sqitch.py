@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint, sql_text
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint, python_files, sql_text
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, sha256
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Command, Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import revisions
@@ -87,17 +87,16 @@ class Sqitch(Graph):
         for change in self.changes:
             file = os.path.join(self.path, "deploy", f"{change.unique}.sql")
             try:
-                with open(os.path.join(self.directory, file), "rb") as opened:
-                    content = opened.read()
-            except OSError as error:
-                raise DatabaseError(
-                    f"{file}, the deploy script of {change.unique} in the plan, cannot be read: {error.strerror}"
-                ) from None
-            text = content.decode("utf-8", "replace")
-            try:
-                statements, problem = sql_text.statements(text, file, plain=False), ""
+                content = python_files.content(os.path.join(self.directory, file))
             except DatabaseError as error:
-                statements, problem = [], str(error)
+                raise DatabaseError(f"the deploy script of {change.unique} in the plan: {error}") from None
+            text, problem = "", ""
+            statements: list[str] = []
+            try:
+                text = sql_text.decoded(content, file)
+                statements = sql_text.statements(text, file, plain=False)
+            except DatabaseError as error:
+                problem = str(error)
             whole = (
                 bool(statements)
                 and re.match(r"BEGIN\b", statements[0], re.I)
@@ -127,12 +126,10 @@ def _plan(folder: str) -> tuple[str, list[Change]]:
     """(project, changes) of sqitch.plan; its format is in sqitchplan(5)."""
     file = os.path.join(folder, "sqitch.plan")
     try:
-        with open(file, encoding="utf-8") as opened:
-            lines = opened.read().splitlines()
-    except OSError as error:
-        raise DatabaseError(
-            f"the plan {file} cannot be read: {error.strerror}; write as path the folder of sqitch.plan in the release"
-        ) from None
+        content = python_files.content(file)
+    except DatabaseError as error:
+        raise DatabaseError(f"the plan {error}; write as path the folder of sqitch.plan in the release") from None
+    lines = [line.rstrip("\r\n") for line in sql_text.lines(sql_text.decoded(content, file))]
     project = ""
     changes: list[Change] = []
     for number, line in enumerate(lines, 1):

@@ -3,7 +3,8 @@
 """Adapter for plain SQL files, named and divided as golang-migrate, Flyway, dbmate, goose and others do
 (sql_names.py, sql_parts.py): psql runs them, and Gradual keeps the table of applied ones.
 
-A file and its row in that table are one transaction, unless the file asks for none.
+A file and its row in that table are one transaction, unless the file asks for none. As for all of these tools, the
+version tells which file was applied: one with another title is the same migration.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
     fingerprint,
+    python_files,
     sql_names,
     sql_parts,
     sql_text,
@@ -75,12 +77,27 @@ class SqlFiles(Graph):
         names = [one.name for one in self.files]
         before: list[tuple[str, ...]] = [(), *((name,) for name in names)]
         self.revisions = {one.name: one.revision(parents) for one, parents in zip(self.files, before)}
+        self._by_version = {one.named.version: one.name for one in self.files if not one.named.repeatable}
+        self._former: dict[str, str] = {}
 
     def recorded(self, session: Session) -> list[str]:
-        return revisions.sql_files(session)
+        return self.named(revisions.sql_files(session))
+
+    def named(self, names: Sequence[str]) -> list[str]:
+        found = [self._by_version.get(sql_names.version_of(one), one) for one in names]
+        self._former.update({now: one for now, one in zip(found, names) if now != one})
+        return found
+
+    def known_as(self, name: str) -> str:
+        return self._former.get(name, name)
+
+    def ancestors(self, recorded: Sequence[str]) -> frozenset[str | None]:
+        """Under both names, since a receipt has the one that was recorded."""
+        return super().ancestors([*recorded, *map(self.known_as, recorded)])
 
     def current(self, recorded: Sequence[str]) -> frozenset[str]:
         """Applied files that the release still has. Older ones may be gone, and earlier texts of a repeatable one."""
+        recorded = self.named(recorded)
         here = frozenset(one for one in recorded if one in self.revisions)
         newest = max(map(sql_names.version_of, here), default=())
         self._known([one for one in recorded if one not in here and sql_names.version_of(one) > newest])
@@ -106,7 +123,7 @@ class SqlFiles(Graph):
 
     def revert(self, revision: Revision) -> Command:
         script = self._file(revision).down()
-        name = revision.revision.replace("'", "''")
+        name = self.known_as(revision.revision).replace("'", "''")
         row = f"DELETE FROM {_TABLE} WHERE revision = '{name}';\n"
         return self._command(f"{_OPEN}{script.text}{row}", script.whole)
 
@@ -127,7 +144,7 @@ class SqlFile:
     def __init__(self, directory: str, path: str, form: str, named: sql_names.Named) -> None:
         self.directory, self.path, self.form, self.named = directory, path, form, named
         self.file = os.path.join(path, named.file)
-        self.content = _bytes(os.path.join(directory, self.file))
+        self.content = python_files.content(os.path.join(directory, self.file))
         self.tool, self.problem = "", ""
         self.sha256 = fingerprint.PREFIX + sha256(self.content)
         try:
@@ -140,7 +157,7 @@ class SqlFile:
         self.name = named.name + again
 
     def revision(self, parents: tuple[str, ...]) -> Revision:
-        text = "" if self.problem else _text(self.content, self.file)
+        text = "" if self.problem else sql_text.decoded(self.content, self.file)
         script = Script((), True) if self.problem else self.up()
         return Revision(
             revision=self.name,
@@ -164,7 +181,7 @@ class SqlFile:
         part, content, file = self._parts(self.content, self.file).down, self.content, self.file
         if self.named.down:
             file = os.path.join(self.path, self.named.down)
-            content = _bytes(os.path.join(self.directory, file))
+            content = python_files.content(os.path.join(self.directory, file))
             part = self._parts(content, file).up
         script = self._script(part, content, file) if part else Script((), True)
         if not script.statements:
@@ -175,10 +192,10 @@ class SqlFile:
         return script
 
     def _parts(self, content: bytes, file: str) -> sql_parts.Parts:
-        return sql_parts.split(_text(content, file), file)
+        return sql_parts.split(sql_text.decoded(content, file), file)
 
     def _script(self, part: sql_parts.Part, content: bytes, file: str) -> Script:
-        told = sql_text.told(_text(content, file), file)
+        told = sql_text.told(sql_text.decoded(content, file), file)
         whole = part.whole and told["transaction"] == "one" and not self._configured_alone()
         # Where Gradual begins no transaction, the file's own one stays.
         part = sql_parts.unwrapped(part, file) if whole else part
@@ -205,7 +222,7 @@ class SqlFile:
         beside = os.path.join(self.directory, self.file + ".conf")
         if self.form != sql_names.FLYWAY or not os.path.isfile(beside):
             return False
-        return bool(re.search(rb"(?mi)^\s*executeInTransaction\s*=\s*false\b", _bytes(beside)))
+        return bool(re.search(rb"(?mi)^\s*executeInTransaction\s*=\s*false\b", python_files.content(beside)))
 
     def _refuse_placeholders(self, text: str, file: str) -> None:
         match = _PLACEHOLDER.search(text) if self.form == sql_names.FLYWAY else None
@@ -213,18 +230,6 @@ class SqlFile:
             raise DatabaseError(
                 f"{file} has {match[0]}, which Flyway would replace, but Gradual does not; write the value"
             )
-
-
-def _bytes(path: str) -> bytes:
-    with open(path, "rb") as opened:
-        return opened.read()
-
-
-def _text(content: bytes, file: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatabaseError(f"{file} is not UTF-8: byte {error.start} is {content[error.start]:#x}") from None
 
 
 def _only_tool(files: Sequence[SqlFile]) -> str:

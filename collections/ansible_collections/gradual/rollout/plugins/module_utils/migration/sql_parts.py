@@ -49,18 +49,13 @@ class Parts:
 
 def split(text: str, file: str) -> Parts:
     """The parts of a file; all of it is `up` without such comments."""
-    marks = {number: match for number, match in enumerate(map(_MARK.match, _lines(text))) if match}
+    marks = {number: match for number, match in enumerate(map(_MARK.match, sql_text.lines(text))) if match}
     tools = sorted({_tool(match) for match in marks.values()})
     if not tools:
         return Parts("", Part(text), None)
     if len(tools) > 1:
         raise DatabaseError(f"{file} has comments of {' and of '.join(tools)}; write those of one tool")
     return _split(text, file, tools[0], marks)
-
-
-def _lines(text: str) -> list[str]:
-    """As PostgreSQL and the tools end them; splitlines() also ends one at characters that a literal may hold."""
-    return text.split("\n")
 
 
 def _tool(match: re.Match[str]) -> str:
@@ -75,20 +70,21 @@ def _split(text: str, file: str, tool: str, marks: dict[int, re.Match[str]]) -> 
     lines: dict[str, list[str]] = {"": [], "up": [], "down": []}
     alone: set[str] = set()
     now = ""
-    for number, line in enumerate(_lines(text)):
+    for number, line in enumerate(sql_text.lines(text)):
         word = _word(marks[number]) if number in marks else None
         now = word if word in lines else now
         if word is not None:
             alone |= _alone(now, word, marks[number]["options"].lower())
-        here = line if word is None else _instead(word, marks[number], file)
+        ending = line[len(line.rstrip("\r\n")) :]
+        here = line if word is None else _instead(word, marks[number], file) + ending
         for part, kept in lines.items():
-            kept.append(here if part == now else "")
-    if sql_text.statements("\n".join(lines[""]), file):
+            kept.append(here if part == now else ending)
+    if sql_text.statements("".join(lines[""]), file):
         raise DatabaseError(f"{file} has SQL before the first comment of {tool} that begins a part; move it behind it")
     if not any(_word(one) == "up" for one in marks.values()):
         raise DatabaseError(f"{file} has comments of {tool}, but none begins the part that applies it (Up)")
     has_down = any(_word(one) == "down" for one in marks.values())
-    up, down = (Part("\n".join(lines[part]) + "\n", part not in alone) for part in ("up", "down"))
+    up, down = (Part("".join(lines[part]) + "\n", part not in alone) for part in ("up", "down"))
     return Parts(tool, up, down if has_down else None)
 
 
@@ -116,5 +112,5 @@ def unwrapped(part: Part, file: str) -> Part:
         return part
     text = part.text
     for one in (found[0], found[-1]):
-        text = text[: one.begin] + re.sub(r"[^\n]", " ", text[one.begin : one.end]) + text[one.end :]
+        text = text[: one.begin] + re.sub(r"[^\r\n]", " ", text[one.begin : one.end]) + text[one.end :]
     return Part(text)

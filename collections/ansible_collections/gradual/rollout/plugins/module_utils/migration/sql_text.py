@@ -23,13 +23,17 @@ _ALONE = re.compile(
     re.IGNORECASE,
 )
 _TOLD = re.compile(r"--\s*gradual:\s*(?P<words>.*)$")
-# Tokens that are read as a whole, because a semicolon or dash inside has no meaning.
+# PostgreSQL's words: https://www.postgresql.org/docs/current/sql-syntax-lexical.html
+_WORD = r"[A-Za-z_\u0080-\U0010ffff][\w$\u0080-\U0010ffff]*"
+_TAG = r"\$(?:[A-Za-z_\u0080-\U0010ffff][\w\u0080-\U0010ffff]*)?\$"
+# Tokens that are read as a whole, because a semicolon or dash inside has no meaning; and what nests (_Nesting).
 _WHOLE = re.compile(
-    r"""
-    (?P<comment>--[^\n]*)
+    rf"""
+    (?P<comment>--[^\r\n]*)
   | (?P<block>/\*)
-  | (?P<text>[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag))
-  | (?P<open>['"] | \$(?:[A-Za-z_]\w*)?\$)
+  | (?P<text>[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | (?P<tag>{_TAG}).*?(?P=tag))
+  | (?P<open>['"] | {_TAG})
+  | (?P<nesting>{_WORD} | [()])
   | (?P<end>;)
   | (?P<meta>\\)
 """,
@@ -47,6 +51,20 @@ class Located:
     end: int
 
 
+def decoded(content: bytes, file: str) -> str:
+    """A file of SQL as text, without a byte order mark. Refuses what psql would not read to its end."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatabaseError(
+            f"{file} is not UTF-8: byte {error.start} is {content[error.start]:#x}; save it as UTF-8"
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DatabaseError(f"{file}, line {line}, has a null byte, at which psql stops reading; save it as UTF-8")
+    return text
+
+
 def statements(text: str, file: str, plain: bool = True) -> list[str]:
     """The statements without comments. Refuses unclosed quotes and, if plain, psql's commands, which could turn off
     protections."""
@@ -56,16 +74,17 @@ def statements(text: str, file: str, plain: bool = True) -> list[str]:
 def located(text: str, file: str, plain: bool = True) -> Iterator[Located]:
     """As statements."""
     now: list[str] = []
+    nesting = _Nesting()
     begin = place = 0
     while True:
         match = _WHOLE.search(text, place)
         now.append(text[place : match.start() if match else len(text)])
         place = match.end() if match else len(text)
-        if match is None or (match["end"] and not _in_function("".join(now))):
+        if match is None or (match["end"] and not nesting.is_open()):
             said = "".join(now).strip()
             if said:
                 yield Located(said, begin, place)
-            now, begin = [], place
+            now, nesting, begin = [], _Nesting(), place
             if match is None:
                 return
         elif match["block"]:
@@ -78,7 +97,34 @@ def located(text: str, file: str, plain: bool = True) -> Iterator[Located]:
             what = "has a backslash command of psql" if match["meta"] else f"has a {match['open']} that is not closed"
             raise DatabaseError(f"{file}, line {line}, {what}; write plain SQL")
         elif not match["comment"]:
-            now.append(match["text"] or ";")
+            nesting.see(match["nesting"] or "")
+            now.append(match[0])
+
+
+class _Nesting:
+    """Whether a semicolon is inside of something, as psql sees it (psqlscan.l): parentheses, and the body of a function
+    (BEGIN ATOMIC … END), where CASE has an END too."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.parentheses = self.blocks = 0
+
+    def is_open(self) -> bool:
+        return bool(self.parentheses or self.blocks)
+
+    def see(self, found: str) -> None:
+        """found: a word or a parenthesis outside of texts and comments."""
+        if found in ("(", ")"):
+            self.parentheses = max(0, self.parentheses + (1 if found == "(" else -1))
+        elif found and not self.parentheses:
+            self._word(found.lower())
+
+    def _word(self, word: str) -> None:
+        if self.blocks:
+            self.blocks += {"case": 1, "end": -1}.get(word, 0)
+        elif word == "atomic" and self.words[-1:] == ["begin"] and self.words[0] == "create":
+            self.blocks = 1
+        self.words.append(word)
 
 
 def _after_comment(text: str, begin: int, file: str) -> int:
@@ -92,16 +138,16 @@ def _after_comment(text: str, begin: int, file: str) -> int:
     raise DatabaseError(f"{file}, line {line}, has a comment that is not closed; write plain SQL")
 
 
-def _in_function(statement: str) -> bool:
-    """Whether the statement so far ends inside a function body (BEGIN ATOMIC … END)."""
-    body = re.search(r"\bBEGIN\s+ATOMIC\b", statement, re.IGNORECASE)
-    return bool(body and not re.search(r"\bEND\s*$", statement[body.end() :], re.IGNORECASE))
+def lines(text: str) -> list[str]:
+    """Lines with their ends, as PostgreSQL ends a comment; splitlines() also ends one at characters that a comment or a
+    literal may hold."""
+    return re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
 
 
 def told(text: str, file: str) -> dict[str, str]:
     """The settings in the comments at the top of the file: `-- gradual: phase=expand transaction=none`."""
     found = {"phase": UNKNOWN, "transaction": "one"}
-    for line in text.splitlines():
+    for line in lines(text):
         if line.strip() and not line.lstrip().startswith("--"):
             break
         match = _TOLD.match(line.strip())
@@ -116,7 +162,7 @@ def told(text: str, file: str) -> dict[str, str]:
 
 def description(text: str) -> str:
     """The first comment without settings for Gradual."""
-    for line in text.splitlines():
+    for line in lines(text):
         if line.strip() and not line.lstrip().startswith("--"):
             break
         said = line.strip().lstrip("- ").strip()

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Adapter, Revision
@@ -39,6 +39,12 @@ def was_applied(session: Session, adapter: Adapter, name: str) -> bool:
     )
 
 
+def here(known: Mapping[str, Any], adapter: Adapter) -> dict[str, Any]:
+    """Records by the names that the revisions have in this release."""
+    former = {adapter.known_as(name): name for name in adapter.revisions}
+    return {former.get(name, name): one for name, one in known.items()}
+
+
 def sums(session: Session, tool: str) -> dict[str, str]:
     """{revision: sha256} of what was applied, for refuse_edited; reads only."""
     return {name: sha256 for name, (sha256, applied) in _known(session, tool).items() if applied}
@@ -47,19 +53,20 @@ def sums(session: Session, tool: str) -> dict[str, str]:
 def refuse_edited(known: Mapping[str, str], adapter: Adapter) -> None:
     """Refuse a revision that was edited after it was applied: databases migrated before and after would differ.
 
-    known: as sums() tells it. A record of an earlier version of Gradual has the checksum of the whole file.
+    known: as sums() and here() tell it. A record of an earlier version of Gradual has the checksum of the whole file.
     """
     edited = sorted(name for name, recorded in known.items() if not _same(recorded, adapter.revisions.get(name)))
     if edited:
         one = adapter.revisions[edited[0]]
         more = f" (and {', '.join(edited[1:])})" if edited[1:] else ""
-        what = "statements" if known[one.revision].startswith(fingerprint.PREFIX) else "file"
+        former = adapter.known_as(one.revision)
+        when = "it was applied" if former == one.revision else f"it was applied as {former}"
+        what = fingerprint.kind(known[one.revision]) or "file"
         raise DatabaseError(
-            f"{one.file}{more} was edited after it was applied: its {what} had SHA-256"
+            f"{one.file}{more} was edited after {when}: its {what} had SHA-256"
             f" {_short(known[one.revision])}, got {_short(_now(one, known[one.revision]))}. Nothing was changed."
             " Restore the file, and write the change as a new revision. If both versions do the same to a database,"
-            f" type in the database: DELETE FROM {_TABLE} WHERE adapter = '{adapter.name}' AND revision ="
-            f" '{one.revision}'"
+            f" type in the database: DELETE FROM {_TABLE} WHERE adapter = '{adapter.name}' AND revision = '{former}'"
         )
 
 
@@ -69,7 +76,8 @@ def _same(recorded: str, one: Revision | None) -> bool:
 
 def _now(one: Revision, recorded: str) -> str:
     """The revision's checksum of the kind that was recorded."""
-    return one.sha256 if recorded.startswith(fingerprint.PREFIX) else one.file_sha256
+    sums = {fingerprint.kind(found): found for found in (one.file_sha256, one.former_sha256, one.sha256) if found}
+    return sums.get(fingerprint.kind(recorded), one.sha256)
 
 
 def _short(sha256: str) -> str:
@@ -79,8 +87,12 @@ def _short(sha256: str) -> str:
 def remember(session: Session, adapter: Adapter, applied: Sequence[str]) -> list[str]:
     """Record applied revisions without a record, of a dead run or from before Gradual, and those whose record has the
     checksum of the whole file. Returns their names."""
-    known = _known(session, adapter.name)
-    new = [name for name in sorted(applied) if name in adapter.revisions and not _current(known.get(name))]
+    known = _renamed(session, adapter)
+    new = [
+        name
+        for name in sorted(applied)
+        if name in adapter.revisions and not _current(known.get(name), adapter.revisions[name])
+    ]
     if new:
         records.ensure(session)
     for name in new:
@@ -94,9 +106,21 @@ def remember(session: Session, adapter: Adapter, applied: Sequence[str]) -> list
     return new
 
 
-def _current(record: tuple[str, bool] | None) -> bool:
-    """Whether a record says that the revision is applied, with the checksum of its statements."""
-    return record is not None and record[1] and record[0].startswith(fingerprint.PREFIX)
+def _renamed(session: Session, adapter: Adapter) -> dict[str, tuple[str, bool]]:
+    """As _known, and each record under the name that its revision has in this release."""
+    known = _known(session, adapter.name)
+    for name, former in [(name, adapter.known_as(name)) for name in adapter.revisions]:
+        if former != name and former in known and name not in known:
+            session.run(
+                f"UPDATE {_TABLE} SET revision = %s WHERE adapter = %s AND revision = %s", (name, adapter.name, former)
+            )
+            known[name] = known.pop(former)
+    return known
+
+
+def _current(record: tuple[str, bool] | None, one: Revision) -> bool:
+    """Whether a record says that the revision is applied, with a checksum as this version computes it."""
+    return record is not None and record[1] and fingerprint.kind(record[0]) == fingerprint.kind(one.sha256)
 
 
 def unfinished(session: Session, adapter: Adapter, revision: Revision) -> str | None:

@@ -8,7 +8,8 @@ import ast
 from dataclasses import dataclass, field, replace
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module, Unreadable
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import Unreadable
 
 _OWN_TYPE = frozenset(("db_type", "rel_db_type", "db_parameters", "cast_db_type", "db_check"))
 _DEEPEST = 12

@@ -8,7 +8,8 @@ from __future__ import annotations
 import ast
 from typing import Any, Iterator
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module, Unreadable
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import Unreadable
 
 # Django's function → PostgreSQL's; others have their own name in lower case.
 _FUNCTIONS = {

@@ -12,7 +12,8 @@ import ast
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module, Unreadable, Unset
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import Unreadable, Unset
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_classes import Kind, kind_of
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_expressions import literal, sql_of
 

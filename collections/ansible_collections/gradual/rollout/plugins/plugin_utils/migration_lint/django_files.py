@@ -9,10 +9,12 @@ import ast
 import os
 from typing import Iterator, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django import MISSING, Django
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.django_project import Project
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module, Unreadable
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import Unreadable
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_operations import Operation
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_schema import Schema
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_state import State
@@ -48,7 +50,8 @@ def _source(directory: str, revision: Revision, project: Project, state: State) 
         return Source(revision.revision, revision.phase, revision.file, (), (unseen,))
     module = project.library.of_file(os.path.join(directory, revision.file))
     reading = _Reading(revision, module, state)
-    reading.file()
+    with python_files.not_too_deep(revision.file):
+        reading.file()
     return Source(revision.revision, revision.phase, revision.file, reading.all_pieces(), tuple(reading.unseen))
 
 

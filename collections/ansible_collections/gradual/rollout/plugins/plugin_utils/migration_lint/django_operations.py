@@ -8,7 +8,8 @@ import ast
 from dataclasses import replace
 from typing import Any, Callable, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module, Unreadable
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import Unreadable
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import django_fields
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_expressions import (
     columns_in,

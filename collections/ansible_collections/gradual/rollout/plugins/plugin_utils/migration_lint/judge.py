@@ -74,7 +74,8 @@ def lint(
     guessed = by_lint_choice.supposed(tool.revisions, by_lint)
     tool.revisions = {**tool.revisions, **guessed}
     had = tool.named(recorded or [])
-    steps.refuse_edited({name: (applied or {})[name] for name in tool.current(had) & set(applied or {})}, tool)
+    sums = steps.here(applied or {}, tool)
+    steps.refuse_edited({name: sums[name] for name in tool.current(had) & set(sums)}, tool)
     pending = tool.pending(had, target)
     refuse_impossible(pending)
     ahead = {one.revision for one in pending}

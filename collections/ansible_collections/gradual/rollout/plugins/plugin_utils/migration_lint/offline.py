@@ -116,8 +116,8 @@ def wanted(files: list[list[str]]) -> set[str]:
             for name in names:
                 if name.endswith(".py"):
                     with (
-                        open(os.path.join(place, name), encoding="utf-8", errors="replace") as source,
-                        contextlib.suppress(SyntaxError, ValueError),
+                        open(os.path.join(place, name), "rb") as source,
+                        contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError),
                     ):
                         for node in ast.walk(ast.parse(source.read())):
                             if isinstance(node, ast.Import):

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import Any, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files, sql_parts
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files, sql_parts, sql_text
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import Revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import django_files, offline
@@ -53,15 +53,12 @@ def _has_alembic() -> bool:
     return importlib.util.find_spec("alembic") is not None
 
 
-def _text(directory: str, file: str) -> str:
-    with open(os.path.join(directory, file), encoding="utf-8", errors="replace") as opened:
-        return opened.read()
-
-
 def _sql(directory: str, revision: Revision, adapter: str) -> Source:
     """A file of SQL; sqitch begins no transaction by itself, psql does unless the file says otherwise. Lines of psql's
     own commands are not seen."""
-    text = _text(directory, revision.file)
+    if revision.problem:
+        return Source(revision.revision, revision.phase, revision.file, (), (Unseen("unseen", 1, revision.problem),))
+    text = sql_text.decoded(python_files.content(os.path.join(directory, revision.file)), revision.file)
     if adapter == "sql":
         # Not what undoes it, nor a BEGIN and COMMIT around all of it where Gradual begins a transaction.
         part = sql_parts.split(text, revision.file).up
@@ -123,7 +120,7 @@ def _played(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, di
 def _alembic(directory: str, revision: Revision, played: dict[str, Any] | None, ended: str) -> Source:
     """What offline mode wrote, and what stands in the file that it did not come to: a branch that it did not take, what
     an exception cut off."""
-    text = _text(directory, revision.file)
+    text = python_files.text(os.path.join(directory, revision.file))
     unseen = []
     writes = played["writes"] if played else []
     where = "which offline mode did not come to"

@@ -72,6 +72,29 @@ def test_python(text: str, same: bool) -> None:
     assert (fingerprint.of_python(ast.parse(text)) == fingerprint.of_python(ast.parse(PYTHON))) is same
 
 
+MIGRATION = """\
+class Migration(migrations.Migration):
+    replaces = [("shop", "0001_initial"), ("shop", "0002_note")]
+    initial = True
+    dependencies = [("auth", "0001_initial")]
+    operations = [migrations.AddField("order", "note", models.TextField())]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        (MIGRATION.replace('    replaces = [("shop", "0001_initial"), ("shop", "0002_note")]\n', ""), True),
+        (MIGRATION.replace("0001_initial", "0001_squashed_0002_note"), True),
+        (MIGRATION.replace("    initial = True\n", '    gradual_phase = "expand"\n'), True),
+        (MIGRATION.replace("TextField", "CharField"), False),
+    ],
+)
+def test_the_place_of_a_migration_of_django_is_no_part_of_it(text: str, same: bool) -> None:
+    """Django's manual has it edited in applied files."""
+    assert (fingerprint.of_django(ast.parse(text)) == fingerprint.of_django(ast.parse(MIGRATION))) is same
+
+
 def test_a_checksum_of_python_does_not_depend_on_the_version_of_python() -> None:
     """As versions 3.9 to 3.13 compute it; a host with another Python must not take the file for an edited one."""
     assert fingerprint.of_python(ast.parse(PYTHON)).endswith(

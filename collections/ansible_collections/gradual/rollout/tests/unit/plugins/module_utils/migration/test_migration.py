@@ -14,7 +14,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.attempt 
     settings,
     transient,
 )
-from ansible_collections.gradual.rollout.plugins.module_utils.migration.indexes import of_revision
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.indexes import Builds, Index, of_revision
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 
@@ -50,7 +50,7 @@ def release(folder: Path, *sources: str) -> Alembic:
     ],
 )
 def test_a_revision_is_read_as_text(text: str, phase: str, concurrent: bool) -> None:
-    found = parse(text, "some.py")
+    found = parse(text.encode(), "some.py")
     assert found is not None
     assert (found.revision, found.parents, found.description, found.phase, found.concurrent) == (
         "a",
@@ -62,7 +62,7 @@ def test_a_revision_is_read_as_text(text: str, phase: str, concurrent: bool) -> 
 
 
 def test_nothing_in_a_revision_file_is_run() -> None:
-    assert parse(source("a", None) + "raise SystemExit(1)\n", "some.py") is not None
+    assert parse(f"{source('a', None)}raise SystemExit(1)\n".encode(), "some.py") is not None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_nothing_in_a_revision_file_is_run() -> None:
 )
 def test_a_file_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
-        parse(text, "some.py")
+        parse(text.encode(), "some.py")
 
 
 def test_pending_is_in_order_and_one_by_one(tmp_path: Path) -> None:
@@ -131,6 +131,21 @@ def test_a_step_is_a_command_without_secrets(tmp_path: Path) -> None:
     assert adapter.apply(second).folder == str(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        (source("b", None), "b@base"),
+        (source("b", None) + "depends_on = 'a'\n", "b@base"),
+        (source("b", "c") + "depends_on = 'a'\n", "c"),
+        (source("b", "c") + "depends_on = ('a', 'd')\n", "c"),
+    ],
+)
+def test_a_revert_leaves_the_other_branches_alone(tmp_path: Path, text: str, target: str) -> None:
+    """`downgrade base` reverts every branch; a dependency is no revision before this one."""
+    adapter = release(tmp_path, source("a", None), source("c", None), source("d", None), text)
+    assert adapter.revert(adapter.revisions["b"]).argv[-2:] == ("downgrade", target)
+
+
 def test_the_timeouts_come_last_so_that_nothing_loosens_them() -> None:
     made = environment({"PGOPTIONS": "-c lock_timeout=0", "PGAPPNAME": "mine", "X": "1"}, settings(50, 3600000, 150000))
     assert made["PGOPTIONS"].startswith("-c lock_timeout=0 -c lock_timeout=50 ")
@@ -185,6 +200,13 @@ def test_the_database_speaks_for_itself(output: str, said: str) -> None:
         ("(psycopg2.errors.DeadlockDetected) deadlock detected", False, True),
         ("(psycopg.OperationalError) consuming input failed: server closed the connection unexpectedly", False, True),
         ("(psycopg.errors.AdminShutdown) terminating connection due to administrator command", False, True),
+        # Of psycopg, and of libpq: nothing was begun.
+        ("(psycopg.errors.ConnectionTimeout) connection timeout expired", False, True),
+        (
+            "(psycopg2.OperationalError) connection to server at 10.0.0.1, port 5432 failed: timeout expired",
+            False,
+            True,
+        ),
         ("(psycopg.errors.DuplicateColumn) column exists", False, False),
     ],
 )
@@ -196,8 +218,17 @@ def test_a_blocker_is_named_once_as_last_seen() -> None:
     assert merged(["pid 1 (a, for 1 s)", "pid 2 (b)"], ["pid 1 (a, for 2 s)"]) == ["pid 1 (a, for 2 s)", "pid 2 (b)"]
 
 
-def test_only_indexes_of_the_revision_are_its_own() -> None:
-    one = parse(source("a", None, body="op.create_index('ix_note', 't', ['c'], postgresql_concurrently=True)"), "f")
+def test_only_what_a_step_began_is_its_own() -> None:
+    one = parse(
+        source("a", None, body="op.create_index('ix_note', 't', ['c'], postgresql_concurrently=True)").encode(), "f"
+    )
     assert one is not None
-    found = [("public", "ix_note", "t"), ("public", "ix_note_ccnew1", "t"), ("public", "ix_other", "t")]
-    assert [name for _schema, name, _table in of_revision(found, one)] == ["ix_note", "ix_note_ccnew1"]
+    named, again, built, printed, theirs, before = found = [
+        Index(number, "public", name, "t")
+        for number, name in enumerate(("ix_note", "ix_note_ccnew1", "ix_built", "ix printed", "ix_theirs", "ix_before"))
+    ]
+    assert of_revision(found, one) == [named, again]
+    said = 'ERROR: could not create unique index "ix printed", not "ix_before"'
+    builds = Builds([before.oid], {built.oid}, said)
+    assert builds.own(found, one) == [named, again, built, printed]
+    assert builds.foreign(found, one) == [theirs]

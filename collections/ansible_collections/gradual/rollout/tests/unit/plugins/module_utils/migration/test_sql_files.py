@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import phases
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import phases, steps
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.sql_files import SqlFiles
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
@@ -126,7 +126,10 @@ FUNCTION = "CREATE FUNCTION f() RETURNS void AS $$ BEGIN; PERFORM 1; END $$ LANG
         ("1_t.sql", f"-- gradual: transaction=none\n{INDEX};", [INDEX], False, None),
         # Its own transaction stays where Gradual begins none.
         ("1_t.sql", f"-- gradual: transaction=none\nBEGIN; {TABLE}; COMMIT;", ["BEGIN", TABLE, "COMMIT"], False, None),
-        # Only a line feed ends a comment.
+        # A line feed or a carriage return ends a comment, and nothing else.
+        ("1_t.sql", f"-- migrate:up\r{TABLE};\r-- migrate:down\rDROP TABLE t;\r", [TABLE], True, ["DROP TABLE t"]),
+        ("1_t.sql", f"-- note\r-- gradual: transaction=none\r{INDEX};", [INDEX], False, None),
+        ("1_t.sql", f"-- note\u2028-- gradual: transaction=none\n{TABLE};", [TABLE], True, None),
         ("1_t.sql", f"-- migrate:up\n-- note\u2028DROP TABLE t;\n{TABLE};\n", [TABLE], True, None),
         ("1_t.sql", "-- migrate:up\r\nSELECT 'a\x0cb';\r\n", ["SELECT 'a\x0cb'"], True, None),
         # A transaction around the whole file becomes the one that its record is in too.
@@ -229,9 +232,37 @@ def test_old_files_may_be_gone(tmp_path: Path, recorded: list[str], pending: lis
 
 def test_a_newer_database_is_not_touched(tmp_path: Path) -> None:
     adapter = folder(tmp_path, {"0003_c.sql": TABLE, "0004_d.sql": TABLE})
-    for recorded in (["0003_c", "0005_e"], ["0003_other"]):
+    for recorded in (["0003_c", "0005_e"], ["0005_e"]):
         with pytest.raises(DatabaseError, match="an older release cannot migrate a newer database"):
             adapter.pending(recorded, "head")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "names", "text"),
+    [
+        ("0001_other", ["0001_t.sql", "0002_u.sql"], TABLE),
+        ("1_t", ["0001_t.sql", "0002_u.sql"], TABLE),
+        ("20260101", ["20260101_t.sql", "20260102_u.sql"], DBMATE),
+        ("0001_other", ["0001_t.sql", "0002_u.sql"], GOOSE),
+        ("001_other", ["001_t.up.sql", "002_u.up.sql"], TABLE),
+        ("V1.0__other", ["V1__t.sql", "V2__u.sql"], TABLE),
+    ],
+)
+def test_the_version_tells_which_file_was_applied(tmp_path: Path, recorded: str, names: list[str], text: str) -> None:
+    """As for dbmate, goose, golang-migrate and Flyway: a file with another title is not applied again."""
+    adapter = folder(tmp_path, dict.fromkeys(names, text))
+    first, second = adapter.revisions
+    assert [one.revision for one in adapter.pending([recorded], "head")] == [second]
+    assert adapter.current([recorded]) == {first}
+    assert adapter.known_as(first) == recorded
+    assert {recorded, first} <= adapter.ancestors(adapter.named([recorded]))
+    assert steps.here({recorded: "statements:x"}, adapter) == {first: "statements:x"}
+    if adapter.files[0].tool:
+        assert f"DELETE FROM :\"gradual_schema\".gradual_sql_migration WHERE revision = '{recorded}'" in (
+            adapter.revert(adapter.revisions[first]).send
+        )
+    with pytest.raises(DatabaseError, match=f"was edited after it was applied as {recorded}: "):
+        steps.refuse_edited(steps.here({recorded: "statements:x"}, adapter), adapter)
 
 
 def test_a_repeatable_file_of_flyway_runs_last_and_again_when_its_statements_change(tmp_path: Path) -> None:

@@ -408,3 +408,17 @@ def test_releases_of_the_storefront(layers: list[str], target: str, wanted: list
 @needs_checkout
 def test_no_other_release_of_the_storefront_has_migrations_of_its_own() -> None:
     assert {path.parts[-4] for path in VERSIONS.glob("*/migrations/versions/*.py")} == {"1.0.0", "2.0.0", "2.0.4"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"SELECT '\xe9';", b"-- migrate:up\n-- +goose Down\n", b"SELECT 'x", b"SELECT 1;\0"]
+)
+def test_an_applied_sql_file_that_cannot_be_read_stops_nothing(release: Path, content: bytes) -> None:
+    (release / "migrations/0001_a.sql").write_bytes(content)
+    (release / "migrations/0002_b.sql").write_bytes(
+        b"\xef\xbb\xbf-- gradual: phase=expand\nALTER TABLE t DROP COLUMN c;\n"
+    )
+    found = judge.lint("sql", str(release), "migrations", "head", recorded=["0001_a"])["findings"]
+    assert [(one["revision"], one["line"], one["rule"]) for one in found] == [("0002_b", 2, "drop-in-expand")]
+    with pytest.raises(DatabaseError, match=r"0001_a\.sql"):
+        judge.lint("sql", str(release), "migrations", "head", recorded=[])
