@@ -33,10 +33,6 @@ import typing as t
 from ansible_collections.gradual.rollout.plugins.module_utils.stats import overdispersion
 from ansible_collections.gradual.rollout.plugins.module_utils.stats.overdispersion import Row
 
-# Alternatives as multiples of the edge, with their prior weights: around 2, 3 and 10 times as bad at a tolerated ratio
-# of 1.25, and around as bad, a quarter worse and half as bad at a margin of 2.
-HARMFUL = ((1.6, 0.37), (2.4, 0.35), (8.0, 0.28))
-HARMLESS = ((0.5, 0.55), (0.65, 0.30), (0.3, 0.15))
 # The base rate may have changed since the A/A stage: (share of the prior, how many bad events the A/A stage counts for
 # at most).
 BASE_RATES = ((0.86, math.inf), (0.02, 20.0), (0.03, 4.0), (0.04, 1.0), (0.05, 0.05))
@@ -49,12 +45,36 @@ STRATA = 8
 FROM_THE_START = 0.95
 LATE_STARTS = tuple((16 * 2**k, (1 - FROM_THE_START) / 2 ** (k + 1)) for k in range(12))
 LATEST = 2
-# What the stage alone must say before history may tip the scales.
-ALONE = math.log(6.0)
 
 Rows = t.Sequence[Row]
-Alternatives = t.Sequence[t.Tuple[float, float]]
+Ratios = t.Sequence[t.Tuple[float, float]]
 Levels = t.List[t.Tuple[float, float, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Alternative:
+    """What is weighed against a null hypothesis.
+
+    ratios: multiples of the edge of the null, with their prior weights.
+    ratios_alone: those of the e-value that the stage alone must give before history may tip the scales. A mixture costs
+        up to log(1 / weight of the true ratio), a ratio that is near and not true a part of the growth (Grunwald, de
+        Heide and Koolen, Safe Testing, 2024). Where little has to be said, fewer ratios say it sooner.
+    alone: the log of that e-value. Whatever history says, a harmless release is stopped with a chance of exp(-alone) at
+        most.
+    """
+
+    ratios: Ratios
+    ratios_alone: Ratios
+    alone: float
+
+
+# At a tolerated ratio of 1.25: 2, 2.2, 3 and 10 times as bad; alone 2.2 and 6 times. Two near the least harm, since in a
+# long stage what lies between them looks like an offset. At a margin of 2: as bad, a quarter worse, half as bad.
+HARMFUL = Alternative(
+    ((1.6, 0.20), (1.76, 0.20), (2.4, 0.34), (8.0, 0.26)), ((1.76, 0.6), (4.8, 0.4)), math.log(4.0)
+)
+_BETTER = ((0.5, 0.55), (0.65, 0.30), (0.3, 0.15))
+HARMLESS = Alternative(_BETTER, _BETTER, math.log(6.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,16 +116,18 @@ class Tally:
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Natural logarithms of two e-values: with the history of the A/A stage, and of the stage alone."""
+    """Natural logarithms of two e-values: with the history of the A/A stage, and of the stage alone; and whether the
+    stage alone says enough for history to count."""
 
     with_history: float
     alone: float
+    agreed: bool
 
     @property
     def log_e(self) -> float:
         """What counts: history may speed a verdict up, it never makes one. Where the stage alone says too little, it is
         what the stage says."""
-        return self.with_history if self.alone >= ALONE else min(self.with_history, self.alone)
+        return self.with_history if self.agreed else min(self.with_history, self.alone)
 
 
 class Calibration:
@@ -196,21 +218,22 @@ class Comparison:
     def is_harmless(self, margin: float, log_wanted: float) -> bool:
         """Whether the e-value against harm of `margin` is as large as wanted; asks the history only where the stage
         alone says enough."""
-        if not self.may_be_harmless(margin, log_wanted) or self._ratio(self._alone, margin, HARMLESS) < min(
-            ALONE, log_wanted
-        ):
+        if not self.may_be_harmless(margin, log_wanted):
             return False
-        return self.harmless(margin).log_e >= log_wanted
+        alone = self._ratio(self._alone, margin, HARMLESS.ratios_alone)
+        return alone >= min(HARMLESS.alone, log_wanted) and self.harmless(margin).log_e >= log_wanted
 
-    def _against(self, edge: float, alternatives: Alternatives) -> Evidence:
+    def _against(self, edge: float, alternative: Alternative) -> Evidence:
         return Evidence(
-            self._ratio(self._with_history, edge, alternatives), self._ratio(self._alone, edge, alternatives)
+            self._ratio(self._with_history, edge, alternative.ratios),
+            self._ratio(self._alone, edge, alternative.ratios),
+            self._ratio(self._alone, edge, alternative.ratios_alone) >= alternative.alone,
         )
 
-    def _ratio(self, likelihood: t.Callable[[float], float], edge: float, alternatives: Alternatives) -> float:
-        return log_sum(
-            [math.log(weight) + likelihood(edge * multiple) for multiple, weight in alternatives]
-        ) - likelihood(edge)
+    def _ratio(self, likelihood: t.Callable[[float], float], edge: float, ratios: Ratios) -> float:
+        return log_sum([math.log(weight) + likelihood(edge * multiple) for multiple, weight in ratios]) - likelihood(
+            edge
+        )
 
     def _split(self) -> t.List[Totals]:
         """At most STRATA parts in time, those with bad events; within one the arms' parts of the traffic hardly

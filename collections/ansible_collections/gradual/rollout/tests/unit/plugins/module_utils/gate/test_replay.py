@@ -61,8 +61,12 @@ saying so of a harmless release is under 5 %"}
 @pytest.fixture
 def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Priors that are only here, so that what is printed does not change with the tuning."""
-    weights = {"HARMFUL": ((1.6, 0.4), (2.4, 0.4), (8.0, 0.2)), "HARMLESS": ((0.5, 0.5), (0.65, 0.3), (0.3, 0.2))}
-    for name, value in {**weights, "FROM_THE_START": 0.9, "LATE_STARTS": (), "ALONE": math.log(4)}.items():
+    harmful, harmless = ((1.6, 0.4), (2.4, 0.4), (8.0, 0.2)), ((0.5, 0.5), (0.65, 0.3), (0.3, 0.2))
+    priors = {
+        name: sequential_test.Alternative(ratios, ratios, math.log(4))
+        for name, ratios in (("HARMFUL", harmful), ("HARMLESS", harmless))
+    }
+    for name, value in {**priors, "FROM_THE_START": 0.9, "LATE_STARTS": ()}.items():
         monkeypatch.setattr(sequential_test, name, value)
     monkeypatch.setattr(gate_settings, "FIRST_STAGE", 0.9)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
@@ -14,14 +14,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.stats.sequential_t
     Comparison,
     Tally,
 )
+from ansible_collections.gradual.rollout.tests.unit.splits import Strata, Table, splits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOTHING_BEFORE = Calibration()
 TOLERATED, MARGIN = 1.25, 2.0
-Strata = list[tuple[int, int, int]]
-"""(events of the treatment, events of the control, bad events of both) of each interval."""
-Table = tuple[int, int, int, int]
 
 STRATA: list[Strata] = [
     [(6, 9, 5)],
@@ -35,17 +33,6 @@ STRATA: list[Strata] = [
 def e_value(table: list[Table], edge: float, harmful: bool) -> float:
     comparison = Comparison(Tally(table), NOTHING_BEFORE)
     return math.exp((comparison.harm(edge) if harmful else comparison.harmless(edge)).log_e)
-
-
-def splits(strata: Strata, ratio: float) -> Iterator[tuple[list[Table], float]]:
-    """Every way in which the bad events can fall on the arms, with its chance: binomial in each interval."""
-    for fallen in itertools.product(*[range(bad + 1) for _events, _control, bad in strata]):
-        chance, table = 1.0, []
-        for (events, control, bad), here in zip(strata, fallen, strict=True):
-            share = ratio * events / (ratio * events + control)
-            chance *= math.comb(bad, here) * share**here * (1 - share) ** (bad - here)
-            table.append((events, here, control, bad - here))
-        yield table, chance
 
 
 def expected(strata: Strata, ratio: float, edge: float, harmful: bool) -> float:
@@ -128,8 +115,11 @@ def test_late_starts_share_the_same_chance_of_error(monkeypatch: pytest.MonkeyPa
 
 def test_all_weights_sum_up_to_one_or_less() -> None:
     for weighed in (
-        sequential_test.HARMFUL,
-        sequential_test.HARMLESS,
+        *[
+            ratios
+            for alternative in (sequential_test.HARMFUL, sequential_test.HARMLESS)
+            for ratios in (alternative.ratios, alternative.ratios_alone)
+        ],
         [(0, weight) for weight, _most in sequential_test.BASE_RATES],
     ):
         assert math.fsum(weight for _value, weight in weighed) == pytest.approx(1.0)
@@ -147,7 +137,7 @@ def test_all_weights_sum_up_to_one_or_less() -> None:
     ],
 )
 def test_the_likelihood_agrees_with_fractions(table: list[Table], edge: str, harmful: bool) -> None:
-    alternatives = sequential_test.HARMFUL if harmful else sequential_test.HARMLESS
+    alternative = sequential_test.HARMFUL if harmful else sequential_test.HARMLESS
 
     def likelihood(ratio: Fraction) -> Fraction:
         found = Fraction(1)
@@ -158,7 +148,7 @@ def test_the_likelihood_agrees_with_fractions(table: list[Table], edge: str, har
 
     null = Fraction(edge)
     exact = sum(
-        (Fraction(str(weight)) * likelihood(null * Fraction(str(multiple))) for multiple, weight in alternatives),
+        (Fraction(str(weight)) * likelihood(null * Fraction(str(multiple))) for multiple, weight in alternative.ratios),
         Fraction(0),
     ) / likelihood(null)
     assert e_value(table, float(edge), harmful) == pytest.approx(float(exact), rel=1e-10)

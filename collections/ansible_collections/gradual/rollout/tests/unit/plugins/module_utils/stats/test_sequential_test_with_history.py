@@ -13,9 +13,9 @@ from ansible_collections.gradual.rollout.plugins.module_utils.stats.sequential_t
     Comparison,
     Tally,
 )
+from ansible_collections.gradual.rollout.tests.unit.splits import Table, splits
 
 TOLERATED, MARGIN = 1.25, 2.0
-Table = tuple[int, int, int, int]
 AA: list[Table] = [(20, 2, 40, 3), (25, 1, 50, 1)]
 UNLIKE: list[Table] = [(200, 40, 600, 30)]
 
@@ -72,22 +72,22 @@ def marginal(now: Table, aa: Table, ratio: float, offsets: list[tuple[float, flo
 
 
 @pytest.mark.parametrize(
-    ("edge", "alternatives"), [(TOLERATED, sequential_test.HARMFUL), (MARGIN, sequential_test.HARMLESS)]
+    ("edge", "alternative"), [(TOLERATED, sequential_test.HARMFUL), (MARGIN, sequential_test.HARMLESS)]
 )
 @pytest.mark.parametrize("now", [(30, 4, 90, 3), (30, 0, 90, 5), (60, 12, 60, 1)])
 @pytest.mark.parametrize("aa", [AA, UNLIKE])
 def test_the_e_value_agrees_with_direct_integration(
-    aa: list[Table], now: Table, edge: float, alternatives: tuple[tuple[float, float], ...]
+    aa: list[Table], now: Table, edge: float, alternative: sequential_test.Alternative
 ) -> None:
     events, bad, control, control_bad = (sum(column) for column in zip(*aa, strict=True))
     before = (events, bad, control, control_bad)
     offsets = offset_grid(before, 61)
     integrated = math.log(
-        math.fsum(weight * marginal(now, before, edge * multiple, offsets) for multiple, weight in alternatives)
+        math.fsum(weight * marginal(now, before, edge * multiple, offsets) for multiple, weight in alternative.ratios)
         / marginal(now, before, edge, offsets)
     )
     comparison = Comparison(Tally([now]), Calibration(aa))
-    found = comparison.harm(edge) if alternatives is sequential_test.HARMFUL else comparison.harmless(edge)
+    found = comparison.harm(edge) if alternative is sequential_test.HARMFUL else comparison.harmless(edge)
     assert found.with_history == pytest.approx(integrated, abs=0.02)
 
 
@@ -137,15 +137,36 @@ def test_the_expected_e_value_is_one_when_the_null_is_drawn_from_the_prior(edge:
     assert math.fsum(value for _chance, value in total) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_history_speeds_a_verdict_up_and_never_makes_one() -> None:
+@pytest.mark.parametrize(
+    ("now", "agreed"),
+    [
+        ((200, 6, 600, 2), True),
+        # 4 to 1 of the few ratios, though less of all of them.
+        ((200, 4, 600, 2), True),
+        ((200, 4, 600, 3), False),
+        ((200, 5, 600, 4), False),
+    ],
+)
+def test_history_speeds_a_verdict_up_and_never_makes_one(now: Table, agreed: bool) -> None:
     """What the A/A stage says of the base rate counts once the stage alone says 4 to 1; before, the lesser counts."""
-    aa = Calibration([(2500, 5, 7500, 15)] * 4)
-    assert Comparison(Tally([(100, 3, 300, 0)]), aa).harm(TOLERATED).with_history > math.log(20)
-    clear = Comparison(Tally([(200, 6, 600, 1)]), aa).harm(TOLERATED)
-    assert clear.alone >= sequential_test.ALONE
-    assert clear.log_e == clear.with_history > clear.alone
-    shared = Comparison(Tally([(200, 8, 600, 16)]), aa).harm(TOLERATED)
-    assert shared.log_e == min(shared.with_history, shared.alone) <= shared.alone < sequential_test.ALONE
+    found = Comparison(Tally([now]), Calibration([(2500, 5, 7500, 15)] * 4)).harm(TOLERATED)
+    assert found.with_history > math.log(20) > found.alone
+    assert found.agreed == agreed
+    assert found.log_e == (found.with_history if agreed else found.alone)
+
+
+def test_history_that_misleads_stops_no_oftener_than_the_stage_alone_agrees() -> None:
+    """The base rate is seven times that of the A/A stage. All paths of five intervals at the tolerated ratio."""
+    aa = Calibration([(25000, 500, 75000, 1500)] * 4)
+    strata = [(5, 15, 2), (9, 20, 2), (5, 15, 3), (7, 20, 2), (6, 14, 3)]
+    stopped = believed = agreed = 0.0
+    for table, chance in splits(strata, TOLERATED):
+        looks = [Comparison(Tally(table[:length]), aa).harm(TOLERATED) for length in range(1, len(table) + 1)]
+        stopped += chance * any(look.log_e >= math.log(20) for look in looks)
+        believed += chance * any(look.with_history >= math.log(20) for look in looks)
+        agreed += chance * any(look.agreed for look in looks)
+    assert stopped <= agreed < believed
+    assert 0.02 < agreed <= math.exp(-sequential_test.HARMFUL.alone)
 
 
 def test_a_heavy_client_in_the_treatment_of_the_aa_stage_is_no_harm_and_is_without_it() -> None:
