@@ -8,14 +8,16 @@ import contextlib
 import os
 import re
 import shutil
+from dataclasses import replace
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, snapshot, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import archive, base, snapshot, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import (
     contents,
     facts,
+    materialized_views,
     schema_text,
     sequences,
     server,
@@ -23,7 +25,6 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
-    Finished,
     beside,
     finished,
     run,
@@ -64,13 +65,13 @@ class Dump(base.Method):
 
         held = snapshot.retry_while_locked(lambda: _dump_snapshot(work), work.session, clean, work.request.deadline)
         cluster = _dump_roles(work)
-        archive = os.path.join(work.folder, DUMP[work.request.format])
-        if not os.path.exists(archive):
+        dumped = os.path.join(work.folder, DUMP[work.request.format])
+        if not os.path.exists(dumped):
             raise DatabaseError(
-                f"pg_dump ended with status 0, but {os.path.basename(archive)} is missing; is the disk of"
+                f"pg_dump ended with status 0, but {os.path.basename(dumped)} is missing; is the disk of"
                 f" {work.request.destination} full?"
             )
-        fingerprint = _write_schema(work, archive)
+        fingerprint = _write_schema(work, dumped)
         work.clock.lap("roles")
         held = {**held, "schema_fingerprint": fingerprint, "objects": {"database": held["objects"], "cluster": cluster}}
         return {"format": work.request.format, **held, "tools": {"pg_dump": work.version("pg_dump")}}
@@ -97,13 +98,13 @@ class Dump(base.Method):
             parallel = ["--jobs", str(jobs)] if receipt["database_bytes"] > _SMALL else []
             # The database `postgres` exists already, so it is dropped first: the dump creates each with its settings.
             again = ["--clean", "--if-exists"] if receipt["database"] == "postgres" else []
-            argv = [scratch.program("pg_restore"), "--no-password", "--exit-on-error", "--no-tablespaces", "--create"]
-            restored = run(
-                [*argv, *again, *parallel, "--dbname", scratch.conninfo("template1"), _archive(path, receipt)],
-                timeout=timeout,
-            )
-            _explained(restored)
-            yield scratch
+            program, dumped = scratch.program("pg_restore"), _archive(path, receipt)
+            argv = [program, "--no-password", "--exit-on-error", "--no-tablespaces", "--create", *again, *parallel]
+            with _explained(), archive.only(program, dumped, lambda entry: not archive.refreshes(entry)) as entries:
+                restored = run([*argv, *entries, "--dbname", scratch.conninfo("template1"), dumped], timeout=timeout)
+                strictly(restored, snapshot.HARMLESS)
+                left = _refresh(scratch, receipt["database"], archive.sql(program, dumped, archive.refreshes))
+            yield replace(scratch, not_refreshed=tuple(left))
 
 
 def _dump_snapshot(work: Work) -> dict[str, Any]:
@@ -147,21 +148,28 @@ def _dump_roles(work: Work) -> dict[str, str]:
     return after
 
 
-def _write_schema(work: Work, archive: str) -> str:
+def _write_schema(work: Work, dumped: str) -> str:
     """Write the schema as SQL beside the archive, from the archive itself; returns its fingerprint."""
     path = os.path.join(work.folder, snapshot.SCHEMA)
-    argv = [work.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file", path, archive]
+    argv = [work.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file", path, dumped]
     strictly(run(argv))
     return schema_text.fingerprint(snapshot.schema_text(path))
 
 
-def _explained(restored: Finished) -> None:
+def _refresh(scratch: Scratch, database: str, statements: str) -> list[str]:
+    """Compute the materialized views; returns those that need another system."""
+    with Session(scratch.parameters(database), base.DRILL) as session:
+        return materialized_views.refresh(session, materialized_views.names(statements))
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
     """Raise the restore's error, with what to type where a function does not find another one.
 
     pg_restore sets an empty search_path, as every restore by hand would.
     """
     try:
-        strictly(restored, snapshot.HARMLESS)
+        yield
     except DatabaseError as error:
         if not re.search(r"(function|operator|relation|type) .* does not exist", str(error)):
             raise

@@ -8,7 +8,7 @@ FACTS and NOT_COMPARED are the one place that says what is compared; docs/backup
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Collection, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
@@ -154,11 +154,16 @@ def read_all(session: Session, moving: bool = True) -> dict[str, dict[str, str]]
     return {scope: read(session, scope, moving) for scope in SCOPES}
 
 
-def differences(wanted: Mapping[str, str], seen: Mapping[str, str]) -> list[str]:
-    """One sentence for each fact that differs."""
+def of_view(name: str) -> str:
+    """What the fact about a materialized view is called. name: quoted."""
+    return f"materialized view {name}"
+
+
+def differences(wanted: Mapping[str, str], seen: Mapping[str, str], unknown: Collection[str] = ()) -> list[str]:
+    """One sentence for each fact that differs, but for those that the copy cannot show."""
     return [
         f"{what}: the restored copy has {_shown(what, seen)}, expected {_shown(what, wanted)}"
-        for what in sorted(set(wanted) | set(seen))
+        for what in sorted((set(wanted) | set(seen)) - set(unknown))
         if wanted.get(what) != seen.get(what)
     ]
 
