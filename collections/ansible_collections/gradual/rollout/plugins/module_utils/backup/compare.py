@@ -12,7 +12,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import snap
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import DRILL
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import (
     contents,
-    event_triggers,
+    databases,
     facts,
     records,
     schema_text,
@@ -22,7 +22,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, run_sql, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 _AGAIN = "gradual_schema"
 # So many lines of two schemas that differ are shown.
@@ -96,25 +96,13 @@ def _schema_again(path: str, receipt: Mapping[str, Any], scratch: Scratch, timeo
     encoding = f"ENCODING '{receipt['encoding']}' LC_COLLATE 'C' LC_CTYPE 'C'"
     with Session(scratch.parameters("postgres"), DRILL) as session:
         session.run(f"CREATE DATABASE {_AGAIN} TEMPLATE template0 {encoding}")
-        try:
-            schema = schema_text.without_refreshes(snapshot.schema_text(os.path.join(path, snapshot.SCHEMA)))
-            sent = schema.encode("utf-8", "surrogateescape")
-            run_sql(scratch.program("psql"), scratch.conninfo(_AGAIN), send=sent, timeout=timeout)
-            yield
-        finally:
-            _drop_subscriptions(scratch)
-            session.run(f"DROP DATABASE {_AGAIN}")
-
-
-def _drop_subscriptions(scratch: Scratch) -> None:
-    """A database with a subscription cannot be dropped. These were never connected to their publisher."""
-    with Session(scratch.parameters(_AGAIN), DRILL) as session, event_triggers.off(session):
-        for (name,) in session.rows(
-            "SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
-            " WHERE datname = current_database()"
-        ):
-            session.run(f"ALTER SUBSCRIPTION {quote(name)} SET (slot_name = NONE)")
-            session.run(f"DROP SUBSCRIPTION {quote(name)}")
+    try:
+        schema = schema_text.without_refreshes(snapshot.schema_text(os.path.join(path, snapshot.SCHEMA)))
+        sent = schema.encode("utf-8", "surrogateescape")
+        run_sql(scratch.program("psql"), scratch.conninfo(_AGAIN), send=sent, timeout=timeout)
+        yield
+    finally:
+        databases.drop(lambda name: Session(scratch.parameters(name), DRILL), _AGAIN)
 
 
 def _schema(scratch: Scratch, database: str, encoding: str) -> str:
