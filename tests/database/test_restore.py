@@ -10,19 +10,18 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import archive, restore, restore_database
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import restore, restore_database
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as server_facts
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 from .server import OWNER, RUN_AS, Shop, meanwhile, programs, run_as, until
@@ -43,19 +42,6 @@ def bring_back(shop: Shop, path: str, work: Any = restore.restore, **changes: An
     )
     result: dict[str, Any] = as_user(RUN_AS, lambda: work(request))
     return result
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder of the user of PostgreSQL; what runs in it is stopped at the end."""
-    made = Path(tempfile.mkdtemp(prefix="gradual-test-", dir="/tmp"))
-    who = account(RUN_AS)
-    os.chown(made, who.pw_uid, who.pw_gid)
-    yield made
-    for data in made.glob("*/postmaster.pid"):
-        with contextlib.suppress(Exception):
-            run_as([str(programs() / "pg_ctl"), "-D", str(data.parent), "-m", "immediate", "stop"])
-    shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -360,11 +346,10 @@ def test_a_restore_point_is_written_and_a_dump_cannot_be_restored_to_it(shop: Sh
         ("ALTER ROLE shop IN DATABASE shop SET jit TO 'off';", "ALTER ROLE shop IN DATABASE \"new\" SET jit TO 'off';"),
         ("ALTER DATABASE shop SET search_path TO shop;", 'ALTER DATABASE "new" SET search_path TO shop;'),
         ("ALTER DATABASE shop_two OWNER TO shop;", "ALTER DATABASE shop_two OWNER TO shop;"),
-        ("\\connect shop", ""),
     ],
 )
 def test_statements_on_a_database_get_its_new_name(line: str, wanted: str) -> None:
-    assert restore_database.renamed(line, "shop", "new").rstrip("\n") == wanted
+    assert archive.renamed(line, "shop", "new").rstrip("\n") == wanted
 
 
 def test_only_roles_that_are_missing_are_made() -> None:

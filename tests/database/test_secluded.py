@@ -15,43 +15,51 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 
 from .server import PASSWORD, RUN_AS, TESTER, Server, Shop
 from .test_healthy import database
+from .test_restore import bring_back, free_port
 
 OTHER = "other_system"
 
 
 def wishes(server: Server) -> list[str]:
     """One database that reads another one in many ways: by its address, by its Unix socket, from functions."""
-    by_address = f"host=127.0.0.1 hostaddr=127.0.0.1 port={server.port} dbname={OTHER} user={TESTER} password={PASSWORD}"
+    by_address = (
+        f"host=127.0.0.1 hostaddr=127.0.0.1 port={server.port} dbname={OTHER} user={TESTER} password={PASSWORD}"
+    )
     by_socket = f"host={server.folder} port={server.port} dbname={OTHER} user={RUN_AS}"
+    options = f"host '127.0.0.1', port '{server.port}', dbname '{OTHER}'"
     call = "dblink('{}', 'SELECT a FROM t') AS t(a int)"
+    by_call = call.format(by_address)
     return [
         "CREATE EXTENSION postgres_fdw",
         "CREATE EXTENSION dblink",
-        f"CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '{server.port}',"
-        f" dbname '{OTHER}')",
+        f"CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS ({options})",
         f"CREATE USER MAPPING FOR {TESTER} SERVER far OPTIONS (user '{TESTER}', password '{PASSWORD}')",
         "CREATE FOREIGN TABLE far_t (a int) SERVER far OPTIONS (table_name 't')",
         "CREATE TABLE near (a int PRIMARY KEY)",
         "INSERT INTO near VALUES (1)",
         "CREATE MATERIALIZED VIEW by_near AS SELECT a FROM near",
         "CREATE MATERIALIZED VIEW by_fdw AS SELECT a FROM far_t",
-        'CREATE MATERIALIZED VIEW "by; address" AS SELECT a FROM ' + call.format(by_address),
+        'CREATE MATERIALIZED VIEW "by; address" AS SELECT a FROM ' + by_call,
         "CREATE MATERIALIZED VIEW by_socket AS SELECT a FROM " + call.format(by_socket),
-        "CREATE FUNCTION far_f() RETURNS SETOF int LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY SELECT a FROM"
-        f" public.{call.format(by_address)}; END $$",
+        f"CREATE FUNCTION far_f() RETURNS SETOF int LANGUAGE sql AS $$ SELECT a FROM public.{by_call} $$",
         "CREATE MATERIALIZED VIEW by_function AS SELECT * FROM far_f()",
         "CREATE MATERIALIZED VIEW by_another AS SELECT a FROM by_fdw",
         "CREATE MATERIALIZED VIEW never_filled AS SELECT a FROM far_t WITH NO DATA",
-        "CREATE FUNCTION tell() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM * FROM"
-        f" public.{call.format(by_socket)}; END $$",
+        "CREATE FUNCTION tell() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM public.far_f(); END $$",
         "CREATE EVENT TRIGGER tells ON ddl_command_end EXECUTE FUNCTION tell()",
         "ALTER EVENT TRIGGER tells ENABLE ALWAYS",
-        f"CREATE SUBSCRIPTION far_s CONNECTION '{by_address}' PUBLICATION p WITH (connect = false, slot_name = 'far_s')",
+        f"CREATE SUBSCRIPTION far_s CONNECTION '{by_address}' PUBLICATION p WITH (connect = false)",
         "ALTER SUBSCRIPTION far_s ENABLE",
     ]
 
 
-READ_ELSEWHERE = ['public."by; address"', "public.by_another", "public.by_fdw", "public.by_function", "public.by_socket"]
+READ_ELSEWHERE = [
+    'public."by; address"',
+    "public.by_another",
+    "public.by_fdw",
+    "public.by_function",
+    "public.by_socket",
+]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +69,10 @@ def reaching(server: Server) -> Iterator[Shop]:
     server.run("ALTER SYSTEM SET max_logical_replication_workers = 0")
     server.pg_ctl("restart", "-m", "fast")
     try:
-        with database(server, OTHER, "CREATE TABLE t AS SELECT 1 a"), database(server, "reaching", *wishes(server)) as shop:
+        with (
+            database(server, OTHER, "CREATE TABLE t AS SELECT 1 a"),
+            database(server, "reaching", *wishes(server)) as shop,
+        ):
             yield shop
     finally:
         server.run("ALTER SYSTEM RESET ALL")
@@ -85,19 +96,32 @@ def test_a_proof_connects_to_nothing_and_says_what_it_left_out(reaching: Shop, m
     assert sorted(receipt["unchecked"]) == wanted
 
 
+def test_a_cluster_from_such_a_dump_connects_to_nothing_either(reaching: Shop, folder: Path) -> None:
+    path, port = reaching.back_up()["path"], free_port()
+    before = visits(reaching.server)
+    told = bring_back(reaching, path, target="cluster", folder=str(folder / "rescue"), cluster_port=port)
+    time.sleep(0.2)
+    assert visits(reaching.server) == before
+    wanted = [f"REFRESH MATERIALIZED VIEW {name};  -- it reads another system" for name in READ_ELSEWHERE]
+    assert sorted(told["next"][1:-1]) == wanted
+    assert "max_logical_replication_workers = 0" in (folder / "rescue" / "postgresql.conf").read_text()
+
+
 def test_a_view_that_cannot_be_computed_for_another_reason_is_told(shop: Shop) -> None:
     shop.run(
         "CREATE FUNCTION half() RETURNS int LANGUAGE sql AS $$ SELECT count(*)::int FROM orders $$",
         "CREATE MATERIALIZED VIEW halves AS SELECT half()",
     )
-    with pytest.raises(DatabaseError, match=r"public\.halves cannot be computed: .*orders.*does not exist.*SET search_path"):
+    with pytest.raises(
+        DatabaseError, match=r"public\.halves cannot be computed: .*orders.*does not exist.*SET search_path"
+    ):
         shop.proven()
 
 
 @pytest.mark.parametrize(
     ("state", "text", "outside"),
     [
-        ("08001", "could not connect to server \"far\"", True),
+        ("08001", 'could not connect to server "far"', True),
         ("HV00N", "failed to connect to MySQL", True),
         ("38000", "OSError: [Errno 101] Network is unreachable", True),
         ("XX000", "Could not resolve host: rates.example", True),

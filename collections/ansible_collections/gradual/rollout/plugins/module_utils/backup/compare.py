@@ -46,7 +46,8 @@ def content_differences(receipt: Mapping[str, Any], session: Session, unlogged: 
     """
     contents.fix_text(session)
     version = receipt.get("digest_version", 1)
-    found = contents.differences(receipt["tables"], contents.tables(session, unlogged, version))
+    seen = contents.tables(session, receipt["server_version"], unlogged, version)
+    found = contents.differences(receipt["tables"], seen)
     found += sequences.differences(sequences.ranges_of(receipt, session), sequences.read(session, unlogged, version))
     revision = ",".join(server.revisions(session)) or None
     canary = receipt.get("canary")
@@ -73,7 +74,9 @@ def object_differences(
         sentence
         for scope in scopes
         if scope in kept
-        for sentence in facts.differences(kept[scope], facts.read(session, scope), unknown)
+        for sentence in facts.differences(
+            kept[scope], facts.read(session, scope, version=receipt.get("digest_version", 1)), unknown
+        )
     ]
 
 

@@ -30,7 +30,7 @@ HARMLESS = (
     "      HINT: to retain full backups indefinitely",
 )
 _LABEL = re.compile(r"\b\d{8}-\d{6}F(?:_\d{8}-\d{6}[DI])?\b")
-# A finished segment in the archive: its name, SHA-1 and compression. A file that is being written ends in .pgbackrest.tmp.
+# A finished segment in the archive: its name, SHA-1 and compression. While it is written, it ends in .pgbackrest.tmp.
 _ARCHIVED = re.compile(r"([0-9A-F]{24})-[0-9a-f]{40}(?:\.[a-z0-9]{1,4})?\Z")
 _VERIFIED = re.compile(r"^\s*backup: (\S+), status: (\S+?),", re.MULTILINE)
 

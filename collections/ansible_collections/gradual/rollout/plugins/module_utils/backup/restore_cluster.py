@@ -45,6 +45,8 @@ class NewCluster:
             )
         self.folder = os.path.abspath(request.folder)
         self.parent = os.path.dirname(self.folder)
+        # Materialized views that read another system, which the throwaway cluster cannot: quoted names.
+        self.not_refreshed: tuple[str, ...] = ()
 
     def plan(self) -> dict[str, Any]:
         if os.path.lexists(self.folder):
@@ -92,6 +94,7 @@ class NewCluster:
             ),
             "next": [
                 f'psql {way} "dbname={self.receipt["database"]}"',
+                *(f"REFRESH MATERIALIZED VIEW {name};  -- it reads another system" for name in self.not_refreshed),
                 f"{control} --pgdata {self.folder} stop  # and remove the folder, when it is no longer needed",
             ],
         }
@@ -120,6 +123,7 @@ class NewCluster:
         with self.method.restored_copy(
             self.request.path, self._wanted(), self.parent, self.request.timeout, self.request.jobs
         ) as scratch:
+            self.not_refreshed = scratch.not_refreshed
             if self.request.point:
                 self._need_canary(scratch)
             else:

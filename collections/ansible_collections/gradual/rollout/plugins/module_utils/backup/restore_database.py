@@ -99,8 +99,9 @@ class NewDatabase:
     def _fill(self, pg_restore: str, programs: str) -> None:
         """Create the database, with its locale, settings and grants, and restore what is in it."""
         path = os.path.join(self.request.path, dump.DUMP[self.receipt["format"]])
-        made = archive.sql(pg_restore, path, archive.of_database)
-        self._psql(programs, "postgres", renamed(made, self.receipt["database"], self.name))
+        create, settings = archive.database_sql(pg_restore, path, self.receipt["database"], self.name)
+        self._psql(programs, "postgres", create)
+        self._psql(programs, self.name, settings)
         argv = [pg_restore, "--no-password", "--exit-on-error", "--no-tablespaces", "--jobs", str(self.request.jobs)]
         there = conninfo(self.request.parameters(self.name))
         strictly(run([*argv, "--dbname", there, path], timeout=self.request.timeout), snapshot.HARMLESS)
@@ -250,18 +251,6 @@ def _free_name(session: Session, name: str) -> None:
             f"the database {name} exists already, and no restore overwrites it; drop it, or write another name as"
             " database"
         )
-
-
-def renamed(statements: str, old: str, new: str) -> str:
-    """pg_restore's statements on the database `old`, as statements on the database `new`."""
-    name = "(?:" + re.escape(old) + "|" + re.escape(quote(old)) + ")"
-    heads = (
-        r"(?:CREATE|ALTER|COMMENT ON|SECURITY LABEL .*? ON) DATABASE |(?:GRANT|REVOKE) .*? ON DATABASE |ALTER ROLE .*?"
-        r" IN DATABASE "
-    )
-    # Not splitlines(): a comment may hold other ends of lines, which must stay.
-    kept = "\n".join(line for line in statements.split("\n") if not line.startswith("\\connect "))
-    return re.sub(rf"^({heads}){name}(?= )", lambda found: found.group(1) + quote(new), kept, flags=re.MULTILINE)
 
 
 def roles(text: str, there: set[str]) -> tuple[list[str], str]:

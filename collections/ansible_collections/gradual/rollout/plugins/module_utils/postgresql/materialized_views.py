@@ -11,8 +11,12 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-# As pg_dump writes it.
-_STATEMENT = re.compile(r"^REFRESH MATERIALIZED VIEW (.+?);$", re.MULTILINE | re.DOTALL)
+# In the order in which they were made, so that a view comes after those that it reads.
+_EMPTY = """
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'm' AND NOT c.relispopulated ORDER BY c.oid
+"""
 # How a foreign data wrapper, dblink, or a function in any language says that it cannot connect: by its SQLSTATE
 # (connection exceptions, errors of foreign data wrappers), or in the system's or a library's words.
 _STATES = ("08", "HV")
@@ -20,9 +24,9 @@ _WORDS = re.compile(r"network is unreachable|(could not|couldn't|failed to|canno
 _NOT_POPULATED = "55000"
 
 
-def names(statements: str) -> list[str]:
-    """The quoted names of the views that these statements refresh, in order."""
-    return _STATEMENT.findall(statements)
+def empty(session: Session) -> list[str]:
+    """The quoted names of the views that are not computed, in order."""
+    return [str(row[0]) for row in session.rows(_EMPTY)]
 
 
 def refresh(session: Session, views: Sequence[str]) -> list[str]:
@@ -38,8 +42,10 @@ def refresh(session: Session, views: Sequence[str]) -> list[str]:
             try:
                 session.run(f"REFRESH MATERIALIZED VIEW {view}")
             except DatabaseError as error:
-                if not (reaches_out(error) or left and error.sqlstate == _NOT_POPULATED):
-                    raise DatabaseError(f"the materialized view {view} cannot be computed: {error}", error.sqlstate) from None
+                if not (reaches_out(error) or (left and error.sqlstate == _NOT_POPULATED)):
+                    raise DatabaseError(
+                        f"the materialized view {view} cannot be computed: {error}", error.sqlstate
+                    ) from None
                 left.append(view)
     return left
 

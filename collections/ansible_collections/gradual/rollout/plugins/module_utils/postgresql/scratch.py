@@ -1,7 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A throwaway PostgreSQL cluster beside the live one: it connects to nothing, archives nothing and runs no jobs. It ends
-with its process."""
+"""A throwaway PostgreSQL cluster beside the live one: no connections, no archive, no jobs. It ends with its
+process."""
 
 from __future__ import annotations
 

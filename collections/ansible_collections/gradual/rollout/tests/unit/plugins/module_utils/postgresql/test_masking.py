@@ -38,10 +38,16 @@ SECRETS = [
         "PERFORM dblink_connect('host=h user=u password=hush');",
         "PERFORM dblink_connect('host=h user=u password=********');",
     ),
-    ("PERFORM dblink('postgres://u:hush@h:5432/d', 'SELECT 1');", "PERFORM dblink('postgres://u:********@h:5432/d', 'SELECT 1');"),
+    (
+        "PERFORM dblink('postgres://u:hush@h:5432/d', 'SELECT 1');",
+        "PERFORM dblink('postgres://u:********@h:5432/d', 'SELECT 1');",
+    ),
     ("    api_key := 'hush';", "    api_key := ********;"),
     ("OPTIONS (aws_secret_access_key 'hush')", "OPTIONS (aws_secret_access_key ********)"),
-    ("""SET "app.jwt_secret" TO 1; header = '{"token": "hush"}';""", """SET "app.jwt_secret" TO 1; header = '{"token": ********}';"""),
+    (
+        """SET "app.jwt_secret" TO 1; header = '{"token": "hush"}';""",
+        """SET "app.jwt_secret" TO 1; header = '{"token": ********}';""",
+    ),
     ("auth_token => E'hu\\'hush'", "auth_token => ********"),
     ('CONTEXT:  COPY t, line 1: "1\thush"', "CONTEXT:  COPY t, line 1…"),
     ("DETAIL:  Failing row contains (1, hush\nhush).\nHINT:  none", "DETAIL:  Failing row contains…\nHINT:  none"),
