@@ -12,6 +12,8 @@ from tests.bench import backups, rows
 from tests.bench.takings import RESTORED, WAYS, Site, size
 from tests.database.server import Server, Shop
 
+MANY = {"tables": 5000, "ours": [14.0, 90.0, 14.0], "raw": [10.0] * 3, "level": "sound", "proven": 60.0}
+
 
 def taken(seconds: float, **parts: float) -> dict[str, Any]:
     return {"seconds": seconds, "mib": 150.0, "parts": parts}
@@ -39,6 +41,7 @@ def results(**changes: Any) -> dict[str, Any]:
         "taken": {**rounds, **changes.pop("taken", {})},
         "proven": {name: [{"level": "sound", **proven}] for name, way in WAYS.items() if way.raw},
         "left_out": [],
+        "many": MANY,
         "restored": {"pg_dump-custom": [28.0], "pg_basebackup": []},
         **changes,
     }
@@ -57,6 +60,9 @@ def test_every_check_holds_for_what_should_be_seen() -> None:
         ({"taken": {"custom": [taken(12.1)] * 3}}, "one file: taking costs"),
         ({"proven": {"directory": [{"level": "readable"}]}}, "2 jobs: each one that was proven is sound"),
         ({"proven": {"basebackup": []}}, "basebackup: each one that was proven is sound"),
+        ({"many": {**MANY, "ours": [15.1] * 3}}, "5,000 tables or more: taking costs ≤ 1.5 ×"),
+        ({"many": {**MANY, "tables": 4999}}, "5,000 tables or more"),
+        ({"many": {**MANY, "level": "restored"}}, "many tables: the backup is sound"),
     ],
 )
 def test_what_should_not_be_seen_is_told(changes: dict[str, Any], what: str) -> None:
@@ -82,6 +88,7 @@ def test_the_page_has_every_way_once_and_says_what_was_left_out() -> None:
     assert "digest 2.0, dump 8.0" in text
     assert "| pg_dump -Fc -Z1, pg_restore --create -j2 | 28.0 s |" in text
     assert "cp -a and start" not in text
+    assert "- ratio: 1.40\n- proving it to the level sound: 60.0 s\n\n## Proving" in text
     assert "**no**" not in text
     assert "Left out" not in text
     assert "Left out of this run: pgbackrest." in backups.page(results(left_out=["pgbackrest"]), "x")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account
 
 from . import server as support
 
@@ -39,6 +44,19 @@ def empty(server: support.Server, environment: Path) -> Iterator[support.Shop]:
 def shop(empty: support.Shop) -> support.Shop:
     """A small shop at revision 0001."""
     return fill(empty)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder of the user of PostgreSQL; what runs in it is stopped at the end."""
+    made = Path(tempfile.mkdtemp(prefix="gradual-test-", dir="/tmp"))
+    who = account(support.RUN_AS)
+    os.chown(made, who.pw_uid, who.pw_gid)
+    yield made
+    for data in made.glob("*/postmaster.pid"):
+        with contextlib.suppress(Exception):
+            support.run_as([str(support.programs() / "pg_ctl"), "-D", str(data.parent), "-m", "immediate", "stop"])
+    shutil.rmtree(made, ignore_errors=True)
 
 
 def fill(empty: support.Shop) -> support.Shop:

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, registry, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.repository import Repository
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 
@@ -143,6 +144,18 @@ def test_no_damage_to_the_repository_is_accepted(shop: Shop) -> None:
     receipts.write(path, {**receipts.read(path), "files": store.summed(path)})
     with pytest.raises(DatabaseError, match=r"is not readable: .*pgbackrest"):
         shop.prove(path)
+
+
+def test_a_segment_counts_when_it_is_finished(shop: Shop) -> None:
+    """pgBackRest writes it under another name, which may be gone a moment later."""
+    receipt = shop.back_up("pgbackrest", options=options(shop), deadline=30)["receipt"]
+    archive, last = receipt["restore"]["archive"], receipt["restore"]["last_segment"]
+    segment = needed_segment(shop)
+    seen = [as_user(RUN_AS, lambda: Repository.of(options(shop)).segments(archive, [last]))]
+    segment.rename(f"{segment}.pgbackrest.tmp")
+    seen.append(as_user(RUN_AS, lambda: Repository.of(options(shop)).segments(archive, [last])))
+    assert [list(one) for one in seen] == [[last], []]
+    assert seen[0][last].endswith(segment.name)
 
 
 def call_proven(path: str) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import registry
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 from ansible_collections.gradual.rollout.plugins.module_utils.verify import corruption
@@ -56,6 +59,19 @@ OBJECTS = {
         "SELECT nextval('down')",
         "CREATE SEQUENCE last MAXVALUE 9223372036854775807 START 9223372036854775807",
         "SELECT nextval('last')",
+    ),
+    "names in a table's rows, beside an invalid index with an expression": (
+        'CREATE SCHEMA "in"',
+        'CREATE TABLE "in".named (a regclass, b regtype[], c text)',
+        "SET search_path = pg_catalog",
+        "INSERT INTO \"in\".named SELECT oid, ARRAY[reltype::regtype], relname FROM pg_class WHERE relname = 'named'",
+        "SET search_path = public",
+        'CREATE INDEX named_c ON "in".named (lower(c))',
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = '\"in\".named_c'::regclass",
+    ),
+    "ends of lines that are none in SQL": (
+        "CREATE TABLE lines (a int)",
+        "COMMENT ON TABLE lines IS E'a\u2028b\x0bc\x85d\x1ce\r\\nf'",
     ),
     "a trigger against extensions": (
         "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not on my watch'; END $$",
@@ -134,7 +150,7 @@ def test_another_database_whose_name_fits_is_not_taken_for_it(server: Server) ->
                 taken["path"], taken["receipt"], str(server.folder), 60
             ) as scratch:
                 sessions = [Session(scratch.parameters(name)) for name in ("MyShop", "myshop")]
-                return [corruption.found_in(session, 60) for session in sessions]
+                return [corruption.found_in(session, 60).corruption for session in sessions]
 
         bad, good = as_user(RUN_AS, work)
     assert len(bad) == 1
@@ -188,6 +204,148 @@ def test_a_copy_of_the_files_needs_no_function_of_an_index(server: Server) -> No
             shop.prove(path)
         shop.run("ALTER FUNCTION slug(text) SET search_path = public")
         assert shop.proven()["level"] == "restored"
+
+
+# Written by SET … FROM CURRENT, which keeps a list as it was given.
+LISTS = ('"$user",public', 'a,  "B" , Public', "", '""')
+
+
+@pytest.mark.parametrize("value", LISTS)
+def test_a_list_of_names_is_equal_however_it_is_written(server: Server, value: str) -> None:
+    kept = f"SELECT set_config('search_path', '{value}', false)"
+    with database(server, "Lists", kept, 'ALTER DATABASE "Lists" SET search_path FROM CURRENT') as shop:
+        assert shop.proven()["level"] == "restored"
+
+
+def test_an_index_is_right_by_the_search_path_that_it_was_filled_with(server: Server) -> None:
+    dash = "CREATE FUNCTION {}.dash(t text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT replace(t, ' ', '{}') $$"
+    with database(
+        server,
+        "Paths",
+        "CREATE SCHEMA own",
+        dash.format("own", "-"),
+        dash.format("public", "+"),
+        "CREATE FUNCTION own.slug(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN dash(t); END $$",
+        "CREATE FUNCTION own.odd(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN dashed(t); END $$",
+        "CREATE FUNCTION own.dashed(t text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT t $$",
+        "CREATE TABLE own.p AS SELECT 'a b' AS name",
+        "SET search_path = own",
+        "CREATE INDEX p_slug ON own.p (own.slug(name))",
+        "CREATE INDEX p_odd ON own.p (own.odd(name))",
+        "DROP FUNCTION own.dashed(text)",
+        'ALTER DATABASE "Paths" SET search_path = own',
+    ) as shop:
+        receipt = shop.prove(shop.back_up("basebackup")["path"], "sound")
+    assert len(receipt["unchecked"]) == 1
+    assert re.match(r"index own\.p_odd of p was not compared with its table, .*dashed\(text\)", receipt["unchecked"][0])
+
+
+def test_the_time_to_look_for_corruption_is_of_all_queries_together(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock on which each query takes a second, and there are more than five."""
+    shop.run(*(f"CREATE TABLE t{number} (id int PRIMARY KEY)" for number in range(2 * corruption.BATCH)))
+    seconds = itertools.count()
+    monkeypatch.setattr(corruption, "time", types.SimpleNamespace(monotonic=lambda: next(seconds)))
+    with shop.session() as session:
+        assert corruption.found_in(session, 60) == corruption.Found([], [])
+        with pytest.raises(DatabaseError, match="did not check all tables and indexes within 5 s"):
+            corruption.found_in(session, 5)
+        assert session.value("SHOW statement_timeout") == "0"
+
+
+def test_an_amcheck_that_cannot_check_tables_says_so(empty: Shop) -> None:
+    """PostgreSQL 13 has version 1.2."""
+    empty.run("CREATE EXTENSION amcheck VERSION '1.2'")
+    with empty.session() as session:
+        check = corruption.Check(session, "public", 60)
+        assert not check.checks_heaps()
+        assert check.indexes() == []
+        assert re.match(
+            r"amcheck of PostgreSQL \d+ cannot check tables .*only indexes were checked", check.unchecked[0]
+        )
+        session.run("ALTER EXTENSION amcheck UPDATE")
+        assert check.checks_heaps()
+
+
+def test_names_and_comments_in_another_encoding_come_back(server: Server) -> None:
+    name = "latin"
+    server.run(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    try:
+        shop = Shop(server, name, Path("/nonexistent"))
+        shop.run(
+            f"COMMENT ON DATABASE {name} IS 'größer'",
+            "CREATE MATERIALIZED VIEW größe AS SELECT 'ä'::text a",
+            "CREATE MATERIALIZED VIEW ableitung AS SELECT * FROM größe",
+            "CREATE MATERIALIZED VIEW leer AS SELECT * FROM größe WITH NO DATA",
+        )
+        assert shop.proven()["unchecked"] == []
+    finally:
+        server.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+# Databases from public reports, of which no dump can be restored: (statements, what the message ends with, the remedy).
+NOT_RESTORED = {
+    # github.com/supabase/cli/issues/3921
+    "a generated column whose function calls another": (
+        (
+            "CREATE FUNCTION dash(t text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT replace(t, ' ', '-') $$",
+            "CREATE FUNCTION slug(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN dash(t); END $$",
+            "CREATE TABLE g (name text, slug text GENERATED ALWAYS AS (slug(name)) STORED)",
+            "INSERT INTO g VALUES ('a b')",
+        ),
+        r"dash\(text\) does not exist.*ALTER FUNCTION … SET search_path = …",
+        "ALTER FUNCTION slug(text) SET search_path = public",
+    ),
+    # github.com/dimitri/pgcopydb/issues/484
+    "a materialized view with a query in a text": (
+        (
+            "CREATE TABLE d AS SELECT to_tsvector('simple', 'a b') words",
+            "CREATE MATERIALIZED VIEW w AS SELECT word FROM ts_stat('SELECT words FROM d')",
+        ),
+        r"public\.w cannot be computed: .*\"d\" does not exist.*function or query that uses it must say the schema",
+        "DROP MATERIALIZED VIEW w; CREATE MATERIALIZED VIEW w AS SELECT * FROM ts_stat('SELECT words FROM public.d')",
+    ),
+    # github.com/constructive-io/constructive/pull/1675
+    "a trigger that compares values of an extension's type": (
+        (
+            "CREATE SCHEMA extensions",
+            "CREATE EXTENSION hstore SCHEMA extensions",
+            "CREATE TABLE h (a extensions.hstore)",
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+            "SET search_path = public, extensions",
+            "CREATE TRIGGER t AFTER UPDATE ON h FOR EACH ROW WHEN (OLD.a IS DISTINCT FROM NEW.a) EXECUTE FUNCTION f()",
+        ),
+        r"operator does not exist: extensions\.hstore = extensions\.hstore.*write OPERATOR\(schema\.=\)",
+        (
+            "DROP TRIGGER t ON h; CREATE TRIGGER t AFTER UPDATE ON h FOR EACH ROW"
+            " WHEN (NOT OLD.a OPERATOR(extensions.=) NEW.a) EXECUTE FUNCTION f()"
+        ),
+    ),
+    # github.com/dimitri/pgcopydb/issues/264
+    "a check that reads another table": (
+        (
+            "CREATE TABLE words (val text)",
+            "INSERT INTO words VALUES ('a')",
+            "CREATE FUNCTION known(t text) RETURNS bool LANGUAGE sql AS 'SELECT t IN (SELECT val FROM public.words)'",
+            "CREATE TABLE checked (val text CONSTRAINT is_known CHECK (known(val)))",
+            "INSERT INTO checked VALUES ('a')",
+        ),
+        r"violates check constraint \"is_known\".*NOT VALID is restored after all rows",
+        "ALTER TABLE checked DROP CONSTRAINT is_known, ADD CONSTRAINT is_known CHECK (known(val)) NOT VALID",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statements", "told", "remedy"), NOT_RESTORED.values(), ids=NOT_RESTORED)
+def test_what_no_dump_brings_back_is_told_with_a_remedy_that_helps(
+    empty: Shop, statements: tuple[str, ...], told: str, remedy: str
+) -> None:
+    empty.run(*statements)
+    with pytest.raises(DatabaseError, match=f"is not restored: .*{told}"):
+        empty.proven()
+    empty.run(*remedy.split("; "))
+    assert empty.proven()["level"] == "restored"
 
 
 def test_many_tables_fit_into_the_lock_table_of_a_small_server() -> None:

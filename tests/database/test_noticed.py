@@ -158,6 +158,7 @@ SCHEMA = (
     "CREATE EXTENSION postgres_fdw",
     "CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'h')",
     "CREATE USER MAPPING FOR shop_app SERVER other OPTIONS (user 'u', password 'hush')",
+    "CREATE FUNCTION far() RETURNS text LANGUAGE sql AS $$ SELECT 'host=h password=hush' $$",
     "CREATE POLICY mine ON s USING (a = current_user)",
     "ALTER TABLE s ENABLE ROW LEVEL SECURITY",
     "CREATE VIEW v WITH (security_barrier) AS SELECT a FROM s",
@@ -184,6 +185,11 @@ SCHEMA_CHANGES = [
     ("ALTER SERVER other OPTIONS (SET host 'i')", "+    host 'i'"),
     ("ALTER USER MAPPING FOR shop_app SERVER other OPTIONS (SET user 'w')", "+    \"user\" 'w'"),
     ("ALTER USER MAPPING FOR shop_app SERVER other OPTIONS (SET password 'loud')", "+    password ********,"),
+    ("ALTER SERVER other OPTIONS (ADD passfile '/loud')", "+    passfile ********"),
+    (
+        "CREATE OR REPLACE FUNCTION far() RETURNS text LANGUAGE sql AS $$ SELECT 'host=h password=loud' $$",
+        "+    AS $$ SELECT 'host=h password=********' $$;",
+    ),
     ("ALTER POLICY mine ON s USING (true)", "+CREATE POLICY mine ON public.s USING (true);"),
     ("ALTER TABLE s FORCE ROW LEVEL SECURITY", "+ALTER TABLE ONLY public.s FORCE ROW LEVEL SECURITY;"),
     ("ALTER TABLE s REPLICA IDENTITY FULL", "+ALTER TABLE ONLY public.s REPLICA IDENTITY FULL;"),
@@ -247,6 +253,30 @@ def test_every_change_of_a_copy_is_noticed_and_no_change_is_none(noticed: Shop) 
     shown = str(list(found.values()))
     assert "loud" not in shown
     assert "hush" not in shown
+
+
+def test_the_locale_of_icu_is_noticed_and_unknown_to_older_receipts(server: Server) -> None:
+    names = {
+        "libc_one": "",
+        "icu_one": "LOCALE_PROVIDER icu ICU_LOCALE 'de'",
+        "icu_two": "LOCALE_PROVIDER icu ICU_LOCALE 'fr'",
+    }
+    found = {}
+    try:
+        for name, locale in names.items():
+            server.run(f"CREATE DATABASE {name} TEMPLATE template0 {locale}")
+            with server.session(name) as session:
+                found[name] = facts.read(session, "database")
+                older = facts.read(session, "database", version=2)
+            assert "locale provider of the database" not in older
+        receipt = Shop(server, "icu_one", Path("/nonexistent")).proven()
+    finally:
+        server.run(*(f"DROP DATABASE IF EXISTS {name}" for name in names))
+    assert receipt["objects"]["database"]["locale provider of the database"] == "icu, de"
+    assert "locale provider of the database" not in found["libc_one"]
+    assert facts.differences(found["icu_one"], found["icu_two"]) == [
+        "locale provider of the database: the restored copy has 'icu, fr', expected 'icu, de'"
+    ]
 
 
 def test_the_page_lists_what_is_compared_and_what_is_not() -> None:

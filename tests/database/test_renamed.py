@@ -5,9 +5,10 @@ from __future__ import annotations
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import adapters
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.reverting import Reverter
 
+from .goings_on import receipt_by_hand
 from .releases import COLUMN, FIRST, PATHS, release
 from .server import Shop
-from .test_adapters import applied, apply, columns, receipt, steps
+from .test_adapters import applied, apply, columns, steps
 
 
 def test_a_renamed_sql_file_is_the_migration_that_was_applied(empty: Shop) -> None:
@@ -19,7 +20,7 @@ def test_a_renamed_sql_file_is_the_migration_that_was_applied(empty: Shop) -> No
     assert (again["applied"], again["pending"], again["to"]) == ([], [], "0002_note")
     assert steps(empty, "sql") == [("0001_step", True), ("0002_note", True)]
     with Reverter(
-        empty.request(target="0002_note", receipt=receipt(empty)), adapters.of("sql", str(folder), PATHS["sql"])
+        empty.request(target="0002_note", receipt=receipt_by_hand(empty)), adapters.of("sql", str(folder), PATHS["sql"])
     ) as back:
         assert applied(back.apply()) == ["0002_note"]
     assert columns(empty) == {"id", "extra"}

@@ -7,19 +7,18 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import archive, restore, restore_database
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import restore, restore_database
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server as server_facts
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import account, as_user
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import as_user
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 from .playbook import play
@@ -41,19 +40,6 @@ def bring_back(shop: Shop, path: str, work: Any = restore.restore, **changes: An
     )
     result: dict[str, Any] = as_user(RUN_AS, lambda: work(request))
     return result
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder of the user of PostgreSQL; what runs in it is stopped at the end."""
-    made = Path(tempfile.mkdtemp(prefix="gradual-test-", dir="/tmp"))
-    who = account(RUN_AS)
-    os.chown(made, who.pw_uid, who.pw_gid)
-    yield made
-    for data in made.glob("*/postmaster.pid"):
-        with contextlib.suppress(Exception):
-            run_as([str(programs() / "pg_ctl"), "-D", str(data.parent), "-m", "immediate", "stop"])
-    shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -134,13 +120,34 @@ def test_planning_reads_the_whole_backup_and_makes_nothing(shop: Shop) -> None:
         bring_back(shop, taken["path"], restore.plan)
 
 
-def test_what_does_not_hold_what_its_receipt_says_is_not_left_behind(shop: Shop) -> None:
+KEPT_FROM_DROPPING = {
+    "nothing": (),
+    "a template": ("ALTER DATABASE {name} IS_TEMPLATE true",),
+    "no connections": ("ALTER DATABASE {name} CONNECTION LIMIT 0",),
+    "a subscription": ("CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false)",),
+    "a subscription beside a trigger against DROP": (
+        "CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false)",
+        "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$",
+        "CREATE EVENT TRIGGER no_drop ON ddl_command_start WHEN tag IN ('DROP SUBSCRIPTION') EXECUTE FUNCTION refuse()",
+        "ALTER EVENT TRIGGER no_drop ENABLE ALWAYS",
+    ),
+}
+
+
+@pytest.mark.parametrize("statements", KEPT_FROM_DROPPING.values(), ids=KEPT_FROM_DROPPING)
+def test_what_does_not_hold_what_its_receipt_says_is_not_left_behind(shop: Shop, statements: tuple[str, ...]) -> None:
+    shop.run('CREATE ROLE "gone soon" ADMIN shop_app', 'GRANT SELECT ON orders TO "gone soon"')
+    shop.run(*(one.format(name=shop.name) for one in statements))
     taken = shop.back_up()
+    shop.run("DELETE FROM pg_event_trigger", "DELETE FROM pg_subscription", 'DROP OWNED BY "gone soon"')
+    shop.run(f"ALTER DATABASE {shop.name} IS_TEMPLATE false CONNECTION LIMIT -1", 'DROP ROLE "gone soon"')
     tables = {**taken["receipt"]["tables"], "public.orders": {"rows": 2001, "digest": "0"}}
     receipts.write(taken["path"], {**taken["receipt"], "tables": tables})
-    with pytest.raises(DatabaseError, match=r"public\.orders has 2000 rows, expected 2001"):
+    with pytest.raises(DatabaseError, match=r"public\.orders has 2000 rows, expected 2001$"):
         bring_back(shop, taken["path"])
     assert databases(shop) == {shop.name}
+    assert shop.value("SELECT count(*) FROM pg_roles WHERE rolname = 'gone soon'") == 0
+    assert shop.value("SELECT count(*) FROM pg_subscription") == 0
 
 
 def test_a_role_that_is_gone_is_made_again_without_a_password(shop: Shop) -> None:
@@ -337,11 +344,10 @@ def test_a_restore_point_is_written_and_a_dump_cannot_be_restored_to_it(shop: Sh
         ("ALTER ROLE shop IN DATABASE shop SET jit TO 'off';", "ALTER ROLE shop IN DATABASE \"new\" SET jit TO 'off';"),
         ("ALTER DATABASE shop SET search_path TO shop;", 'ALTER DATABASE "new" SET search_path TO shop;'),
         ("ALTER DATABASE shop_two OWNER TO shop;", "ALTER DATABASE shop_two OWNER TO shop;"),
-        ("\\connect shop", ""),
     ],
 )
 def test_statements_on_a_database_get_its_new_name(line: str, wanted: str) -> None:
-    assert restore_database.renamed(line, "shop", "new").rstrip("\n") == wanted
+    assert archive.renamed(line, "shop", "new").rstrip("\n") == wanted
 
 
 def test_only_roles_that_are_missing_are_made() -> None:

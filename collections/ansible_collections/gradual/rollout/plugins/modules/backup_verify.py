@@ -177,6 +177,8 @@ def main() -> None:
             result = as_user(given["run_as"], lambda: work(wanted))
     except DatabaseError as error:
         module.fail_json(msg=str(error))
+    for one in [] if module.check_mode else result["receipt"]["unchecked"]:
+        module.warn(f"not checked: {one}")
     module.exit_json(changed=True, **result)
 
 

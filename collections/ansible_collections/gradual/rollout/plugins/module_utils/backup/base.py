@@ -33,6 +33,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 )
 
 APPLICATION_NAME = "gradual-backup"
+# Of the sessions in a throwaway cluster.
+DRILL = "gradual-drill"
 # How long a session of a backup waits for a table's lock. Whoever waits for the whole table waits behind it.
 LOCK_TIMEOUT_MS = 2000
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")

@@ -9,9 +9,10 @@ import os
 from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import snapshot
+from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import DRILL
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import (
     contents,
-    event_triggers,
+    databases,
     facts,
     records,
     schema_text,
@@ -21,9 +22,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, run_sql, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, quote
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
-APPLICATION_NAME = "gradual-drill"
 _AGAIN = "gradual_schema"
 # So many lines of two schemas that differ are shown.
 _LINES = 6
@@ -32,9 +32,9 @@ _LINES = 6
 def differences(path: str, receipt: Mapping[str, Any], scratch: Scratch, unlogged: bool, timeout: float) -> list[str]:
     """How the copy differs from the backup's snapshot: schema, revision, rows, contents, sequences, canary row, and
     what it has beside them (facts.py)."""
-    with Session(scratch.parameters(receipt["database"]), APPLICATION_NAME) as session:
+    with Session(scratch.parameters(receipt["database"]), DRILL) as session:
         found = content_differences(receipt, session, unlogged)
-        found += object_differences(receipt, session)
+        found += object_differences(receipt, session, left_out=scratch.not_refreshed)
     lines = schema_differences(path, receipt, scratch, timeout)
     return [*found, "the schema differs: " + "; ".join(lines[:_LINES])] if lines else found
 
@@ -46,7 +46,8 @@ def content_differences(receipt: Mapping[str, Any], session: Session, unlogged: 
     """
     contents.fix_text(session)
     version = receipt.get("digest_version", 1)
-    found = contents.differences(receipt["tables"], contents.tables(session, unlogged, version))
+    seen = contents.tables(session, receipt["server_version"], unlogged, version)
+    found = contents.differences(receipt["tables"], seen)
     found += sequences.differences(sequences.ranges_of(receipt, session), sequences.read(session, unlogged, version))
     revision = ",".join(server.revisions(session)) or None
     canary = receipt.get("canary")
@@ -57,14 +58,25 @@ def content_differences(receipt: Mapping[str, Any], session: Session, unlogged: 
     return found
 
 
-def object_differences(receipt: Mapping[str, Any], session: Session, scopes: Sequence[str] = facts.SCOPES) -> list[str]:
-    """How the database, or its cluster, differs from the snapshot in what facts.py reads; older receipts have none."""
+def object_differences(
+    receipt: Mapping[str, Any],
+    session: Session,
+    scopes: Sequence[str] = facts.SCOPES,
+    left_out: Sequence[str] = (),
+) -> list[str]:
+    """How the database, or its cluster, differs from the snapshot in what facts.py reads; older receipts have none.
+
+    left_out: the materialized views that were not refreshed, quoted names.
+    """
     kept = receipt.get("objects", {})
+    unknown = {facts.of_view(name) for name in left_out}
     return [
         sentence
         for scope in scopes
         if scope in kept
-        for sentence in facts.differences(kept[scope], facts.read(session, scope))
+        for sentence in facts.differences(
+            kept[scope], facts.read(session, scope, version=receipt.get("digest_version", 1)), unknown
+        )
     ]
 
 
@@ -85,26 +97,15 @@ def schema_differences(path: str, receipt: Mapping[str, Any], scratch: Scratch, 
 def _schema_again(path: str, receipt: Mapping[str, Any], scratch: Scratch, timeout: float) -> Iterator[None]:
     """The live schema in an empty database of the throwaway cluster."""
     encoding = f"ENCODING '{receipt['encoding']}' LC_COLLATE 'C' LC_CTYPE 'C'"
-    with Session(scratch.parameters("postgres"), APPLICATION_NAME) as session:
+    with Session(scratch.parameters("postgres"), DRILL) as session:
         session.run(f"CREATE DATABASE {_AGAIN} TEMPLATE template0 {encoding}")
-        try:
-            schema = os.path.join(path, snapshot.SCHEMA)
-            run_sql(scratch.program("psql"), scratch.conninfo(_AGAIN), schema, timeout=timeout)
-            yield
-        finally:
-            _drop_subscriptions(scratch)
-            session.run(f"DROP DATABASE {_AGAIN}")
-
-
-def _drop_subscriptions(scratch: Scratch) -> None:
-    """A database with a subscription cannot be dropped. These were never connected to their publisher."""
-    with Session(scratch.parameters(_AGAIN), APPLICATION_NAME) as session, event_triggers.off(session):
-        for (name,) in session.rows(
-            "SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
-            " WHERE datname = current_database()"
-        ):
-            session.run(f"ALTER SUBSCRIPTION {quote(name)} SET (slot_name = NONE)")
-            session.run(f"DROP SUBSCRIPTION {quote(name)}")
+    try:
+        schema = schema_text.without_refreshes(snapshot.schema_text(os.path.join(path, snapshot.SCHEMA)))
+        sent = schema.encode("utf-8", "surrogateescape")
+        run_sql(scratch.program("psql"), scratch.conninfo(_AGAIN), send=sent, timeout=timeout)
+        yield
+    finally:
+        databases.drop(lambda name: Session(scratch.parameters(name), DRILL), _AGAIN)
 
 
 def _schema(scratch: Scratch, database: str, encoding: str) -> str:

@@ -8,14 +8,16 @@ import contextlib
 import os
 import re
 import shutil
+from dataclasses import replace
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, snapshot, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import archive, base, snapshot, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import (
     contents,
     facts,
+    materialized_views,
     schema_text,
     sequences,
     server,
@@ -23,7 +25,6 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
-    Finished,
     beside,
     finished,
     run,
@@ -39,6 +40,27 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 
 DUMP = {"custom": "database.dump", "directory": "database"}
 ROLES = "roles.sql"
+# Errors of a restore of which the cause is known, and what to type. The live database is healthy, but no dump of it can
+# be restored by anybody.
+_HINTS = {
+    r"(function|relation|type) .* does not exist": (
+        "If this exists in the database: a restore has an empty search_path, so the function or query that uses it must"
+        " say the schema itself, or the function have a path of its own; type: ALTER FUNCTION … SET search_path = …"
+    ),
+    r"operator does not exist": (
+        "If this exists in the database: a restore has an empty search_path, and IS DISTINCT FROM, IN and CASE look for"
+        " the operator there; write OPERATOR(schema.=) with the operator's schema, or, in a function, type: ALTER"
+        " FUNCTION … SET search_path = …"
+    ),
+    r"COPY failed for table .* violates check constraint": (
+        "If the rows are right in the database: the check reads other tables, which are empty at this point of a"
+        " restore; a constraint that is NOT VALID is restored after all rows; type: ALTER TABLE … DROP CONSTRAINT …,"
+        " ADD CONSTRAINT … CHECK (…) NOT VALID"
+    ),
+    r'SET "?\w+"? TO ;': (
+        "pg_dump writes a setting that is an empty list as no SQL; type: ALTER FUNCTION … SET search_path = ''"
+    ),
+}
 _SMALL = 64 * store.MIB
 
 
@@ -64,13 +86,13 @@ class Dump(base.Method):
 
         held = snapshot.retry_while_locked(lambda: _dump_snapshot(work), work.session, clean, work.request.deadline)
         cluster = _dump_roles(work)
-        archive = os.path.join(work.folder, DUMP[work.request.format])
-        if not os.path.exists(archive):
+        dumped = os.path.join(work.folder, DUMP[work.request.format])
+        if not os.path.exists(dumped):
             raise DatabaseError(
-                f"pg_dump ended with status 0, but {os.path.basename(archive)} is missing; is the disk of"
+                f"pg_dump ended with status 0, but {os.path.basename(dumped)} is missing; is the disk of"
                 f" {work.request.destination} full?"
             )
-        fingerprint = _write_schema(work, archive)
+        fingerprint = _write_schema(work, dumped)
         work.clock.lap("roles")
         held = {**held, "schema_fingerprint": fingerprint, "objects": {"database": held["objects"], "cluster": cluster}}
         return {"format": work.request.format, **held, "tools": {"pg_dump": work.version("pg_dump")}}
@@ -94,16 +116,9 @@ class Dump(base.Method):
         settings = {**taken_over.of(receipt.get("settings", {}), programs), **taken_over.locks(len(receipt["tables"]))}
         with scratch_cluster(parent, programs, receipt["bootstrap_role"], settings=settings) as scratch:
             _restore_roles(path, receipt, scratch, timeout)
-            parallel = ["--jobs", str(jobs)] if receipt["database_bytes"] > _SMALL else []
-            # The database `postgres` exists already, so it is dropped first: the dump creates each with its settings.
-            again = ["--clean", "--if-exists"] if receipt["database"] == "postgres" else []
-            argv = [scratch.program("pg_restore"), "--no-password", "--exit-on-error", "--no-tablespaces", "--create"]
-            restored = run(
-                [*argv, *again, *parallel, "--dbname", scratch.conninfo("template1"), _archive(path, receipt)],
-                timeout=timeout,
-            )
-            _explained(restored)
-            yield scratch
+            with _explained():
+                left = _fill(scratch, _archive(path, receipt), receipt, timeout, jobs)
+            yield replace(scratch, not_refreshed=tuple(left))
 
 
 def _dump_snapshot(work: Work) -> dict[str, Any]:
@@ -119,7 +134,7 @@ def _dump_snapshot(work: Work) -> dict[str, Any]:
     # pg_dump takes longest, so the digest may use only one processor.
     session.run("SET LOCAL max_parallel_workers_per_gather = 0")
     with beside(command) as dumping:
-        tables = contents.tables(session)
+        tables = contents.tables(session, told["server_version"])
         objects = facts.read(session, "database")
         work.clock.lap("digest")
         warnings = strictly(finished(dumping, command), snapshot.HARMLESS)
@@ -147,28 +162,45 @@ def _dump_roles(work: Work) -> dict[str, str]:
     return after
 
 
-def _write_schema(work: Work, archive: str) -> str:
+def _write_schema(work: Work, dumped: str) -> str:
     """Write the schema as SQL beside the archive, from the archive itself; returns its fingerprint."""
     path = os.path.join(work.folder, snapshot.SCHEMA)
-    argv = [work.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file", path, archive]
+    argv = [work.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file", path, dumped]
     strictly(run(argv))
     return schema_text.fingerprint(snapshot.schema_text(path))
 
 
-def _explained(restored: Finished) -> None:
-    """Raise the restore's error, with what to type where a function does not find another one.
+def _fill(scratch: Scratch, dumped: str, receipt: Mapping[str, Any], timeout: float, jobs: int) -> list[str]:
+    """Make the database in the throwaway cluster. Returns its materialized views that read another system."""
+    program, database = scratch.program("pg_restore"), receipt["database"]
+    # The database `postgres` exists already.
+    again = "DROP DATABASE IF EXISTS postgres;\n" if database == "postgres" else ""
+    create, settings = archive.database_sql(program, dumped, database, database)
+    for where, statements in (("template1", again + create), (database, settings)):
+        sent = statements.encode("utf-8", "surrogateescape")
+        run_sql(scratch.program("psql"), scratch.conninfo(where), send=sent, timeout=timeout)
+    parallel = ["--jobs", str(jobs)] if receipt["database_bytes"] > _SMALL else []
+    argv = [program, "--no-password", "--exit-on-error", "--no-tablespaces", *parallel]
+    with archive.only(program, dumped, lambda entry: not archive.refreshes(entry)) as entries:
+        restored = run([*argv, *entries, "--dbname", scratch.conninfo(database), dumped], timeout=timeout)
+    strictly(restored, snapshot.HARMLESS)
+    kept = receipt.get("objects", {}).get("database")
+    with Session(scratch.parameters(database), base.DRILL) as session:
+        views = materialized_views.empty(session)
+        # Receipts of version 1 do not know which ones the dump computes.
+        return materialized_views.refresh(
+            session, [one for one in views if kept is None or kept.get(facts.of_view(one)) == "populated"]
+        )
 
-    pg_restore sets an empty search_path, as every restore by hand would.
-    """
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Raise the restore's error, with what to type where the cause is known."""
     try:
-        strictly(restored, snapshot.HARMLESS)
+        yield
     except DatabaseError as error:
-        if not re.search(r"(function|operator|relation|type) .* does not exist", str(error)):
-            raise
-        raise DatabaseError(
-            f"{error}. If this exists in the database: a restore has an empty search_path, so the function that uses it"
-            " must say the schema itself, or have a path of its own; type: ALTER FUNCTION … SET search_path = …"
-        ) from None
+        hints = [hint for pattern, hint in _HINTS.items() if re.search(pattern, str(error))]
+        raise DatabaseError(". ".join([str(error), *hints]), error.sqlstate) from None
 
 
 def _command(work: Work, snapshot_id: str, encoding: str) -> list[str]:

@@ -155,7 +155,7 @@ class PgBackRest(base.Method):
                 f"--process-max={jobs}",
                 timeout=timeout,
             )
-            target = Target(told["target"], repository.restore_command(folder))
+            target = Target(told["target"], repository.restore_command(folder), connects=True)
             more = taken_over.of(receipt.get("settings", {}), programs)
             with recovered(folder, programs, receipt["bootstrap_role"], target, timeout, more) as scratch:
                 yield scratch

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import wal
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
 
@@ -31,6 +30,8 @@ HARMLESS = (
     "      HINT: to retain full backups indefinitely",
 )
 _LABEL = re.compile(r"\b\d{8}-\d{6}F(?:_\d{8}-\d{6}[DI])?\b")
+# A finished segment in the archive: its name, SHA-1 and compression. While it is written, it ends in .pgbackrest.tmp.
+_ARCHIVED = re.compile(r"([0-9A-F]{24})-[0-9a-f]{40}(?:\.[a-z0-9]{1,4})?\Z")
 _VERIFIED = re.compile(r"^\s*backup: (\S+), status: (\S+?),", re.MULTILINE)
 
 
@@ -124,14 +125,15 @@ class Repository:
         for folder in sorted({name[:16] for name in wanted}):
             output = self.do("repo-ls", "--output=json", f"archive/{self.stanza}/{archive}/{folder}")
             for name, facts in json.loads(output or "{}").items():
-                if facts.get("size", 0) > 0 and wal.is_segment(name[:24]) and name[24:25] == "-":
-                    found[name[:24]] = f"archive/{self.stanza}/{archive}/{folder}/{name}"
+                finished = _ARCHIVED.match(name)
+                if finished and facts.get("size", 0) > 0:
+                    found[finished[1]] = f"archive/{self.stanza}/{archive}/{folder}/{name}"
         return {name: found[name] for name in wanted if name in found}
 
     def verify(self, labels: Sequence[str], timeout: float) -> None:
         """Read and decode every file of the repository; an error when one is damaged or these backups were not read."""
         output = self.do("verify", "--output=text", "--verbose", timeout=timeout)
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        lines = [line.strip() for line in output.split("\n") if line.strip()]
         states = dict(_VERIFIED.findall(output))
         bad = [f"{label} is {states.get(label, 'not mentioned')}" for label in labels if states.get(label) != "valid"]
         if bad or "status: ok" not in lines:
@@ -146,7 +148,7 @@ class Repository:
         return sorted(
             {
                 label
-                for line in done.output.splitlines()
+                for line in done.output.split("\n")
                 if "expire" in line and "backup" in line
                 for label in _LABEL.findall(line)
             }
@@ -177,8 +179,7 @@ class Repository:
             )
         for name in segments:
             path = os.path.join(root, name)
-            if os.path.isfile(path):
-                found[name] = {"bytes": os.path.getsize(path), "sha256": store.sum_of(path)}
+            found[name] = {"bytes": os.path.getsize(path), "sha256": store.sum_of(path)}
         return found
 
     def restore_command(self, folder: str) -> str:

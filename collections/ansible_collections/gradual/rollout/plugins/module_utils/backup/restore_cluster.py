@@ -11,7 +11,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import signal
 import socket
 import time
 from typing import Any, Mapping
@@ -23,7 +22,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_req
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import records, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch, shut_down
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 # The restored cluster does not take over the old cluster's pg_hba.conf.
@@ -46,6 +45,8 @@ class NewCluster:
             )
         self.folder = os.path.abspath(request.folder)
         self.parent = os.path.dirname(self.folder)
+        # Materialized views that read another system, which the throwaway cluster cannot: quoted names.
+        self.not_refreshed: tuple[str, ...] = ()
 
     def plan(self) -> dict[str, Any]:
         if os.path.lexists(self.folder):
@@ -93,6 +94,7 @@ class NewCluster:
             ),
             "next": [
                 f'psql {way} "dbname={self.receipt["database"]}"',
+                *(f"REFRESH MATERIALIZED VIEW {name};  -- it reads another system" for name in self.not_refreshed),
                 f"{control} --pgdata {self.folder} stop  # and remove the folder, when it is no longer needed",
             ],
         }
@@ -121,6 +123,7 @@ class NewCluster:
         with self.method.restored_copy(
             self.request.path, self._wanted(), self.parent, self.request.timeout, self.request.jobs
         ) as scratch:
+            self.not_refreshed = scratch.not_refreshed
             if self.request.point:
                 self._need_canary(scratch)
             else:
@@ -130,7 +133,7 @@ class NewCluster:
                     )
                 )
             data = os.path.join(scratch.folder, "data")
-            _shut_down(data, self.request.timeout)
+            shut_down(data, self.request.timeout)
             yield data
 
     def _need_canary(self, scratch: Scratch) -> None:
@@ -147,7 +150,9 @@ class NewCluster:
         _write(
             os.path.join(data, "postgresql.conf"),
             f"# Restored from {self.receipt['id']}. Settings of the old cluster are not copied.\nport = {port}\n"
-            f"unix_socket_directories = '{sockets}'\nlisten_addresses = ''\n",
+            f"unix_socket_directories = '{sockets}'\nlisten_addresses = ''\n"
+            "# Its subscriptions would take their changes away from the live cluster.\n"
+            "max_logical_replication_workers = 0\n",
         )
         _write(os.path.join(data, "postgresql.auto.conf"), "")
         _write(os.path.join(data, "pg_hba.conf"), _HBA.format(user=pwd.getpwuid(os.geteuid()).pw_name))
@@ -239,7 +244,7 @@ class ClusterInPlace(NewCluster):
         return next(
             (
                 line.partition(":")[2].strip()
-                for line in told.output.splitlines()
+                for line in told.output.split("\n")
                 if line.startswith("Database system identifier")
             ),
             "unknown",
@@ -274,20 +279,6 @@ def _move_tablespaces(data: str, folder: str) -> None:
         os.remove(link)
         os.symlink(there, link)
         store.sync(there)
-
-
-def _shut_down(data: str, timeout: float) -> None:
-    """A fast shutdown, after which the folder needs no recovery."""
-    with open(os.path.join(data, "postmaster.pid"), encoding="utf-8") as file:
-        pid = int(file.readline())
-    os.kill(pid, signal.SIGINT)
-    until = time.monotonic() + timeout
-    while os.path.exists(os.path.join(data, "postmaster.pid")):
-        if time.monotonic() > until:
-            raise DatabaseError(
-                f"the restored cluster did not shut down within {timeout:.0f} s; nothing was put in place"
-            )
-        time.sleep(0.05)
 
 
 def _write(path: str, text: str) -> None:

@@ -4,17 +4,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import tempfile
 import time
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import compare, dump, snapshot, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import archive, compare, dump, snapshot, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_request import Request, stamp
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, databases, server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, run_sql, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session, conninfo, quote
@@ -22,7 +20,6 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 NAME = "gradual-restore"
 # Bytes; PostgreSQL truncates longer names.
 _LONGEST = 63
-_OF_DATABASE = re.compile(r"^\d+; \d+ \d+ (DATABASE|DATABASE PROPERTIES|(ACL|COMMENT|SECURITY LABEL) - DATABASE) ")
 
 
 class NewDatabase:
@@ -80,66 +77,58 @@ class NewDatabase:
         )
 
     def _restore(self) -> list[str]:
-        """Make the database and compare it; on failure it is dropped. Returns the names of the roles that were made."""
+        """Make the database and compare it. Returns the names of the roles that were made.
+
+        On failure the database and these roles are dropped.
+        """
         with self._session("postgres") as session:
             programs = server.binaries(session)
-            made = self._make_roles(session, programs)
+            missing, statements = self._missing_roles(session)
         try:
-            self._psql(programs, "postgres", renamed(self._of_database(programs), self.receipt["database"], self.name))
-            strictly(
-                run(
-                    [
-                        os.path.join(programs, "pg_restore"),
-                        "--no-password",
-                        "--exit-on-error",
-                        "--no-tablespaces",
-                        "--jobs",
-                        str(self.request.jobs),
-                        "--dbname",
-                        conninfo(self.request.parameters(self.name)),
-                        self._archive(),
-                    ],
-                    timeout=self.request.timeout,
-                ),
-                snapshot.HARMLESS,
-            )
+            if missing:
+                self._psql(programs, "postgres", statements)
+            self._fill(os.path.join(programs, "pg_restore"), programs)
             with self._session(self.name) as session:
                 compare.none_of(compare.content_differences(self.receipt, session))
                 compare.none_of(compare.object_differences(self.receipt, session, ["database"]))
-        except BaseException:
-            with contextlib.suppress(DatabaseError), self._session("postgres") as session:
-                session.run(f"DROP DATABASE IF EXISTS {quote(self.name)}")
+        except BaseException as error:
+            self._take_back(missing, error)
             raise
-        return made
-
-    def _make_roles(self, session: Session, programs: str) -> list[str]:
-        """Make the roles that the cluster lacks, without passwords; existing roles are not changed."""
-        there = {row[0] for row in session.rows("SELECT rolname::text FROM pg_roles")}
-        with open(os.path.join(self.request.path, dump.ROLES), encoding="utf-8", errors="surrogateescape") as file:
-            missing, statements = roles(file.read(), there)
-        if missing:
-            self._psql(programs, "postgres", statements)
         return missing
 
-    def _of_database(self, programs: str) -> str:
-        """The statements that create the database, with its locale, settings and grants."""
-        program, archive = os.path.join(programs, "pg_restore"), self._archive()
-        listed = run([program, "--create", "--list", archive])
-        strictly(listed)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write("".join(line + "\n" for line in listed.output.splitlines() if _OF_DATABASE.match(line)))
-            file.flush()
-            made = run([program, "--create", "--no-tablespaces", "--use-list", file.name, "--file", "-", archive])
-        strictly(made)
-        return made.output
+    def _fill(self, pg_restore: str, programs: str) -> None:
+        """Create the database, with its locale, settings and grants, and restore what is in it."""
+        path = os.path.join(self.request.path, dump.DUMP[self.receipt["format"]])
+        create, settings = archive.database_sql(pg_restore, path, self.receipt["database"], self.name)
+        self._psql(programs, "postgres", create)
+        self._psql(programs, self.name, settings)
+        argv = [pg_restore, "--no-password", "--exit-on-error", "--no-tablespaces", "--jobs", str(self.request.jobs)]
+        there = conninfo(self.request.parameters(self.name))
+        strictly(run([*argv, "--dbname", there, path], timeout=self.request.timeout), snapshot.HARMLESS)
+
+    def _take_back(self, made: Sequence[str], error: BaseException) -> None:
+        """Drop the database and the roles. When that fails too, raise an error that says what is left."""
+        try:
+            databases.drop(self._session, self.name)
+            with self._session("postgres") as session:
+                for name in made:
+                    session.run(f"DROP ROLE IF EXISTS {quote(name)}")
+        except DatabaseError as left:
+            raise DatabaseError(
+                f"{error}. What the restore made could not be removed ({left}); type: DROP DATABASE IF EXISTS"
+                f" {quote(self.name)}; {' '.join(f'DROP ROLE IF EXISTS {quote(name)};' for name in made)}"
+            ) from None
+
+    def _missing_roles(self, session: Session) -> tuple[list[str], str]:
+        """The roles that the cluster lacks, and the statements that make them without passwords."""
+        there = {row[0] for row in session.rows("SELECT rolname::text FROM pg_roles")}
+        with open(os.path.join(self.request.path, dump.ROLES), encoding="utf-8", errors="surrogateescape") as file:
+            return roles(file.read(), there)
 
     def _psql(self, programs: str, database: str, statements: str) -> None:
         sent = statements.encode("utf-8", "surrogateescape")
         program = os.path.join(programs, "psql")
         run_sql(program, conninfo(self.request.parameters(database)), send=sent, timeout=self.request.timeout)
-
-    def _archive(self) -> str:
-        return os.path.join(self.request.path, dump.DUMP[self.receipt["format"]])
 
     def _session(self, database: str) -> Session:
         return Session(self.request.parameters(database), NAME)
@@ -264,18 +253,6 @@ def _free_name(session: Session, name: str) -> None:
         )
 
 
-def renamed(statements: str, old: str, new: str) -> str:
-    """pg_restore's statements on the database `old`, as statements on the database `new`."""
-    name = "(?:" + re.escape(old) + "|" + re.escape(quote(old)) + ")"
-    heads = (
-        r"(?:CREATE|ALTER|COMMENT ON|SECURITY LABEL .*? ON) DATABASE |(?:GRANT|REVOKE) .*? ON DATABASE |ALTER ROLE .*?"
-        r" IN DATABASE "
-    )
-    # Not splitlines(): a comment may hold other ends of lines, which must stay.
-    kept = "\n".join(line for line in statements.split("\n") if not line.startswith("\\connect "))
-    return re.sub(rf"^({heads}){name}(?= )", lambda found: found.group(1) + quote(new), kept, flags=re.MULTILINE)
-
-
 def roles(text: str, there: set[str]) -> tuple[list[str], str]:
     """(missing roles, statements that make them), from the output of pg_dumpall."""
 
@@ -287,7 +264,7 @@ def roles(text: str, there: set[str]) -> tuple[list[str], str]:
         plain(name) for name in re.findall(rf"^CREATE ROLE {word};$", text, re.MULTILINE) if plain(name) not in there
     ]
     wanted = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         found = re.match(rf"(?:CREATE ROLE {word};|ALTER ROLE {word} WITH |GRANT {word} TO {word}[ ;])", line)
         if found and plain(found.group(1) or found.group(2) or found.group(4)) in missing:
             wanted.append(line)

@@ -96,7 +96,7 @@ def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> d
         fetch(moment)
     work.clock.lap("wal")
     with snapshot.schema_beside(work, snapshot_id, told["encoding"]) as schema:
-        tables = contents.tables(session, unlogged=False)
+        tables = contents.tables(session, told["server_version"], unlogged=False)
         fingerprint = schema_text.fingerprint(schema())
     work.clock.lap("digest")
     after, ahead = sequences.read(session, unlogged=False), sequences.ahead(session)

@@ -27,12 +27,14 @@ _TEXT_SETTINGS = {
     "transaction_timeout": "0",
 }
 # Tables whose rows pg_dump writes: ordinary ones and partitions, without those of extensions. With false, without
-# unlogged tables too, whose rows are not in a copy of the files. The planner inlines the functions of an index, so
-# tables with such indexes (the last column) need a search path for them.
+# unlogged tables too, whose rows are not in a copy of the files. The planner inlines the functions of a valid index, so
+# tables with such indexes (the last column) need a search path for them. Invalid ones are not in a dump's copy, and the
+# path must be the same there, because the names in columns of regclass depend on it.
 _TABLES = """
 SELECT c.oid::bigint, n.nspname::text, c.relname::text, format('%%I.%%I', n.nspname, c.relname)::text,
        concat_ws(', ', (SELECT string_agg(i.indexrelid::regclass::text, ', ') FROM pg_index i
-                         WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)),
+                         WHERE i.indrelid = c.oid AND i.indisvalid
+                           AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)),
                        (SELECT string_agg(s.stxname::text, ', ') FROM pg_statistic_ext s WHERE s.stxrelid = c.oid))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND %s)
@@ -82,12 +84,15 @@ def hold(session: Session, held: Sequence[str] | None = None, settings: Mapping[
         session.run(f"LOCK TABLE ONLY {', ONLY '.join(wanted)} IN ACCESS SHARE MODE")
 
 
-def tables(session: Session, unlogged: bool = True, version: int = digests.VERSION) -> dict[str, dict[str, Any]]:
+def tables(
+    session: Session, server_version: int, unlogged: bool = True, version: int = digests.VERSION
+) -> dict[str, dict[str, Any]]:
     """{"public.orders": {"rows": 3, "digest": "-123"}}, one pass over every table; call `fix_text` first.
 
-    version: of the digest, see digests.py; version 1 joins names without quotes.
+    server_version: of the backup's source, which decides how rows are hashed. version: of the digest, see digests.py;
+    version 1 joins names without quotes.
     """
-    hashed, path = digests.hashes(session), every_schema(session)
+    hashed, path = digests.hashes(server_version), every_schema(session)
     listed, columns = session.rows(_TABLES, (unlogged,)), digests.columns(session)
     plain, inlined = [row for row in listed if not row[4]], [row for row in listed if row[4]]
     found: dict[str, dict[str, Any]] = {}

@@ -8,8 +8,9 @@ FACTS and NOT_COMPARED are the one place that says what is compared; docs/backup
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Collection, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import digests
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import Session
 
 SCOPES = ("database", "cluster")
@@ -20,13 +21,15 @@ class Fact:
     """`words` are of the documentation. The query returns (of what, its state as text or NULL).
 
     scope: a restore as one more database of another cluster does not bring what is of the cluster. moving: applications
-    change it all the time, so a change beside a backup is no reason to begin again.
+    change it all the time, so a change beside a backup is no reason to begin again. since: the version of the digests
+    (digests.py) whose receipts have it.
     """
 
     words: str
     query: str
     scope: str = "database"
     moving: bool = False
+    since: int = 2
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,22 @@ _GRANTS = (
     " FROM unnest(coalesce({acl}, acldefault('{kind}', {owner}))) one)"
 )
 _HERE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+# Settings that are lists of names. SET … FROM CURRENT keeps them as they were written, and a dump writes them again
+# (and puts a name with upper case in quotes, although it had none).
+_LISTS = "'search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries'"
+_AS_LIST = (
+    "coalesce((SELECT string_agg(quote_ident(CASE WHEN name[1] LIKE '\"%%'"
+    " THEN replace(substr(name[1], 2, length(name[1]) - 2), '\"\"', '\"') ELSE name[1] END), ', ' ORDER BY number)"
+    ' FROM regexp_matches({value}, \'"(?:[^"]|"")*"|[^\\s,"]+\', \'g\') WITH ORDINALITY one (name, number)'
+    " WHERE name[1] <> '\"\"'), '\"\"')"
+)
 # Values of settings may be secrets (app.jwt_secret), so only their hash goes into the receipt.
 _SETTINGS = (
-    "SELECT concat('setting ', split_part(entry, '=', 1), {whose}), md5(substr(entry, strpos(entry, '=') + 1))"
-    " FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) entry WHERE {where}"
+    "SELECT concat('setting ', name, {whose}),"
+    f" md5(CASE WHEN name IN ({_LISTS}) THEN {_AS_LIST.format(value='value')} ELSE value END)"
+    " FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) entry,"
+    " LATERAL (SELECT split_part(entry, '=', 1), substr(entry, strpos(entry, '=') + 1)) setting (name, value)"
+    " WHERE {where}"
 )
 
 FACTS = (
@@ -62,6 +77,15 @@ FACTS = (
         " SELECT 'locale of the database', concat_ws(', ', datcollate, datctype) FROM this UNION ALL"
         " SELECT 'connection limit of the database', datconnlimit::text FROM this UNION ALL"
         " SELECT 'template flag of the database', datistemplate::text FROM this",
+    ),
+    Fact(
+        "locale provider of the database, and its locale and rules for ICU",
+        # Columns that older servers lack are NULL in JSON. PostgreSQL 17 has another name for the locale.
+        "SELECT 'locale provider of the database', nullif(concat_ws(', ',"
+        " CASE told->>'datlocprovider' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END,"
+        " coalesce(told->>'datlocale', told->>'daticulocale'), 'rules ' || nullif(told->>'daticurules', '')), '')"
+        " FROM (SELECT to_jsonb(this) FROM this) one (told)",
+        since=3,
     ),
     Fact(
         "settings of the database (ALTER DATABASE … SET)",
@@ -138,11 +162,14 @@ NOT_COMPARED = (
 )
 
 
-def read(session: Session, scope: str, moving: bool = True) -> dict[str, str]:
-    """{"owner of the database": "shop_owner"}: every fact of that scope that is not NULL; call `fix_text` first."""
+def read(session: Session, scope: str, moving: bool = True, version: int = digests.VERSION) -> dict[str, str]:
+    """{"owner of the database": "shop_owner"}: every fact of that scope that is not NULL; call `fix_text` first.
+
+    version: of the receipt's digests.
+    """
     found: dict[str, str] = {}
     for fact in FACTS:
-        if fact.scope == scope and (moving or not fact.moving):
+        if fact.scope == scope and fact.since <= version and (moving or not fact.moving):
             # The empty values make %% a % for both drivers.
             rows = session.rows(f"WITH this AS (SELECT * FROM pg_database WHERE oid = {_HERE}) {fact.query}", ())
             found.update({str(what): str(state) for what, state in rows if state is not None})
@@ -154,11 +181,16 @@ def read_all(session: Session, moving: bool = True) -> dict[str, dict[str, str]]
     return {scope: read(session, scope, moving) for scope in SCOPES}
 
 
-def differences(wanted: Mapping[str, str], seen: Mapping[str, str]) -> list[str]:
-    """One sentence for each fact that differs."""
+def of_view(name: str) -> str:
+    """What the fact about a materialized view is called. name: quoted."""
+    return f"materialized view {name}"
+
+
+def differences(wanted: Mapping[str, str], seen: Mapping[str, str], unknown: Collection[str] = ()) -> list[str]:
+    """One sentence for each fact that differs, but for those that the copy cannot show."""
     return [
         f"{what}: the restored copy has {_shown(what, seen)}, expected {_shown(what, wanted)}"
-        for what in sorted(set(wanted) | set(seen))
+        for what in sorted((set(wanted) | set(seen)) - set(unknown))
         if wanted.get(what) != seen.get(what)
     ]
 

@@ -31,6 +31,7 @@ SETTINGS = {
 }
 # Of a throwaway copy, whose sessions are of its superuser. The number is the first version that has the setting.
 _COPY = {
+    "event_triggers": ("off", 17),
     "idle_session_timeout": ("0", 14),
     "ignore_checksum_failure": ("off", 0),
     "lc_messages": ("C", 0),

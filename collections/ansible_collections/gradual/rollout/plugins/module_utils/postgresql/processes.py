@@ -9,7 +9,6 @@ import ctypes
 import json
 import os
 import pwd
-import re
 import signal
 import subprocess
 import sys
@@ -18,14 +17,10 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, NoReturn, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError, sentence
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.masking import masked
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
-# After these words PostgreSQL's programs quote a row or a whole statement.
-_QUOTED = re.compile(
-    r"(?P<kept>CONTEXT:\s+COPY [^,]+, line \d+|DETAIL:\s+(?:Failing row contains|Key )"
-    r"|Command was: (?:CREATE|ALTER) (?:USER MAPPING|SUBSCRIPTION|SERVER|ROLE|USER) ?).*"
-)
 
 
 def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
@@ -119,7 +114,8 @@ def strictly(finished: Finished, harmless: Sequence[str] = ()) -> list[str]:
 
     harmless: beginnings of lines. Returns the harmless lines.
     """
-    lines = [line for line in finished.errors.splitlines() if line.strip()]
+    # Masked as a whole, because a statement goes over several lines. Not splitlines(): a name may hold other ends.
+    lines = [line for line in masked(finished.errors).split("\n") if line.strip()]
     known = [line for line in lines if any(line.startswith(start) for start in harmless)]
     strange = [line for line in lines if line not in known]
     if finished.status != 0 or strange:
@@ -128,14 +124,9 @@ def strictly(finished: Finished, harmless: Sequence[str] = ()) -> list[str]:
             if finished.status >= 0
             else f"was killed by signal {-finished.status}"
         )
-        said = "; ".join(without_rows(line) for line in strange[:8]) or "nothing"
+        said = "; ".join(strange[:8]) or "nothing"
         raise DatabaseError(f"{finished.name} {how} and said: {said}")
     return known
-
-
-def without_rows(line: str) -> str:
-    """A line of a client's message without the row that it quotes, and without a statement that may hold a password."""
-    return _QUOTED.sub(lambda found: f"{found['kept']}…", line)
 
 
 def account(name: str) -> pwd.struct_passwd:

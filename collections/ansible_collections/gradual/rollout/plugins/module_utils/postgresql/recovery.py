@@ -12,7 +12,7 @@ from typing import Iterator, Mapping
 
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch, running
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch, running, shut_down
 
 # Replaced, because the live cluster's settings would use its archive, sockets and primary.
 _OWN_FILES = {
@@ -34,10 +34,14 @@ _FROM_CONTROL = {
 
 @dataclass(frozen=True)
 class Target:
-    """The restore point where recovery ends, and the command that copies a WAL segment (%f) to a path (%p)."""
+    """The restore point where recovery ends, and the command that copies a WAL segment (%f) to a path (%p).
+
+    connects: the command may fetch the segment from another host.
+    """
 
     name: str
     restore_command: str
+    connects: bool = False
 
 
 @contextlib.contextmanager
@@ -63,6 +67,10 @@ def recovered(
         **_source_settings(programs, data),
         **(more or {}),
     }
+    if target.connects:
+        # Recovery runs no code of the database. After it, the files are those of a cluster that was shut down.
+        with running(folder, programs, superuser, timeout, settings, secluded=False):
+            shut_down(data, timeout)
     with running(folder, programs, superuser, timeout, settings) as scratch:
         yield scratch
 

@@ -8,14 +8,23 @@ import difflib
 import hashlib
 import re
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import masking
+
 _NOISE = re.compile(r"^(\\(un)?restrict\b.*|-- Dumped (from|by) .*)$")
-# OPTIONS (password 'x') and CONNECTION 'host=h password=x'.
-_PASSWORD = re.compile(r"(password\s*=\s*|password\s+)('(?:[^']|'')*'|[^'\s]+)", re.IGNORECASE)
+_REFRESH = re.compile(
+    r"^--\n-- Name: [^\n]*; Type: MATERIALIZED VIEW DATA; [^\n]*\n--\n\nREFRESH MATERIALIZED VIEW .+?;\n\n\n",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def plain(text: str) -> str:
     """pg_dump -s without restrict keys and program versions, which differ between two dumps of one schema."""
-    return "".join(line + "\n" for line in text.splitlines() if not _NOISE.match(line))
+    return "".join(line + "\n" for line in _lines(text) if not _NOISE.match(line))
+
+
+def without_refreshes(text: str) -> str:
+    """The schema without the statements that compute its materialized views."""
+    return _REFRESH.sub("", text)
 
 
 def fingerprint(text: str) -> str:
@@ -24,8 +33,20 @@ def fingerprint(text: str) -> str:
 
 
 def differences(wanted: str, seen: str) -> list[str]:
-    """The lines that differ, without the passwords of user mappings and subscriptions."""
-    lines = difflib.unified_diff(
-        plain(wanted).splitlines(), plain(seen).splitlines(), "live", "restored", lineterm="", n=0
-    )
-    return [_PASSWORD.sub(r"\1********", line) for line in list(lines)[2:] if not line.startswith("@@")]
+    """The lines that differ, without passwords and other secrets. Not whether a materialized view is computed."""
+    before, after = (plain(without_refreshes(text)) for text in (wanted, seen))
+    shown = [_lines(masking.masked(text)) for text in (before, after)]
+    matcher = difflib.SequenceMatcher(None, _lines(before), _lines(after))
+    return [
+        sign + line
+        for kind, *places in matcher.get_opcodes()
+        if kind != "equal"
+        for sign, lines, (start, end) in zip("-+", shown, (places[:2], places[2:]))
+        for line in lines[start:end]
+    ]
+
+
+def _lines(text: str) -> list[str]:
+    """Not splitlines(): a literal may hold other ends of lines."""
+    lines = text.split("\n")
+    return lines if lines[-1] else lines[:-1]

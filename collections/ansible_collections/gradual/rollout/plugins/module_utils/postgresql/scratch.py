@@ -1,6 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""A throwaway PostgreSQL cluster beside the live one: no network, no archive, no jobs. It ends with its process."""
+"""A throwaway PostgreSQL cluster beside the live one: no connections, no archive, no jobs. It ends with its
+process."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Iterator, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import neutral
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import neutral, seclusion
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
     clean_environment,
@@ -58,12 +59,13 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Scratch:
-    """A running throwaway cluster."""
+    """A running throwaway cluster. not_refreshed: its materialized views that read another system, quoted names."""
 
     folder: str
     programs: str
     superuser: str
     major: int = 0
+    not_refreshed: tuple[str, ...] = ()
 
     def parameters(self, database: str) -> dict[str, str]:
         """Of a session of the superuser, which no setting of the database or of the role reaches."""
@@ -151,10 +153,19 @@ def scratch_cluster(
 
 @contextlib.contextmanager
 def running(
-    folder: str, programs: str, superuser: str, timeout: float, settings: Mapping[str, str] | None = None
+    folder: str,
+    programs: str,
+    superuser: str,
+    timeout: float,
+    settings: Mapping[str, str] | None = None,
+    secluded: bool = True,
 ) -> Iterator[Scratch]:
-    """Run the cluster in `folder`/data; it ends with the block, or with this process. settings: additional ones."""
+    """Run the cluster in `folder`/data; it ends with the block, or with this process.
+
+    settings: additional ones. secluded: it and its programs can connect to nothing.
+    """
     data = os.path.join(folder, "data")
+    instructions = seclusion.program() if secluded else b""
     server: subprocess.Popen[bytes] | None = None
     try:
         with open(os.path.join(folder, "log"), "wb") as log:
@@ -176,7 +187,7 @@ def running(
                 stderr=log,
                 env=clean_environment(),
                 cwd=data,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 (a module has no threads)
+                preexec_fn=lambda: _prepare(instructions),  # noqa: PLW1509 (a module has no threads)
             )
         scratch = Scratch(folder, programs, superuser, _major(data))
         _wait(server, scratch, timeout)
@@ -191,8 +202,27 @@ def _major(data: str) -> int:
         return int(file.read().split(".")[0])
 
 
-def _end_with_parent() -> None:
+def _prepare(instructions: bytes) -> None:
+    """In the server's process, before it begins. An error goes into the server's log."""
     die_with_parent(signal.SIGQUIT)
+    try:
+        if instructions:
+            seclusion.enter(instructions)
+    except OSError as error:
+        os.write(2, f"FATAL: {error.strerror}\n".encode())
+        os._exit(1)
+
+
+def shut_down(data: str, timeout: float) -> None:
+    """A fast shutdown of the cluster in the folder `data`, which then needs no recovery."""
+    with open(os.path.join(data, "postmaster.pid"), encoding="utf-8") as file:
+        pid = int(file.readline())
+    os.kill(pid, signal.SIGINT)
+    until = time.monotonic() + timeout
+    while os.path.exists(os.path.join(data, "postmaster.pid")):
+        if time.monotonic() > until:
+            raise DatabaseError(f"the restored cluster did not shut down within {timeout:.0f} s; raise timeout")
+        time.sleep(0.05)
 
 
 def _wait(server: subprocess.Popen[bytes], scratch: Scratch, timeout: float) -> None:
@@ -212,7 +242,7 @@ def _wait(server: subprocess.Popen[bytes], scratch: Scratch, timeout: float) -> 
 def _said(folder: str) -> str:
     """Why the server ended, from its log, without its answers to our connection attempts."""
     with open(os.path.join(folder, "log"), encoding="utf-8", errors="replace") as log:
-        lines = [line for line in log.read().splitlines() if "the database system is" not in line]
+        lines = [line for line in log.read().split("\n") if "the database system is" not in line]
     told = [line for line in lines if re.search(r"\b(FATAL|PANIC|ERROR|WARN|WARNING)\b", line)]
     return " / ".join((told or lines)[-5:])
 

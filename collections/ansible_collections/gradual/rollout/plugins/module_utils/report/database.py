@@ -34,11 +34,13 @@ def backup(events: Events) -> Claim:
         if tables and level in ("restored", "sound")
         else ""
     )
+    unchecked = [str(one) for one in items(receipt.get("unchecked"))]
     size = count(receipt.get("size"))
     return claim(
         "backup",
         f"backup {receipt.get('id')} of database {receipt.get('database')} was proven: {level}{compared}"
-        + (f"; {size:,} bytes" if size else ""),
+        + (f"; {size:,} bytes" if size else "")
+        + (f"; not checked: {'; '.join(unchecked)}" if unchecked else ""),
         (
             {
                 "id": receipt.get("id"),

@@ -39,6 +39,12 @@ def test_it_tells_whether_the_old_code_was_tried_on_the_new_schema(
     assert said in found["old-code"]["statement"]
 
 
+def test_it_tells_what_the_proof_did_not_check() -> None:
+    ledger = sample.opened()
+    ledger.add("backup.proven", receipt={**sample.RECEIPT, "unchecked": ["the materialized view a.b was not computed"]})
+    assert claims(ledger)["backup"]["statement"].endswith("; not checked: the materialized view a.b was not computed")
+
+
 def test_where_nobody_tried_the_old_code_nothing_is_claimed() -> None:
     assert "old-code" not in claims(sample.prepared())
 
