@@ -122,12 +122,21 @@ GOOD = wheel("shop/migrations/0001_initial.py", FILES["django"]["db/shop/migrati
 HEAD, CENTRAL = b"PK\3\4", b"PK\1\2"
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"no zip at all", GOOD[:-30], GOOD[:200] + GOOD[210:],
-    # What a file holds is damaged, the table is not: wrong bytes, another compression, a password.
-    patched(GOOD, HEAD, 70, b"\xff" * 8), patched(GOOD, CENTRAL, 10, b"\x63\0"), patched(GOOD, CENTRAL, 8, b"\1\0"),
-    patched(GOOD, CENTRAL, 16, b"\0\0\0\0"), patched(GOOD, HEAD, 0, b"XXXX"),
-])  # fmt: skip
+# In the last five, what a file holds is damaged, the table is not.
+DAMAGED = {
+    "empty": b"",
+    "no zip": b"no zip at all",
+    "cut": GOOD[:-30],
+    "with a hole": GOOD[:200] + GOOD[210:],
+    "wrong bytes": patched(GOOD, HEAD, 70, b"\xff" * 8),
+    "another compression": patched(GOOD, CENTRAL, 10, b"\x63\0"),
+    "a password": patched(GOOD, CENTRAL, 8, b"\1\0"),
+    "another checksum": patched(GOOD, CENTRAL, 16, b"\0\0\0\0"),
+    "another head": patched(GOOD, HEAD, 0, b"XXXX"),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=list(DAMAGED))
 def test_a_damaged_wheel_is_named(tmp_path: Path, content: bytes) -> None:
     django = {name: text for name, text in FILES["django"].items() if "shop" not in name}
     for name, text in {**django, "wheels/shop-1.0-py3-none-any.whl": content}.items():
