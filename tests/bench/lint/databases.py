@@ -154,7 +154,8 @@ _VALUES = {"int4": ("0", "-1", "99999999"), "int8": ("0", "-1", "99999999"), "te
 def writes(earlier: Sequence[str]) -> list[str]:
     """What the previous release writes to the columns that an earlier rollout added, which it knows."""
     found = []
-    for tree in (pglast.parse_sql(one)[0].stmt for one in earlier):
+    trees: list[Any] = [pglast.parse_sql(one)[0].stmt for one in earlier]
+    for tree in trees:
         for command in getattr(tree, "cmds", None) or ():
             if command.subtype.name == "AT_AddColumn":
                 table, column = tree.relation.relname, command.def_.colname

@@ -55,5 +55,5 @@ def _infinite(end: Any) -> bool:
 
 def _less(one: Any, other: Any) -> bool:
     if _infinite(one) or _infinite(other):
-        return one == -math.inf or other == math.inf
+        return bool(one == -math.inf or other == math.inf)
     return bool(one < other)

@@ -124,13 +124,15 @@ def settings(node: Any) -> Iterator[tuple[str, list[str | None] | None, bool]]:
     for one in walk(node):
         if kind(one) == "FuncCall" and one.funcname[-1].sval == "set_config" and len(one.args) == 3:
             text = _text(one.args[1])
-            words = [word.strip().strip('"') for word in text.split(",")] if text is not None else [None]
+            words: list[str | None] = [None]
+            if text is not None:
+                words = [word.strip().strip('"') for word in text.split(",")]
             local = getattr(getattr(one.args[2], "val", None), "boolval", True) is not False
             yield _text(one.args[0]) or "", words, local
 
 
 def _text(node: Any) -> str | None:
-    value = getattr(node, "val", None)
+    value: Any = getattr(node, "val", None)
     number = getattr(value, "ival", None)
     return str(value.sval) if hasattr(value, "sval") else None if number is None else str(number)
 
