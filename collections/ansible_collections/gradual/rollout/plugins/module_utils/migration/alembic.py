@@ -32,7 +32,7 @@ _CLASS = re.compile(r"^\((?:[\w.]+\.)?\w+\) ")
 # nobody could tell who waits for whom, or find the session of a dead run. The release's folder is first on the path, as
 # with `-m alembic`.
 HOOK = f"""{worker.PROGRAM}
-import runpy
+import contextlib, importlib, runpy
 import alembic.command, alembic.config
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -44,6 +44,11 @@ def settle(connection, record):
         cursor.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
     cursor.close()
     connection.commit()
+
+# Loaded once for all steps, where the release has them.
+for name in ("sqlalchemy.dialects.postgresql", "psycopg", "psycopg2"):
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
 
 sys.argv[0] = "alembic"
 serve()

@@ -36,7 +36,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session
 # manage.py prepares the process as for each command, and calls execute_from_command_line(), which loads the apps once
 # and does the steps.
 HOOK = f"""{worker.PROGRAM}
-import runpy
+import contextlib, runpy
 import django
 from django.core import management
 from django.db import connections
@@ -54,6 +54,12 @@ execute = management.execute_from_command_line
 def execute_here(argv=None):
     management.execute_from_command_line = execute
     django.setup()
+    # What fails here fails again in the step, which tells it.
+    with contextlib.suppress(Exception):
+        from django.core.management.commands import migrate
+        from django.db.migrations.loader import MigrationLoader
+        connections.all()
+        MigrationLoader(None)
     # A copy of the process must not use a connection of this one.
     connections.close_all()
     serve()
