@@ -68,8 +68,8 @@ class Alternative:
     alone: float
 
 
-# At a tolerated ratio of 1.25: 2, 2.2, 3 and 10 times as bad; alone 2.2 and 6 times. Two near the least harm, since in
-# a long stage what lies between them looks like an offset. At a margin of 2: as bad, a quarter worse, half as bad.
+# At a tolerated ratio of 1.25: 2, 2.2, 3 and 10 times as bad, and alone 2.2 and 6 times. Two are near the least harm:
+# in a long stage, harm that no ratio fits looks like an offset. At a margin of 2: as bad, a quarter worse, half as bad.
 HARMFUL = Alternative(((1.6, 0.20), (1.76, 0.20), (2.4, 0.34), (8.0, 0.26)), ((1.76, 0.6), (4.8, 0.4)), math.log(4.0))
 _BETTER = ((0.5, 0.55), (0.65, 0.30), (0.3, 0.15))
 HARMLESS = Alternative(_BETTER, _BETTER, math.log(6.0))

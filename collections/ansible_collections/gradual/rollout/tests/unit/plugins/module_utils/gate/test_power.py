@@ -86,10 +86,10 @@ def test_harm_is_stopped_with_the_chance_that_is_said(
 def test_worse_harm_is_never_forecast_later() -> None:
     """Harm between two of the ratios that the gate looks for, in a stage much longer than its A/A stage."""
     ratios = (2.0, 2.1, 2.2, 2.5, 3.0, 5.0, 10.0)
-    needed = [power.seconds_needed(60, 0.003, 25, 300, ratio, SETTINGS, 0.05 * 0.95) for ratio in ratios]
-    found = [seconds for seconds in needed if seconds is not None]
-    assert len(found) == len(ratios)
-    assert found == sorted(found, reverse=True)
+    found = [power.seconds_needed(60, 0.003, 25, 300, ratio, SETTINGS, 0.05 * 0.95) for ratio in ratios]
+    seen = [seconds for seconds in found if seconds is not None]
+    assert len(seen) == len(ratios)
+    assert seen == sorted(seen, reverse=True)
 
 
 @pytest.mark.parametrize(
