@@ -32,13 +32,11 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.gua
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.recorder import Inspection, Recorder
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.tape import Tape
 
-OURS = (
-    "alembic.op",
-    "alembic.operations",
-    "alembic.runtime.migration",
-    "sqlalchemy.dialects.postgresql",
-    "sqlalchemy.orm",
-    "encodings.idna",
+# How the import system reads a folder.
+LOADERS = (
+    (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+    (importlib.machinery.SourceFileLoader, importlib.machinery.SOURCE_SUFFIXES),
+    (importlib.machinery.SourcelessFileLoader, importlib.machinery.BYTECODE_SUFFIXES),
 )
 FORBIDDEN = (
     "socket.connect",
@@ -107,24 +105,27 @@ def remembering(alter_column: Callable[..., None], tape: Tape, dialect: Any) -> 
     return remembered
 
 
-def wanted(files: list[list[str]]) -> set[str]:
-    """What the Python files beside the revisions import; those of the release itself are not on the path yet, and are
-    not found."""
-    found: set[str] = set()
-    for folder in {os.path.dirname(os.path.dirname(file)) for _revision, file in files}:
-        for place, _folders, names in os.walk(folder):
-            for name in names:
-                if name.endswith(".py"):
-                    with (
-                        open(os.path.join(place, name), encoding="utf-8", errors="replace") as source,
-                        contextlib.suppress(SyntaxError, ValueError),
-                    ):
-                        for node in ast.walk(ast.parse(source.read())):
-                            if isinstance(node, ast.Import):
-                                found.update(one.name for one in node.names)
-                            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                                found.add(node.module)
-    return found
+def keep(folders: Sequence[str]) -> None:
+    """Let modules in these folders be imported after privileges are given up, wherever the folders lie.
+
+    A controller's Python may be in a home that only its user enters. The folders stay open, and Linux leads to what is
+    below an open folder without asking who may enter those above it.
+    """
+    opened = {
+        os.path.join(one, ""): os.open(one, os.O_RDONLY | os.O_DIRECTORY)  # noqa: PTH123 (a folder)
+        for one in folders
+        if os.path.isdir(one)
+    }
+
+    def finder(path: str) -> Any:
+        for start in sorted(opened, key=len, reverse=True):
+            if os.path.join(path, "").startswith(start):
+                inside = path[len(start) :]
+                return importlib.machinery.FileFinder(f"/proc/self/fd/{opened[start]}/{inside}", *LOADERS)
+        raise ImportError(path)
+
+    sys.path_hooks.insert(0, finder)
+    sys.path_importer_cache.clear()
 
 
 class Lenient(importlib.abc.Loader):
@@ -188,17 +189,13 @@ def main() -> None:
     # What the revisions print must not mix with our output.
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    # Before privileges go, since our own libraries may lie where only we can read: they, and what the revisions want of
-    # them.
-    for name in (*OURS, *wanted(task["files"])):
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
     from sqlalchemy.types import NullType, TypeEngine
 
     # The values do not matter here, but a column without a type could not write any.
     TypeEngine.literal_processor = NullType.literal_processor = lambda _type, _dialect: quoted  # type: ignore[method-assign,assignment]
 
     if task["uid"] is not None:
+        keep(sys.path)
         os.setgroups([])
         os.setgid(task["gid"])
         os.setuid(task["uid"])

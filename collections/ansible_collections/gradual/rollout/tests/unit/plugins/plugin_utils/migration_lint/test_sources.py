@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -290,6 +291,48 @@ def test_root_does_not_run_revisions_as_root(release: Path) -> None:
     assert found["statement"].startswith("DROP TABLE uid_65534_")
     with pytest.raises(AssertionError):
         assert "uid_0" in found["statement"]
+
+
+# A program that gives up its privileges as offline.py does, with a library in a home that only root enters.
+KEPT = """
+import os, sys
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.offline import keep
+sys.path.insert(0, {home!r})
+import library
+if {kept}:
+    keep([{home!r}])
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+try:
+    import library.part, other
+    print(library.part.VALUE, other.VALUE)
+except ImportError as error:
+    print(error.name)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
+@pytest.mark.parametrize(("kept", "said"), [(True, "1 2"), (False, "library.part")])
+def test_libraries_in_a_private_home_are_found_without_privileges(tmp_path: Path, kept: bool, said: str) -> None:
+    home = tmp_path / "root" / "packages"
+    (home / "library").mkdir(parents=True)
+    for name, text in {"library/__init__.py": "", "library/part.py": "VALUE = 1", "other.py": "VALUE = 2"}.items():
+        (home / name).write_text(text)
+    home.parent.chmod(0o700)
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT.format(home=str(home), kept=kept)],
+        env={"PYTHONPATH": sources.COLLECTIONS},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == said, done.stderr
+
+
+def test_what_a_module_of_the_release_imports_of_the_standard_library_is_there(release: Path) -> None:
+    (release / "shop.py").write_text("import wsgiref.simple_server, encodings.raw_unicode_escape\nNAME = 'a'\n")
+    head = 'phase = "expand"\nfrom shop import NAME'
+    revision(release, "1", 'op.add_column("orders", sa.Column(NAME, sa.Text))', head=head)
+    assert rules(release) == []
 
 
 def test_without_alembic_the_text_is_read_and_the_rest_was_not_seen(
