@@ -17,7 +17,6 @@ the file ends that was made; wrote: of those, the ones during which a statement 
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import importlib
 import importlib.abc
@@ -28,6 +27,7 @@ import sys
 import types
 from typing import Any, Callable, ClassVar, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.guarded import guarded
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.recorder import Inspection, Recorder
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.tape import Tape
@@ -67,8 +67,7 @@ def play(revision: str, file: str, number: int) -> dict[str, Any]:
     module = types.ModuleType(f"revision_{number}")
     module.__dict__.update(__file__=file, gradual_fail=tape.fail, gradual_lack=tape.lack)
     try:
-        with open(file, "rb") as opened:
-            code = compile(guarded(ast.parse(opened.read(), file)), file, "exec")
+        code = compile(guarded(python_files.tree(file)), file, "exec")
         with Operations.context(context):
             exec(code, module.__dict__)  # noqa: S102 (this is what the program is for)
             sys.setprofile(tape.called)
@@ -112,7 +111,7 @@ def keep(folders: Sequence[str]) -> None:
     below an open folder without asking who may enter those above it.
     """
     opened = {
-        os.path.join(one, ""): os.open(one, os.O_RDONLY | os.O_DIRECTORY)  # noqa: PTH123 (a folder)
+        os.path.join(one, ""): os.open(one, os.O_RDONLY | os.O_DIRECTORY)
         for one in folders
         if os.path.isdir(one)
     }

@@ -54,8 +54,7 @@ def _has_alembic() -> bool:
 
 
 def _text(directory: str, file: str) -> str:
-    with open(os.path.join(directory, file), encoding="utf-8", errors="replace") as opened:
-        return opened.read()
+    return python_files.content(os.path.join(directory, file)).decode("utf-8", "replace")
 
 
 def _sql(directory: str, revision: Revision, adapter: str) -> Source:

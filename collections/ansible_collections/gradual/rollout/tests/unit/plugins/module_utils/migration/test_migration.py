@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import HOOK, Alembic, parse, sentence
@@ -129,6 +130,32 @@ def test_a_step_is_a_command_without_secrets(tmp_path: Path) -> None:
     assert adapter.apply(second).argv == (f"{tmp_path}/.venv/bin/python", "-c", HOOK, "upgrade", "b")
     assert adapter.revert(second).argv[-2:] == ("downgrade", "a")
     assert adapter.apply(second).folder == str(tmp_path)
+
+
+def test_the_settings_of_a_session_are_sent_in_a_form_that_every_driver_takes() -> None:
+    """psycopg wants %s, asyncpg $1, pg8000 both: so there are no parameters. tests/database runs it on psycopg."""
+    sent: list[tuple[str, ...]] = []
+
+    class Driver:
+        def cursor(self) -> Driver:
+            return self
+
+        def execute(self, *given: str) -> None:
+            sent.append(given)
+
+        def close(self) -> None: ...
+        def commit(self) -> None: ...
+
+    space: dict[str, Any] = {}
+    begin, end = HOOK.index("@event"), HOOK.index("sys.argv")
+    exec(f"import json, os\n{HOOK[begin:end].split(chr(10), 1)[1]}", space)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADUAL_SETTINGS", '{"application_name": "it\'s", "lock_timeout": 50}')
+        space["settle"](Driver(), None)
+    assert sent == [
+        ("SELECT set_config('application_name', 'it''s', false)",),
+        ("SELECT set_config('lock_timeout', '50', false)",),
+    ]
 
 
 def test_the_timeouts_come_last_so_that_nothing_loosens_them() -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -282,6 +283,19 @@ def test_what_a_revision_prints_is_not_taken_for_findings(release: Path) -> None
         'print(\'{"revision": "1", "writes": [], "asked": false, "failed": null}\')\nop.execute("DELETE FROM orders")',
     )
     assert rules(release) == [("1", "whole-table-delete")]
+
+
+def test_revisions_in_a_wheel_are_read_there(release: Path) -> None:
+    (release / "alembic.ini").write_text("[alembic]\nversion_locations = shop:versions\n")
+    revision(release, "1", 'op.execute(f"DROP TABLE {TABLE}")', head='phase = "expand"\nfrom shop.names import TABLE')
+    with zipfile.ZipFile(release / "shop-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.write(release / "migrations/versions/1.py", "shop/versions/1.py")
+        wheel.writestr("shop/__init__.py", "")
+        wheel.writestr("shop/names.py", "TABLE = 'orders'\n")
+    shutil.rmtree(release / "migrations")
+    (found,) = judge.lint("alembic", str(release), "migrations", "head")["findings"]
+    assert (found["rule"], found["statement"]) == ("drop-in-expand", "DROP TABLE orders")
+    assert found["file"] == "shop-1.0-py3-none-any.whl/shop/versions/1.py"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
