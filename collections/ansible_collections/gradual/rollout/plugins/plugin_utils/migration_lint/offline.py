@@ -7,8 +7,8 @@ Revision files are the release's code. They run here without privileges where we
 environment, without a database, and may open no connection and start no program. That keeps accidents off; it is no
 jail for hostile code, which would run on every host anyway.
 
-In: JSON on standard input, {directory, libraries: more places of the release's modules, files: [[revision, path]], uid,
-gid (null: stay who we are)}.
+In: JSON on standard input, {directory, libraries: more places of the release's modules, files: [[revision, path]],
+seconds: of computing, uid, gid (null: stay who we are)}.
 Out: one JSON line a revision, {revision, writes: [[sql, line, transaction, certain, known]], wrote, made: [[line,
 column]], asked: bool, failed: [[line, reason]]}.
 certain, known: as in statements.Piece. asked: whether an answer of the database was looked at. made: where each call in
@@ -23,6 +23,7 @@ import importlib.abc
 import importlib.machinery
 import json
 import os
+import resource
 import sys
 import types
 from typing import Any, Callable, ClassVar, Sequence
@@ -185,6 +186,8 @@ def register() -> None:
 def main() -> None:
     """See above."""
     task = json.load(sys.stdin)
+    # One second more as the hard limit, so that the soft one sends SIGXCPU and not SIGKILL.
+    resource.setrlimit(resource.RLIMIT_CPU, (task["seconds"], task["seconds"] + 1))
     # What the revisions print must not mix with our output.
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -270,10 +270,21 @@ def test_what_a_package_of_the_release_lacks_hides_none_of_its_modules(release: 
     assert {one for _revision, one in rules(release)} == {"unseen"}
 
 
-def test_a_revision_that_never_ends_is_given_up(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "PATIENCE", 3.0)
-    revision(release, "1", 'op.execute("DELETE FROM orders")\nwhile True:\n    pass')
-    assert set(rules(release)) == {("1", "unseen"), ("1", "whole-table-delete")}
+@pytest.mark.parametrize(
+    ("limit", "seconds", "body", "said"),
+    [
+        ("COMPUTING", 2, "while True:\n    pass", "stopped after 2 s of computing"),
+        ("PATIENCE", 5.0, "import time\ntime.sleep(60)", "stopped after 5 s"),
+    ],
+)
+def test_a_revision_that_never_ends_is_given_up(
+    release: Path, monkeypatch: pytest.MonkeyPatch, limit: str, seconds: float, body: str, said: str
+) -> None:
+    monkeypatch.setattr(sources, limit, seconds)
+    revision(release, "1", f'op.execute("DELETE FROM orders")\n{body}')
+    found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
+    assert {one["rule"] for one in found} == {"unseen", "whole-table-delete"}
+    assert any(one["why"].endswith(said) for one in found)
 
 
 def test_what_a_revision_prints_is_not_taken_for_findings(release: Path) -> None:
