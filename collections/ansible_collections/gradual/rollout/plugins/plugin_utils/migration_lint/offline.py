@@ -30,7 +30,7 @@ from typing import Any, Callable, ClassVar, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.guarded import guarded
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.recorder import Inspection, Recorder
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.recorder import Inspection, Recorder, answered
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.tape import Tape
 
 # How the import system reads a folder.
@@ -175,12 +175,15 @@ def refuse(event: str, _arguments: tuple[Any, ...]) -> None:
 
 
 def register() -> None:
-    """Let sqlalchemy.inspect() and Inspector.from_engine() take a Recorder."""
+    """Let sqlalchemy.inspect(), Inspector.from_engine() and the ORM's sessions take a Recorder."""
+    from sqlalchemy import event
     from sqlalchemy.engine.reflection import Inspector
     from sqlalchemy.inspection import _inspects
+    from sqlalchemy.orm import Session
 
     _inspects(Recorder)(Inspection)
     Inspector.from_engine = Inspection  # type: ignore[assignment,method-assign]
+    event.listen(Session, "do_orm_execute", answered)
 
 
 def main() -> None:

@@ -155,6 +155,7 @@ def test_a_revision_that_cannot_be_played_is_no_silent_pass(release: Path) -> No
 
 
 # What upgrade() does, the statements (with whether they certainly run), and the findings about what was not read.
+ORM = "class T(orm.declarative_base()):\n    __tablename__ = 't'\n    a = sa.Column(sa.Integer, primary_key=True)\n"
 BIND: dict[str, tuple[str, list[tuple[str, bool]], list[str]]] = {
     "an enum": (
         "sa.Enum('a', 'b', name='state').create(op.get_bind())", [("CREATE TYPE state AS ENUM ('a', 'b')", True)], []),
@@ -179,6 +180,25 @@ BIND: dict[str, tuple[str, list[tuple[str, bool]], list[str]]] = {
     "a session": (
         "with orm.Session(bind=op.get_bind()) as s:\n    s.execute(sa.text('TRUNCATE t'))\n    s.commit()",
         [("TRUNCATE t", True)], []),
+    "objects of the ORM": (
+        f"{ORM}with orm.Session(op.get_bind()) as s:\n    for one in s.query(T).yield_per(5):\n        one.a = 1",
+        [("SELECT t.a AS t_a FROM t", True)], ["asks-database"]),
+    "objects by select()": (
+        f"{ORM}for one in orm.Session(op.get_bind()).scalars(sa.select(T).where(T.a > 1)):\n    one.a = 1",
+        [("SELECT t.a FROM t WHERE t.a > 1", True)], ["asks-database"]),
+    "a number of objects": (
+        f"{ORM}if orm.Session(op.get_bind()).query(T).filter(T.a > 1).count() != 0:\n    raise ValueError",
+        [("SELECT count(*) AS count_1 FROM (SELECT t.a AS t_a FROM t WHERE t.a > 1) AS anon_1", True)],
+        ["asks-database"]),
+    "objects that are deleted": (
+        f"{ORM}orm.Session(bind=op.get_bind()).query(T).filter(T.a == 1).delete()",
+        [("DELETE FROM t WHERE t.a = 1", True)], ["asks-database"]),
+    "objects that are changed": (
+        f"{ORM}orm.Session(bind=op.get_bind()).execute(sa.update(T).values(a=2))",
+        [("UPDATE t SET a=2", True)], []),
+    "a table that is read": (
+        "t = sa.Table('t', sa.MetaData(), autoload_with=op.get_bind())\nop.execute('TRUNCATE t')",
+        [("TRUNCATE t", False)], ["asks-database"]),
     "its context": ("op.get_context().bind.execute(sa.text('TRUNCATE t'))", [("TRUNCATE t", True)], []),
     "after an answer": (
         "op.get_bind().execute(sa.text('SELECT 1')).scalar()\nop.execute('TRUNCATE t')",
