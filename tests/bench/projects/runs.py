@@ -91,6 +91,17 @@ class Course:
             raise RuntimeError(f"{self.project.name}: {' '.join(words)} failed: {(done.stdout + done.stderr)[-3000:]}")
         return time.monotonic() - begun
 
+    def own_reverts(self, shop: Shop, name: str) -> bool:
+        """Whether the project's own tool can revert that revision."""
+        tool = self.adapter([])
+        words = tool.revert(tool.revisions[name]).argv[3:]
+        program = ["manage.py"] if self.project.adapter == "django" else ["-m", "alembic"]
+        try:
+            self.own(shop, self.new, [*program, *words])
+        except RuntimeError:
+            return False
+        return True
+
     def adapter(self, phases: Entries) -> Adapter:
         return adapters.of(self.project.adapter, os.path.realpath(self.new.folder), self.project.path, phases)
 
@@ -204,6 +215,10 @@ def _back(course: Course, ours: Shop, phases: Entries, receipt: Any, names: Sequ
         try:
             course.revert(ours, name, phases, receipt)
         except DatabaseError as error:
-            return {"reverted": reverted, "irreversible": f"{name}: {str(error)[:400]}"}
+            return {
+                "reverted": reverted,
+                "irreversible": f"{name}: {str(error)[:400]}",
+                "own_reverts": course.own_reverts(ours, name),
+            }
         reverted += 1
-    return {"reverted": reverted, "irreversible": ""}
+    return {"reverted": reverted, "irreversible": "", "own_reverts": True}
