@@ -30,7 +30,11 @@ from typing import Any, Callable, ClassVar, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.guarded import guarded
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.recorder import Inspection, Recorder, answered
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.recorder import (
+    Inspection,
+    Recorder,
+    answered,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.tape import Tape
 
 # How the import system reads a folder.
@@ -112,9 +116,7 @@ def keep(folders: Sequence[str]) -> None:
     below an open folder without asking who may enter those above it.
     """
     opened = {
-        os.path.join(one, ""): os.open(one, os.O_RDONLY | os.O_DIRECTORY)
-        for one in folders
-        if os.path.isdir(one)
+        os.path.join(one, ""): os.open(one, os.O_RDONLY | os.O_DIRECTORY) for one in folders if os.path.isdir(one)
     }
 
     def finder(path: str) -> Any:

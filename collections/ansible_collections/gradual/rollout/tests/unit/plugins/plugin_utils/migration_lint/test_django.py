@@ -134,7 +134,9 @@ BRANCHES = {
     "not this one": ('if not connection.vendor == "postgresql":', "", []),
     "this one": ('if connection.vendor == "postgresql":', "", ["drop-in-expand"]),
     "this one or another": (
-        'if connection.vendor == "postgresql" or connection.vendor == "sqlite":', "", ["drop-in-expand"]
+        'if connection.vendor == "postgresql" or connection.vendor == "sqlite":',
+        "",
+        ["drop-in-expand"],
     ),
     "else": ('if connection.vendor == "mysql":', "\n    else:\n        operations = []", []),
     "nobody can tell": ("if connection.features.x:", "", ["drop-in-expand"]),
