@@ -135,8 +135,8 @@ def _late(late: Revision, first: Revision) -> str:
     why = f" ({first.phase_reason})" if first.phase_reason else ""
     theirs = (
         f"; if these files are not yours to edit and the previous release works with {first.revision}, write in the"
-        f' manifest, below migrations, phases: [{{revision: "{first.revision}", phase: expand, reason: …}}], and waivers'
-        f" for its findings; if the new release works without {late.revision}, phase: contract for that"
+        f' manifest, below migrations, phases: [{{revision: "{first.revision}", phase: expand, reason: …}}], and'
+        f" waivers for its findings; if the new release works without {late.revision}, phase: contract for that"
         if first.phase_reason or late.phase_reason
         else ""
     )
