@@ -11,6 +11,7 @@ import pytest
 
 from tests.bench.projects.page import check, judgement, page, ratio
 from tests.bench.projects.releases import NEW, OLD, Project, projects
+from tests.bench.projects.runs import differing
 
 PROJECT = Project(
     name="shop", title="Shop", adapter="django", path=".", tool="django",
@@ -74,6 +75,13 @@ def broken(**changes: Any) -> list[str]:
 )
 def test_each_claim_fails_alone(changes: dict[str, Any], claims: list[str]) -> None:
     assert broken(**changes) == claims
+
+
+def test_a_column_that_comes_back_may_be_the_last_one() -> None:
+    before = "CREATE TABLE a (\n    b integer,\n    c text,\n    d text\n);"
+    assert differing(before, "CREATE TABLE a (\n    b integer,\n    d text,\n    c text\n);") == []
+    assert differing(before, "CREATE TABLE a (\n    b integer,\n    c text\n);") == ["-     d text"]
+    assert differing(before, before.replace("c text", "c bigint")) == ["-     c text", "+     c bigint"]
 
 
 def test_the_median_counts() -> None:

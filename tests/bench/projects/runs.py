@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +194,7 @@ def _there_and_back(course: Course, start: Shop, ours: Shop, phases: Entries, se
     expanded = course.migrate(ours, "expand", phases, receipt)["applied"]
     spent = time.monotonic() - begun
     back = _back(course, ours, phases, receipt, [one["revision"] for one in expanded])
-    same = course.schema(ours) == course.schema(start)
+    differs = differing(course.schema(start), course.schema(ours))
     again = course.migrate(ours, "expand", phases, receipt)["applied"]
     receipt = ours.proven()
     begun = time.monotonic()
@@ -201,11 +202,19 @@ def _there_and_back(course: Course, start: Shop, ours: Shop, phases: Entries, se
     seconds.append(round(spent + time.monotonic() - begun, 2))
     more = [course.migrate(ours, phase, phases, receipt)["applied"] for phase in ("expand", "contract")]
     return {
-        "expand": len(expanded), "contract": len(contracted), **back, "same_as_before": same,
+        "expand": len(expanded), "contract": len(contracted), **back, "same_as_before": not differs,
+        "differs": differs[:10],
         "expanded_again": len(again), "changes_at_the_end": sum(map(len, more)),
         "attempts": sum(one["attempts"] for one in (*expanded, *contracted)),
         "notes": [note for one in (*expanded, *contracted) for note in one["notes"]],
     }  # fmt: skip
+
+
+def differing(before: str, after: str) -> list[str]:
+    """The lines of two schemas that only one of them has. Their order does not count: a column that was dropped and
+    comes back is the last one of its table."""
+    old, new = (Counter(line.rstrip(",") for line in one.splitlines()) for one in (before, after))
+    return [*(f"- {line}" for line in (old - new)), *(f"+ {line}" for line in (new - old))]
 
 
 def _back(course: Course, ours: Shop, phases: Entries, receipt: Any, names: Sequence[str]) -> Json:
