@@ -119,6 +119,9 @@ bench-locks: environment packages ## what one ALTER with a long transaction in i
 bench-lint: environment packages ## how often migration_lint is right on a corpus of migrations, tried on a real server: docs/bench-lint.md (BENCH="--case TEXT --out FOLDER")
 	@PYTHONPATH=collections:. python -m tests.bench.lint $(BENCH)
 
+bench-projects: environment packages ## five public projects from PyPI, migrated to their next release by their own tools and by Gradual: docs/bench-projects.md (BENCH="--project TEXT --rounds 1 --out FOLDER")
+	@PYTHONPATH=collections:. python -m tests.bench.projects $(BENCH)
+
 bench-backup: environment packages ## taking, proving and restoring backups, beside the raw tools: docs/bench-backup.md (BENCH="--rounds 1 --megabytes 100 --out FOLDER")
 	@PYTHONPATH=collections:. python -m tests.bench.backups $(BENCH)
 
@@ -158,4 +161,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay check-report lock clean
+.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay check-report lock clean

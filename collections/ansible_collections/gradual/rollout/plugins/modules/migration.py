@@ -65,8 +65,8 @@ options:
     default: head
   phase:
     description:
-      - V(expand) applies the expand revisions before the first one of another phase. The others stay pending, in
-        RV(left).
+      - V(expand) applies the expand revisions that depend on no pending one of another phase. The others stay pending,
+        in RV(left).
       - V(contract) applies all revisions up to the target.
     type: str
     choices: [expand, contract]

@@ -10,7 +10,12 @@ import os
 import re
 from typing import Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import fingerprint, python_files, worker
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import (
+    alembic_folders,
+    fingerprint,
+    python_files,
+    worker,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.graph import Graph, missing_parents, sha256
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.interface import (
     PHASES,
@@ -41,7 +46,8 @@ from sqlalchemy.engine import Engine
 def settle(connection, record):
     cursor = connection.cursor()
     for name, value in json.loads(os.environ["GRADUAL_SETTINGS"]).items():
-        cursor.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
+        # Without parameters, whose form is another one in each driver.
+        cursor.execute("SELECT set_config('%s', '%s', false)" % (name, str(value).replace("'", "''")))
     cursor.close()
     connection.commit()
 
@@ -132,13 +138,13 @@ def _concurrent(tree: ast.Module, texts: Sequence[str]) -> bool:
 
 
 class Alembic(Graph):
-    """The revisions in `<directory>/<path>/versions` of a staged release."""
+    """The revisions of a staged release, in `<path>/versions` or where its alembic.ini says (alembic_folders.py)."""
 
     name = "alembic"
 
     def __init__(self, directory: str, path: str) -> None:
         self.directory = directory
-        self.revisions = _read(os.path.join(directory, path, "versions"), directory)
+        self.revisions = _read(alembic_folders.of(directory, path), directory)
 
     def recorded(self, session: Session) -> list[str]:
         return revisions.alembic(session)
@@ -182,16 +188,11 @@ class Alembic(Graph):
         return Command((python, "-c", HOOK, *words), self.directory, hook=3)
 
 
-def _read(folder: str, directory: str) -> dict[str, Revision]:
-    if not os.path.isdir(folder):
-        raise DatabaseError(
-            f"there is no folder {folder}; write as path the folder of the release that contains versions"
-        )
+def _read(folders: Sequence[str], directory: str) -> dict[str, Revision]:
     found: dict[str, Revision] = {}
-    for name in sorted(os.listdir(folder)):
-        if not name.endswith(".py") or name == "__init__.py":
+    for file in (os.path.join(folder, name) for folder in folders for name in python_files.listed(folder)):
+        if not file.endswith(".py") or os.path.basename(file) == "__init__.py":
             continue
-        file = os.path.join(folder, name)
         one = parse(python_files.content(file), os.path.relpath(file, directory))
         if one is None:
             continue

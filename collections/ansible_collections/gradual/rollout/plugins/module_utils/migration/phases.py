@@ -107,30 +107,43 @@ def refuse_impossible(pending: Sequence[Revision]) -> None:
 
 
 def split(pending: Sequence[Revision], phase: str, tool: str) -> tuple[list[Revision], list[Revision]]:
-    """(revisions to apply now, revisions that stay pending).
+    """(revisions to apply now, revisions that stay pending). pending: parents before children.
 
-    contract applies all of them. expand applies those before the first revision of another phase. It refuses an expand
-    revision behind that one, a revision without a phase, and in each phase a file that cannot be run.
+    contract applies all of them. expand applies those that neither are of another phase nor depend on a pending one
+    that is. It refuses an expand revision that does, a revision without a phase, and in each phase a file that cannot
+    be run.
     """
     refuse_impossible(pending)
     if phase == "contract":
         return list(pending), []
-    place = next((number for number, one in enumerate(pending) if one.phase != "expand"), len(pending))
     silent = [one for one in pending if one.phase == UNKNOWN]
     if silent:
         raise DatabaseError(without_phase(silent, tool))
-    late = [one for one in pending[place:] if one.phase == "expand"]
+    # Revision → the one of another phase that it waits for, which may be itself.
+    waits: dict[str, Revision] = {}
+    for one in pending:
+        first = next((waits[parent] for parent in one.parents if parent in waits), None)
+        if first or one.phase != "expand":
+            waits[one.revision] = first or one
+    late = next((one for one in pending if one.phase == "expand" and one.revision in waits), None)
     if late:
-        raise DatabaseError(_late(late[0], pending[place]))
-    return list(pending[:place]), list(pending[place:])
+        raise DatabaseError(_late(late, waits[late.revision]))
+    return [one for one in pending if one.revision not in waits], [one for one in pending if one.revision in waits]
 
 
 def _late(late: Revision, first: Revision) -> str:
     why = f" ({first.phase_reason})" if first.phase_reason else ""
+    theirs = (
+        f"; if these files are not yours to edit and the previous release works with {first.revision}, write in the"
+        f' manifest, below migrations, phases: [{{revision: "{first.revision}", phase: expand, reason: …}}], and'
+        f" waivers for its findings; if the new release works without {late.revision}, phase: contract for that"
+        if first.phase_reason or late.phase_reason
+        else ""
+    )
     return (
-        f"{late.revision} ({late.file}) is an expand revision, but it comes after {first.revision}, whose phase is"
+        f"{late.revision} ({late.file}) is an expand revision, but it depends on {first.revision}, whose phase is"
         f" {first.phase}{why} and which is not applied yet; put the expand revision before it, or ship"
-        f" {first.revision} in a later release"
+        f" {first.revision} in a later release{theirs}"
     )
 
 

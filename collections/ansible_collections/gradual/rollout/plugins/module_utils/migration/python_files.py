@@ -49,6 +49,11 @@ def listed(folder: str) -> list[str]:
     return sorted({one[len(start) :].partition("/")[0] for one in _names(wheel) if one.startswith(start)})
 
 
+def listed_in_wheel(folder: str) -> list[str]:
+    """The names in a folder of a wheel, sorted; [] for any other path."""
+    return listed(folder) if _place(folder)[0] else []
+
+
 def content(path: str) -> bytes:
     """What a file holds. DatabaseError when it cannot be read."""
     wheel, inside = _place(path)

@@ -18,6 +18,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_v
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_operations import Operation
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_schema import Schema
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.django_state import State
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.literals import reached
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Piece, Source, Unseen
 
 # Methods that change a list after it was written.
@@ -71,7 +72,7 @@ class _Reading:
         return (*self.pieces, *self.last)
 
     def file(self) -> None:
-        lists, hidden = _lists(self.module.tree)
+        lists, hidden = _lists(self.module)
         for line in sorted(hidden):
             self.miss(line, "operations that are not written out")
         for node in lists:
@@ -176,13 +177,13 @@ def _named(tree: ast.Module) -> dict[str, ast.expr]:
     return {name: lists[0] for name, lists in found.items() if len(lists) == 1 and name not in changed}
 
 
-def _lists(tree: ast.Module) -> tuple[list[ast.expr], list[int]]:
+def _lists(module: Module) -> tuple[list[ast.expr], list[int]]:
     """The lists that are given the name operations, and the lines where such a list is changed or comes from
-    elsewhere."""
+    elsewhere. Branches for other databases do not count."""
     lists: list[ast.expr] = []
     hidden: list[int] = []
     stored, plain = set(), set()
-    for node in ast.walk(tree):
+    for node in reached(module.tree):
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if _is_list(target):
@@ -195,8 +196,24 @@ def _lists(tree: ast.Module) -> tuple[list[ast.expr], list[int]]:
         elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load) and _is_list(node.value):
             hidden.append(node.lineno)
     hidden += [one.lineno for one in stored - plain]
-    # A migration without a list of its own gets it from elsewhere.
-    return lists, hidden if plain else [*hidden, 1]
+    return lists, hidden if plain or _is_empty(module) else [*hidden, 1]
+
+
+def _is_empty(module: Module) -> bool:
+    """Whether a migration without a list of its own gets none from elsewhere: it has Django's own empty one."""
+    bases = [
+        module.dotted(base)
+        for node in module.tree.body
+        if isinstance(node, ast.ClassDef) and node.name == "Migration"
+        for base in node.bases
+    ]
+    imported = {
+        one.asname or one.name
+        for node in ast.walk(module.tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for one in node.names
+    }
+    return bases == ["django.db.migrations.Migration"] and not imported & {"operations", "*"}
 
 
 def _is_list(node: ast.expr) -> bool:

@@ -34,7 +34,7 @@ def literals(source: str, file: str) -> list[Literal]:
     tree = ast.parse(source, file)
     known = _constants(tree)
     found = []
-    for node in _walk(tree):
+    for node in reached(tree):
         given = (
             [*node.args, *(one.value for one in node.keywords)]
             if isinstance(node, ast.Call) and _name(node.func) in _EXECUTING
@@ -49,7 +49,7 @@ def literals(source: str, file: str) -> list[Literal]:
 def operations(source: str, file: str) -> Iterator[tuple[int, tuple[int, int], str]]:
     """(line, (line, column) where the call ends, call) of what is done by Alembic's own operations, whose SQL only
     Alembic can write."""
-    for node in _walk(ast.parse(source, file)):
+    for node in reached(ast.parse(source, file)):
         called = node.func if isinstance(node, ast.Call) else None
         owner = called.value if isinstance(called, ast.Attribute) else None
         if not isinstance(node, ast.Call) or not isinstance(called, ast.Attribute) or called.attr in _QUIET:
@@ -65,16 +65,16 @@ def _end(node: ast.Call) -> tuple[int, int]:
 def autocommits(source: str, file: str) -> bool:
     """Whether the file leaves its transaction."""
     return any(
-        isinstance(node, ast.Attribute) and node.attr == "autocommit_block" for node in _walk(ast.parse(source, file))
+        isinstance(node, ast.Attribute) and node.attr == "autocommit_block" for node in reached(ast.parse(source, file))
     )
 
 
-def _walk(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes outside of downgrade(), and of branches for other databases."""
+def reached(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below, outside of downgrade(), and of branches for other databases."""
     for node in _live(tree):
         if not (isinstance(node, ast.FunctionDef) and node.name == "downgrade"):
             yield node
-            yield from _walk(node)
+            yield from reached(node)
 
 
 def _live(tree: ast.AST) -> Iterator[ast.AST]:
@@ -88,6 +88,11 @@ def _live(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _holds(test: ast.expr) -> bool | None:
     """Whether a comparison of a dialect's name with constants holds on PostgreSQL; None for another condition."""
+    if isinstance(test, ast.BoolOp):
+        # One part that is false decides an `and`, one that is true an `or`.
+        decisive = isinstance(test.op, ast.Or)
+        parts = [_holds(one) for one in test.values]
+        return decisive if decisive in parts else None if None in parts else not decisive
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         inner = _holds(test.operand)
         return None if inner is None else not inner
@@ -104,7 +109,7 @@ def _constants(tree: ast.Module) -> dict[str, str]:
     """Names that always have the same text."""
     known: dict[str, str] = {}
     twice: set[str] = set()
-    for node in _walk(tree):
+    for node in reached(tree):
         if not (isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None):
             continue
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:

@@ -7,8 +7,8 @@ Revision files are the release's code. They run here without privileges where we
 environment, without a database, and may open no connection and start no program. That keeps accidents off; it is no
 jail for hostile code, which would run on every host anyway.
 
-In: JSON on standard input, {directory, libraries: more places of the release's modules, files: [[revision, path]], uid,
-gid (null: stay who we are)}.
+In: JSON on standard input, {directory, libraries: more places of the release's modules, files: [[revision, path]],
+seconds: of computing, uid, gid (null: stay who we are)}.
 Out: one JSON line a revision, {revision, writes: [[sql, line, transaction, certain, known]], wrote, made: [[line,
 column]], asked: bool, failed: [[line, reason]]}.
 certain, known: as in statements.Piece. asked: whether an answer of the database was looked at. made: where each call in
@@ -17,28 +17,31 @@ the file ends that was made; wrote: of those, the ones during which a statement 
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import json
 import os
+import resource
 import sys
 import types
 from typing import Any, Callable, ClassVar, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.guarded import guarded
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.recorder import Inspection, Recorder
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.recorder import (
+    Inspection,
+    Recorder,
+    answered,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.tape import Tape
 
-OURS = (
-    "alembic.op",
-    "alembic.operations",
-    "alembic.runtime.migration",
-    "sqlalchemy.dialects.postgresql",
-    "sqlalchemy.orm",
-    "encodings.idna",
+# How the import system reads a folder.
+LOADERS = (
+    (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+    (importlib.machinery.SourceFileLoader, importlib.machinery.SOURCE_SUFFIXES),
+    (importlib.machinery.SourcelessFileLoader, importlib.machinery.BYTECODE_SUFFIXES),
 )
 FORBIDDEN = (
     "socket.connect",
@@ -69,8 +72,7 @@ def play(revision: str, file: str, number: int) -> dict[str, Any]:
     module = types.ModuleType(f"revision_{number}")
     module.__dict__.update(__file__=file, gradual_fail=tape.fail, gradual_lack=tape.lack)
     try:
-        with open(file, "rb") as opened:
-            code = compile(guarded(ast.parse(opened.read(), file)), file, "exec")
+        code = compile(guarded(python_files.tree(file)), file, "exec")
         with Operations.context(context):
             exec(code, module.__dict__)  # noqa: S102 (this is what the program is for)
             sys.setprofile(tape.called)
@@ -107,24 +109,25 @@ def remembering(alter_column: Callable[..., None], tape: Tape, dialect: Any) -> 
     return remembered
 
 
-def wanted(files: list[list[str]]) -> set[str]:
-    """What the Python files beside the revisions import; those of the release itself are not on the path yet, and are
-    not found."""
-    found: set[str] = set()
-    for folder in {os.path.dirname(os.path.dirname(file)) for _revision, file in files}:
-        for place, _folders, names in os.walk(folder):
-            for name in names:
-                if name.endswith(".py"):
-                    with (
-                        open(os.path.join(place, name), "rb") as source,
-                        contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError),
-                    ):
-                        for node in ast.walk(ast.parse(source.read())):
-                            if isinstance(node, ast.Import):
-                                found.update(one.name for one in node.names)
-                            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                                found.add(node.module)
-    return found
+def keep(folders: Sequence[str]) -> None:
+    """Let modules in these folders be imported after privileges are given up, wherever the folders lie.
+
+    A controller's Python may be in a home that only its user enters. The folders stay open, and Linux leads to what is
+    below an open folder without asking who may enter those above it.
+    """
+    opened = {
+        os.path.join(one, ""): os.open(one, os.O_RDONLY | os.O_DIRECTORY) for one in folders if os.path.isdir(one)
+    }
+
+    def finder(path: str) -> Any:
+        for start in sorted(opened, key=len, reverse=True):
+            if os.path.join(path, "").startswith(start):
+                inside = path[len(start) :]
+                return importlib.machinery.FileFinder(f"/proc/self/fd/{opened[start]}/{inside}", *LOADERS)
+        raise ImportError(path)
+
+    sys.path_hooks.insert(0, finder)
+    sys.path_importer_cache.clear()
 
 
 class Lenient(importlib.abc.Loader):
@@ -174,31 +177,32 @@ def refuse(event: str, _arguments: tuple[Any, ...]) -> None:
 
 
 def register() -> None:
-    """Let sqlalchemy.inspect() and Inspector.from_engine() take a Recorder."""
+    """Let sqlalchemy.inspect(), Inspector.from_engine() and the ORM's sessions take a Recorder."""
+    from sqlalchemy import event
     from sqlalchemy.engine.reflection import Inspector
     from sqlalchemy.inspection import _inspects
+    from sqlalchemy.orm import Session
 
     _inspects(Recorder)(Inspection)
     Inspector.from_engine = Inspection  # type: ignore[assignment,method-assign]
+    event.listen(Session, "do_orm_execute", answered)
 
 
 def main() -> None:
     """See above."""
     task = json.load(sys.stdin)
+    # One second more as the hard limit, so that the soft one sends SIGXCPU and not SIGKILL.
+    resource.setrlimit(resource.RLIMIT_CPU, (task["seconds"], task["seconds"] + 1))
     # What the revisions print must not mix with our output.
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    # Before privileges go, since our own libraries may lie where only we can read: they, and what the revisions want of
-    # them.
-    for name in (*OURS, *wanted(task["files"])):
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
     from sqlalchemy.types import NullType, TypeEngine
 
     # The values do not matter here, but a column without a type could not write any.
     TypeEngine.literal_processor = NullType.literal_processor = lambda _type, _dialect: quoted  # type: ignore[method-assign,assignment]
 
     if task["uid"] is not None:
+        keep(sys.path)
         os.setgroups([])
         os.setgid(task["gid"])
         os.setuid(task["uid"])

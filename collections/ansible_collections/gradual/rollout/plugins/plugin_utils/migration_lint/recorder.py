@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any, Callable, Iterator
 
@@ -54,6 +55,10 @@ class Inspection:
 
     def __init__(self, connection: Recorder) -> None:
         self._tape, self.bind = connection.tape, connection
+
+    def _inspection_context(self) -> contextlib.AbstractContextManager[Inspection]:
+        """For Table(…, autoload_with=bind)."""
+        return contextlib.nullcontext(self)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def answer(*_arguments: Any, **_more: Any) -> Any:
@@ -134,6 +139,28 @@ class Recorder:
         return self
 
     begin_nested = begin
+
+
+def answered(state: Any) -> Any:
+    """What a session of SQLAlchemy's ORM gets for a statement on a Recorder: its listener for do_orm_execute.
+
+    The ORM makes objects of the answer in a way that only its own results know, so it gets one of those: no row, or
+    one zero if it counts.
+    """
+    from sqlalchemy import func
+    from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
+
+    recorder = state.session.get_bind(**state.bind_arguments)
+    if not isinstance(recorder, Recorder) or not state.is_orm_statement:
+        return None
+    recorder.execute(state.statement, state.parameters)
+    if not state.is_select:
+        return Answer(recorder.tape)
+    recorder.tape.asked = True
+    columns = [one["expr"] for one in state.statement.column_descriptions]
+    counts = len(columns) == 1 and isinstance(columns[0], type(func.count()))
+    names = [str(number) for number in range(len(columns))]
+    return IteratorResult(SimpleResultMetaData(names), iter([(0,)] if counts else []))
 
 
 def bound(clause: Any, parameters: Any) -> Any:

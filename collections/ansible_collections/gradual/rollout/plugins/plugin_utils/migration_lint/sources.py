@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import pwd
+import signal
 import subprocess
 import sys
 from typing import Any, Sequence
@@ -25,8 +26,10 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.lit
 )
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Piece, Source, Unseen
 
-# For all revisions of a release together, in seconds; half a second is usual.
-PATIENCE = 20.0
+# For all revisions of a release together, in seconds; half a second is usual, and some for a release whose revisions
+# import most of it. Computing, which a busy controller does not change, and all in all, for one that only waits.
+COMPUTING = 60
+PATIENCE = 300.0
 # The folder of ansible_collections, for the program alone: the revisions shall not find it.
 COLLECTIONS = os.path.abspath(os.path.join(os.path.dirname(offline.__file__), *[os.pardir] * 6))
 PROGRAM = f"import sys; sys.path.insert(0, sys.argv[1]); from {offline.__name__} import main; del sys.path[0]; main()"
@@ -84,6 +87,7 @@ def _played(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, di
         "directory": directory,
         "libraries": python_files.libraries(directory),
         "files": files,
+        "seconds": COMPUTING,
         "uid": nobody.pw_uid if nobody else None,
         "gid": nobody.pw_gid if nobody else None,
     }
@@ -101,7 +105,9 @@ def _played(directory: str, revisions: Sequence[Revision]) -> tuple[dict[str, di
         )
         said = done.stdout
         ended = (
-            f"offline mode ended with exit status {done.returncode} before this revision."
+            f"offline mode was stopped after {COMPUTING} s of computing"
+            if done.returncode == -signal.SIGXCPU
+            else f"offline mode ended with exit status {done.returncode} before this revision."
             f" {' '.join(done.stderr.split())[-300:]}".strip()
         )
     except subprocess.TimeoutExpired as error:

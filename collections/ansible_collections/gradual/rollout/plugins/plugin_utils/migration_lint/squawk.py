@@ -18,7 +18,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Read, Statement
 
-PATIENCE = 30.0
+PATIENCE = 300.0
 # Rules that squawk has off by default.
 INCLUDED = ("require-concurrent-reindex", "require-concurrent-partition-detach", "ban-truncate-cascade")
 

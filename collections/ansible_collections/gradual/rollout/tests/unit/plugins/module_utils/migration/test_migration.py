@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import HOOK, Alembic, parse, sentence
@@ -144,6 +145,32 @@ def test_a_revert_leaves_the_other_branches_alone(tmp_path: Path, text: str, tar
     """`downgrade base` reverts every branch; a dependency is no revision before this one."""
     adapter = release(tmp_path, source("a", None), source("c", None), source("d", None), text)
     assert adapter.revert(adapter.revisions["b"]).argv[-2:] == ("downgrade", target)
+
+
+def test_the_settings_of_a_session_are_sent_in_a_form_that_every_driver_takes() -> None:
+    """psycopg wants %s, asyncpg $1, pg8000 both: so there are no parameters. tests/database runs it on psycopg."""
+    sent: list[tuple[str, ...]] = []
+
+    class Driver:
+        def cursor(self) -> Driver:
+            return self
+
+        def execute(self, *given: str) -> None:
+            sent.append(given)
+
+        def close(self) -> None: ...
+        def commit(self) -> None: ...
+
+    space: dict[str, Any] = {}
+    begin, end = HOOK.index("@event"), HOOK.index("# Loaded once")
+    exec(f"import json, os\n{HOOK[begin:end].split(chr(10), 1)[1]}", space)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADUAL_SETTINGS", '{"application_name": "it\'s", "lock_timeout": 50}')
+        space["settle"](Driver(), None)
+    assert sent == [
+        ("SELECT set_config('application_name', 'it''s', false)",),
+        ("SELECT set_config('lock_timeout', '50', false)",),
+    ]
 
 
 def test_the_timeouts_come_last_so_that_nothing_loosens_them() -> None:

@@ -16,7 +16,11 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 
 
 def revisions(*phases: str) -> list[Revision]:
-    return [Revision(str(number), (), phase, "", False, f"{number}.py") for number, phase in enumerate(phases)]
+    """One after the other, each the parent of the next."""
+    return [
+        Revision(str(number), (str(number - 1),), phase, "", False, f"{number}.py")
+        for number, phase in enumerate(phases)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -43,13 +47,50 @@ def test_expand_applies_what_leads_up_to_another_phase(phases: list[str], asked:
         (["unknown", "unknown", "unknown"], r"0.py \(and 2 more\) does not name its phase"),
         (
             ["expand", "contract", "expand"],
-            r"2 \(2.py\) is an expand revision, but it comes after 1, whose phase is contract",
+            r"2 \(2.py\) is an expand revision, but it depends on 1, whose phase is contract",
         ),
     ],
 )
 def test_expand_refuses_what_it_would_have_to_skip_or_guess(phases: list[str], complaint: str) -> None:
     with pytest.raises(DatabaseError, match=complaint):
         split(revisions(*phases), "expand", "alembic")
+
+
+@pytest.mark.parametrize(
+    ("graph", "applied", "left"),
+    [
+        # Two apps: what one of them drops is nothing that the other one waits for.
+        ({"a": ("contract", ""), "b": ("expand", "")}, "b", "a"),
+        ({"a": ("contract", ""), "b": ("contract", "a"), "c": ("expand", "")}, "c", "ab"),
+        ({"a": ("expand", ""), "b": ("contract", "a"), "c": ("expand", "a")}, "ac", "b"),
+        # The merge of two branches waits for both.
+        ({"a": ("contract", ""), "b": ("expand", ""), "c": ("contract", "ab")}, "b", "ac"),
+        # A parent that is applied already is not pending.
+        ({"b": ("expand", "a"), "c": ("contract", "a")}, "b", "c"),
+    ],
+)
+def test_expand_applies_what_depends_on_nothing_of_another_phase(
+    graph: dict[str, tuple[str, str]], applied: str, left: str
+) -> None:
+    pending = [Revision(name, tuple(parents), phase, "", False, name) for name, (phase, parents) in graph.items()]
+    now, later = split(pending, "expand", "django")
+    assert ("".join(one.revision for one in now), "".join(one.revision for one in later)) == (applied, left)
+
+
+@pytest.mark.parametrize("parents", [("a",), ("b",)], ids=["directly", "by way of another one"])
+def test_expand_that_depends_on_another_phase_is_refused_wherever_it_stands(parents: tuple[str, ...]) -> None:
+    pending = [
+        Revision("a", (), "contract", "", False, "a.py", phase_reason="by_lint: drop-in-expand in line 2"),
+        Revision("b", ("a",), "contract", "", False, "b.py"),
+        Revision("c", (), "expand", "", False, "c.py"),
+        Revision("d", parents, "expand", "", False, "d.py"),
+    ]
+    with pytest.raises(DatabaseError) as seen:
+        split(pending, "expand", "django")
+    assert str(seen.value).startswith("d (d.py) is an expand revision, but it depends on a, whose phase is contract")
+    # What to write when the files are not yours to edit.
+    assert 'phases: [{revision: "a", phase: expand, reason: …}]' in str(seen.value)
+    assert "works without d" in str(seen.value)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_what_the_manifest_says_is_judged_as_that_phase_and_is_not_left_to_the_l
 def test_expand_behind_contract_is_told_before_the_backup(release: Path) -> None:
     release = silent(release, "CREATE TABLE later (id bigint PRIMARY KEY);\n")
     (told,) = judge.lint("sql", str(release), "migrations", "head", ["0001_a"], by_lint=True)["mistakes"]
-    assert "is an expand revision, but it comes after 0003_c, whose phase is contract (by_lint: drop-in" in told
+    assert "is an expand revision, but it depends on 0003_c, whose phase is contract (by_lint: drop-in" in told
 
 
 def test_an_applied_revision_that_was_edited_is_told_before_the_backup(release: Path) -> None:

@@ -127,6 +127,49 @@ def test_a_list_that_comes_from_elsewhere_is_not_seen(tmp_path: Path) -> None:
     ]
 
 
+BRANCHES = {
+    "another database": ('if connection.vendor == "mysql":', "", []),
+    "several others": ('if connection.vendor in ("mysql", "sqlite"):', "", []),
+    "another one and more": ('if connection.vendor == "mysql" and not connection.mysql_is_mariadb:', "", []),
+    "not this one": ('if not connection.vendor == "postgresql":', "", []),
+    "this one": ('if connection.vendor == "postgresql":', "", ["drop-in-expand"]),
+    "this one or another": (
+        'if connection.vendor == "postgresql" or connection.vendor == "sqlite":',
+        "",
+        ["drop-in-expand"],
+    ),
+    "else": ('if connection.vendor == "mysql":', "\n    else:\n        operations = []", []),
+    "nobody can tell": ("if connection.features.x:", "", ["drop-in-expand"]),
+    "this one, perhaps": ('if connection.vendor == "postgresql" and SOMETHING:', "", ["drop-in-expand"]),
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_operations_for_other_databases_are_not_read(tmp_path: Path, name: str) -> None:
+    condition, more, wanted = BRANCHES[name]
+    django(tmp_path, "")
+    file = tmp_path / "shop/migrations/0001_first.py"
+    inner = f'    operations = [\n            migrations.RunSQL("DROP TABLE a")\n        ]{more}'
+    text = file.read_text().replace("operations = [\n\n    ]", f"{condition}\n    {inner}")
+    file.write_text(text.replace("import migrations", "import connection, migrations"))
+    found = judge.lint("django", str(tmp_path), ".", "shop.0001_first")["findings"]
+    assert [one["rule"] for one in found] == wanted
+
+
+@pytest.mark.parametrize(
+    ("base", "wanted"), [("migrations.Migration", []), ("Shared", ["unseen"]), ("migrations.Migration, B", ["unseen"])]
+)
+def test_a_migration_without_operations_has_none_if_it_inherits_none(
+    tmp_path: Path, base: str, wanted: list[str]
+) -> None:
+    django(tmp_path, "")
+    file = tmp_path / "shop/migrations/0001_first.py"
+    text = file.read_text().replace("operations = [\n\n    ]", "").replace("(migrations.Migration)", f"({base})")
+    file.write_text(text)
+    found = judge.lint("django", str(tmp_path), ".", "shop.0001_first")["findings"]
+    assert [one["rule"] for one in found] == wanted
+
+
 HEAD = 'gradual_phase = "expand"\n    atomic = False'
 FIRST = (
     'migrations.CreateModel("Order", [("id", models.BigAutoField(primary_key=True)), '

@@ -8,7 +8,9 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,7 @@ def test_a_revision_that_cannot_be_played_is_no_silent_pass(release: Path) -> No
 
 
 # What upgrade() does, the statements (with whether they certainly run), and the findings about what was not read.
+ORM = "class T(orm.declarative_base()):\n    __tablename__ = 't'\n    a = sa.Column(sa.Integer, primary_key=True)\n"
 BIND: dict[str, tuple[str, list[tuple[str, bool]], list[str]]] = {
     "an enum": (
         "sa.Enum('a', 'b', name='state').create(op.get_bind())", [("CREATE TYPE state AS ENUM ('a', 'b')", True)], []),
@@ -177,6 +180,25 @@ BIND: dict[str, tuple[str, list[tuple[str, bool]], list[str]]] = {
     "a session": (
         "with orm.Session(bind=op.get_bind()) as s:\n    s.execute(sa.text('TRUNCATE t'))\n    s.commit()",
         [("TRUNCATE t", True)], []),
+    "objects of the ORM": (
+        f"{ORM}with orm.Session(op.get_bind()) as s:\n    for one in s.query(T).yield_per(5):\n        one.a = 1",
+        [("SELECT t.a AS t_a FROM t", True)], ["asks-database"]),
+    "objects by select()": (
+        f"{ORM}for one in orm.Session(op.get_bind()).scalars(sa.select(T).where(T.a > 1)):\n    one.a = 1",
+        [("SELECT t.a FROM t WHERE t.a > 1", True)], ["asks-database"]),
+    "a number of objects": (
+        f"{ORM}if orm.Session(op.get_bind()).query(T).filter(T.a > 1).count() != 0:\n    raise ValueError",
+        [("SELECT count(*) AS count_1 FROM (SELECT t.a AS t_a FROM t WHERE t.a > 1) AS anon_1", True)],
+        ["asks-database"]),
+    "objects that are deleted": (
+        f"{ORM}orm.Session(bind=op.get_bind()).query(T).filter(T.a == 1).delete()",
+        [("DELETE FROM t WHERE t.a = 1", True)], ["asks-database"]),
+    "objects that are changed": (
+        f"{ORM}orm.Session(bind=op.get_bind()).execute(sa.update(T).values(a=2))",
+        [("UPDATE t SET a=2", True)], []),
+    "a table that is read": (
+        "t = sa.Table('t', sa.MetaData(), autoload_with=op.get_bind())\nop.execute('TRUNCATE t')",
+        [("TRUNCATE t", False)], ["asks-database"]),
     "its context": ("op.get_context().bind.execute(sa.text('TRUNCATE t'))", [("TRUNCATE t", True)], []),
     "after an answer": (
         "op.get_bind().execute(sa.text('SELECT 1')).scalar()\nop.execute('TRUNCATE t')",
@@ -268,10 +290,21 @@ def test_what_a_package_of_the_release_lacks_hides_none_of_its_modules(release: 
     assert {one for _revision, one in rules(release)} == {"unseen"}
 
 
-def test_a_revision_that_never_ends_is_given_up(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "PATIENCE", 3.0)
-    revision(release, "1", 'op.execute("DELETE FROM orders")\nwhile True:\n    pass')
-    assert set(rules(release)) == {("1", "unseen"), ("1", "whole-table-delete")}
+@pytest.mark.parametrize(
+    ("limit", "seconds", "body", "said"),
+    [
+        ("COMPUTING", 2, "while True:\n    pass", "stopped after 2 s of computing"),
+        ("PATIENCE", 5.0, "import time\ntime.sleep(60)", "stopped after 5 s"),
+    ],
+)
+def test_a_revision_that_never_ends_is_given_up(
+    release: Path, monkeypatch: pytest.MonkeyPatch, limit: str, seconds: float, body: str, said: str
+) -> None:
+    monkeypatch.setattr(sources, limit, seconds)
+    revision(release, "1", f'op.execute("DELETE FROM orders")\n{body}')
+    found = judge.lint("alembic", str(release), "migrations", "head")["findings"]
+    assert {one["rule"] for one in found} == {"unseen", "whole-table-delete"}
+    assert any(one["why"].endswith(said) for one in found)
 
 
 def test_what_a_revision_prints_is_not_taken_for_findings(release: Path) -> None:
@@ -283,6 +316,19 @@ def test_what_a_revision_prints_is_not_taken_for_findings(release: Path) -> None
     assert rules(release) == [("1", "whole-table-delete")]
 
 
+def test_revisions_in_a_wheel_are_read_there(release: Path) -> None:
+    (release / "alembic.ini").write_text("[alembic]\nversion_locations = shop:versions\n")
+    revision(release, "1", 'op.execute(f"DROP TABLE {TABLE}")', head='phase = "expand"\nfrom shop.names import TABLE')
+    with zipfile.ZipFile(release / "shop-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.write(release / "migrations/versions/1.py", "shop/versions/1.py")
+        wheel.writestr("shop/__init__.py", "")
+        wheel.writestr("shop/names.py", "TABLE = 'orders'\n")
+    shutil.rmtree(release / "migrations")
+    (found,) = judge.lint("alembic", str(release), "migrations", "head")["findings"]
+    assert (found["rule"], found["statement"]) == ("drop-in-expand", "DROP TABLE orders")
+    assert found["file"] == "shop-1.0-py3-none-any.whl/shop/versions/1.py"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
 def test_root_does_not_run_revisions_as_root(release: Path) -> None:
     revision(release, "1", 'import os\nop.execute(f"DROP TABLE uid_{os.getuid()}_{os.getgid()}_{len(os.environ)}")')
@@ -290,6 +336,48 @@ def test_root_does_not_run_revisions_as_root(release: Path) -> None:
     assert found["statement"].startswith("DROP TABLE uid_65534_")
     with pytest.raises(AssertionError):
         assert "uid_0" in found["statement"]
+
+
+# A program that gives up its privileges as offline.py does, with a library in a home that only root enters.
+KEPT = """
+import os, sys
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.offline import keep
+sys.path.insert(0, {home!r})
+import library
+if {kept}:
+    keep([{home!r}])
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+try:
+    import library.part, other
+    print(library.part.VALUE, other.VALUE)
+except ImportError as error:
+    print(error.name)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
+@pytest.mark.parametrize(("kept", "said"), [(True, "1 2"), (False, "library.part")])
+def test_libraries_in_a_private_home_are_found_without_privileges(tmp_path: Path, kept: bool, said: str) -> None:
+    home = tmp_path / "root" / "packages"
+    (home / "library").mkdir(parents=True)
+    for name, text in {"library/__init__.py": "", "library/part.py": "VALUE = 1", "other.py": "VALUE = 2"}.items():
+        (home / name).write_text(text)
+    home.parent.chmod(0o700)
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT.format(home=str(home), kept=kept)],
+        env={"PYTHONPATH": sources.COLLECTIONS},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == said, done.stderr
+
+
+def test_what_a_module_of_the_release_imports_of_the_standard_library_is_there(release: Path) -> None:
+    (release / "shop.py").write_text("import wsgiref.simple_server, encodings.raw_unicode_escape\nNAME = 'a'\n")
+    head = 'phase = "expand"\nfrom shop import NAME'
+    revision(release, "1", 'op.add_column("orders", sa.Column(NAME, sa.Text))', head=head)
+    assert rules(release) == []
 
 
 def test_without_alembic_the_text_is_read_and_the_rest_was_not_seen(
