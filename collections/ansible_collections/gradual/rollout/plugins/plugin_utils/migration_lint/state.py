@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Iterator
+from typing import Any, Collection, Iterator
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import column_types, learning
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import (
@@ -143,13 +143,14 @@ class State(Facts):
         if kind(statement.node) == "TransactionStmt":
             self._transaction(statement.node)
             return
+        live = {of for _mode, of in locks(statement.node) if self.live(of)}
         if not self._there_already(statement.node):
             self._take_in(statement)
         if kind(statement.node) in _WRITES:
             self.written.add(name(statement.node.relation))
         self.names.learn(statement)
         if statement.transaction is not None:
-            self._hold(statement.node, statement.transaction)
+            self._hold(statement.node, statement.transaction, live)
 
     def _take_in(self, statement: Statement) -> None:
         node = statement.node
@@ -217,14 +218,18 @@ class State(Facts):
         elif what in ("TRANS_STMT_COMMIT", "TRANS_STMT_PREPARE"):
             self._saved.clear()
 
-    def _hold(self, node: Any, transaction: int) -> None:
+    def _hold(self, node: Any, transaction: int, live: Collection[str]) -> None:
+        """Note the locks on tables that were live before the statement and are after it; they follow a new name."""
         held = self.held.setdefault(transaction, {})
         for mode, of in locks(node):
             # Nobody writes to a materialized view.
             modes = STRONG if self.catalog.relations.get(of) != MATVIEW else STRONG[-1:]
-            strong = mode in modes and self.live(of)
+            strong = mode in modes and of in live and self.live(of)
             if strong and (of not in held or STRENGTH.index(held[of]) < STRENGTH.index(mode)):
                 held[of] = mode
+        for one, new in learning.moves(node, self.catalog):
+            moved = renamed(one, new)
+            held = self.held[transaction] = {(moved(("table", of)) or one)[1]: mode for of, mode in held.items()}
         if kind(node) == "AlterEnumStmt" and node.newVal is not None:
             self.values.setdefault(transaction, set()).add(str(node.newVal))
 
