@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import ast
 import operator
-from typing import TYPE_CHECKING, Any, Callable, Mapping
+from typing import Any, Callable, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_scope import Module
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import (
     Computed,
     Perhaps,
@@ -15,9 +16,6 @@ from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_v
     Unreadable,
     Unset,
 )
-
-if TYPE_CHECKING:
-    from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module
 
 SETTINGS = "django.conf.settings"
 _METHODS = frozenset(("upper", "lower", "title", "strip", "replace", "join", "format", "split", "partition", "get"))

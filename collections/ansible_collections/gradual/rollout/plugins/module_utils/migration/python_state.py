@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import ast
 import copy
-from typing import TYPE_CHECKING, Any, Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_scope import Module
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import (
     UNTOLD,
     Computed,
     Perhaps,
     Unknown,
 )
-
-if TYPE_CHECKING:
-    from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_names import Module
 
 State = dict[str, Any]
 _CHANGING = frozenset(
