@@ -93,8 +93,10 @@ GRANTED = "CREATE TABLE t (id serial); GRANT USAGE ON ALL SEQUENCES IN SCHEMA pu
         (GRANTED, "CREATE SEQUENCE n; ALTER TABLE t ADD x int; ALTER TABLE t ALTER x SET DEFAULT nextval('n')", True),
         (
             GRANTED,
-            "CREATE SEQUENCE n; GRANT USAGE ON SEQUENCE n TO app; ALTER TABLE t ADD x int;"
-            " ALTER TABLE t ALTER x SET DEFAULT nextval('n')",
+            (
+                "CREATE SEQUENCE n; GRANT USAGE ON SEQUENCE n TO app; ALTER TABLE t ADD x int;"
+                " ALTER TABLE t ALTER x SET DEFAULT nextval('n')"
+            ),
             False,
         ),
         (
