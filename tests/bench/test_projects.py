@@ -61,7 +61,7 @@ def broken(**changes: Any) -> list[str]:
             ["back: to the schema of before, as far as the project's own tool can revert"],
         ),
         ({"same_as_before": False}, ["back: to the schema of before, as far as the project's own tool can revert"]),
-        ({"irreversible": "it cannot", "own_reverts": False, "reverted": 1, "expanded_again": 1}, []),
+        ({"irreversible": "it cannot", "own_reverts": False, "reverted": 1, "same_as_before": False}, []),
         ({"irreversible": "it cannot"}, ["back: to the schema of before, as far as the project's own tool can revert"]),
         ({"expanded_again": 1}, ["forward again: what was reverted"]),
         ({"changes_at_the_end": 1}, ["once more: 0 changes"]),
