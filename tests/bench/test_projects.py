@@ -36,7 +36,7 @@ GOOD: dict[str, Any] = {
     "by_lint": [{"revision": "shop.0001_a", "phase": "contract", "reason": "-"}], "phases": [{"phase": "expand"}],
     "waivers": 1, "own": [2.0, 4.0, 3.0], "ours": [3.0, 3.0, 6.0], "same_schema": True, "expand": 2, "reverted": 2,
     "irreversible": "", "own_reverts": True, "same_as_before": True, "expanded_again": 2, "contract": 1,
-    "changes_at_the_end": 0, "attempts": 3, "notes": [],
+    "differs": [], "changes_at_the_end": 0, "attempts": 3, "notes": [],
 }  # fmt: skip
 
 

@@ -96,12 +96,7 @@ def page(results: Json, known: Sequence[Project], data: str) -> str:
             ["project", "expand", "reverted", "as before", "again", "contract", "as the own tool", "once more"],
             map(_way, found),
         ),
-        irreversible=_listed(
-            f"{one['name']}: {'its own tool can' if one['own_reverts'] else 'its own tool cannot either'}."
-            f" {one['irreversible']}"
-            for one in found
-            if one["irreversible"]
-        ),
+        irreversible=_listed(line for one in found for line in _left(one)),
         times=table(
             ["project", "own tool", "Gradual", "ratio", "rounds", "attempts", "lint"], map(_time, found)
         ),
@@ -164,8 +159,18 @@ def _judged(found: Sequence[Json], named: Mapping[str, Project]) -> Iterator[lis
             yield [one["name"], rule, revision, str(count), verdict, said["why"] if said else ""]
 
 
+def _left(one: Json) -> Iterator[str]:
+    """What the way back could not do, or left."""
+    if one["irreversible"]:
+        own = "its own tool can" if one["own_reverts"] else "its own tool cannot either"
+        yield f"{one['name']}: {own}. {one['irreversible']}"
+    elif not one["same_as_before"]:
+        lines = [line for line in one["differs"] if not line[2:].startswith("--")]
+        yield f"{one['name']}: after the project's own downgrades the schema differs: `{'`, `'.join(lines)}`"
+
+
 def _listed(lines: Iterator[str]) -> str:
-    return "\n".join(f"- {one}" for one in lines) or "Every expand revision could be reverted."
+    return "\n".join(f"- {one}" for one in lines) or "Every way back led to the schema of before."
 
 
 HEAD = """# Public projects, migrated from one release to the next
