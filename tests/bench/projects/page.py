@@ -49,7 +49,7 @@ def check(results: Json, known: Sequence[Project]) -> Iterator[tuple[bool, str, 
     )
     yield _all(found, "forward: the same schema as by the project's own tool", lambda one: one["same_schema"])
     yield _all(found, "back: to the schema of before, as far as the project's own tool can revert", _went_back)
-    yield _all(found, "forward again: what was reverted", lambda one: one["expanded_again"] == one["reverted"])
+    yield _all(found, "forward again: what was reverted", _went_again)
     yield _all(found, "once more: 0 changes", lambda one: one["changes_at_the_end"] == 0)
     for one in found:
         told = (
@@ -73,6 +73,11 @@ def _went_back(one: Json) -> bool:
     return bool(one["reverted"] == one["expand"] and one["same_as_before"])
 
 
+def _went_again(one: Json) -> bool:
+    """Where the way back did not lead to the schema of before, the second way forward begins with a fresh copy."""
+    return bool(one["expanded_again"] == (one["reverted"] if one["same_as_before"] else one["expand"]))
+
+
 def _all(found: Sequence[Json], claim: str, holds: Any) -> tuple[bool, str, str]:
     wrong = [one["name"] for one in found if not holds(one)]
     return not wrong, claim, f"not {', '.join(wrong)}" if wrong else f"{len(found)} of {len(found)} projects"
@@ -91,12 +96,7 @@ def page(results: Json, known: Sequence[Project], data: str) -> str:
             ["project", "expand", "reverted", "as before", "again", "contract", "as the own tool", "once more"],
             map(_way, found),
         ),
-        irreversible=_listed(
-            f"{one['name']}: {'its own tool can' if one['own_reverts'] else 'its own tool cannot either'}."
-            f" {one['irreversible']}"
-            for one in found
-            if one["irreversible"]
-        ),
+        irreversible=_listed(line for one in found for line in _left(one)),
         times=table(
             ["project", "own tool", "Gradual", "ratio", "rounds", "attempts", "lint"], map(_time, found)
         ),
@@ -159,8 +159,18 @@ def _judged(found: Sequence[Json], named: Mapping[str, Project]) -> Iterator[lis
             yield [one["name"], rule, revision, str(count), verdict, said["why"] if said else ""]
 
 
+def _left(one: Json) -> Iterator[str]:
+    """What the way back could not do, or left."""
+    if one["irreversible"]:
+        own = "its own tool can" if one["own_reverts"] else "its own tool cannot either"
+        yield f"{one['name']}: {own}. {one['irreversible']}"
+    elif not one["same_as_before"]:
+        lines = [line for line in one["differs"] if not line[2:].startswith("--")]
+        yield f"{one['name']}: after the project's own downgrades the schema differs: `{'`, `'.join(lines)}`"
+
+
 def _listed(lines: Iterator[str]) -> str:
-    return "\n".join(f"- {one}" for one in lines) or "Every expand revision could be reverted."
+    return "\n".join(f"- {one}" for one in lines) or "Every way back led to the schema of before."
 
 
 HEAD = """# Public projects, migrated from one release to the next

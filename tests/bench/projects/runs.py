@@ -195,6 +195,10 @@ def _there_and_back(course: Course, start: Shop, ours: Shop, phases: Entries, se
     spent = time.monotonic() - begun
     back = _back(course, ours, phases, receipt, [one["revision"] for one in expanded])
     differs = differing(course.schema(start), course.schema(ours))
+    if differs:
+        # What a project's own way back leaves may be in the way of its own way forward.
+        ours = course.database("ours", "start")
+        receipt = ours.proven()
     again = course.migrate(ours, "expand", phases, receipt)["applied"]
     receipt = ours.proven()
     begun = time.monotonic()
