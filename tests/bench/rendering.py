@@ -52,6 +52,14 @@ The simulation works from causes: users, hosts, waves of errors, incidents, feat
   the base share either.
 """
 
+AGAIN = """
+## Cells that were run again
+
+After this run, history counts once the stage alone says 4 to 1 of two ratios of harm, where it was 6 to 1 of three
+([gates-statistics.md](gates-statistics.md)). {count} of the {cells} cells were run again with that, on the same ramps.
+All other figures on this page are of the gate before the change. In each column, before and after.
+"""
+
 FALSE_STOPS = """
 ## Harmless releases that are stopped
 
@@ -150,12 +158,41 @@ def _page(results: Mapping[str, Any], shown: Sequence[tuple[str, str]], folder: 
         period=PERIOD,
         threshold=THRESHOLD,
     ).rstrip()
+    yield from _again(cells, results.get("again", []))
     yield from _false_stops([cell for cell in cells if cell["harmless"]], gates)
     yield from _harm([cell for cell in cells if cell["scenario"] in checks.TIMED], gates)
     yield from _certified([cell for cell in cells if cell["margin"]], gates)
     yield from _claims(checks.check(results))
     for file, title in shown:
         yield f"\n## {title}\n\n![{title}]({folder.name}/{file})"
+
+
+def _again(cells: Cells, again: Cells) -> Iterator[str]:
+    """The figures of Gradual's gate in the cells that were run again after a change of it."""
+    if not again:
+        return
+    yield AGAIN.format(count=len(again), cells=len(cells))
+    first = {(cell["scenario"], cell["rate"], cell["base"]): cell for cell in cells}
+    lines = []
+    for now in again:
+        cell = first[now["scenario"], now["rate"], now["base"]]
+        before, wald = cell["gates"][OURS], cell["gates"]["wald"]["looks_stopped"]["median"]
+        both = (before, now["ours"])
+        lines.append(
+            [
+                _where(cell),
+                " → ".join(_share(one["stopped"]) for one in both),
+                " → ".join(_looks(one["looks_stopped"]["median"]) for one in both),
+                _looks(wald and checks.SLOWER * wald) if not cell["harmless"] else "",
+                " → ".join(_share(one["certified"]) for one in both),
+            ]
+        )
+    head = ["cell", "stopped", "median looks to the stop", f"{checks.SLOWER:g} × Wald's", "certified"]
+    yield table(head, lines)
+
+
+def _looks(median: float | None) -> str:
+    return "–" if median is None else f"{median:g}"
 
 
 def _lengths(cells: Cells) -> str:
