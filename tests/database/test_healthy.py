@@ -236,8 +236,10 @@ def test_an_index_is_right_by_the_search_path_that_it_was_filled_with(server: Se
         'ALTER DATABASE "Paths" SET search_path = own',
     ) as shop:
         receipt = shop.prove(shop.back_up("basebackup")["path"], "sound")
-    assert len(receipt["unchecked"]) == 1
-    assert re.match(r"index own\.p_odd of p was not compared with its table, .*dashed\(text\)", receipt["unchecked"][0])
+    # PostgreSQL 15.18 checks p_slug by the search path that is set. In 15.20 amcheck sets its own, so nobody can.
+    found = [re.match(r"index own\.(\w+) of p was not compared with its table", one) for one in receipt["unchecked"]]
+    assert [one and one[1] for one in found] in (["p_odd"], ["p_slug", "p_odd"])
+    assert "dashed(text)" in receipt["unchecked"][-1]
 
 
 def test_the_time_to_look_for_corruption_is_of_all_queries_together(

@@ -246,13 +246,16 @@ def test_ended_while_it_keeps_users_out_it_lets_them_in_again(shop: Shop, monkey
     )
     kept_out = "SELECT NOT datallowconn FROM pg_database WHERE datname = current_database()"
 
+    kept = shop.server.folder / f"kept-out-{shop.name}"
+
     def ended(session: Session, *_others: Any) -> None:
-        assert session.value("SELECT NOT datallowconn FROM pg_database WHERE datname = %s", (shop.name,))
+        kept.write_text(str(session.value("SELECT NOT datallowconn FROM pg_database WHERE datname = %s", (shop.name,))))
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(restore_database, "_end_sessions", ended)
     with pytest.raises(DatabaseError):
         as_user(RUN_AS, way._swap)
+    assert kept.read_text() == "True"
     assert shop.value(kept_out) is False
     monkeypatch.setattr(restore_database, "_end_sessions", lambda session, *_others: session.close())
     with pytest.raises(DatabaseError, match="was not replaced and is unchanged"):

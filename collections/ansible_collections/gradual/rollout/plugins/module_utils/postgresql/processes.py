@@ -147,15 +147,20 @@ def credentials(name: str | None) -> dict[str, Any]:
     return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
 
 
+# The process that as_user has started, if this is one.
+_CHILDREN: set[int] = set()
+
+
 def as_user(name: str, work: Callable[[], Any]) -> Any:
     """Do the work in a child process that becomes that user, and return its (JSON) result.
 
-    The module's own process keeps its user, so that Ansible can clean up. The child ends with its parent.
+    The module's own process keeps its user, so that Ansible can clean up. The child ends with its parent, and what it
+    has started ends with it, however the parent ends. Inside such a child, the work is done at once.
     """
     who = account(name)
-    if os.geteuid() == who.pw_uid:
+    if os.geteuid() == who.pw_uid and os.getpid() in _CHILDREN:
         return work()
-    if os.geteuid() != 0:
+    if os.geteuid() not in (0, who.pw_uid):
         raise DatabaseError(
             f"this must run as user {name!r}, but the module runs as uid {os.geteuid()}; write become: true"
         )
@@ -186,9 +191,11 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
     """Become the user, do the work, write the result to the pipe, and end without the parent's exit handlers."""
     try:
         try:
-            os.initgroups(who.pw_name, who.pw_gid)
-            os.setgid(who.pw_gid)
-            os.setuid(who.pw_uid)
+            _CHILDREN.add(os.getpid())
+            if os.geteuid() != who.pw_uid:
+                os.initgroups(who.pw_name, who.pw_gid)
+                os.setgid(who.pw_gid)
+                os.setuid(who.pw_uid)
             signal.signal(signal.SIGTERM, _end)
             die_with_parent()
             if os.getppid() != parent:
