@@ -133,7 +133,8 @@ def page(results: Json) -> str:
   *Decision*: the look that stopped the stage was recorded. *Off*: every process of every host was seen to evaluate the
   features as off. *Back*: the last host runs the release before. All other moments are those of the ledger.
 - *Bad answers*: those that failed, or of the slow release those that took over 0.5 s.
-- Prometheus scrapes every two seconds, and a stage is looked at every {results["bake"]["look"]} s.
+- Prometheus scrapes every two seconds, and the gate looks every second. It records a look every
+  {results["bake"]["look"]} s.
 
 ## Figures
 
