@@ -47,7 +47,7 @@ def serve():
         if not line:
             os._exit(0)
         task = json.loads(line)
-    _libc.prctl(1, 15)
+    _libc.prctl(1, 15)  # PR_SET_PDEATHSIG, SIGTERM: the copy ends with this process
     if os.getppid() != server:
         os._exit(1)
     os.close(status)

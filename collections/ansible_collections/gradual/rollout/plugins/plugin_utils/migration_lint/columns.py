@@ -6,7 +6,11 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Sequence
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import column_types, learning, nulls
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import (
+    addresses,
+    column_types,
+    nulls,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.nulls import FILLED, NULL
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
@@ -157,8 +161,8 @@ def _unreached(table: str, value: Any, state: State) -> Iterator[str]:
     """A default from a new sequence, which roles of old code may not use."""
     texts = [str(one.sval) for one in walk(value) if kind(one) == "String"] if "nextval" in calls(value) else []
     for sequence in (("sequence", one.removeprefix("public.")) for one in texts):
-        granted = [role for one in state.regranted for role in learning.grantees(one)
-                   if sequence in learning.granted(one, state.catalog)]  # fmt: skip
+        granted = [role for one in state.regranted for role in addresses.grantees(one)
+                   if sequence in addresses.granted(one, state.catalog)]  # fmt: skip
         roles = [one for one in state.catalog.unreached("sequence", sequence) if one not in granted]
         if sequence in state.created and state.live(table) and roles:
             state.notes["other-answers-in-expand"] = f": {', '.join(roles)} may not use {sequence[1]}"

@@ -7,14 +7,15 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import (
+    addresses,
     bodies,
     column_types,
     learning,
     views,
 )
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.addresses import address, signature
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import KEYLESS, UNIQUE, index_name
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.facts import RELATIONS, Address
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import address, signature
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.names import PUBLIC, set_paths
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import joined, kind, name
@@ -60,8 +61,8 @@ def _grants_lost(dropped: Address, state: State) -> Iterator[str]:
     """A view that is made again has none of the grants that revisions gave it."""
     if dropped[0] != "view":
         return
-    again = {role for one in state.regranted if dropped in learning.granted(one, state.catalog)
-             for role in learning.grantees(one)}  # fmt: skip
+    again = {role for one in state.regranted if dropped in addresses.granted(one, state.catalog)
+             for role in addresses.grantees(one)}  # fmt: skip
     had = {role for what, role in state.catalog.granted if what == dropped}
     lost = sorted(had - again) if not any(what[0] == "default" for what, _role in state.catalog.granted) else []
     if lost:
@@ -222,12 +223,12 @@ def _keeps(node: Any, state: State) -> bool:
     """Whether nobody has less than before: the revision grants it again, or PUBLIC never had it."""
     if node.targtype.name != "ACL_TARGET_OBJECT":
         return False
-    named, roles = learning.granted(node, state.catalog), learning.grantees(node)
+    named, roles = addresses.granted(node, state.catalog), addresses.grantees(node)
     known = all(one[0] in RELATIONS and one[1] in state.catalog.relations for one in named)
     if roles == [PUBLIC] and known and not any((one, PUBLIC) in state.catalog.granted for one in named):
         return True
-    again = [one for one in state.regranted if set(named) <= set(learning.granted(one, state.catalog))
-             and set(roles) <= set(learning.grantees(one)) and one.privileges != ()]  # fmt: skip
+    again = [one for one in state.regranted if set(named) <= set(addresses.granted(one, state.catalog))
+             and set(roles) <= set(addresses.grantees(one)) and one.privileges != ()]  # fmt: skip
     return known and any(one.privileges is None or _lost(node) <= _privileges(one) for one in again)
 
 

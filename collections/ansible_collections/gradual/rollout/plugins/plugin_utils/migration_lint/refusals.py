@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import bounds, learning, views
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.addresses import signature
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import MATVIEW, Catalog, index_name
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import signature
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import (
     ParseError,
     Statement,

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Collection, Iterator
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import column_types, learning
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import addresses, column_types, learning
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.addresses import signature
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import (
     MATVIEW,
     Catalog,
@@ -24,7 +25,6 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.fac
     renamed,
     warns,
 )
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import signature
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import STRENGTH, locks
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.names import Names, is_temporary
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.nulls import MAYBE
@@ -155,9 +155,9 @@ class State(Facts):
     def _take_in(self, statement: Statement) -> None:
         node = statement.node
         before = None if self._sure(statement) else (self.copied(), self.catalog.copied())
-        for one in list(learning.dropped(node, self.catalog)):
+        for one in list(addresses.dropped(node, self.catalog)):
             self.forget(one)
-        for one, new in list(learning.moves(node, self.catalog)):
+        for one, new in list(addresses.moves(node, self.catalog)):
             self._turn(renamed(one, new))
         learning.learn(self.catalog, node)
         if self.empty or not getattr(node, "replace", False):
@@ -227,7 +227,7 @@ class State(Facts):
             strong = mode in modes and of in live and self.live(of)
             if strong and (of not in held or STRENGTH.index(held[of]) < STRENGTH.index(mode)):
                 held[of] = mode
-        for one, new in learning.moves(node, self.catalog):
+        for one, new in addresses.moves(node, self.catalog):
             moved = renamed(one, new)
             held = self.held[transaction] = {(moved(("table", of)) or one)[1]: mode for of, mode in held.items()}
         if kind(node) == "AlterEnumStmt" and node.newVal is not None:

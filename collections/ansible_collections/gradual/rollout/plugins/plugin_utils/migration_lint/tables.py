@@ -7,13 +7,13 @@ from __future__ import annotations
 from typing import Any, Callable, Iterator
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, looser, nulls
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.addresses import dropped
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import (
     KEYLESS,
     OTHER,
     UNIQUE,
     index_name,
 )
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.learning import dropped
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
