@@ -40,7 +40,9 @@ QUIETLY := $(MAKE) --no-print-directory --output-sync=target
 # The fast ones first. Nothing runs beside the stories and the machine: both keep the cores busy.
 test: environment packages ## every test but the long ones on a fleet (make fleet-test)
 	@$(QUIETLY) -j3 image second-environment lint
-	@$(MAKE) --no-print-directory unit storefront-test rules-test database-test
+	@$(MAKE) --no-print-directory unit
+	@$(QUIETLY) -j2 storefront-test rules-test
+	@$(MAKE) --no-print-directory database-test
 	@$(call with-fleets,$(QUIETLY) -j2 $(FLEETS:%=ready-%) && $(MAKE) --no-print-directory stories)
 	@$(MAKE) --no-print-directory machine-test
 

@@ -53,9 +53,12 @@ def test_a_dump_comes_back(shop: Shop) -> None:
     assert create.startswith("pg_createcluster")
     with throwaway() as rescue:
         rescue.run(f"DROP ROLE {OWNER}", "DROP ROLE shop_app")
-        # The test's own superuser is in the backup as well as in the new cluster.
+        # The test's own superuser is in the backup as well as in the new cluster. The operator is the user postgres,
+        # whose database exists; the user of this test may have none.
         roles = roles.replace("'^CREATE ROLE postgres;'", f"'^CREATE ROLE \\({RUN_AS}\\|tester\\);'")
-        typed([roles, restore], taken["path"], PGHOST=str(rescue.folder), PGPORT=str(rescue.port))
+        typed(
+            [roles, restore], taken["path"], PGHOST=str(rescue.folder), PGPORT=str(rescue.port), PGDATABASE="postgres"
+        )
         assert rescue.value("SELECT count(*) FROM orders", shop.name) == 2000
         assert rescue.value("SELECT tableowner::text FROM pg_tables WHERE tablename = 'orders'", shop.name) == OWNER
 
