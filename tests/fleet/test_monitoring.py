@@ -165,16 +165,18 @@ def test_a_delivery_without_the_token_is_refused() -> None:
 
 def test_the_health_check_runs_every_five_minutes() -> None:
     assert fleet.execute("mon1", "systemctl", "is-active", "gradual-health-check.timer").strip() == "active"
+    began = float(fleet.execute("mon1", "date", "+%s"))
     fleet.execute("mon1", "systemctl", "start", "gradual-health-check.service")
-    age = "time() - gradual_health_check_last_run_timestamp_seconds"
-    until(lambda: float(prometheus("query", query=age)["result"][0]["value"][1]) < 30, "Prometheus knows of the run")
+    last = "gradual_health_check_last_run_timestamp_seconds"
+    # Not of a run before, when a test had a host stopped.
+    until(lambda: float(prometheus("query", query=last)["result"][0]["value"][1]) >= began, "Prometheus knows of it")
     passed = {
         (found["metric"]["target"], found["metric"]["check"]): found["value"][1]
         for found in prometheus("query", query="gradual_health_check_passed")["result"]
     }
     assert ("front_door", "page") in passed
     assert ("app1", "readyz") in passed
-    assert set(passed.values()) == {"1"}
+    assert not [check for check, value in passed.items() if value != "1"]
 
 
 def test_a_health_check_that_stopped_is_noticed() -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.support.fleet import podman
+
 QUERY = "SELECT reference FROM orders WHERE reference BETWEEN :first AND :last"
 
 
@@ -39,8 +41,8 @@ def compare(sent: Iterable[int], acknowledged: Iterable[int], found: Iterable[in
 
 def fetch(container: str, database: str, first: int, last: int) -> list[int]:
     """The references in the database, one for each row, read with psql inside the database host's container."""
-    command = ["podman", "exec", "--interactive", container, "runuser", "-u", "postgres", "--"]
-    command += ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-v", f"first={first}", "-v", f"last={last}", "-d", database]
+    psql = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-v", f"first={first}", "-v", f"last={last}", "-d", database]
+    command = podman("exec", "--interactive", container, "runuser", "-u", "postgres", "--", *psql)
     answer = subprocess.run(command, input=QUERY + ";\n", capture_output=True, text=True, check=False)
     if answer.returncode:
         raise RuntimeError(f"cannot read the orders in {container}: {answer.stderr.strip()}")
