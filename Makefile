@@ -146,6 +146,10 @@ replay: environment ## what the gate would have said of recorded counts (COUNTS=
 	@test -n "$(COUNTS)" || { echo "replay: which counts? make replay COUNTS=file.json [GATE=gate.yml]" >&2; exit 2; }
 	@PYTHONPATH=collections python -m ansible_collections.gradual.rollout.plugins.module_utils.gate.replay $(COUNTS) $(GATE)
 
+contract-check: environment ## what a running application lacks of the application contract (URL=http://… [FEATURES=search,feed] [ARGS="-e …"])
+	@test -n "$(URL)" || { echo "contract-check: which application? make contract-check URL=http://127.0.0.1:8080" >&2; exit 2; }
+	@ansible-playbook -i localhost, -c local playbooks/contract_check.yml -e url=$(URL) $(if $(FEATURES),-e features=$(FEATURES)) $(ARGS)
+
 LEDGER ?= .sandbox/demo/record/ledger.jsonl
 REPORT ?= $(shell ls -td .sandbox/demo/record/reports/*/ 2> /dev/null | head -1)
 check-report: environment ## recompute every claim of a report from its ledger (LEDGER=file REPORT=folder; default: the demo's newest)
@@ -163,4 +167,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay check-report lock clean
+.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check check-report lock clean

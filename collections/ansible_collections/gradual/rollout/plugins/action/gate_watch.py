@@ -40,6 +40,7 @@ ARGUMENTS = {
             "hosts": {"type": "dict", "required": True},
             "application": {"type": "str"},
             "features": {"type": "list", "elements": "dict", "required": True},
+            "processes": {"type": "dict", "default": {}},
             "certified": {"type": "int", "required": True},
             "shown": {"type": "int", "required": True},
             "expiry": {"type": "float", "required": True},
@@ -82,6 +83,7 @@ class ActionModule(reach.ActionModule):
             ends=stage.get("ends", 0.0),
             shown=stage.get("shown", 0),
             tolerance=given["tolerance"],
+            processes=stage.get("processes", {}),
         )
         # A callback that hides skipped tasks prints the name of a task with its result; the looks come before that.
         display.display(f"\n{self._task.name or 'Watch'}, each look as it happens:")

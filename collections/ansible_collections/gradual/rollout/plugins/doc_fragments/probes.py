@@ -34,8 +34,12 @@ options:
         description: The body. A string is sent unchanged, anything else as JSON.
         type: raw
       user:
-        description: The user, sent as the cookie C(visitor). Flags are evaluated for it.
+        description: The user, sent as C(user_key) says. Flags are evaluated for it.
         type: str
+      user_key:
+        description: Where the application reads the user, V(cookie NAME) or V(header NAME).
+        type: str
+        default: cookie visitor
       status:
         description: The expected status.
         type: int

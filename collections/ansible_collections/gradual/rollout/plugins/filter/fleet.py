@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.gradual.rollout.plugins.module_utils.application import contract
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import definition as flag_definition
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import lint as flag_lint
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
@@ -31,6 +32,7 @@ class FilterModule:
             function.__name__: function
             for function in (
                 canary.canary_watch,
+                contract.contract_notes,
                 contract_gate.contract_objections,
                 flag_definition.flags_at,
                 flag_definition.labels_of,

@@ -10,9 +10,10 @@ module: feature_share
 short_description: Measure the share of users who have each feature
 version_added: 0.1.0
 description:
-  - Requests C(/api/features) of the application as many users, over TLS and keep-alive connections, at a steady rate.
+  - Requests O(path) of the application as many users, over TLS and keep-alive connections, at a steady rate.
   - The users are the same in every measurement. So it can count users who lose a feature from one stage to the next.
   - Fails if a user gets no answer, because the share among the answers is not the share of all users.
+  - An application without O(path) answers 404 to every user. Then nothing is measured, and RV(measured) is false.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
 options:
@@ -40,6 +41,14 @@ options:
     description: Seconds to wait for one answer.
     type: float
     default: 5
+  path:
+    description: Path that answers with the features of the calling user.
+    type: str
+    default: /api/features
+  user_key:
+    description: Where the application reads the user, V(cookie NAME) or V(header NAME).
+    type: str
+    default: cookie visitor
   previous:
     description: File that O(record) wrote at the previous stage. Users in it who no longer have a flag are counted.
     type: path
@@ -66,6 +75,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+measured:
+  description: Whether the application has an address to ask at. If not, RV(features) is empty and RV(lost) is null.
+  type: bool
+  returned: success
 features:
   description: For each flag the number of users, those who have it, their share, and those who lost it.
   type: dict
@@ -98,8 +111,10 @@ repeated:
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import USER_KEY
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import measured_share
 
 ARGUMENTS = {
@@ -109,6 +124,8 @@ ARGUMENTS = {
     "users": {"type": "int", "default": 2000},
     "rate": {"type": "float", "default": 250},
     "timeout": {"type": "float", "default": 5},
+    "path": {"type": "str", "default": measured_share.PATH},
+    "user_key": {"type": "str", "default": USER_KEY},
     "previous": {"type": "path"},
     "record": {"type": "path"},
 }
@@ -123,19 +140,29 @@ def share(module: AnsibleModule) -> dict[str, object]:
     before = measured_share.load(options["previous"]) if options["previous"] else None
     began = time.time()
     measured = measured_share.measure(
-        options["base_url"], options["flags"], options["users"], options["rate"], options["ca_path"], options["timeout"]
+        options["base_url"],
+        options["flags"],
+        options["users"],
+        options["rate"],
+        options["ca_path"],
+        options["timeout"],
+        measured_share.Where(options["path"], options["user_key"]),
     )
-    if measured.mistakes:
+    if measured.no_address:
+        features: dict[str, dict[str, Any]] = {}
+    elif measured.mistakes:
         count = f"{len(measured.mistakes)} of {len(measured.mistakes) + len(measured.answered)} users asked"
         raise measured_share.ShareError(
             f"{count} got no usable answer from {options['base_url']}: {measured_share.told(measured.mistakes)}"
         )
-    features = measured_share.compare(measured, before)
-    if options["record"] and not module.check_mode:
+    else:
+        features = measured_share.compare(measured, before)
+    if features and options["record"] and not module.check_mode:
         measured_share.save(options["record"], measured)
     return {
         "features": features,
-        "lost": sum(each["lost"] for each in features.values()),
+        "measured": bool(features),
+        "lost": sum(each["lost"] for each in features.values()) if features else None,
         "compared": before is not None,
         "began": round(began, 3),
         "ended": round(time.time(), 3),

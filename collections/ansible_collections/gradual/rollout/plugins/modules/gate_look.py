@@ -84,8 +84,7 @@ options:
   cohorts:
     description:
       - Compare users by their flag variant, or hosts by their release.
-      - For hosts, all requests count except the routes C(/healthz), C(/readyz), C(/version), C(/metrics) and
-        C(gradual-probe).
+      - For hosts, all requests count except the O(platform_routes) and C(gradual-probe).
     type: str
     choices: [users, hosts]
     default: users
@@ -108,6 +107,11 @@ options:
     description: The job in Prometheus that scrapes the application.
     type: str
     default: application
+  platform_routes:
+    description: Routes that the balancer, Prometheus and Gradual request by themselves.
+    type: list
+    elements: str
+    default: [/healthz, /readyz, /version, /metrics]
   not_before:
     description: Time of the look, in seconds since the epoch. The module waits until then, at most ten minutes.
     type: float
@@ -218,6 +222,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import look as gate_look
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import GateError, Settings, settings_from
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Stage
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import options as prometheus_options
@@ -237,6 +242,7 @@ ARGUMENTS = {
     "cohorts": {"type": "str", "choices": ["users", "hosts"], "default": "users"},
     "treatment_hosts": {"type": "list", "elements": "str", "default": []},
     "control_hosts": {"type": "list", "elements": "str", "default": []},
+    "platform_routes": {"type": "list", "elements": "str", "default": list(metrics.PLATFORM)},
     "hosts": {"type": "list", "elements": "str", "default": []},
     "job": {"type": "str", "default": "application"},
     "not_before": {"type": "float"},
@@ -286,6 +292,7 @@ def stage_of(options: Json, settings: Settings, now: float) -> Stage:
             "cohorts",
             "treatment_hosts",
             "control_hosts",
+            "platform_routes",
         )
     }
     return Stage(

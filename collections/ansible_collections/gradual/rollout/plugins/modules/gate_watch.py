@@ -61,6 +61,12 @@ options:
       application:
         description: Name of the application, written into the metadata of the flag file.
         type: str
+      processes:
+        description:
+          - What the processes of each host reported when the share was written, as the module feature_flags returns it.
+          - The share is taken from them if the application has no address for O(share) to ask at.
+        type: dict
+        default: {}
       features:
         description: The features of the manifest.
         type: list

@@ -13,7 +13,9 @@ description:
   - Returns in one call the host's clock, its free disk space, its releases, which one is linked, and which one runs.
   - What does not exist is null. Only wrong parameters fail.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.info_module]
+extends_documentation_fragment:
+  - gradual.rollout.attributes.info_module
+  - gradual.rollout.application_contract
 options:
   application:
     description: Name of the application.
@@ -24,9 +26,18 @@ options:
     type: path
   url:
     description:
-      - The application's own address on this host, such as V(http://127.0.0.1:8080), for C(/version) and C(/readyz).
+      - The application's own address on this host, such as V(http://127.0.0.1:8080), for O(version_path) and
+        O(ready_path).
       - Without it, nothing is requested.
     type: str
+  version_path:
+    description: Path of the running release.
+    type: str
+    default: /version
+  ready_path:
+    description: Path that answers 200 when the application may take traffic.
+    type: str
+    default: /readyz
   flags:
     description: The flag file. The default is C(/etc/gradual/APPLICATION/flags.json).
     type: path
@@ -107,13 +118,19 @@ releases:
   type: list
   elements: dict
 running:
-  description: "The answer of C(/version): C({application, release, digest}); else null."
+  description: "The answer of O(version_path): C({application, release, digest}); else null."
   returned: success
   type: dict
 ready:
-  description: Whether C(/readyz) answers 200.
+  description: Whether O(ready_path) answers 200.
   returned: success
   type: bool
+application_contract:
+  description: The findings, as RV(gradual.rollout.contract_check#module:findings); null if no application answers at
+    O(version_path).
+  returned: with O(application_contract)
+  type: list
+  elements: dict
 flags:
   description: The content of the flag file; null if there is none or it cannot be read.
   returned: success
@@ -143,6 +160,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.application import asking
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError, Session, fetch_json
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import file as flag_file
 from ansible_collections.gradual.rollout.plugins.module_utils.flags.definition import FlagFileError
@@ -157,6 +175,9 @@ ARGUMENTS: dict[str, Any] = {
     "unit": {"type": "str"},
     "paths": {"type": "list", "elements": "path"},
     "timeout": {"type": "int", "default": 3},
+    "version_path": {"type": "str", "default": "/version"},
+    "ready_path": {"type": "str", "default": "/readyz"},
+    "application_contract": {"type": "dict", "options": asking.OPTIONS},
 }
 
 
@@ -206,13 +227,22 @@ def read_flags(path: str) -> tuple[dict[str, Any] | None, str | None]:
     return document, wrong if text.strip() else None
 
 
-def is_ready(url: str, timeout: float) -> bool:
+def is_ready(url: str, path: str, timeout: float) -> bool:
     """Whether the application may take traffic."""
     try:
         with Session(url, timeout) as session:
-            return session.get("/readyz").status == 200
+            return session.get(path).status == 200
     except HttpError:
         return False
+
+
+def contract_findings(url: str, given: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the running application lacks of the application contract. What it lacks now can come with the release, so
+    it is asked once."""
+    try:
+        return asking.check(url, asking.expected_of(given), given["user_key"], patience=0)
+    except HttpError:
+        return []
 
 
 def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
@@ -226,7 +256,9 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
         root: unwritable(root, made=True),
         os.path.dirname(flags_file): unwritable(os.path.dirname(flags_file), made=False),
     }
-    running = fetch_json(url.rstrip("/") + "/version", timeout) if url else None
+    running = fetch_json(url.rstrip("/") + given["version_path"], timeout) if url else None
+    asked = given["application_contract"] if running else None
+    findings = contract_findings(url, asked) if asked else None
     # Asked after the process, so that a restart which began meanwhile is seen.
     unit = properties(run, given["unit"] or f"{application}.service")
     return {
@@ -240,7 +272,8 @@ def look(given: dict[str, Any], run: Any) -> dict[str, Any]:
         "previous": release_at(root, "previous"),
         "releases": release_store.kept(root),
         "running": running if isinstance(running, dict) else None,
-        "ready": is_ready(url, timeout) if url else False,
+        "ready": is_ready(url, given["ready_path"], timeout) if url else False,
+        **({"application_contract": findings} if given["application_contract"] else {}),
         "flags": flags,
         "flags_error": flags_error,
         "unit": unit.get("ActiveState"),

@@ -14,8 +14,9 @@ description:
     C(prepare) and writes C(.release.json) last. The running release is not touched. If a step fails, no partial release
     stays.
   - V(current) switches the link C(ROOT/current), restarts the unit, and waits until the application is ready and
-    reports this release at C(/version). Then it sends O(probes), its smoke tests, to the origin of O(ready_url). It
-    fails at once if the unit fails. A failed switch is not reverted; the caller decides.
+    reports this release at C(/version). Then it sends O(probes), its smoke tests, to the origin of O(ready_url), and
+    asks for the items of O(application_contract). It fails if one is missing without which nothing can be rolled out.
+    It fails at once if the unit fails. A failed switch is not reverted; the caller decides.
   - C(ROOT/previous) is the release that users had before, and never one that they did not have. V(admitted) records
     that users have the release now. A release that was never admitted, or that was replaced with O(back), does not
     count.
@@ -28,6 +29,7 @@ extends_documentation_fragment:
   - gradual.rollout.attributes.check_and_diff
   - gradual.rollout.artifact
   - gradual.rollout.probes
+  - gradual.rollout.application_contract
 options:
   application:
     description: Name of the application.
@@ -137,6 +139,11 @@ seconds:
   description: How long it took.
   returned: always
   type: float
+application_contract:
+  description: The findings for the running release, as RV(gradual.rollout.contract_check#module:findings).
+  returned: with O(application_contract)
+  type: list
+  elements: dict
 """
 
 import functools
@@ -145,6 +152,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.application import asking, contract
+from ansible_collections.gradual.rollout.plugins.module_utils.common.http import HttpError
 from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import ARGUMENT
 from ansible_collections.gradual.rollout.plugins.module_utils.release import store as release_store
 from ansible_collections.gradual.rollout.plugins.module_utils.release.activate import (
@@ -184,6 +193,7 @@ ARGUMENTS: dict[str, Any] = {
     "version_url": {"type": "str"},
     "timeout": {"type": "float", "default": 40},
     "probes": ARGUMENT,
+    "application_contract": {"type": "dict", "options": asking.OPTIONS},
     **FETCH_ARGUMENTS,
 }
 
@@ -247,7 +257,29 @@ def current(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dic
         switch(release, aim, run, back=given["back"])
     if given["probes"] and not check_mode:
         smoke_test(release, ready, given["probes"])
-    return {"changed": fetched or not done, "directory": release["directory"], "removed": [], "after": release}
+    result = {"changed": fetched or not done, "directory": release["directory"], "removed": [], "after": release}
+    if given["application_contract"] and not check_mode:
+        result["application_contract"] = contract_test(
+            release, ready, given["application"], given["application_contract"]
+        )
+    return result
+
+
+def contract_test(
+    release: dict[str, Any], ready_url: str, application: str, given: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The findings of the application contract for the running release. SwitchError if it lacks what a rollout
+    needs."""
+    known = {"application": application, "release": release["version"], "digest": release["digest"]}
+    origin = origin_of(ready_url)
+    try:
+        findings = asking.check(origin, asking.expected_of(given, **known), given["user_key"])
+    except HttpError as error:
+        raise SwitchError(str(error), []) from error
+    refusal = contract.refusal(findings, origin)
+    if refusal:
+        raise SwitchError(f"Release {release['version']} runs, but {refusal}", [])
+    return findings
 
 
 def admitted(given: dict[str, Any], root: str, check_mode: bool, _run: Run) -> dict[str, Any]:
@@ -310,7 +342,10 @@ def main() -> None:
     """Run the module."""
     named = [("state", state, ("sha256", "directory"), True) for state in STATES if state != "stopped"]
     module = AnsibleModule(
-        argument_spec=ARGUMENTS, required_if=named, required_by={"probes": "ready_url"}, supports_check_mode=True
+        argument_spec=ARGUMENTS,
+        required_if=named,
+        required_by={"probes": "ready_url", "application_contract": "ready_url"},
+        supports_check_mode=True,
     )
     given, began = module.params, time.monotonic()
     root = (given["root"] or f"/opt/{given['application']}").rstrip("/")

@@ -49,6 +49,11 @@ options:
     type: list
     elements: str
     default: [application_probes]
+  platform_routes:
+    description: Routes of the application that the balancer, Prometheus and Gradual request by themselves.
+    type: list
+    elements: str
+    default: [/healthz, /readyz, /version, /metrics]
 """
 
 EXAMPLES = r"""
@@ -117,6 +122,7 @@ traffic:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
 from ansible_collections.gradual.rollout.plugins.module_utils.observe import traffic
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import options as prometheus_options
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import PrometheusError
@@ -129,6 +135,7 @@ ARGUMENTS = {
     "features": {"type": "list", "elements": "str", "default": []},
     "slow_seconds": {"type": "float", "default": 0.5},
     "frontends": {"type": "list", "elements": "str", "default": ["front_door"]},
+    "platform_routes": {"type": "list", "elements": "str", "default": list(metrics.PLATFORM)},
     "probe_backends": {"type": "list", "elements": "str", "default": ["application_probes"]},
 }
 
@@ -144,6 +151,7 @@ def main() -> None:
         options["job"],
         options["frontends"],
         options["probe_backends"],
+        options["platform_routes"],
     )
     try:
         seen = traffic.observe(prometheus_options.prometheus_of(options), window)

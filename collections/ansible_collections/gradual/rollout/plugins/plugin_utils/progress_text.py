@@ -43,16 +43,18 @@ def share_sentence(measured: t.Mapping[str, t.Any], percent: t.Optional[int] = N
     _expect(measured, "share_sentence", "the result of gradual.rollout.feature_share", "features", "lost")
     parts = []
     for flag, seen in measured["features"].items():
-        share = (
-            f"{text.percent(seen['share'])} of {text.number(seen['users'])} users"
-            if seen.get("users")
-            else "not measured"
-        )
+        share = "not measured"
+        if seen.get("users"):
+            share = f"{text.percent(seen['share'])} of {text.number(seen['users'])} users"
+        elif seen.get("share") is not None:
+            share = f"{text.percent(seen['share'])} in the application's processes (feature_flag_share)"
         parts.append(f"{flag} {share}")
-    lost = int(measured["lost"])
+    lost = int(measured["lost"] or 0)
     end = f"{lost} users lost a feature" if lost else "nobody lost a feature"
     if measured.get("compared") is False:
         end = "first measurement"
+    elif measured["lost"] is None:
+        end = "whether users lost a feature is not measured, because the application has no address to ask at"
     return (f"{percent} %: " if percent is not None else "") + "; ".join([*([", ".join(parts)] if parts else []), end])
 
 

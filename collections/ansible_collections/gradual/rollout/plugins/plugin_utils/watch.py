@@ -9,9 +9,10 @@ What is done on the hosts is in `Operations` (plugins/action/gate_watch.py); her
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Iterator, Mapping, Protocol, Sequence
 
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import process_state
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.folded import fold
 from ansible_collections.gradual.rollout.plugins.plugin_utils.progress_text import look_sentence, share_sentence
 
@@ -77,6 +78,8 @@ class Plan:
                 the epoch by the controller's clock; 0 if it does not expire
     shown, tolerance
                 the share of users in percent, and by how many points the measured one may differ
+    processes   what the processes of each host reported when the share was written; the share is taken from them if the
+                application has no address to ask at
     """
 
     since: float
@@ -89,6 +92,7 @@ class Plan:
     ends: float = 0.0
     shown: int = 0
     tolerance: float = 3.0
+    processes: Mapping[str, Sequence[Json]] = field(default_factory=dict)
 
 
 def watch(operations: Operations, plan: Plan) -> Json:
@@ -185,6 +189,8 @@ class _Watch:
     def _share(self, result: Json) -> Json | None:
         if result.get("failed"):
             return result
+        if result.get("measured") is False:
+            result = {"features": process_state.shares(self.plan.processes), "lost": None}
         data = {key: result[key] for key in ("features", "lost")}
         recorded = self.operations.record(
             "stage.measured", {"percent": self.plan.percent, "shown": self.plan.shown, **data}
@@ -269,10 +275,13 @@ def _failure(recorded: Json) -> Json | None:
 
 def _wrong_shares(measured: Json, plan: Plan) -> Iterator[str]:
     for flag, found in measured["features"].items():
-        if abs(found["share"] * 100 - plan.shown) > plan.tolerance:
+        of_processes = found["users"] is None
+        tolerance = process_state.TOLERANCE * 100 if of_processes else plan.tolerance
+        if abs(found["share"] * 100 - plan.shown) > tolerance:
+            who = "the fixed ids of feature_flag_share" if of_processes else f"{found['users']} users"
             yield (
-                f"{flag}: {found['share'] * 100:.1f} % of {found['users']} users have the feature, expected"
-                f" {plan.shown} %. Compare feature_flag_revision and feature_flag_share of the hosts."
+                f"{flag}: {found['share'] * 100:.1f} % of {who} have the feature, expected {plan.shown} %."
+                " Compare feature_flag_revision and feature_flag_share of the hosts."
             )
     if measured["lost"]:
         yield f"{measured['lost']} users have lost a feature, expected 0."

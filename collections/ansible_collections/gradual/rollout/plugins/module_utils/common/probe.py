@@ -2,12 +2,14 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 """Smoke tests over HTTP: a probe says what to ask and what must come back.
 
-A probe is {name, path, method, headers, body, user, status, contains, json}; `json` maps dotted paths to values.
+A probe is {name, path, method, headers, body, user, user_key, status, contains, json}; `json` maps dotted paths to
+values.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any, Callable, Mapping, Sequence
 from urllib.parse import quote
@@ -15,6 +17,8 @@ from urllib.parse import quote
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import Answer, HttpError, Session
 
 ABSENT = "absent"
+# Where an application reads who the user is: `cookie NAME` or `header NAME`.
+USER_KEY = "cookie visitor"
 # The option of the modules that take probes; doc_fragments/probes.py describes it.
 ARGUMENT: dict[str, Any] = {
     "type": "list",
@@ -26,6 +30,7 @@ ARGUMENT: dict[str, Any] = {
         "headers": {"type": "dict", "default": {}},
         "body": {"type": "raw"},
         "user": {"type": "str"},
+        "user_key": {"type": "str", "default": USER_KEY},
         "status": {"type": "int", "default": 200},
         "contains": {"type": "str"},
         "json": {"type": "dict"},
@@ -33,6 +38,16 @@ ARGUMENT: dict[str, Any] = {
     },
 }
 ASCII = "".join(chr(code) for code in range(33, 127))  # a path is sent as it is written, but for what no path can hold
+
+
+def user_header(user_key: str, user: str) -> dict[str, str]:
+    """The header that makes a request one of this user's. HttpError if user_key is not `cookie NAME` or `header
+    NAME`."""
+    kind, _space, name = user_key.partition(" ")
+    if kind not in ("cookie", "header") or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise HttpError(f"user_key is {user_key!r}; write cookie NAME or header NAME")
+    value = quote(user, safe="")
+    return {"Cookie": f"{name}={value}"} if kind == "cookie" else {name: value}
 
 
 def request_of(probe: dict[str, Any], headers: dict[str, str]) -> tuple[str, str, dict[str, str], bytes | None]:
@@ -45,7 +60,7 @@ def request_of(probe: dict[str, Any], headers: dict[str, str]) -> tuple[str, str
         if not isinstance(body, str) and "content-type" not in {key.lower() for key in known}:
             known["Content-Type"] = "application/json"
     if probe.get("user"):
-        known["Cookie"] = f"visitor={quote(str(probe['user']), safe='')}"
+        known.update(user_header(str(probe.get("user_key") or USER_KEY), str(probe["user"])))
     return str(probe.get("method") or "GET").upper(), quote(str(probe["path"]), safe=ASCII), known, content
 
 

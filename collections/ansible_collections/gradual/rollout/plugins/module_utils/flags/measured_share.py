@@ -15,18 +15,28 @@ import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common import files
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import Answer, HttpError, Session
+from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import USER_KEY, user_header
 
 PATH = "/api/features"
-COOKIE = "visitor"
 WORKERS = 24
 ATTEMPTS = 4
 BUSY = (429, 503)
 # A front door that is shut is not knocked at two thousand times.
 GIVE_UP = 20
+NOT_FOUND = "status 404"
 
 
 class ShareError(Exception):
     """The share could not be measured; the message says what was seen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """The path that answers with the features of the calling user, and where the application reads that user (`cookie
+    NAME` or `header NAME`)."""
+
+    path: str = PATH
+    user_key: str = USER_KEY
 
 
 @dataclasses.dataclass
@@ -38,6 +48,11 @@ class Measurement:
     seconds: float = 0.0
     repeated: int = 0
     mistakes: t.List[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def no_address(self) -> bool:
+        """Whether the application has no address to ask at: every user got 404."""
+        return bool(self.mistakes) and not self.answered and all(each.endswith(NOT_FOUND) for each in self.mistakes)
 
 
 def user(number: int) -> str:
@@ -59,10 +74,10 @@ def features_of(body: bytes, flags: t.Sequence[str]) -> t.Dict[str, bool]:
     return found
 
 
-def _ask(session: Session, number: int) -> Answer:
+def _ask(session: Session, where: Where, number: int) -> Answer:
     """The answer to a user's browser; HttpError when there is none."""
-    headers = {"Cookie": f"{COOKIE}={user(number)}", "Accept": "application/json", "User-Agent": "gradual-share"}
-    return session.get(PATH, headers)
+    headers = {"Accept": "application/json", "User-Agent": "gradual-share"}
+    return session.get(where.path, {**headers, **user_header(where.user_key, user(number))})
 
 
 def _pause(answer: Answer) -> float:
@@ -81,6 +96,7 @@ def measure(
     rate: float,
     ca_path: t.Optional[str] = None,
     timeout: float = 5.0,
+    where: Where = Where(),
 ) -> Measurement:
     """Ask as the users 1 to `users`, at most `rate` a second; users who got no answer are missing from `answered`, and
     told in `mistakes`."""
@@ -100,7 +116,7 @@ def measure(
             if number is None:
                 break
             time.sleep(max(0.0, start + (number - 1) / rate - time.monotonic()))
-            repeated, mistake, found = _ask_patiently(session, number, flags)
+            repeated, mistake, found = _ask_patiently(session, where, number, flags)
             with lock:
                 result.repeated += repeated
                 if found is None:
@@ -122,7 +138,7 @@ def measure(
 
 
 def _ask_patiently(
-    session: Session, number: int, flags: t.Sequence[str]
+    session: Session, where: Where, number: int, flags: t.Sequence[str]
 ) -> t.Tuple[int, str, t.Optional[t.Dict[str, bool]]]:
     """(times repeated, last mistake, flags of the user or None). A closed connection or a busy answer is tried again, a
     wrong one is not."""
@@ -130,7 +146,7 @@ def _ask_patiently(
     for attempt in range(ATTEMPTS):
         repeated += 1
         try:
-            answer = _ask(session, number)
+            answer = _ask(session, where, number)
         except HttpError as error:
             mistake = str(error)
             time.sleep(0.1 * attempt)

@@ -86,6 +86,20 @@ def complaints(
     return told
 
 
+def shares(hosts: t.Mapping[str, t.Sequence[Process]]) -> t.Dict[str, t.Dict[str, t.Any]]:
+    """{flag: {users, on, share, lost}} of the processes of all hosts, as feature_share has it: the mean of their shares
+    of the fixed ids. Of users nothing is known."""
+    found: t.Dict[str, t.List[float]] = {}
+    for processes_of_host in hosts.values():
+        for each in processes_of_host:
+            if each["share"] is not None:
+                found.setdefault(each["flag"], []).append(each["share"])
+    return {
+        flag: {"users": None, "on": None, "share": round(sum(seen) / len(seen), 4), "lost": None}
+        for flag, seen in sorted(found.items())
+    }
+
+
 def unlabelled(text: str, wanted: t.Mapping[str, t.Sequence[str]]) -> t.List[str]:
     """{flag: variants} that requests must be counted by: a sentence for each flag of which a series is missing. Series
     are born with the file."""

@@ -57,7 +57,10 @@ def _processes(prometheus: Prometheus, stage: Stage, since: float, until: float,
         part: t.Callable[[t.Mapping[str, str]], str],
         own: bool = False,
     ) -> None:
-        selector = matching({**labels, **scope}, {"route": metrics.NOT_USERS} if stage.by_host and not own else None)
+        selector = matching(
+            {**labels, **scope},
+            {"route": [*stage.platform_routes, metrics.PROBES]} if stage.by_host and not own else None,
+        )
         for series in prometheus.series(name + selector, since - LEAD_IN, until):
             host = host_of(series)
             key = (

@@ -21,7 +21,6 @@ RELEASE = "release"
 PLATFORM = ("/healthz", "/readyz", "/version", "/metrics")
 # The route by which the application counts every request that carries the header of Gradual's own (common.http.OWN).
 PROBES = "gradual-probe"
-NOT_USERS = (*PLATFORM, PROBES)
 BUILT_IN = ("errors", "slow")
 PARTS = {"errors": ((OK, ERROR), (ERROR,), ()), "slow": ((ANSWERS,), (ANSWERS,), (FAST,))}
 KEYS = ("name", "counter", "labels", "harm", "role", "weight")

@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.flags.definition import label, labels_of, shown_at
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import PLATFORM
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import Target
 
 TREATMENT, CONTROL = 0, 1
@@ -23,7 +24,7 @@ class Stage:
 
     Times are seconds since the epoch; `aa` is when the A/A stage began and ended. `lookback` is how many seconds before
     a stage without a control are counted as well, to compare it with. `metrics` and `holdback` are those of the
-    manifest's gate.
+    manifest's gate. Requests on the `platform_routes` are not those of users.
     """
 
     features: t.Sequence[str]
@@ -41,6 +42,7 @@ class Stage:
     cohorts: str = "users"
     treatment_hosts: t.Sequence[str] = ()
     control_hosts: t.Sequence[str] = ()
+    platform_routes: t.Sequence[str] = PLATFORM
 
     def __post_init__(self) -> None:
         self.wanted = metrics.wanted([metrics.RELEASE] if self.by_host else self.features, self.metrics)

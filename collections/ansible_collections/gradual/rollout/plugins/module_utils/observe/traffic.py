@@ -36,7 +36,7 @@ Bins = t.Dict[int, float]
 @dataclasses.dataclass
 class Window:
     """Which time to look at, and where: jobs and frontends as Prometheus names them, times in seconds since the
-    epoch."""
+    epoch. Requests on the `platform_routes` are not those of users."""
 
     since: float
     until: float
@@ -45,6 +45,7 @@ class Window:
     job: str = "application"
     frontends: t.Sequence[str] = ("front_door",)
     probe_backends: t.Sequence[str] = ("application_probes",)
+    platform_routes: t.Sequence[str] = metrics.PLATFORM
 
     @property
     def step(self) -> float:
@@ -156,7 +157,7 @@ def _less(bins: Bins, own: Bins) -> Bins:
 
 def _times(prometheus: Prometheus, window: Window, missing: t.List[str]) -> t.Dict[str, t.Any]:
     scope, own = (
-        matching({"job": [window.job]}, {"route": metrics.NOT_USERS}),
+        matching({"job": [window.job]}, {"route": [*window.platform_routes, metrics.PROBES]}),
         matching({"job": [window.job], "route": [metrics.PROBES]}),
     )
     sums = {

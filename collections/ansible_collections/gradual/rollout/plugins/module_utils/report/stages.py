@@ -161,6 +161,7 @@ def share(events: Events, percent: int) -> Claim:
         flag: round(100 * found, 2) for flag, value in seen.items() if (found := number(value.get("share"))) is not None
     }
     users = min((count(value.get("users")) or 0 for value in seen.values()), default=0)
+    unasked = bool(seen) and all(value.get("users") is None for value in seen.values())
     complete = bool(shares) and set(events.features) <= set(shares)
     wanted = shown(line, percent)
     right = (
@@ -172,7 +173,7 @@ def share(events: Events, percent: int) -> Claim:
     return claim(
         f"share-{percent}",
         f"at {percent} %, {users:,} users asked through the front door had {told}",
-        {"percent": percent, "users": users, "shares": shares} if shares else None,
+        {"percent": percent, "users": users, "shares": shares} if shares and not unasked else None,
         [line],
         f"stage.measured at {percent}: share of each feature within {tolerance(wanted, users):.2g} points of {wanted}"
         f" %, of at least {ENOUGH_USERS} users",
@@ -180,7 +181,9 @@ def share(events: Events, percent: int) -> Claim:
         criteria=(2,),
         qualities=("reliability",),
         otherwise=(
-            "the share was not measured"
+            f"the application has no address to ask users' features at; its processes reported {told}"
+            if unasked
+            else "the share was not measured"
             if _went_that_far(events, percent)
             else f"the rollout did not go as far as {percent} %"
         ),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.gradual.rollout.plugins.module_utils.application import contract
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import BUILT_IN
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch
@@ -16,16 +17,24 @@ BEFORE, SHORTEST_BEFORE = 3, 300
 # A hold lasts so many times as long as the canary is watched; then the policy for no data applies.
 DEADLINE = 1.5
 
+UNCOUNTED = (
+    "not measured: the release before the rollout lacks http_requests_total or http_request_duration_seconds, or the"
+    " bucket at gate.slow_seconds, so the canary cannot be compared with the other hosts; see docs/contract-check.md"
+)
+
 Json = t.Dict[str, t.Any]
 
 
 def canary_watch(
-    rollout: t.Mapping[str, t.Any], host: str, balancers: t.Sequence[t.Sequence[t.Mapping[str, t.Any]]]
+    rollout: t.Mapping[str, t.Any],
+    host: str,
+    balancers: t.Sequence[t.Sequence[t.Mapping[str, t.Any]]],
+    contracts: t.Sequence[t.Sequence[contract.Finding]] = (),
 ) -> Json:
     """What to watch the canary `host` against, as the ledger's events canary.began and canary.skipped have it.
 
     `rollout` is the rollout as ledger_info returns it, `balancers` the servers of each balancer as haproxy_server_info
-    does. Returns
+    does, `contracts` the findings of contract_check for each host before the rollout, as far as they are known. Returns
       host, control   the canary, and the hosts that serve users on the code before; without any, `reason` says why
                       nothing is watched
       percent         the canary's part of these hosts
@@ -42,11 +51,15 @@ def canary_watch(
         if name != host and _runs_old(known, manifest["artifact"]["sha256"])
     ]
     control = sorted(name for name in running if balancers and all(_serves(name, servers) for servers in balancers))
+    # What the code before does not count cannot be compared. If only the new code does not, that is missing data.
+    uncounted = control and not all(map(contract.compares_hosts, contracts))
+    reason = UNCOUNTED if uncounted else None if control else _why(host, running)
+    control = [] if uncounted else control
     return {
         "host": host,
         "control": control,
         "percent": round(100 / (1 + len(control))),
-        "reason": None if control else _why(host, running),
+        "reason": reason,
         "aa": _before(rollout, seconds),
         "bake": {
             "min": seconds,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import sentence
+from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import USER_KEY, sentence
 from ansible_collections.gradual.rollout.plugins.module_utils.haproxy.min_in_traffic import least_of
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import epoch
 
@@ -258,9 +258,15 @@ def _shown_to_all(flags: Mapping[str, Any] | None, flag: str) -> bool:
 def probes(manifest: Mapping[str, Any], with_feature: bool) -> list[Mapping[str, Any]]:
     """Return the smoke tests that must pass with the features on or off, those of the application included."""
     wanted = "on" if with_feature else "off"
-    return list(manifest["smoke"]) + [
-        probe for feature in manifest["features"] for probe in feature["smoke"] if probe.get("flag", wanted) == wanted
-    ]
+    of_features = [probe for feature in manifest["features"] for probe in feature["smoke"]]
+    wanted_probes = [*manifest["smoke"], *(probe for probe in of_features if probe.get("flag", wanted) == wanted)]
+    return _with_user_key(wanted_probes, manifest)
+
+
+def _with_user_key(probes_given: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The probes, sent as users as the manifest says. An older manifest in a ledger says nothing."""
+    key = (manifest.get("users") or {}).get("key", USER_KEY)
+    return [{**probe, "user_key": key} if probe.get("user") and key != USER_KEY else probe for probe in probes_given]
 
 
 def probes_of(smoke: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -291,8 +297,8 @@ def smoke_of(rollout: Mapping[str, Any], digest: str | None) -> list[Mapping[str
     manifest = rollout["manifest"]
     held = (rollout.get("smoke") or {}).get("held")
     if digest == manifest["artifact"]["sha256"] or held is None:
-        return list(manifest["smoke"])
-    return [probe for probe in manifest["smoke"] if probe["name"] in held]
+        return _with_user_key(manifest["smoke"], manifest)
+    return _with_user_key([probe for probe in manifest["smoke"] if probe["name"] in held], manifest)
 
 
 def probe_failures(result: Mapping[str, Any]) -> list[str]:

@@ -25,7 +25,7 @@ WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no":
 KNOWN_PREFIXES = ("ansible_", "awx_", "tower_", "gradual_")
 # Variables of the inventory that messages tell people to write, so they may be written with -e where the inventory does
 # not have them yet.
-SETTINGS = frozenset({"min_in_traffic"})
+SETTINGS = frozenset({"application_paths", "min_in_traffic"})
 
 
 class Mistake(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.gradual.rollout.plugins.module_utils.common.probe import USER_KEY
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.fields import FLAG, NAME, VERSION, Field
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.gate_schema import BAKE, GATE
 from ansible_collections.gradual.rollout.plugins.plugin_utils.manifest.migrations_schema import MIGRATIONS
@@ -36,7 +37,7 @@ PROBE: dict[str, Field] = {
     "body": {"type": "json", "description": "What to send: a string as it is, anything else as JSON."},
     "user": {
         "type": "str",
-        "description": ("User of the request, sent as the cookie visitor. The flags are evaluated for this user."),
+        "description": ("User of the request, sent as users.key says. The flags are evaluated for this user."),
     },
     "status": {"type": "int", "default": 200, "least": 100, "most": 599, "description": "The expected status."},
     "contains": {"type": "str", "description": "Text that the answer must contain."},
@@ -109,6 +110,20 @@ SPEC: dict[str, Field] = {
         "default": [],
         "options": FEATURE,
         "description": "Features that are shown to users by stages.",
+    },
+    "users": {
+        "type": "dict",
+        "fill": True,
+        "options": {
+            "key": {
+                "type": "str",
+                "default": USER_KEY,
+                "pattern": r"(cookie|header) [A-Za-z0-9_.-]+",
+                "example": "header X-User",
+                "description": "Where the application reads the user of a request: cookie NAME or header NAME.",
+            },
+        },
+        "description": "How Gradual sends requests as a user.",
     },
     "smoke": {
         "type": "list",

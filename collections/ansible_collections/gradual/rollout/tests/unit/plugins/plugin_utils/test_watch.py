@@ -177,6 +177,21 @@ def test_a_wrong_share_stops_it(clock: Clock, share: dict[str, Any], said: str) 
     assert found["msg"].startswith(said)
 
 
+@pytest.mark.parametrize(("share", "stops"), [(0.31, False), (0.0, True), (0.5, True)])
+def test_without_an_address_to_ask_at_the_share_is_that_of_the_processes(
+    clock: Clock, share: float, stops: bool
+) -> None:
+    nothing = {"measured": False, "features": {}, "lost": None}
+    fleet = Fleet(clock, look("continue"), look("promote"), share=nothing)
+    reported = {"app1": [{"flag": "search", "pid": "1", "share": share}]}
+    result = watch.watch(fleet, dataclasses.replace(STAGE, processes=reported))
+    (measured,) = [data for event, data in fleet.recorded if event == "stage.measured"]
+    assert measured["features"] == {"search": {"users": None, "on": None, "share": share, "lost": None}}
+    assert measured["lost"] is None
+    assert result.get("failed", False) is stops
+    assert any("in the application's processes (feature_flag_share)" in line for line in fleet.shown)
+
+
 def test_the_end_of_the_stage_is_moved_on_each_third_of_it(clock: Clock) -> None:
     fleet = Fleet(clock, *["continue"] * 12, "promote")
     watch.watch(fleet, STAGE)

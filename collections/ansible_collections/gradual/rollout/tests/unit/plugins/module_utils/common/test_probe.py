@@ -234,3 +234,22 @@ def test_addresses_that_are_none(url: str) -> None:
 def test_fetch_json(shop: str) -> None:
     assert fetch_json(f"{shop}/a?b=1")["path"] == "/a?b=1"
     assert fetch_json(f"{shop}/broken") is None
+
+
+@pytest.mark.parametrize(
+    ("user_key", "header"),
+    [
+        (None, {"Cookie": "visitor=a%20b"}),
+        ("cookie uid", {"Cookie": "uid=a%20b"}),
+        ("header X-User", {"X-User": "a%20b"}),
+    ],
+)
+def test_a_probe_is_of_a_user_by_cookie_or_by_header(user_key: str | None, header: dict[str, str]) -> None:
+    asked = http_probe.request_of({"path": "/", "user": "a b", "user_key": user_key}, {})
+    assert asked[2] == header
+
+
+@pytest.mark.parametrize("user_key", ["visitor", "query uid", "cookie", "header X User", "header X:User"])
+def test_a_user_key_that_means_nothing_is_an_error(user_key: str) -> None:
+    with pytest.raises(HttpError, match="write cookie NAME or header NAME"):
+        http_probe.user_header(user_key, "a")

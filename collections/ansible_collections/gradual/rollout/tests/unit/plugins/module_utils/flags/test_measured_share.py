@@ -208,3 +208,15 @@ def test_an_earlier_measurement_that_cannot_be_read_is_an_error(
         path.write_text(content)
     with pytest.raises(measured_share.ShareError, match=message):
         measured_share.load(str(path))
+
+
+def test_an_application_without_the_path_is_not_measured(open_shop: t.Callable[..., Shop]) -> None:
+    shop = open_shop()
+    shop.refuse = lambda _count: 404
+    measured = measured_share.measure(shop.url, ["search"], 50, 1000)
+    assert measured.no_address
+    served = len(shop.seen) + 10
+    shop.refuse = lambda count: 404 if count > served else None
+    assert not measured_share.measure(shop.url, ["search"], 50, 1000).no_address
+    shop.refuse = lambda _count: 403
+    assert not measured_share.measure(shop.url, ["search"], 50, 1000).no_address

@@ -223,3 +223,11 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(flag_definition.FlagFileError, match="cannot be written"):
         flag_file.write(str(tmp_path / "file" / "flags.json"), "{}")
+
+
+def test_the_share_of_all_processes_is_their_mean_and_says_nothing_of_users() -> None:
+    found: dict[str, list[process_state.Process]] = {
+        "app1": [{"pid": "1", "flag": "search", "share": 0.2}, {"pid": "2", "flag": "search", "share": 0.3}],
+        "app2": [{"pid": "1", "flag": "search", "share": 0.4}, {"pid": "1", "flag": "cart", "share": None}],
+    }
+    assert process_state.shares(found) == {"search": {"users": None, "on": None, "share": 0.3, "lost": None}}

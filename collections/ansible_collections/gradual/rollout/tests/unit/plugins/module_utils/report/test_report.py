@@ -201,9 +201,10 @@ def test_a_look_without_counts_is_no_evidence() -> None:
         (0.2795, 2000, 0, "failed"),
         (0.2299, 9000, 0, "failed"),
         (None, 2000, 0, "not measured"),
+        (0.25, None, None, "not measured"),
     ],
 )
-def test_shares(share: float | None, users: int, lost: int, status: str) -> None:
+def test_shares(share: float | None, users: int | None, lost: int | None, status: str) -> None:
     ledger = sample.opened({"features": [{"flag": "search"}]})
     ledger.add("stage.set", percent=25)
     ledger.add("stage.measured", percent=25, features={"search": {"users": users, "share": share}}, lost=lost)

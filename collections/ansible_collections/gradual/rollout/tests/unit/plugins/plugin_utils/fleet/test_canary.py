@@ -229,3 +229,12 @@ def test_a_canary_without_users_is_never_without_harm(
     assert (look["verdict"], look["reason"][: len(reason)]) == (verdict, reason)
     again = gate_verdict.judge_again(look)
     assert (again["verdict"], again["reason"]) == (look["verdict"], look["reason"]), "the record gives the same verdict"
+
+
+def test_what_the_code_before_does_not_count_is_not_compared() -> None:
+    counted = [{"item": "http_requests_total", "state": "ok"}, {"item": "GET /healthz", "state": "missing"}]
+    uncounted = [{"item": "http_requests_total", "state": "missing"}]
+    assert canary_watch(rollout(), "app1", [servers()], [counted, counted])["control"] == ["app2", "app3"]
+    watch = canary_watch(rollout(), "app1", [servers()], [counted, uncounted])
+    assert watch["control"] == []
+    assert watch["reason"].startswith("not measured: the release before the rollout lacks http_requests_total")

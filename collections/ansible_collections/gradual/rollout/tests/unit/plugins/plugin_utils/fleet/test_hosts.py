@@ -300,3 +300,16 @@ def test_smoke_tests_that_hold_now(found: dict[str, Any], held: list[str], faile
 def test_what_a_release_must_pass(smoke: dict[str, Any] | None, digest: str, wanted: list[dict[str, Any]]) -> None:
     rollout = {"manifest": {"artifact": {"sha256": NEW}, "smoke": [PAGE, NEW_PAGE, ORDER]}, "smoke": smoke}
     assert fleet_hosts.smoke_of(rollout, digest) == wanted
+
+
+@pytest.mark.parametrize(
+    ("users", "key"),
+    [({"users": {"key": "header X-User"}}, "header X-User"), ({"users": {"key": "cookie visitor"}}, None), ({}, None)],
+)
+def test_smoke_tests_are_sent_as_the_manifest_says(users: dict[str, Any], key: str | None) -> None:
+    page, mine = {"name": "page", "path": "/"}, {"name": "mine", "path": "/mine", "user": "smoke"}
+    feature = {"flag": "search", "smoke": [{**mine, "flag": "on"}]}
+    manifest = {"smoke": [page, mine], "features": [feature], "artifact": {"sha256": "d"}, **users}
+    asked = [fleet_hosts.smoke_of({"manifest": manifest}, "d"), fleet_hosts.probes(manifest, with_feature=True)]
+    for probes in asked:
+        assert [probe.get("user_key") for probe in probes] == [None, key, key][: len(probes)]
