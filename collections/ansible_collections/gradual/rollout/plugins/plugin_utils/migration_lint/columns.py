@@ -28,9 +28,10 @@ _TYPE_NOTES = {
 }
 
 
-def only_new(table: str, columns: Sequence[str | None], state: State) -> bool:
-    """Whether old code does not know these columns and leaves them NULL."""
-    return bool(columns) and all(column is not None and state.value(table, column) == NULL for column in columns)
+def distinct(values: Sequence[str], made: Any) -> bool:
+    """Whether no two rows of old code are equal for a unique constraint or index, since one of the values (as
+    nulls.outcome tells them) is NULL in each. made: as the parser has it."""
+    return NULL in values and not made.nulls_not_distinct
 
 
 def add(table: str, command: Any, statement: Statement, state: State) -> Iterator[str]:
@@ -147,6 +148,9 @@ def default(table: str, command: Any, _statement: Statement, state: State) -> It
     if command.def_ is not None:
         if key in state.added:
             state.added[key] = FILLED
+            if key in state.catalog.keys and not state.catalog.volatile(command.def_):
+                # Two rows of old code have the same default.
+                yield "constraint-in-expand"
         yield from _unreached(table, command.def_, state)
     elif key in state.catalog.bare:
         state.harmless.add("drop-default-in-expand")

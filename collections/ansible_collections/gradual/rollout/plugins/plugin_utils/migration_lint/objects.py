@@ -79,7 +79,10 @@ def _drop_index(node: Any, state: State) -> Iterator[str]:
         elif not node.concurrent:
             yield "require-concurrent-index-deletion"
         unique = index.unique if index is not None else state.catalog.constraint("", joined(one)) == UNIQUE
-        if unique and not new:
+        again = index is not None and state.unique_again(index.table, joined(one))
+        if index is not None:
+            state.lived_with(index.table, joined(one).rpartition(".")[2])
+        if unique and not new and not again:
             yield "drop-key-in-expand"
 
 
