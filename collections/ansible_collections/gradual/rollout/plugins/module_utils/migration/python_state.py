@@ -84,6 +84,8 @@ class Run:
             if one.optional_vars is not None:
                 self._spoil(one.optional_vars)
         if any("suppress" in ast.unparse(one.context_expr) for one in node.items):
+            if self.module.imports(node.body) is False:
+                return True
             return self._either(node, [self._branch([]), self._branch(node.body)])
         return self.body(node.body)
 

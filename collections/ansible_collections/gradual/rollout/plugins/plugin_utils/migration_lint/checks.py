@@ -203,11 +203,12 @@ def _index(node: Any, state: State) -> Iterator[str]:
         return
     # On the partitioned table itself (ONLY) there are no rows; nobody writes to a materialized view.
     quick = table in state.catalog.partitioned and not node.relation.inh
-    if not node.concurrent and not quick and state.catalog.relations.get(table) != MATVIEW:
+    written = state.catalog.relations.get(table) != MATVIEW
+    if not node.concurrent and not quick and written:
         yield "require-concurrent-index-creation"
     else:
         state.harmless.add("require-concurrent-index-creation")
-    if node.unique and not _spared(node, table, state):
+    if node.unique and written and not _spared(node, table, state):
         yield "constraint-in-expand"
 
 

@@ -152,13 +152,18 @@ def default(table: str, command: Any, _statement: Statement, state: State) -> It
                 # Two rows of old code have the same default.
                 yield "constraint-in-expand"
         yield from _unreached(table, command.def_, state)
-    elif key in state.catalog.bare:
+    elif key in state.catalog.bare or _set_again(*key, state):
         state.harmless.add("drop-default-in-expand")
     elif key not in state.added or key in state.catalog.filled:
         yield "drop-default-in-expand"
     else:
         state.added[key] = NULL
         state.harmless.add("drop-default-in-expand")
+
+
+def _set_again(table: str, column: str, state: State) -> bool:
+    """Whether the transaction gives the column a default again, as it does around a new type."""
+    return any(one.name == column and one.def_ is not None for one in state.later(table, "AT_ColumnDefault"))
 
 
 def _unreached(table: str, value: Any, state: State) -> Iterator[str]:

@@ -72,8 +72,13 @@ class State(Facts):
     """(table, constraint) added NOT VALID by this revision → the transaction in which."""
     former: dict[tuple[str, str], Any] = field(default_factory=dict, metadata=kept(moved_former, either))
     """(table, name) → each known constraint or unique index that this revision (or this rollout) dropped."""
-    coming: list[tuple[int, str, Any]] = field(default_factory=list)
-    """(transaction, table, tree) of each constraint and index that this revision certainly makes in a transaction."""
+    coming: list[tuple[int, int, str, Any]] = field(default_factory=list)
+    """(transaction, place of the statement, table, tree) of each sub-command of ALTER TABLE and each new index of this
+    revision that certainly runs in a transaction."""
+    place: int = -1
+    """That of the current statement."""
+    set_aside: set[Address] = field(default_factory=set)
+    """Types under the names that this revision gave them, since it makes others under the names that they had."""
     written: set[str] = field(default_factory=set)
     """Tables that this revision writes rows to."""
     held: dict[int, dict[str, str]] = field(default_factory=dict)
@@ -106,13 +111,14 @@ class State(Facts):
         self.created, self.added, self.former = self._ours if read.source.revision in self.rollout else (set(), {}, {})
         self.remade = {each for statement in read.statements for each in made(statement, self.empty)}
         self.regranted = [one.node for one in read.statements if kind(one.node) == "GrantStmt" and one.node.is_grant]
-        self.coming = list(_coming(read))
+        self.coming, self.place, self.set_aside = list(_coming(read)), -1, set()
         functions = [one.node for one in read.statements if kind(one.node) == "CreateFunctionStmt"]
         self.functions = {signature(one): learning.function(one) for one in functions}
 
     def next(self, statement: Statement) -> None:
         """Begin a new statement."""
         self.harmless, self.notes, self.transaction = set(), {}, statement.transaction
+        self.place += 1
         self.names.enter(statement.transaction)
         self.names.resolve(statement, lambda one: one in self.catalog.relations or one in self.catalog.indexes)
         keys = self.catalog.keys
@@ -184,7 +190,18 @@ class State(Facts):
 
     def _coming_to(self, table: str) -> list[Any]:
         """The constraints and indexes of a table that the current transaction makes."""
-        return [one for of, table_, one in self.coming if (of, table_) == (self.transaction, table)]
+        found = [one for of, _place, to, one in self.coming if (of, to) == (self.transaction, table)]
+        return [one if kind(one) == "IndexStmt" else one.def_ for one in found if kind(one) == "IndexStmt"
+                or one.subtype.name == "AT_AddConstraint"]  # fmt: skip
+
+    def later(self, table: str, *subtypes: str) -> list[Any]:
+        """Sub-commands of ALTER TABLE that this transaction is still to run, the current statement included."""
+        return [
+            one
+            for of, place, to, one in self.coming
+            if (of, to) == (self.transaction, table) and place >= self.place
+            if kind(one) != "IndexStmt" and one.subtype.name in subtypes
+        ]
 
     def _key(self, table: str, made: Any) -> Key | None:
         """What a constraint or an index of the parser makes unique."""
@@ -294,15 +311,11 @@ class State(Facts):
             self.values.setdefault(transaction, set()).add(str(node.newVal))
 
 
-def _coming(read: Read) -> Iterator[tuple[int, str, Any]]:
-    for one in read.statements:
-        if one.transaction is None or not one.certain:
-            continue
-        if kind(one.node) == "IndexStmt":
-            yield one.transaction, name(one.node.relation), one.node
-        elif kind(one.node) == "AlterTableStmt":
-            added = (command.def_ for command in one.node.cmds if command.subtype.name == "AT_AddConstraint")
-            yield from ((one.transaction, name(one.node.relation), each) for each in added)
+def _coming(read: Read) -> Iterator[tuple[int, int, str, Any]]:
+    for place, one in enumerate(read.statements):
+        if one.transaction is not None and one.certain and kind(one.node) in ("IndexStmt", "AlterTableStmt"):
+            trees = [one.node] if kind(one.node) == "IndexStmt" else one.node.cmds
+            yield from ((one.transaction, place, name(one.node.relation), tree) for tree in trees)
 
 
 def made(statement: Statement, empty: bool = False) -> Iterator[Address]:
