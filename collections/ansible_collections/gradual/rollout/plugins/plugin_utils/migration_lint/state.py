@@ -72,7 +72,7 @@ class State(Facts):
     """(table, constraint) added NOT VALID by this revision → the transaction in which."""
     former: dict[tuple[str, str], Any] = field(default_factory=dict, metadata=kept(moved_former, either))
     """(table, name) → each known constraint or unique index that this revision (or this rollout) dropped."""
-    coming: list[tuple[int, int, str, Any]] = field(default_factory=list)
+    coming: list[tuple[int | None, int, str, Any]] = field(default_factory=list)
     """(transaction, place of the statement, table, tree) of each sub-command of ALTER TABLE and each new index of this
     revision that certainly runs in a transaction."""
     place: int = -1
@@ -311,9 +311,11 @@ class State(Facts):
             self.values.setdefault(transaction, set()).add(str(node.newVal))
 
 
-def _coming(read: Read) -> Iterator[tuple[int, int, str, Any]]:
+def _coming(read: Read) -> Iterator[tuple[int | None, int, str, Any]]:
+    """See State.coming."""
     for place, one in enumerate(read.statements):
-        if one.transaction is not None and one.certain and kind(one.node) in ("IndexStmt", "AlterTableStmt"):
+        sure = one.transaction is not None and one.certain and not one.undone
+        if sure and kind(one.node) in ("IndexStmt", "AlterTableStmt"):
             trees = [one.node] if kind(one.node) == "IndexStmt" else one.node.cmds
             yield from ((one.transaction, place, name(one.node.relation), tree) for tree in trees)
 
