@@ -8,6 +8,7 @@ import ast
 import operator
 from typing import Any, Callable, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.entry_points import ENTRY_POINTS, EntryPoint
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_scope import Module
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import (
     Computed,
@@ -126,11 +127,19 @@ class Reading:
         raise Unreadable(node.id)
 
     def _attribute(self, node: ast.Attribute) -> Any:
+        owner_value = self._local(node.value)
+        if isinstance(owner_value, EntryPoint):
+            return getattr(owner_value, node.attr)
         dotted = self.module.dotted(node)
         owner = dotted.rpartition(".")[0] if dotted else ""
         if owner == SETTINGS:
             return self._setting(node.attr)
         return self._imported(dotted or "")
+
+    def _local(self, node: ast.expr) -> Any:
+        """The value of a name of this function or module; None for anything else."""
+        name = node.id if isinstance(node, ast.Name) else ""
+        return self.local.get(name, self.module.state.get(name))
 
     def _setting(self, name: str) -> Any:
         try:
@@ -170,6 +179,8 @@ class Reading:
         dotted = self.module.dotted(node.func)
         if dotted == "swapper.get_model_name":
             return self._swapped(*given)
+        if dotted in ENTRY_POINTS:
+            return self.module.library.entry_points(*given, **named)
         found = self.module.library.find(dotted) if dotted else None
         if dotted and found is None and dotted.rpartition(".")[0] == self.module.name:
             local = self.module.names.get(dotted.rpartition(".")[2])

@@ -45,7 +45,7 @@ def listed(folder: str) -> list[str]:
     wheel, inside = _place(folder)
     if not wheel:
         return sorted(os.listdir(folder))
-    start = f"{inside}/"
+    start = f"{inside}/" if inside else ""
     return sorted({one[len(start) :].partition("/")[0] for one in _names(wheel) if one.startswith(start)})
 
 

@@ -9,7 +9,8 @@ import ast
 import os
 from typing import Any, Iterator, Mapping, Sequence
 
-from ansible_collections.gradual.rollout.plugins.module_utils.migration import python_files
+from ansible_collections.gradual.rollout.plugins.module_utils.migration import entry_points, python_files
+from ansible_collections.gradual.rollout.plugins.module_utils.migration.entry_points import EntryPoint
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_expressions import DEEPEST, Reading
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_state import Run, State
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.python_values import (
@@ -155,6 +156,13 @@ class Library:
         """The module of a file below one of the roots; its package tells relative imports."""
         root = next((one for one in self.roots if file.startswith(os.path.join(one, ""))), os.path.dirname(file))
         return Module(self, os.path.relpath(file, root)[: -len(".py")].replace(os.sep, "."), file)
+
+    def entry_points(self, group: str, name: str | None = None) -> list[EntryPoint]:
+        """The entry points of a group. Unreadable in a release without distributions, whose environment is not made."""
+        found = entry_points.declared(self.roots)
+        if found is None:
+            raise Unreadable("the release has no distributions whose entry points could be read")
+        return [one for one in found if one.group == group and name in (None, one.name)]
 
     def find(self, dotted: str, depth: int = 0) -> tuple[Module, ast.AST] | None:
         """The module and the node that a full name stands for, through imports of other modules."""

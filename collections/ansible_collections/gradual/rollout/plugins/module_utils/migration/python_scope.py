@@ -20,6 +20,9 @@ class Library(Protocol):
     def setting(self, name: str) -> Any:
         """The value of one of Django's settings."""
 
+    def entry_points(self, group: str, name: str | None = None) -> list[Any]:
+        """What the distributions of the release declare."""
+
     def states(self) -> Iterable[dict[str, Any]]:
         """The values of the files that were read."""
 

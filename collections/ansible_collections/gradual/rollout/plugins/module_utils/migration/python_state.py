@@ -36,8 +36,10 @@ _MOST_CHOICES = 4
 class Run:
     """A run through statements of one module. state: changed in place."""
 
-    def __init__(self, module: Module, state: State) -> None:
+    def __init__(self, module: Module, state: State, continued: list[State] | None = None) -> None:
         self.module, self.state = module, state
+        # The states in which `continue` ended the body of the current loop.
+        self.continued: list[State] = [] if continued is None else continued
 
     def body(self, body: Sequence[ast.stmt]) -> bool:
         """Whether the end of these statements is reached."""
@@ -69,7 +71,7 @@ class Run:
         elif imported is False and node.handlers:
             done = self.body(node.handlers[0].body)
         else:
-            stopped = Run(self.module, copy.deepcopy(self.state))
+            stopped = Run(self.module, copy.deepcopy(self.state), self.continued)
             stopped._either(node, [stopped._branch([]), stopped._branch(node.body)])
             handled = [stopped._branch(one.body) for one in node.handlers]
             done = self._either(node, [self._branch([*node.body, *node.orelse]), *handled])
@@ -82,6 +84,8 @@ class Run:
             if one.optional_vars is not None:
                 self._spoil(one.optional_vars)
         if any("suppress" in ast.unparse(one.context_expr) for one in node.items):
+            if self.module.imports(node.body) is False:
+                return True
             return self._either(node, [self._branch([]), self._branch(node.body)])
         return self.body(node.body)
 
@@ -90,13 +94,21 @@ class Run:
             entries = list(self.module.value(node.iter, self.state))
         except UNTOLD:
             return self._while(node)
-        if any(isinstance(one, (ast.Break, ast.Continue)) for one in ast.walk(node)):
+        if any(isinstance(one, ast.Break) for one in ast.walk(node)):
             return self._while(node)
         for entry in entries:
             self._store(node.target, entry, node)
-            if not self.body(node.body):
+            once = Run(self.module, self.state)
+            ended = once.body(node.body)
+            if once.continued:
+                ended = self._either(node, [*once.continued, *([copy.deepcopy(self.state)] if ended else [])])
+            if not ended:
                 return False
         return self.body(node.orelse)
+
+    def _continue(self, _node: ast.Continue) -> bool:
+        self.continued.append(copy.deepcopy(self.state))
+        return False
 
     def _while(self, node: ast.For | ast.While) -> bool:
         self._spoil(node)
@@ -104,7 +116,7 @@ class Run:
 
     def _branch(self, body: Sequence[ast.stmt]) -> State | None:
         """The state after statements that may run, and None when they end in an exception."""
-        run = Run(self.module, copy.deepcopy(self.state))
+        run = Run(self.module, copy.deepcopy(self.state), self.continued)
         return run.state if run.body(body) else None
 
     def _either(self, node: ast.stmt, outcomes: Sequence[State | None]) -> bool:

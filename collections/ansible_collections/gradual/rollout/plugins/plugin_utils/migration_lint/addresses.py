@@ -40,6 +40,8 @@ def dropped(node: Any, catalog: Catalog) -> Iterator[Address]:
         for one in node.objects:
             gone = address(node.removeType.name, one, catalog)
             yield gone
+            if node.behavior.name == "DROP_CASCADE":
+                yield from _dependent(catalog, gone[-1])
             yield from (("table", part) for part, it in catalog.partitions.items() if ("table", it.parent) == gone)
             if node.removeType.name == "OBJECT_INDEX" and joined(one) in catalog.indexes:
                 yield "constraint", catalog.indexes[joined(one)].table, joined(one).rpartition(".")[2]
@@ -49,9 +51,24 @@ def dropped(node: Any, catalog: Catalog) -> Iterator[Address]:
         for command in node.cmds:
             if command.subtype.name == "AT_DropColumn":
                 yield "column", table, str(command.name)
+                if command.behavior.name == "DROP_CASCADE":
+                    yield from _dependent(catalog, table, str(command.name))
             elif command.subtype.name == "AT_DropConstraint":
                 yield "constraint", table, str(command.name)
                 yield "index", index_name(table, command.name)
+
+
+def _dependent(catalog: Catalog, relation: str, column: str = "") -> list[Address]:
+    """The views that CASCADE drops with a relation, or with a column of it, and those on top of them."""
+    found: list[Address] = []
+    below = [(relation, column)]
+    while below:
+        of, part = below.pop()
+        users = [one for one, used in catalog.bound.items() if one[0] == "view" and one not in found
+                 and any(table == of and part in ("", name_) for table, name_ in used)]  # fmt: skip
+        found += users
+        below += [(one[1], "") for one in users]
+    return found
 
 
 def moves(node: Any, catalog: Catalog) -> Iterator[tuple[Address, str]]:

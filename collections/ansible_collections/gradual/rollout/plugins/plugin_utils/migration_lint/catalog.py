@@ -13,6 +13,12 @@ from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import facts
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.column_types import Domain, Type
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.constraints import (
+    ForeignKey,
+    Key,
+    accepts,
+    moved_foreign_key,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.facts import (
     Address,
     Column,
@@ -89,7 +95,13 @@ def _check(key: Column, check: Check, moved: facts.Moved) -> tuple[Any, Any] | N
     return after[1:], Check(None, column[2] if column else "", check.valid)
 
 
+def _foreign(key: Column, one: ForeignKey, moved: facts.Moved) -> tuple[Any, Any] | None:
+    after, now = moved(("constraint", *key)), moved_foreign_key(key[0], one, moved)
+    return (after[1:], now) if after is not None and now is not None else None
+
+
 _CHECKS = facts.kept(_check, facts.same)
+_FOREIGN = facts.kept(_foreign, facts.same)
 
 
 @dataclass
@@ -110,6 +122,7 @@ class Catalog(Facts):
     watched: dict[Column, frozenset[str]] = field(default_factory=dict, metadata=facts.WATCHERS)
     """Columns in a CHECK, or in an index with an expression or a condition: a new type scans or rebuilds."""
     checks: dict[Column, Check] = field(default_factory=dict, metadata=_CHECKS)
+    foreign: dict[Column, ForeignKey] = field(default_factory=dict, metadata=_FOREIGN)
     constraints: dict[Column, str] = field(default_factory=dict, metadata=warns("constraint"))
     indexes: dict[str, Index] = field(default_factory=dict, metadata=facts.INDEXES)
     partitioned: dict[str, tuple[str, ...]] = field(default_factory=dict, metadata=permits("table"))
@@ -166,6 +179,25 @@ class Catalog(Facts):
         if words[0] in _FIRST:
             return _WORDS[words[0]]
         return next((_WORDS[one] for one in reversed(words) if one in _WORDS), UNKNOWN)
+
+    def primary(self, of: str) -> tuple[str, ...]:
+        """The columns of a table's primary key, as far as they are known."""
+        named = [index_name(of, one) for table, one in self.primaries if table == of]
+        return self.indexes[named[0]].columns if len(named) == 1 and named[0] in self.indexes else ()
+
+    def key(self, index: str) -> Key | None:
+        """What an index certainly makes unique; None if it does not, or only for some rows."""
+        one = self.indexes.get(index)
+        if one is None or not one.unique or one.partial or not one.certain:
+            return None
+        return Key(frozenset(one.columns), one.deferrable)
+
+    def accepts(self, of: str, new: Any) -> bool:
+        """Whether a known constraint of the table refuses already whatever a new one would refuse."""
+        checks = [one.test for (table, _name), one in self.checks.items() if table == of]
+        foreign = [one for (table, _name), one in self.foreign.items() if table == of]
+        keys = [self.key(one) for one, index in self.indexes.items() if index.table == of]
+        return any(accepts(new, one) for one in (*checks, *foreign, *keys) if one is not None)
 
     def bound_to(self, of: str, column: str) -> bool:
         """Whether a view, a generated column or a trigger uses a column."""

@@ -5,10 +5,18 @@ exempt, because nobody uses them yet."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Iterable, Iterator
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, objects, rows, tables
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import (
+    columns,
+    nulls,
+    objects,
+    rows,
+    tables,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import MATVIEW
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.constraints import Key
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.locks import MODES, locks
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.names import settings
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.refusals import refused
@@ -195,13 +203,25 @@ def _index(node: Any, state: State) -> Iterator[str]:
         return
     # On the partitioned table itself (ONLY) there are no rows; nobody writes to a materialized view.
     quick = table in state.catalog.partitioned and not node.relation.inh
-    if not node.concurrent and not quick and state.catalog.relations.get(table) != MATVIEW:
+    written = state.catalog.relations.get(table) != MATVIEW
+    if not node.concurrent and not quick and written:
         yield "require-concurrent-index-creation"
     else:
         state.harmless.add("require-concurrent-index-creation")
-    indexed = [one.name for one in node.indexParams]
-    if node.unique and not columns.only_new(table, indexed, state):
+    if node.unique and written and not _spared(node, table, state):
         yield "constraint-in-expand"
+
+
+def _spared(node: Any, table: str, state: State) -> bool:
+    """Whether a unique index refuses no row of old code: each has NULL in it, or is not in it at all, or another key
+    refuses it already."""
+    plain = [str(one.name) for one in node.indexParams if one.name]
+    values = [state.value(table, one) for one in plain]
+    of = functools.partial(state.value, table)
+    values += [nulls.outcome(one.expr, of) for one in node.indexParams if one.expr is not None]
+    outside = node.whereClause is not None and nulls.outcome(node.whereClause, of) in (nulls.NULL, nulls.FALSE)
+    key = Key(frozenset(plain), nulls_equal=bool(node.nulls_not_distinct))
+    return outside or columns.distinct(values, node) or state.refuses_already(table, key)
 
 
 def _update(node: Any, state: State) -> Iterator[str]:

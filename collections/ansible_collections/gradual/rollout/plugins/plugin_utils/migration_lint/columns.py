@@ -28,9 +28,10 @@ _TYPE_NOTES = {
 }
 
 
-def only_new(table: str, columns: Sequence[str | None], state: State) -> bool:
-    """Whether old code does not know these columns and leaves them NULL."""
-    return bool(columns) and all(column is not None and state.value(table, column) == NULL for column in columns)
+def distinct(values: Sequence[str], made: Any) -> bool:
+    """Whether no two rows of old code are equal for a unique constraint or index, since one of the values (as
+    nulls.outcome tells them) is NULL in each. made: as the parser has it."""
+    return NULL in values and not made.nulls_not_distinct
 
 
 def add(table: str, command: Any, statement: Statement, state: State) -> Iterator[str]:
@@ -147,14 +148,22 @@ def default(table: str, command: Any, _statement: Statement, state: State) -> It
     if command.def_ is not None:
         if key in state.added:
             state.added[key] = FILLED
+            if key in state.catalog.keys and not state.catalog.volatile(command.def_):
+                # Two rows of old code have the same default.
+                yield "constraint-in-expand"
         yield from _unreached(table, command.def_, state)
-    elif key in state.catalog.bare:
+    elif key in state.catalog.bare or _set_again(*key, state):
         state.harmless.add("drop-default-in-expand")
     elif key not in state.added or key in state.catalog.filled:
         yield "drop-default-in-expand"
     else:
         state.added[key] = NULL
         state.harmless.add("drop-default-in-expand")
+
+
+def _set_again(table: str, column: str, state: State) -> bool:
+    """Whether the transaction gives the column a default again, as it does around a new type."""
+    return any(one.name == column and one.def_ is not None for one in state.later(table, "AT_ColumnDefault"))
 
 
 def _unreached(table: str, value: Any, state: State) -> Iterator[str]:

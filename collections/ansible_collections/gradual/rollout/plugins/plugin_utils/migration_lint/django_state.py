@@ -87,10 +87,12 @@ class State:
         return model.table, there.column if there else wanted or "id"
 
     def referencing(self, key: str, name: str) -> Iterator[tuple[Model, Field]]:
-        """The relations to a field of a model."""
+        """The relations to a field of a model; one that names no field is to the primary key, as far as it is known."""
+        primary = self.models[key].primary() if key in self.models else None
+        wanted = ("", name) if primary is None or primary.name == name else (name,)
         for model in list(self.models.values()):
             for one in model.fields.values():
-                if one.target and one.target[0] == key and one.concrete and one.target[1] in ("", name):
+                if one.target and one.target[0] == key and one.concrete and one.target[1] in wanted:
                     yield model, one
 
     def through(self, model: Model, one: Field) -> Model | None:

@@ -8,7 +8,7 @@ An address names a part of a schema: (kind, name), or (kind, table, name) for a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Iterator, Mapping
 
 Address = tuple[str, ...]
@@ -22,13 +22,14 @@ _PARTS = ("column", "constraint", "trigger", "policy")
 @dataclass(frozen=True)
 class Index:
     """table and columns; unique: whether it alone makes a constraint; partial: with a condition or an expression.
-    certain: it is there, whatever conditions of the revisions said."""
+    certain: it is there, whatever conditions of the revisions said. deferrable: of a constraint that may be."""
 
     table: str
     columns: tuple[str, ...]
     unique: bool
     partial: bool = False
     certain: bool = True
+    deferrable: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _index(name: str, index: Index, moved: Moved) -> tuple[Any, Any] | None:
     if after is None or table is None or None in columns:
         return None
     named = tuple(one[2] for one in columns if one is not None)
-    return after[1], Index(table[1], named, index.unique, index.partial, index.certain)
+    return after[1], replace(index, table=table[1], columns=named)
 
 
 def _users(user: Address, used: frozenset[Column], moved: Moved) -> tuple[Any, Any] | None:
@@ -114,7 +115,7 @@ def same(one: Any, other: Any) -> Any:
     return one if one == other else None
 
 
-def _either(one: Any, other: Any) -> Any:
+def either(one: Any, other: Any) -> Any:
     return one if other is None else other
 
 
@@ -132,7 +133,7 @@ def _perhaps(one: Index | None, other: Index | None) -> Index | None:
     known = one or other
     if known is None or (one and other):
         return None
-    return Index(known.table, known.columns, known.unique, known.partial, certain=False)
+    return replace(known, certain=False)
 
 
 def _columns(name: str, columns: frozenset[str], moved: Moved) -> tuple[Any, Any] | None:
@@ -169,7 +170,7 @@ def permits(kind: str) -> Kept:
 
 def warns(kind: str) -> Kept:
     """Facts that stop a statement: believed if they may hold."""
-    return kept(_address if kind == "object" else _keyed(kind), _either)
+    return kept(_address if kind == "object" else _keyed(kind), either)
 
 
 PROOFS = kept(_reasons, _both)
@@ -177,8 +178,8 @@ WATCHERS = kept(_reasons, _any)
 INDEXES = kept(_index, _perhaps)
 USERS = kept(_users, _any)
 COLUMNS = kept(_columns, same)
-RELATED = kept(_related, _either)
-GRANTS = kept(_grants, _either)
+RELATED = kept(_related, either)
+GRANTS = kept(_grants, either)
 
 
 class Facts:

@@ -27,6 +27,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.cat
     index_name,
 )
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.column_types import Domain
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.constraints import foreign_key
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.facts import Index
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.trees import (
     column_of,
@@ -155,7 +156,9 @@ def _constraint(catalog: Catalog, table: str, constraint: Any, of_column: str = 
         columns = list(index.columns) if index is not None else []
     catalog.constraints[(table, named)] = _CONSTRAINTS.get(what, OTHER)
     if what in _CONSTRAINTS and columns:
-        catalog.indexes[index_name(table, named)] = Index(table, tuple(columns), True)
+        catalog.indexes[index_name(table, named)] = Index(
+            table, tuple(columns), True, deferrable=bool(constraint.deferrable)
+        )
         if len(columns) == 1:
             _because(catalog.keys, (table, columns[0]), named)
     if what == "CONSTR_PRIMARY":
@@ -166,6 +169,9 @@ def _constraint(catalog: Catalog, table: str, constraint: Any, of_column: str = 
     if what == "CONSTR_NOTNULL":
         for one in columns:
             _because(catalog.filled, (table, one), "")
+    if what == "CONSTR_FOREIGN":
+        primary = catalog.primary(name(constraint.pktable))
+        catalog.foreign[(table, named)] = foreign_key(constraint, primary, of_column)
     if what == "CONSTR_CHECK":
         for one in tested:
             _because(catalog.watched, (table, one), named)

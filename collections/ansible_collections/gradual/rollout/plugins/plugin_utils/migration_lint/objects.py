@@ -34,7 +34,7 @@ def drop(node: Any, state: State) -> Iterator[str]:
         state.harmless.add("drop-in-expand")
         return
     dropped = [address(target, one, state.catalog) for one in node.objects]
-    if all(one in state.created for one in dropped):
+    if all(one in state.created or one in state.set_aside for one in dropped):
         state.harmless.add("drop-in-expand")
         return
     state.lost.update(dropped)
@@ -79,7 +79,10 @@ def _drop_index(node: Any, state: State) -> Iterator[str]:
         elif not node.concurrent:
             yield "require-concurrent-index-deletion"
         unique = index.unique if index is not None else state.catalog.constraint("", joined(one)) == UNIQUE
-        if unique and not new:
+        again = index is not None and state.unique_again(index.table, joined(one))
+        if index is not None:
+            state.lived_with(index.table, joined(one).rpartition(".")[2])
+        if unique and not new and not again:
             yield "drop-key-in-expand"
 
 
@@ -99,6 +102,7 @@ def rename(node: Any, state: State) -> Iterator[str]:
     else:
         quiet = (
             target in _UNUSED_NAMES
+            or _set_aside(node, state)
             or new
             or (node.object is not None and address(target, node.object, state.catalog) in state.created)
         )
@@ -106,6 +110,18 @@ def rename(node: Any, state: State) -> Iterator[str]:
         state.harmless.add("rename-in-expand")
     else:
         yield "rename-in-expand"
+
+
+def _set_aside(node: Any, state: State) -> bool:
+    """Whether the transaction makes another type of the old name, for which this one gives way. Each column that gets
+    the other type is a finding of its own."""
+    if node.renameType.name != "OBJECT_TYPE" or state.transaction is None:
+        return False
+    old = address("OBJECT_TYPE", node.object, state.catalog)
+    if old not in state.remade:
+        return False
+    state.set_aside.add((old[0], index_name(old[1], node.newname)))
+    return True
 
 
 def owner(node: Any, state: State) -> Iterator[str]:

@@ -12,34 +12,42 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.tap
 
 # Parameters in the text of a statement: of the database's driver, and as SQLAlchemy writes them.
 DRIVER = re.compile(r"%s|%\(\w+\)s")
+# A query that has one row on an empty database too: COUNT of everything, without other columns.
+COUNTS = re.compile(r"\s*SELECT\s+COUNT\s*\([^(),]*\)(?!\s*,)(?!.*\bGROUP\s+BY\b)", re.IGNORECASE | re.DOTALL)
 NAMED = re.compile(r"(?<![:\w]):\w+\b")
 
 
 class Answer:
-    """What a database says that is not there: nothing. Whoever looks at it has asked the database."""
+    """What a database says that is not there: no rows, or one zero if they are counted. Whoever looks at it has asked
+    the database."""
 
     returns_rows = False
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, sql: str = "") -> None:
         self._tape = tape
+        self._rows = [(0,)] if COUNTS.match(sql) else []
 
-    def _empty(self, *_arguments: Any, **_more: Any) -> list[Any]:
+    def _all(self, *_arguments: Any, **_more: Any) -> list[Any]:
         self._tape.asked = True
-        return []
+        return list(self._rows)
 
-    def _nothing(self, *_arguments: Any, **_more: Any) -> None:
-        self._tape.asked = True
+    def _first(self, *_arguments: Any, **_more: Any) -> Any:
+        return next(iter(self._all()), None)
+
+    def _value(self, *_arguments: Any, **_more: Any) -> Any:
+        return next((row[0] for row in self._all()), None)
 
     def scalar_one(self) -> int:
         self._tape.asked = True
         return 0
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._empty())
+        return iter(self._all())
 
     rowcount = property(scalar_one)
-    first = scalar = fetchone = one_or_none = scalar_one_or_none = _nothing
-    fetchall = fetchmany = all = _empty
+    scalar = scalar_one_or_none = _value
+    first = fetchone = one_or_none = _first
+    fetchall = fetchmany = all = _all
 
     def scalars(self, *_arguments: Any) -> Answer:
         return self
@@ -84,15 +92,16 @@ class Recorder:
         from sqlalchemy import text
 
         clause = text(statement) if isinstance(statement, str) else statement
-        self.tape.write(rendered(bound(clause, parameters), self.dialect))
-        return Answer(self.tape)
+        sql = rendered(bound(clause, parameters), self.dialect)
+        self.tape.write(sql)
+        return Answer(self.tape, sql)
 
     def exec_driver_sql(self, statement: str, parameters: Any = None, **_more: Any) -> Answer:
         self.tape.write(DRIVER.sub("NULL", statement).replace("%%", "%") if parameters else statement)
-        return Answer(self.tape)
+        return Answer(self.tape, statement)
 
-    def scalar(self, statement: Any, parameters: Any = None, **_more: Any) -> None:
-        self.execute(statement, parameters).scalar()  # type: ignore[func-returns-value]
+    def scalar(self, statement: Any, parameters: Any = None, **_more: Any) -> Any:
+        return self.execute(statement, parameters).scalar()
 
     def scalars(self, statement: Any, parameters: Any = None, **_more: Any) -> Answer:
         return self.execute(statement, parameters)

@@ -15,12 +15,20 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.cat
     Function,
     index_name,
 )
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.constraints import (
+    Key,
+    accepts,
+    key_of,
+    moved_former,
+)
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.facts import (
     RELATIONS,
     Address,
     Facts,
     Moved,
+    either,
     gone,
+    kept,
     permits,
     renamed,
     warns,
@@ -62,14 +70,23 @@ class State(Facts):
     """(table, column) that old code does not know → what it leaves there: NULL, or FILLED by a default."""
     unproven: dict[tuple[str, str], int | None] = field(default_factory=dict, metadata=warns("constraint"))
     """(table, constraint) added NOT VALID by this revision → the transaction in which."""
-    former: list[tuple[str, Any]] = field(default_factory=list)
-    """(table, expression) of each CHECK that this revision drops."""
+    former: dict[tuple[str, str], Any] = field(default_factory=dict, metadata=kept(moved_former, either))
+    """(table, name) → each known constraint or unique index that this revision (or this rollout) dropped."""
+    coming: list[tuple[int | None, int, str, Any]] = field(default_factory=list)
+    """(transaction, place of the statement, table, tree) of each sub-command of ALTER TABLE and each new index of this
+    revision that certainly runs in a transaction."""
+    place: int = -1
+    """That of the current statement."""
+    set_aside: set[Address] = field(default_factory=set)
+    """Types under the names that this revision gave them, since it makes others under the names that they had."""
     written: set[str] = field(default_factory=set)
     """Tables that this revision writes rows to."""
     held: dict[int, dict[str, str]] = field(default_factory=dict)
     """Transaction → live table → the strongest lock on it that makes others wait."""
     values: dict[int, set[str]] = field(default_factory=dict)
     """Transaction → values that it added to enum types."""
+    transaction: int | None = None
+    """That of the current statement."""
     harmless: set[str] = field(default_factory=set)
     """Rules that do not apply to the current statement."""
     notes: dict[str, str] = field(default_factory=dict)
@@ -80,7 +97,9 @@ class State(Facts):
     """Signature of a function that this revision creates → the function."""
     scope: Scope = field(default_factory=lambda: Scope(lambda _table: True, lambda _table, _column: False))
     """What the conditions of the current statement are read with."""
-    _ours: tuple[set[Address], dict[tuple[str, str], str]] = field(default_factory=lambda: (set(), {}))
+    _ours: tuple[set[Address], dict[tuple[str, str], str], dict[tuple[str, str], Any]] = field(
+        default_factory=lambda: (set(), {}, {})
+    )
     _saved: list[tuple[str, list[Any], list[Any], dict[int, dict[str, str]]]] = field(default_factory=list)
     """Name of a savepoint, "" for BEGIN → the facts and the held locks then."""
 
@@ -88,16 +107,18 @@ class State(Facts):
         """Begin a new revision. What an earlier one created has users, unless it belongs to the same rollout."""
         self.phase = read.source.phase
         self.unproven, self.held, self.values, self._saved, self.names = {}, {}, {}, [], Names()
-        self.former, self.written = [], set()
-        self.created, self.added = self._ours if read.source.revision in self.rollout else (set(), {})
+        self.written = set()
+        self.created, self.added, self.former = self._ours if read.source.revision in self.rollout else (set(), {}, {})
         self.remade = {each for statement in read.statements for each in made(statement, self.empty)}
         self.regranted = [one.node for one in read.statements if kind(one.node) == "GrantStmt" and one.node.is_grant]
+        self.coming, self.place, self.set_aside = list(_coming(read)), -1, set()
         functions = [one.node for one in read.statements if kind(one.node) == "CreateFunctionStmt"]
         self.functions = {signature(one): learning.function(one) for one in functions}
 
     def next(self, statement: Statement) -> None:
         """Begin a new statement."""
-        self.harmless, self.notes = set(), {}
+        self.harmless, self.notes, self.transaction = set(), {}, statement.transaction
+        self.place += 1
         self.names.enter(statement.transaction)
         self.names.resolve(statement, lambda one: one in self.catalog.relations or one in self.catalog.indexes)
         keys = self.catalog.keys
@@ -130,6 +151,62 @@ class State(Facts):
             return ""
         strongest = max(held, key=lambda one: STRENGTH.index(held[one]))
         return f"{held[strongest]} on {strongest}"
+
+    def refuses_already(self, table: str, new: Any) -> bool:
+        """Whether old code lives with a constraint that refuses all that a new one would refuse: one that is there, or
+        that this rollout dropped."""
+        former = [one for (of, _name), one in self.former.items() if of == table]
+        return self.catalog.accepts(table, new) or any(accepts(new, one) for one in former)
+
+    def lived_with(self, table: str, named: str) -> None:
+        """Remember a constraint or unique index that is dropped now."""
+        catalog, key = self.catalog, (table, named)
+        check = catalog.checks.get(key)
+        known = check.test if check else catalog.foreign.get(key, catalog.key(index_name(table, named)))
+        # What this rollout itself made, old code does not know.
+        if known is not None and not {("constraint", *key), ("index", index_name(table, named))} & self.created:
+            self.former[key] = known
+
+    def checks_again(self, table: str, named: str) -> bool:
+        """Whether the transaction makes a foreign key or a CHECK of that name."""
+        return any(
+            kind(one) == "Constraint" and str(one.conname) == named and self._key(table, one) is None
+            for one in self._coming_to(table)
+        )
+
+    def made_again(self, table: str, named: str) -> bool:
+        """Whether a unique constraint is a constraint of the same name and columns again when the transaction ends."""
+        key = self.catalog.key(index_name(table, named))
+        again = [one for one in self._coming_to(table) if kind(one) == "Constraint" and str(one.conname) == named]
+        return key is not None and any(self._key(table, one) == key for one in again)
+
+    def unique_again(self, table: str, index: str) -> bool:
+        """Whether another unique index of the same columns is there, or will be when the transaction ends."""
+        key = self.catalog.key(index)
+        others = [
+            self.catalog.key(one) for one, of in self.catalog.indexes.items() if of.table == table and one != index
+        ]
+        return key is not None and key in [*others, *(self._key(table, one) for one in self._coming_to(table))]
+
+    def _coming_to(self, table: str) -> list[Any]:
+        """The constraints and indexes of a table that the current transaction makes."""
+        found = [one for of, _place, to, one in self.coming if (of, to) == (self.transaction, table)]
+        return [one if kind(one) == "IndexStmt" else one.def_ for one in found if kind(one) == "IndexStmt"
+                or one.subtype.name == "AT_AddConstraint"]  # fmt: skip
+
+    def later(self, table: str, *subtypes: str) -> list[Any]:
+        """Sub-commands of ALTER TABLE that this transaction is still to run, the current statement included."""
+        return [
+            one
+            for of, place, to, one in self.coming
+            if (of, to) == (self.transaction, table) and place >= self.place
+            if kind(one) != "IndexStmt" and one.subtype.name in subtypes
+        ]
+
+    def _key(self, table: str, made: Any) -> Key | None:
+        """What a constraint or an index of the parser makes unique."""
+        index = made.indexname if kind(made) == "Constraint" else None
+        return self.catalog.key(index_name(table, index)) if index else key_of(made)
 
     def old_type(self, statement: Statement, table: str, column: str) -> column_types.Type | None:
         """A column's type before a statement: as its source tells it, else as an earlier statement made it."""
@@ -232,6 +309,15 @@ class State(Facts):
             held = self.held[transaction] = {(moved(("table", of)) or one)[1]: mode for of, mode in held.items()}
         if kind(node) == "AlterEnumStmt" and node.newVal is not None:
             self.values.setdefault(transaction, set()).add(str(node.newVal))
+
+
+def _coming(read: Read) -> Iterator[tuple[int | None, int, str, Any]]:
+    """See State.coming."""
+    for place, one in enumerate(read.statements):
+        sure = one.transaction is not None and one.certain and not one.undone
+        if sure and kind(one.node) in ("IndexStmt", "AlterTableStmt"):
+            trees = [one.node] if kind(one.node) == "IndexStmt" else one.node.cmds
+            yield from ((one.transaction, place, name(one.node.relation), tree) for tree in trees)
 
 
 def made(statement: Statement, empty: bool = False) -> Iterator[Address]:

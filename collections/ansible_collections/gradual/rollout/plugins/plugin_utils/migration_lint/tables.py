@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterator
 
-from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, looser, nulls
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import columns, nulls
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.addresses import dropped
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.catalog import (
     KEYLESS,
@@ -14,6 +14,7 @@ from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.cat
     UNIQUE,
     index_name,
 )
+from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.constraints import foreign_key, key_of
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.state import State
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.statements import Statement
@@ -32,7 +33,7 @@ _NO_SUCH_THING = frozenset(("constraint-missing-not-valid", "adding-serial-prima
 _SIMPLE = {
     "AT_SetExpression": "rewrite-table",
     "AT_SetTableSpace": "rewrite-table", "AT_ChangeOwner": "owner-in-expand",
-    **dict.fromkeys(("AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser", "AT_DisableRule"), "disable-trigger"),
+    "AT_DisableRule": "disable-trigger",
     # These then fire for replication alone.
     "AT_EnableReplicaTrig": "disable-trigger", "AT_EnableReplicaRule": "disable-trigger",
     **dict.fromkeys(("AT_DropExpression", "AT_DropIdentity", "AT_DropInherit"), "drop-in-expand"),
@@ -112,7 +113,12 @@ def _add_key(table: str, constraint: Any, state: State) -> Iterator[str]:
             yield "adding-not-nullable-field"
             yield "constraint-in-expand"
         return
-    if not columns.only_new(table, named, state) or constraint.contype.name == "CONSTR_PRIMARY":
+    known = state.refuses_already(table, key_of(constraint))
+    if constraint.contype.name == "CONSTR_PRIMARY":
+        spared = known and _filled(table, named, state)
+    else:
+        spared = known or columns.distinct([state.value(table, one) for one in named], constraint)
+    if not spared:
         yield "constraint-in-expand"
 
 
@@ -136,13 +142,16 @@ def _add_check(table: str, constraint: Any, statement: Statement, state: State) 
 def _accepted(table: str, constraint: Any, state: State) -> bool:
     """Whether the rows of old code, which does not write new columns, satisfy a constraint."""
     if constraint.contype.name == "CONSTR_FOREIGN":
+        key = foreign_key(constraint, state.catalog.primary(name(constraint.pktable)))
+        if state.refuses_already(table, key):
+            return True
         values = [state.value(table, str(one.sval)) for one in constraint.fk_attrs]
         return nulls.NULL in values or nulls.MAYBE not in values
     if constraint.contype.name == "CONSTR_NOTNULL":
         return all(state.value(table, str(one.sval)) == nulls.FILLED for one in constraint.keys)
-    if any(of == table and looser.follows(constraint.raw_expr, test) for of, test in state.former):
-        return True
-    return nulls.accepts(constraint.raw_expr, lambda column: state.value(table, column))
+    return state.refuses_already(table, constraint.raw_expr) or nulls.accepts(
+        constraint.raw_expr, lambda column: state.value(table, column)
+    )
 
 
 def _validate(table: str, command: Any, statement: Statement, state: State) -> Iterator[str]:
@@ -160,14 +169,14 @@ def _drop_constraint(table: str, command: Any, _statement: Statement, state: Sta
     # Old code works with fewer constraints, but its ON CONFLICT needs the unique ones.
     state.harmless.add("drop-in-expand")
     named = str(command.name)
-    if (table, named) in state.catalog.checks:
-        state.former.append((table, state.catalog.checks[(table, named)].test))
+    again = state.made_again(table, named)
+    state.lived_with(table, named)
     if ("constraint", table, named) in state.created:
         return
     sort = state.catalog.constraint(table, named)
-    if sort == UNIQUE:
+    if sort == UNIQUE and not again:
         yield "drop-key-in-expand"
-    elif sort != OTHER:
+    elif sort not in (UNIQUE, OTHER) and not state.checks_again(table, named):
         yield "dropping-unknown-constraint"
 
 
@@ -218,6 +227,18 @@ def _access_method(table: str, command: Any, _statement: Statement, state: State
         yield "rewrite-table"
 
 
+def _disable_trigger(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
+    """Nobody else writes before the end of the transaction, which may enable it again. ALL means those of foreign keys
+    too, which PostgreSQL lets a superuser disable alone."""
+    enabled = command.subtype.name.replace("Disable", "Enable")
+    again = state.later(table, enabled, "AT_EnableTrigAll")
+    whole = command.subtype.name == "AT_DisableTrigAll"
+    if not whole and any(one.subtype.name != enabled or one.name == command.name for one in again):
+        state.harmless.add("disable-trigger")
+    else:
+        yield "disable-trigger"
+
+
 def _row_security(table: str, command: Any, _statement: Statement, state: State) -> Iterator[str]:
     """FORCE does nothing without row security; neither does row security if a policy lets everybody pass."""
     catalog, forces = state.catalog, command.subtype.name in ("AT_ForceRowSecurity", "AT_NoForceRowSecurity")
@@ -245,6 +266,7 @@ def _inherit(table: str, command: Any, _statement: Statement, state: State) -> I
 _COMMANDS: dict[str, Callable[[str, Any, Statement, State], Iterator[str]]] = {
     **dict.fromkeys(("AT_EnableRowSecurity", "AT_ForceRowSecurity", "AT_DisableRowSecurity", "AT_NoForceRowSecurity"),
                     _row_security),
+    **dict.fromkeys(("AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser"), _disable_trigger),
     "AT_ReplicaIdentity": _replica_identity,
     "AT_SetLogged": _logged, "AT_SetUnLogged": _logged, "AT_SetAccessMethod": _access_method,
     "AT_AddInherit": _inherit, "AT_AddColumn": columns.add, "AT_AddConstraint": _add_constraint,

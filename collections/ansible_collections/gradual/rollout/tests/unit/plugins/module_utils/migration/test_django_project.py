@@ -251,9 +251,14 @@ DECIDED = {
     "remove": (f"INSTALLED_APPS += {MORE}INSTALLED_APPS.remove('vendor.auth')\n", ["store"]),
     "the same list by another name": (f"APPS = INSTALLED_APPS\nAPPS += {MORE}", ["auth", "store"]),
     "a loop over texts": (f"for app in {MORE[:-1]}:\n    INSTALLED_APPS.append(app)\n", ["auth", "store"]),
+    "a loop that passes over one": (
+        "for app in ['x', 'vendor.auth']:\n    if app == 'x':\n        continue\n    INSTALLED_APPS.append(app)\n",
+        ["auth", "store"]),
     "several targets": (f"A, B = ['nothing'], {MORE}INSTALLED_APPS = INSTALLED_APPS + A + B\n", ["auth", "store"]),
     "without migrations": (f"{UNKNOWN}INSTALLED_APPS += ['nothing', 'debug_toolbar']\n", ["store"]),
     "a file that is not there": ("try:\n    from .local import *\nexcept ImportError:\n    pass\n", ["store"]),
+    "a file that is not there, suppressed": (
+        "import contextlib\nwith contextlib.suppress(ImportError):\n    from .local import *\n", ["store"]),
     "a file instead of another": (
         "try:\n    from .local import *\nexcept ImportError:\n    from .more import *\n", ["auth", "store"]),
     "a file that is there": ("try:\n    from .more import *\nexcept ImportError:\n    pass\n", ["auth", "store"]),
@@ -274,6 +279,8 @@ PERHAPS = {
     "the same list by another name": f"APPS = INSTALLED_APPS\n{UNKNOWN}APPS += {MORE}",
     "a name that is made there": f"{UNKNOWN}EXTRA = {MORE}else:\n    EXTRA = []\nINSTALLED_APPS += EXTRA\n",
     "else": f"{UNKNOWN}pass\nelse:\n    LOCAL_APPS = {MORE}{ADD}",
+    "a loop that passes over it": (
+        f"for app in {MORE[:-1]}:\n    if app in os.environ:\n        continue\n    INSTALLED_APPS.append(app)\n"),
     "removed": f"INSTALLED_APPS += {MORE}{UNKNOWN}INSTALLED_APPS.remove('vendor.auth')\n",
     "replaced": f"LOCAL_APPS = {MORE}{UNKNOWN}LOCAL_APPS = []\n{ADD}",
     "a flag of try": (
@@ -351,6 +358,68 @@ def test_settings_that_are_computed_are_named(tmp_path: Path, name: str) -> None
         DatabaseError, match=f"{where}, is computed by code, which Gradual does not run; write it as plain"
     ):
         with_settings(tmp_path, settings)
+
+
+PLUGINS = "for one in metadata.entry_points(group='shop.plugin'):\n    INSTALLED_APPS.append(one.module)\n"
+METADATA = "vendor-1.0.dist-info/entry_points.txt"
+DECLARED = "[console_scripts]\nx = gone:main\n[shop.plugin]\nFirst = vendor.auth:Plugin [extra]\n"
+
+
+def with_plugins(place: Path, settings: str, declared: str, wheels: bool) -> Django:
+    """A release whose distribution vendor declares entry points, in its .venv or in a wheel."""
+    files = {**project(site_of__settings="from importlib import metadata\n" + BASE + settings)}
+    files["shop/migrations/0002_note.py"] = migration("('store', '0001_initial')")
+    packages = ".venv/lib/python3.11/site-packages/"
+    files[packages + METADATA] = declared
+    if not wheels:
+        return Django(staged(place, files), ".")
+    staged(place, {name: text for name, text in files.items() if not name.startswith(packages)})
+    with zipfile.ZipFile(place / "vendor-1.0-py3-none-any.whl", "w") as wheel:
+        for name, text in files.items():
+            if name.startswith(packages):
+                wheel.writestr(name[len(packages) :], text)
+    return Django(str(place), ".")
+
+
+@pytest.mark.parametrize("wheels", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "apps"),
+    [
+        (PLUGINS, ["auth", "store"]),
+        ("INSTALLED_APPS += [one.module for one in metadata.entry_points(group='shop.plugin')]\n", ["auth", "store"]),
+        (PLUGINS.replace("shop.plugin", "other"), ["store"]),
+        (PLUGINS.replace("(group", "(name='Second', group"), ["store"]),
+        (
+            f"from pkg_resources import iter_entry_points\n{PLUGINS.replace('metadata.', 'iter_')}",
+            ["auth", "store"],
+        ),
+    ],
+)
+def test_apps_that_distributions_declare_as_entry_points(
+    tmp_path: Path, settings: str, apps: list[str], wheels: bool
+) -> None:
+    revisions = with_plugins(tmp_path, settings, DECLARED, wheels).pending([], "head")
+    assert sorted({one.revision.partition(".")[0] for one in revisions}) == apps
+
+
+@pytest.mark.parametrize("wheels", [False, True])
+def test_an_entry_point_that_is_there_only_perhaps_is_named(tmp_path: Path, wheels: bool) -> None:
+    skipped = PLUGINS.replace("    INST", "    if one.module in os.environ['OFF']:\n        continue\n    INST")
+    assert "auth.not_found" in with_plugins(tmp_path, skipped, DECLARED, wheels).revisions
+
+
+@pytest.mark.parametrize(
+    ("settings", "declared"), [(PLUGINS.replace("one.module", "one.load().app"), DECLARED), (PLUGINS, "nothing\n")]
+)
+def test_entry_points_that_cannot_be_read(tmp_path: Path, settings: str, declared: str) -> None:
+    with pytest.raises(DatabaseError, match=r"INSTALLED_APPS in .* is computed by code"):
+        with_plugins(tmp_path, settings, declared, wheels=False)
+
+
+def test_without_distributions_nobody_knows_the_entry_points(tmp_path: Path) -> None:
+    files = {**project(site_of__settings="from importlib import metadata\n" + BASE + PLUGINS)}
+    with pytest.raises(DatabaseError, match=r"INSTALLED_APPS in .* is computed by code"):
+        Django(staged(tmp_path, files), ".")
 
 
 def test_apps_of_others_are_read_from_wheels(tmp_path: Path) -> None:

@@ -229,6 +229,25 @@ def test_a_wider_column_comes_with_the_type_that_it_has(tmp_path: Path) -> None:
     assert piece.known_types == (("shop_order", "a", "varchar(10)"),)
 
 
+@pytest.mark.parametrize(
+    ("relation", "changed"),
+    [('models.ForeignKey("order", 1)', 1), ('models.ForeignKey("order", 1, to_field="mail")', 2)],
+)
+def test_a_new_type_of_a_key_changes_the_relations_that_name_it(tmp_path: Path, relation: str, changed: int) -> None:
+    fields = '("id", models.BigAutoField(primary_key=True)), ("mail", models.CharField(max_length=9, unique=True))'
+    made = (
+        f'migrations.CreateModel("Order", [{fields}]), migrations.CreateModel("Item", [("id",'
+        f' models.BigAutoField(primary_key=True)), ("order", {relation})])'
+    )
+    django(tmp_path, made)
+    first = tmp_path / "shop/migrations/0001_first.py"
+    text = first.read_text().replace("dependencies = []", 'dependencies = [("shop", "0001_first")]')
+    change = 'migrations.AlterField("order", "mail", models.CharField(max_length=5, unique=True))'
+    (first.parent / "0002_next.py").write_text(text.replace(made, change))
+    found = judge.lint("django", str(tmp_path), ".", "shop.0002_next", recorded=["shop.0001_first"])["findings"]
+    assert [one["rule"] for one in found].count("changing-column-type") == changed
+
+
 def test_an_index_outside_of_a_transaction(tmp_path: Path) -> None:
     django(tmp_path, 'AddIndexConcurrently("order", models.Index(fields=["a"], name="i"))', HEAD)
     assert judge.lint("django", str(tmp_path), ".", "shop.0001_first")["findings"] == []

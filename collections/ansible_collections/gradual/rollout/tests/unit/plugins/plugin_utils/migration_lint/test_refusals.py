@@ -140,6 +140,8 @@ def test_a_check_that_replaces_a_narrower_one_refuses_nothing_new(old: str, new:
 
 
 TABLE = "CREATE TABLE t (id int, a int DEFAULT 1, b int)"
+STATE = "CREATE TYPE state AS ENUM ('a')"
+MATVIEW = "CREATE TABLE t (a int); CREATE MATERIALIZED VIEW m AS SELECT a FROM t"
 
 
 @pytest.mark.parametrize(
@@ -175,6 +177,34 @@ TABLE = "CREATE TABLE t (id int, a int DEFAULT 1, b int)"
         ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "ALTER FUNCTION f() OWNER TO us", set()),
         ("CREATE FUNCTION f() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'",
          "ALTER FUNCTION f() OWNER TO us", {"owner-in-expand"}),
+        # Around a new type of a column, and for the statements between them.
+        (TABLE, "ALTER TABLE t ALTER a DROP DEFAULT; ALTER TABLE t ALTER a SET DEFAULT 2", set()),
+        (TABLE, "ALTER TABLE t ALTER a DROP DEFAULT, ALTER a SET DEFAULT 2", set()),
+        (TABLE, "ALTER TABLE t ALTER a DROP DEFAULT; ALTER TABLE t ALTER b SET DEFAULT 2", {"drop-default-in-expand"}),
+        (TABLE, "ALTER TABLE t ALTER a SET DEFAULT 2; ALTER TABLE t ALTER a DROP DEFAULT", {"drop-default-in-expand"}),
+        (TABLE, "ALTER TABLE t ALTER a DROP DEFAULT; SAVEPOINT s; ALTER TABLE t ALTER a SET DEFAULT 2; ROLLBACK TO s",
+         {"drop-default-in-expand"}),
+        (TABLE, "ALTER TABLE t DISABLE TRIGGER USER; ALTER TABLE t ENABLE TRIGGER USER", set()),
+        (TABLE, "ALTER TABLE t DISABLE TRIGGER ALL; ALTER TABLE t ENABLE TRIGGER ALL", {"disable-trigger"}),
+        (TABLE, "ALTER TABLE t DISABLE TRIGGER x; ALTER TABLE t ENABLE TRIGGER x", set()),
+        (TABLE, "ALTER TABLE t DISABLE TRIGGER x; ALTER TABLE t ENABLE TRIGGER y", {"disable-trigger"}),
+        (TABLE, "ALTER TABLE t DISABLE TRIGGER USER; ALTER TABLE t ENABLE TRIGGER x", {"disable-trigger"}),
+        (TABLE, "ALTER TABLE t ENABLE TRIGGER USER; ALTER TABLE t DISABLE TRIGGER USER", {"disable-trigger"}),
+        (TABLE, "ALTER TABLE t DISABLE TRIGGER USER; UPDATE t SET a = 1 WHERE b > 1; ALTER TABLE t ENABLE TRIGGER USER",
+         {"rows-under-lock"}),
+        # A type that gives way to another one of its name; its columns are another finding.
+        (STATE, "ALTER TYPE state RENAME TO old; CREATE TYPE state AS ENUM ('a', 'b'); DROP TYPE old", set()),
+        (STATE, "ALTER TYPE state RENAME TO old; CREATE TYPE other AS ENUM ('a', 'b'); DROP TYPE old",
+         {"rename-in-expand", "drop-in-expand"}),
+        (f"{STATE}; CREATE TYPE old AS ENUM ('x')", "DROP TYPE old; CREATE TYPE state2 AS ENUM ('a')",
+         {"drop-in-expand"}),
+        # Nobody writes to a materialized view. CASCADE takes the views, and their indexes.
+        (MATVIEW, "CREATE UNIQUE INDEX i ON m (a)", set()),
+        (f"{MATVIEW}; CREATE INDEX i ON m (a)",
+         "DROP TABLE t CASCADE; CREATE MATERIALIZED VIEW m AS SELECT 1 AS a; CREATE INDEX i ON m (a)",
+         {"drop-in-expand"}),
+        (f"{MATVIEW}; CREATE INDEX i ON m (a)", "CREATE INDEX i ON t (a)",
+         {"postgresql-refuses", "require-concurrent-index-creation"}),
         ("CREATE DOMAIN d AS int", "ALTER DOMAIN d DROP DEFAULT", set()),
         ("CREATE DOMAIN d AS int DEFAULT 1", "ALTER DOMAIN d DROP DEFAULT", {"drop-default-in-expand"}),
         ("SELECT 1", "ALTER SEQUENCE s AS smallint", {"constraint-in-expand"}),
@@ -186,7 +216,7 @@ TABLE = "CREATE TABLE t (id int, a int DEFAULT 1, b int)"
         ("SELECT 1", "SAVEPOINT s; SAVEPOINT i; DROP TABLE t; ROLLBACK TO i; DROP TABLE u", {"drop-in-expand"}),
         # Undone in the end, and everybody waited meanwhile.
         ("SELECT 1", "SAVEPOINT s; ALTER TABLE t ALTER a TYPE bigint; ROLLBACK TO s", {"changing-column-type"}),
-        ("CREATE TABLE t (a int); CREATE MATERIALIZED VIEW m AS SELECT a FROM t", "CREATE INDEX i ON m (a)", set()),
+        (MATVIEW, "CREATE INDEX i ON m (a)", set()),
         ("SELECT 1", ("DO $$ DECLARE x text; BEGIN FOR x IN SELECT 'a' LOOP"
          " EXECUTE format('ALTER TABLE %I ADD c int', x); END LOOP; END $$"),
          set()),

@@ -164,8 +164,8 @@ def test_a_key_that_a_revision_made_bounds_an_update() -> None:
 
 def test_constraints_and_functions_are_known_by_the_revision_that_made_them() -> None:
     made = (
-        "CREATE TABLE orders (a int, CONSTRAINT one UNIQUE (a), CONSTRAINT two CHECK (a > 0));"
-        " CREATE UNIQUE INDEX three ON orders (a); CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'"
+        "CREATE TABLE orders (a int, b int, CONSTRAINT one UNIQUE (a), CONSTRAINT two CHECK (a > 0));"
+        " CREATE UNIQUE INDEX three ON orders (b); CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'"
     )
     assert found([made, "ALTER TABLE orders DROP CONSTRAINT one"], [1]) == ["drop-key-in-expand"]
     assert found([made, "ALTER TABLE orders DROP CONSTRAINT two"], [1]) == []

@@ -203,6 +203,15 @@ BIND: dict[str, tuple[str, list[tuple[str, bool]], list[str]]] = {
     "after an answer": (
         "op.get_bind().execute(sa.text('SELECT 1')).scalar()\nop.execute('TRUNCATE t')",
         [("SELECT 1", True), ("TRUNCATE t", False)], ["asks-database"]),
+    "a number of rows": (
+        "if op.get_bind().execute(sa.text('SELECT COUNT(*) FROM t')).scalar() < 9:\n    op.execute('TRUNCATE t')",
+        [("SELECT COUNT(*) FROM t", True), ("TRUNCATE t", False)], ["asks-database"]),
+    "a row with a number": (
+        "if not op.get_bind().execute(sa.text('SELECT count(id) FROM t')).fetchone()[0]:\n    op.execute('TRUNCATE t')",
+        [("SELECT count(id) FROM t", True), ("TRUNCATE t", False)], ["asks-database"]),
+    "numbers by groups": (
+        "for one in op.get_bind().execute(sa.text('SELECT count(*) FROM t GROUP BY a')):\n    op.execute('TRUNCATE t')",
+        [("SELECT count(*) FROM t GROUP BY a", True), ("TRUNCATE t", False)], ["asks-database"]),
     "an answer that nobody looks at": ("op.get_bind().execute(sa.text('SELECT 1'))", [("SELECT 1", True)], []),
     "an empty database": (
         "if not sa.inspect(op.get_bind()).has_table('t'):\n    op.execute('CREATE TABLE t (a int)')",
