@@ -49,9 +49,9 @@ function write(file, text) {
   fs.renameSync(`${file}.new`, file);
 }
 
-/** Wait until a condition holds, 5 seconds at most. */
+/** Wait until a condition holds, 30 seconds at most. */
 async function until(condition) {
-  for (let tries = 0; tries < 100; tries++) {
+  for (let tries = 0; tries < 600; tries++) {
     const told = await condition();
     if (told) return told;
     await sleep(50);
