@@ -11,6 +11,13 @@
  */
 
 const READY_MS = 3000;
+const HEADERS = {
+  "Cache-Control": "no-store",
+  "X-Content-Type-Options": "nosniff",
+  "X-Frame-Options": "DENY",
+  "Referrer-Policy": "same-origin",
+  "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+};
 
 /**
  * @param {unknown} value
@@ -34,7 +41,6 @@ async function refusal(ready) {
   });
   try {
     const told = await Promise.race([ready(), late]);
-    if (told === false) return "the check said no";
     return typeof told === "string" ? told : "";
   } catch (error) {
     return error instanceof Error ? error.message || error.name : String(error);
@@ -61,7 +67,7 @@ function addresses(settings, stopping) {
       "/version": async () => json(release),
       "/metrics": async () => ({ status: 200, type: registry.contentType, body: await registry.metrics() }),
       "/api/features": async (/** @type {Use} */ use) =>
-        json({ features: Object.fromEntries(features.map(({ flag }) => [flag, use.on(flag)])) }),
+        json({ features: Object.fromEntries(features.map(({ flag }) => [flag, use.isOn(flag)])) }),
     }),
   );
 }
@@ -72,10 +78,10 @@ function addresses(settings, stopping) {
  */
 function send(response, { status, type, body }) {
   response.statusCode = status;
+  for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
   response.setHeader("Content-Type", type);
   response.setHeader("Content-Length", Buffer.byteLength(body));
-  response.setHeader("Cache-Control", "no-store");
   response.end(body);
 }
 
-module.exports = { addresses, json, send };
+module.exports = { HEADERS, addresses, json, send };

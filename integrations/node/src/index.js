@@ -5,7 +5,7 @@
 /** The application contract of Gradual for Express, Fastify and plain http. docs/integrations-node.md tells how. */
 
 const cluster = /** @type {any} */ (require("node:cluster"));
-const { addresses, json, send } = require("./addresses");
+const { HEADERS, addresses, json, send } = require("./addresses");
 const { Flags } = require("./flags");
 const { Metrics } = require("./metrics");
 const { providerOf } = require("./provider");
@@ -96,7 +96,7 @@ function gradual(options = {}) {
     for (const path of answers.keys()) {
       instance.get(path, async (/** @type {any} */ request, /** @type {any} */ reply) => {
         const told = await answer(path, request.gradual);
-        return reply.code(told.status).type(told.type).header("Cache-Control", "no-store").send(told.body);
+        return reply.code(told.status).type(told.type).headers(HEADERS).send(told.body);
       });
     }
     done();

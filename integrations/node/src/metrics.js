@@ -20,7 +20,7 @@ const OPINIONS = ["good", "bad"];
 class Metrics {
   /**
    * @param {client.Registry} registry
-   * @param {Record<string, string>} counters further counters of what users do: {name: help}
+   * @param {Record<string, string>} counters further counters of what users do: {name without _total: help}
    * @param {number[]} bounds of the histograms, in seconds
    */
   constructor(registry, counters, bounds) {
@@ -60,7 +60,7 @@ class Metrics {
     );
     this.feedback = counter("feature_feedback_total", "What users say.", ["feature", "variant", "opinion"]);
     this.counters = new Map(
-      Object.entries(counters).map(([name, help]) => [name, counter(name, help, ["feature", "variant"])]),
+      Object.entries(counters).map(([name, help]) => [name, counter(`${name}_total`, help, ["feature", "variant"])]),
     );
     this.evaluations = counter("feature_evaluations_total", "Evaluations of a flag for a user.", ["flag"]);
     this.revisions = gauge("feature_flag_revision", "Revision that this process evaluates.", ["flag", "pid"]);
@@ -134,4 +134,4 @@ class Metrics {
   }
 }
 
-module.exports = { BUCKETS, METHODS, Metrics };
+module.exports = { BUCKETS, METHODS, Metrics, OPINIONS };

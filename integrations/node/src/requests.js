@@ -6,7 +6,7 @@
 
 const crypto = require("node:crypto");
 const onHeaders = require("on-headers");
-const { METHODS } = require("./metrics");
+const { METHODS, OPINIONS } = require("./metrics");
 const { Routes, pathOf } = require("./routes");
 
 /**
@@ -49,61 +49,63 @@ class Use {
     this.response = response;
     /** @type {Map<string, Has>} */
     this.evaluated = new Map();
-    this.keyed = false;
     /** @type {string | undefined} */
-    this.found = undefined;
+    this.key = undefined;
   }
 
-  /**
-   * The targeting key of the user; a user without a cookie gets one with the answer.
-   * @type {string | undefined}
-   */
-  get key() {
-    if (!this.keyed) {
-      this.keyed = true;
-      this.found = this.requests.keyOf(this.request, this.response);
-    }
-    return this.found;
+  /** Whether Gradual itself asks, not a user. */
+  get isProbe() {
+    return PROBE_HEADER in this.request.headers;
+  }
+
+  /** The targeting key of the user. A user without a cookie gets one with the answer. */
+  get user() {
+    this.key ??= this.requests.keyOf(this.request, this.response);
+    return this.key;
   }
 
   /**
    * Whether the user has the feature. The answer stays the same for the whole request.
    * @param {string} feature
    */
-  on(feature) {
+  isOn(feature) {
     return this.has(feature).on;
   }
 
   /**
-   * Count what the user thinks of a feature.
+   * Count what the user says of a feature.
    * @param {string} feature
    * @param {"good" | "bad"} opinion
    */
   feedback(feature, opinion) {
-    if (opinion !== "good" && opinion !== "bad") throw new TypeError(`opinion is ${opinion}; write "good" or "bad"`);
-    const { variant } = this.has(feature);
-    this.requests.metrics.feedback.inc({ feature, variant, opinion });
+    const { features } = this.requests.flags;
+    if (!OPINIONS.includes(opinion) || !features.includes(feature)) {
+      throw new TypeError(`feedback on ${feature} is ${opinion}; expected good or bad on one of ${features.join(", ")}`);
+    }
+    if (this.isProbe) return;
+    this.requests.metrics.feedback.inc({ feature, variant: this.has(feature).variant, opinion });
   }
 
   /**
-   * Count what the user did with a feature, in a counter of the option `counters`.
-   * @param {string} name
-   * @param {string} feature
+   * Count one for each feature, by the variant that the user has of it.
+   * @param {string} name of the option `counters`
    */
-  count(name, feature) {
+  count(name) {
     const counter = this.requests.metrics.counters.get(name);
     if (!counter) throw new TypeError(`${name} is not in counters of gradual(); write its name and help there`);
-    counter.inc({ feature, variant: this.has(feature).variant });
+    if (this.isProbe) return;
+    for (const feature of this.requests.flags.features) counter.inc({ feature, variant: this.has(feature).variant });
   }
 
   /**
+   * What the user has of a feature; evaluated once a request.
    * @param {string} feature
    * @returns {Has}
    */
   has(feature) {
     let has = this.evaluated.get(feature);
     if (has === undefined) {
-      has = this.requests.evaluate(feature, this.key);
+      has = this.requests.evaluate(feature, this.user);
       this.evaluated.set(feature, has);
     }
     return has;
@@ -121,6 +123,8 @@ class Requests {
     this.settings = settings;
     this.metrics = metrics;
     this.flags = flags;
+    /** @type {Set<string>} */
+    this.complaints = new Set();
     /** @type {Routes<string>} the features of each route */
     this.plays = new Routes();
     /** @type {Routes<string>} the label of each route */
@@ -158,18 +162,18 @@ class Requests {
     const started = process.hrtime.bigint();
     const method = request.method ?? "";
     const path = pathOf(request.originalUrl ?? request.url ?? "");
-    const probe = PROBE_HEADER in request.headers;
-    const route = probe ? PROBE_ROUTE : (label ?? this.labels.all(method, path)[0]?.value ?? UNMATCHED);
     const use = new Use(this, request, response);
-    const features = this.plays.all(method, path).map((entry) => entry.value);
-    for (const feature of features) use.has(feature);
+    const probe = use.isProbe;
+    const route = probe ? PROBE_ROUTE : (label ?? this.labels.all(method, path)[0]?.value ?? UNMATCHED);
+    const features = probe ? [] : this.plays.all(method, path).map((entry) => entry.value);
+    if (features.length > 0) void use.user; // while a cookie can still be sent
     response.once("close", () => {
       const status = response.writableFinished ? response.statusCode : CLOSED_EARLY;
       const seconds = Number(process.hrtime.bigint() - started) / 1e9;
       const counted = METHODS.includes(method) ? method : "OTHER";
       this.metrics.requests.inc({ method: counted, route, status: String(status) });
       this.metrics.duration.observe({ route }, seconds);
-      if (!probe) this.countFeatures(use, features, status, seconds);
+      this.countFeatures(use, features, status, seconds);
     });
     return use;
   }
@@ -182,8 +186,8 @@ class Requests {
    */
   countFeatures(use, features, status, seconds) {
     for (const feature of features) {
-      // Without a key nobody can have the feature, so the request belongs to neither side of the comparison.
-      if (use.key === undefined) continue;
+      // Who was refused before the flag was looked at belongs to neither arm.
+      if (status >= 400 && status < 500 && !use.evaluated.has(feature)) continue;
       const { variant } = use.has(feature);
       this.metrics.featureRequests.inc({ feature, variant, outcome: status >= 500 ? "error" : "ok" });
       this.metrics.featureDuration.observe({ feature, variant }, seconds);
@@ -192,39 +196,45 @@ class Requests {
 
   /**
    * @param {string} feature
-   * @param {string | undefined} key the targeting key
+   * @param {string} key the targeting key
+   * @returns {Has}
    */
   evaluate(feature, key) {
     if (!this.flags.features.includes(feature)) {
-      throw new TypeError(`${feature} is not in features of gradual(); write it there with its routes`);
+      this.complain(`feature ${feature} is none of ${this.flags.features.join(", ")}: it is off`);
+      return { on: false, variant: "off" };
     }
     this.metrics.evaluations.inc({ flag: feature });
     return this.flags.evaluate(feature, key);
   }
 
+  /** @param {string} sentence logged once */
+  complain(sentence) {
+    if (this.complaints.has(sentence)) return;
+    this.complaints.add(sentence);
+    this.settings.log(sentence);
+  }
+
   /**
-   * The targeting key of a request. A user without a cookie gets one with the answer.
+   * The targeting key: what `user` says, else the cookie, else a new one, which becomes the user's cookie.
    * @param {Request} request
    * @param {Response} response
    */
   keyOf(request, response) {
-    const { key, log } = this.settings;
-    if (typeof key === "function") {
-      try {
-        const found = key(request);
-        return typeof found === "string" && found ? found : undefined;
-      } catch (error) {
-        log(`the function key failed, so every feature is off for this request: ${error}`);
-        return undefined;
-      }
+    const { user, cookie: name } = this.settings;
+    try {
+      const key = user?.(request);
+      if (key) return String(key);
+    } catch (error) {
+      this.complain(`user failed, so the cookie ${name} is the targeting key: ${error}`);
     }
-    const told = cookieOf(request, key);
+    const told = cookieOf(request, name);
     if (told !== undefined && VISITOR.test(told)) return told;
     const made = crypto.randomBytes(12).toString("hex");
     if (response.headersSent) return made;
     const https = "encrypted" in request.socket || request.headers["x-forwarded-proto"] === "https";
     const secure = https ? "; Secure" : "";
-    const cookie = `${key}=${made}; Path=/; Max-Age=${VISITOR_SECONDS}; HttpOnly; SameSite=Lax${secure}`;
+    const cookie = `${name}=${made}; Path=/; Max-Age=${VISITOR_SECONDS}; HttpOnly; SameSite=Lax${secure}`;
     onHeaders(response, () => void response.appendHeader("Set-Cookie", cookie));
     return made;
   }

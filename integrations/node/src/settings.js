@@ -5,24 +5,26 @@
 /** What the application says in its one call, checked once. Each error names the setting, the value and what to write. */
 
 const fs = require("node:fs");
+const path = require("node:path");
 const { register } = require("prom-client");
 const { BUCKETS } = require("./metrics");
 const { parseRoute } = require("./routes");
 
 /**
  * @typedef {import("node:http").IncomingMessage} Request
- * @typedef {(request: Request) => string | undefined} Key
+ * @typedef {(request: Request) => string | null | undefined} User
  *
  * @typedef {object} Options
  * @property {Record<string, string[]>} [features] {flag: its routes}, like {search: ["/api/search"]}
- * @property {() => unknown} [ready] may this host take traffic? Not when it throws, rejects, or gives false or a
- *   sentence that says why
+ * @property {() => unknown} [ready] may this host take traffic? Not when it throws, rejects, or returns a text that
+ *   says why
  * @property {string[]} [routes] further routes to count apart; Fastify tells its own
- * @property {string | Key} [key] name of the cookie of the user, or a function that gives the targeting key
- * @property {Record<string, string>} [counters] {name: help} of counters of what users do with a feature
+ * @property {User} [user] the targeting key of a request; without it, or where it returns nothing: the cookie
+ * @property {string} [cookie] default: visitor; made where it is missing
+ * @property {Record<string, string>} [counters] {name without _total: help} of counters of what users do, for `count`
  * @property {number[]} [buckets] bounds of the histograms in seconds; one must be gate.slow_seconds of the manifest
- * @property {string} [flagsFile] path of the flag file; default: FLAGS_FILE of the environment
- * @property {string} [releaseFile] path of .release.json; default: the one in the working directory
+ * @property {string} [flagsFile] default: FLAGS_FILE of the environment, or /etc/gradual/<application>/flags.json
+ * @property {string} [root] the directory of .release.json; default: the working directory
  * @property {import("prom-client").Registry} [registry] where the metrics are; default: that of prom-client
  * @property {(sentence: string) => void} [log] default: standard error
  */
@@ -31,11 +33,12 @@ const KNOWN = [
   "features",
   "ready",
   "routes",
-  "key",
+  "user",
+  "cookie",
   "counters",
   "buckets",
   "flagsFile",
-  "releaseFile",
+  "root",
   "registry",
   "log",
 ];
@@ -67,17 +70,18 @@ function routesOf(what, given) {
 
 /**
  * What runs here: .release.json as it is when the process starts.
- * @param {string} path
+ * @param {string} root
  */
-function releaseOf(path) {
+function releaseOf(root) {
+  const file = path.join(root, ".release.json");
   try {
-    const { application = null, release = null, digest = null } = JSON.parse(fs.readFileSync(path, "utf8"));
+    const { application = null, release = null, digest = null } = JSON.parse(fs.readFileSync(file, "utf8"));
     return { application, release, digest };
   } catch (error) {
     if (/** @type {NodeJS.ErrnoException} */ (error).code === "ENOENT") {
-      return { application: null, release: "unreleased", digest: null };
+      return { application: path.basename(path.resolve(root)), release: null, digest: null };
     }
-    throw new SettingsError(`${path} cannot be read: ${/** @type {Error} */ (error).message}`);
+    throw new SettingsError(`${file} cannot be read: ${/** @type {Error} */ (error).message}`);
   }
 }
 
@@ -89,21 +93,13 @@ function settingsOf(options) {
     flag,
     routes: routesOf(`features.${flag}`, routes),
   }));
-  const flagsFile = options.flagsFile ?? process.env.FLAGS_FILE ?? "";
-  insist(
-    flagsFile || features.length === 0,
-    "the path of the flag file",
-    flagsFile,
-    "FLAGS_FILE=/etc/gradual/<application>/flags.json into the environment, or flagsFile",
-  );
-  const key = options.key ?? "visitor";
-  insist(
-    typeof key === "function" || (typeof key === "string" && /^[\w-]+$/.test(key)),
-    "key",
-    key,
-    "the name of a cookie, or a function of the request that gives the targeting key",
-  );
-  const ready = options.ready ?? (() => true);
+  const release = releaseOf(options.root ?? ".");
+  const flagsFile =
+    options.flagsFile || process.env.FLAGS_FILE || `/etc/gradual/${release.application}/flags.json`;
+  const { user, cookie = "visitor" } = options;
+  insist(user === undefined || typeof user === "function", "user", user, "a function that returns the targeting key");
+  insist(typeof cookie === "string" && /^[\w-]+$/.test(cookie), "cookie", cookie, "the name of a cookie");
+  const ready = options.ready ?? (() => undefined);
   insist(typeof ready === "function", "ready", ready, "a function");
   const buckets = options.buckets ?? BUCKETS;
   const rising = Array.isArray(buckets) && buckets.every((bound, number) => bound > (buckets[number - 1] ?? 0));
@@ -113,11 +109,12 @@ function settingsOf(options) {
     features,
     routes: routesOf("routes", options.routes ?? []),
     flagsFile,
-    key,
+    user,
+    cookie,
     ready,
     buckets,
     counters: options.counters ?? {},
-    release: releaseOf(options.releaseFile ?? ".release.json"),
+    release,
     registry: options.registry ?? register,
     log,
   };

@@ -10,7 +10,7 @@ const path = require("node:path");
 const { describe, test } = require("node:test");
 const { APPLICATIONS, flag, folder, rolled, samples, served, sleep, until, write } = require("./support");
 
-const COUNTERS = { feature_orders_total: "Orders." };
+const COUNTERS = { feature_orders: "Orders." };
 const FLAGS = { flags: { search: flag(50, 3) } };
 // As the Python provider assigns them at 50 % (same-users.test.js holds the two against each other).
 const HAS = "user-2";
@@ -26,10 +26,10 @@ for (const [name, application] of Object.entries(APPLICATIONS)) {
     const as = (user) => ({ headers: { Cookie: `theme=dark; visitor=${user}` } });
 
     test("answers the addresses of the contract", async (t) => {
-      const releaseFile = path.join(folder(t), ".release.json");
-      write(releaseFile, { application: "shop", release: "2.0.0", digest: "ab", more: 1 });
-      let ready = () => true;
-      const { ask } = await prepare(t, { releaseFile, ready: () => ready() });
+      const root = folder(t);
+      write(path.join(root, ".release.json"), { application: "shop", release: "2.0.0", digest: "ab", more: 1 });
+      let ready = () => undefined;
+      const { ask } = await prepare(t, { root, ready: () => ready() });
       assert.equal((await ask("/healthz")).status, 200);
       assert.equal((await ask("/healthz", { method: "HEAD" })).status, 200);
       const version = JSON.parse((await ask("/version")).body);
@@ -92,14 +92,16 @@ for (const [name, application] of Object.entries(APPLICATIONS)) {
     test("Gradual's own requests count for no feature", async (t) => {
       const { ask } = await prepare(t);
       const headers = { "X-Gradual-Probe": "share", Cookie: `visitor=${HAS}` };
+      await ask("/api/orders", { method: "POST", headers });
       for (const address of ["/api/search", "/api/products/tea-01", "/elsewhere"]) await ask(address, { headers });
       const figures = await figuresOf(ask);
       for (const status of [200, 404, 500]) {
         assert.equal(figures[`http_requests_total{method="GET",route="gradual-probe",status="${status}"}`], 1);
       }
-      assert.equal(figures['http_request_duration_seconds_count{route="gradual-probe"}'], 3);
+      assert.equal(figures['http_request_duration_seconds_count{route="gradual-probe"}'], 4);
+      assert.equal(figures['feature_orders_total{feature="search",variant="on"}'], 0);
       assert.equal(figures['feature_requests_total{feature="search",variant="on",outcome="ok"}'], 0);
-      assert.equal(figures['feature_evaluations_total{flag="search"}'], 2);
+      assert.equal(figures['feature_evaluations_total{flag="search"}'], 1);
     });
 
     test("whatever is asked, the number of series stays", async (t) => {
@@ -119,7 +121,7 @@ for (const [name, application] of Object.entries(APPLICATIONS)) {
 
 test("a user who closes the connection before the answer is counted with the time until then", async (t) => {
   const { rollout, figures } = rolled(t, FLAGS);
-  const { port } = await served(t, http.createServer(rollout.http(() => {})));
+  const { port } = await served(t, http.createServer(rollout.http((request) => void request.gradual.isOn("search"))));
   const request = http.get({ port, host: "127.0.0.1", path: "/api/search", headers: { Cookie: `visitor=${HAS}` } });
   request.on("error", () => {});
   await sleep(150);
@@ -138,25 +140,39 @@ test("a check of readiness that hangs is a refusal", async (t) => {
   assert.match(told.body, /did not end within 3 s/);
 });
 
-test("the key may come from a function; without a key nothing is counted for the feature", async (t) => {
-  const key = (request) => {
+test("the targeting key may come from a function; where it gives none, or fails, it is the cookie", async (t) => {
+  const user = (request) => {
     if (request.headers["x-fail"]) throw new Error("no session");
     return request.headers["x-account"];
   };
-  const { rollout, figures, said } = rolled(t, FLAGS, { key });
-  const application = rollout.http((request, response) => response.end(String(request.gradual.on("search"))));
+  const { rollout, said } = rolled(t, FLAGS, { user, cookie: "uid" });
+  const application = rollout.http((request, response) => response.end(request.gradual.user));
   const { ask } = await served(t, http.createServer(application));
-  assert.equal((await ask("/api/search", { headers: { "X-Account": HAS } })).body, "true");
-  assert.equal((await ask("/api/search")).body, "false");
-  assert.equal((await ask("/api/search", { headers: { "X-Fail": "1" } })).body, "false");
-  assert.match(said[0], /key failed.*no session/);
-  const told = await figures();
-  assert.equal(told['feature_requests_total{feature="search",variant="on",outcome="ok"}'], 1);
-  assert.equal(told['feature_requests_total{feature="search",variant="off",outcome="ok"}'], 0);
+  const Cookie = "uid=me";
+  assert.equal((await ask("/", { headers: { Cookie, "X-Account": "account-7" } })).body, "account-7");
+  assert.equal((await ask("/", { headers: { Cookie } })).body, "me");
+  for (const _time of [1, 2]) assert.equal((await ask("/", { headers: { Cookie, "X-Fail": "1" } })).body, "me");
+  assert.deepEqual(said, ["user failed, so the cookie uid is the targeting key: Error: no session"]);
+  const made = await ask("/");
+  assert.match(made.headers["set-cookie"][0], new RegExp(`^uid=${made.body};`));
+});
+
+test("who is refused before the flag is looked at belongs to neither arm", async (t) => {
+  const { rollout, figures } = rolled(t, FLAGS);
+  const handler = (request, response) => {
+    if (request.headers["x-look"]) request.gradual.isOn("search");
+    response.writeHead(401).end();
+  };
+  const { ask } = await served(t, http.createServer(rollout.http(handler)));
+  const series = 'feature_requests_total{feature="search",variant="on",outcome="ok"}';
+  await ask("/api/search", { headers: { Cookie: `visitor=${HAS}` } });
+  assert.equal((await figures())[series], 0);
+  await ask("/api/search", { headers: { Cookie: `visitor=${HAS}`, "X-Look": "1" } });
+  assert.equal((await figures())[series], 1);
 });
 
 test("an application without features needs no flag file", async (t) => {
-  const { rollout } = rolled(t, undefined, { features: {}, flagsFile: "" });
+  const { rollout } = rolled(t, undefined, { features: {} });
   const { ask } = await served(t, http.createServer(rollout.http((_request, response) => response.end())));
   assert.equal((await ask("/api/features")).body, '{"features":{}}');
   assert.equal((await ask("/anything")).status, 200);

@@ -17,9 +17,9 @@ for (const [options, told] of [
   [{ feature: {} }, /an option is "feature"; write one of features, ready/],
   [{ features: { search: "/api/search" } }, /features\.search is "\/api\/search"; write a list of routes/],
   [{ features: { search: ["api/search"] } }, /features\.search\[0\] is "api\/search"; write a route like/],
-  [{ features: { search: [] }, flagsFile: "" }, /the path of the flag file is ""; write FLAGS_FILE=/],
   [{ routes: [7] }, /routes\[0\] is 7; write a route/],
-  [{ key: "a b" }, /key is "a b"; write the name of a cookie, or a function/],
+  [{ user: "id" }, /user is "id"; write a function that returns the targeting key/],
+  [{ cookie: "a b" }, /cookie is "a b"; write the name of a cookie/],
   [{ ready: true }, /ready is true; write a function/],
   [{ buckets: [1, 0.5] }, /buckets is \[1,0\.5\]; write bounds in seconds, rising/],
 ]) {
@@ -30,9 +30,9 @@ for (const [options, told] of [
 }
 
 test("a release file that is no JSON is refused", (t) => {
-  const releaseFile = path.join(folder(t), ".release.json");
-  write(releaseFile, "{");
-  assert.throws(() => gradual({ releaseFile, registry: new Registry() }), /\.release\.json cannot be read/);
+  const root = folder(t);
+  write(path.join(root, ".release.json"), "{");
+  assert.throws(() => gradual({ root, registry: new Registry() }), /\.release\.json cannot be read/);
 });
 
 test("a worker of node:cluster is refused", (t) => {
@@ -47,13 +47,14 @@ test("a worker of node:cluster is refused", (t) => {
   assert.equal(told.status, 1);
 });
 
-test("a feature or a counter that was not told is an error of the code", (t) => {
-  const { rollout } = rolled(t, { flags: { search: flag(0, 1) } });
+test("a feature that was not told is off, and logged once; a wrong counter or opinion is an error", (t) => {
+  const { rollout, said } = rolled(t, { flags: { search: flag(100, 1) } });
   const request = { headers: {}, socket: {}, url: "/", method: "GET" };
   rollout.express(request, { once() {}, headersSent: true }, () => {});
-  assert.throws(() => request.gradual.on("serach"), /serach is not in features of gradual\(\)/);
-  assert.throws(() => request.gradual.count("orders", "search"), /orders is not in counters of gradual\(\)/);
-  assert.throws(() => request.gradual.feedback("search", "great"), /opinion is great; write "good" or "bad"/);
+  for (const _time of [1, 2]) assert.equal(request.gradual.isOn("serach"), false);
+  assert.deepEqual(said, ["feature serach is none of search: it is off"]);
+  assert.throws(() => request.gradual.count("orders"), /orders is not in counters of gradual\(\)/);
+  assert.throws(() => request.gradual.feedback("search", "great"), /feedback on search is great; expected good or bad/);
 });
 
 for (const [route, method, asked, fits] of [

@@ -90,7 +90,7 @@ function rolled(t, flags, options = {}) {
 
 /** What each application of the tests does: search, a product, an order, a failure. */
 function search(use) {
-  return { found_by: use.on("search") ? "words" : "name" };
+  return { found_by: use.isOn("search") ? "words" : "name" };
 }
 
 function expressApplication(express) {
@@ -103,7 +103,7 @@ function expressApplication(express) {
       throw new Error("a defect");
     });
     app.post("/api/orders", (request, response) => {
-      request.gradual.count("feature_orders_total", "search");
+      request.gradual.count("feature_orders");
       request.gradual.feedback("search", "good");
       response.cookie("session", "own").status(201).json({});
     });
@@ -120,7 +120,7 @@ function fastifyApplication(fastify) {
       throw new Error("a defect");
     });
     app.post("/api/orders", async (request, reply) => {
-      request.gradual.count("feature_orders_total", "search");
+      request.gradual.count("feature_orders");
       request.gradual.feedback("search", "good");
       return reply.code(201).header("Set-Cookie", "session=own").send({});
     });
@@ -134,7 +134,7 @@ function plainApplication(rollout) {
     rollout.http((request, response) => {
       const [address] = request.url.split("?");
       if (request.method === "POST" && address === "/api/orders") {
-        request.gradual.count("feature_orders_total", "search");
+        request.gradual.count("feature_orders");
         request.gradual.feedback("search", "good");
         response.writeHead(201, { "Set-Cookie": "session=own" }).end("{}");
       } else if (address === "/api/search") {
