@@ -23,7 +23,9 @@ const SAMPLE = {
 /** Who of PROBES has SAMPLE_FLAG, by the Python provider: a bit for each, the first is the highest (test/deal.py). */
 const EXPECTED = "7d79afc8690a1a9e96406b8ea";
 
-/** @typedef {{ flags: Record<string, any>, metadata?: Record<string, any>, $evaluators?: Record<string, any> }} FlagFile */
+/**
+ * @typedef {{ flags: Record<string, any>, metadata?: Record<string, any>, $evaluators?: Record<string, any> }} FlagFile
+ */
 
 /**
  * The head of a CBOR text string of so many bytes (RFC 8949, section 3).
@@ -72,8 +74,8 @@ function rewrite(rule, seen) {
 }
 
 /**
- * The file as flagd-core must evaluate it, and the flags for which it cannot agree with the Python provider: those whose
- * `fractional` names a value of its own to hash, directly or through `$evaluators`.
+ * The file as flagd-core must evaluate it, and the flags for which it cannot agree with the Python provider: those
+ * whose `fractional` names a value of its own to hash, directly or through `$evaluators`.
  * @param {FlagFile} file
  * @returns {{ file: FlagFile, refused: Set<string> }}
  */

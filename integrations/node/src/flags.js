@@ -119,8 +119,8 @@ class Flags {
       this.tell(
         ours.length === 0
           ? ""
-          : `${ours.join(", ")} is off: its rule names its own value to hash, by which Node and Python assign different` +
-              " users; hash the targeting key: write fractional without that value",
+          : `${ours.join(", ")} is off: its rule names its own value to hash, by which Node and Python assign` +
+              " different users; hash the targeting key: write fractional without that value",
       );
     } catch (error) {
       const cause = /** @type {any} */ (error).cause ?? error;

@@ -2,7 +2,7 @@
 // BSD-2-Clause (see the file LICENSE)
 "use strict";
 
-/** The metrics of the contract. Every series is created at 0: a counter that first appears at 1 hides the first error. */
+/** The metrics of the contract. Every series is created at 0: one that first appears at 1 hides the first error. */
 
 const client = require("prom-client");
 

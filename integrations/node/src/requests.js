@@ -80,7 +80,8 @@ class Use {
   feedback(feature, opinion) {
     const { features } = this.requests.flags;
     if (!OPINIONS.includes(opinion) || !features.includes(feature)) {
-      throw new TypeError(`feedback on ${feature} is ${opinion}; expected good or bad on one of ${features.join(", ")}`);
+      const expected = `expected good or bad on one of ${features.join(", ")}`;
+      throw new TypeError(`feedback on ${feature} is ${opinion}; ${expected}`);
     }
     if (this.isProbe) return;
     this.requests.metrics.feedback.inc({ feature, variant: this.has(feature).variant, opinion });

@@ -2,7 +2,7 @@
 // BSD-2-Clause (see the file LICENSE)
 "use strict";
 
-/** What the application says in its one call, checked once. Each error names the setting, the value and what to write. */
+/** What the application says in its one call, checked once. An error names the option, the value and what to write. */
 
 const fs = require("node:fs");
 const path = require("node:path");
@@ -52,7 +52,8 @@ class SettingsError extends TypeError {}
  * @param {string} write
  */
 function insist(condition, what, got, write) {
-  if (!condition) throw new SettingsError(`gradual(): ${what} is ${JSON.stringify(got) ?? String(got)}; write ${write}`);
+  if (condition) return;
+  throw new SettingsError(`gradual(): ${what} is ${JSON.stringify(got) ?? String(got)}; write ${write}`);
 }
 
 /**

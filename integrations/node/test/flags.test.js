@@ -62,7 +62,8 @@ test("series of new variants exist before the revision of their file is told", a
 test("further variants than two dozen are counted as on or off", async (t) => {
   const variants = Object.fromEntries(Array.from({ length: 100 }, (_, number) => [`v${number}`, number % 2 === 0]));
   const targeting = { fractional: Object.keys(variants).map((name) => [name, 1]) };
-  const { rollout, figures } = rolled(t, { flags: { search: flag(0, 1, { variants: { off: false, ...variants }, targeting }) } });
+  const many = flag(0, 1, { variants: { off: false, ...variants }, targeting });
+  const { rollout, figures } = rolled(t, { flags: { search: many } });
   const { ask } = await served(t, http.createServer(rollout.http((_request, response) => response.end())));
   for (let user = 0; user < 200; user++) await ask("/api/search", { headers: { Cookie: `visitor=user-${user}` } });
   const counted = Object.entries(await figures()).filter(
@@ -113,9 +114,11 @@ test("a file that is not there yet is told, and read when it appears", async (t)
   await until(async () => (await figures())[revision(pid)] === 2);
 });
 
+const shared = (rule) => ({ flags: { search: flag(0, 1, { targeting: { $ref: "rule" } }) }, $evaluators: { rule } });
+
 for (const [name, file] of [
   ["in its rule", { flags: { search: flag(0, 1, { targeting: own() }) } }],
-  ["in a shared evaluator", { flags: { search: flag(0, 1, { targeting: { $ref: "half" } }) }, $evaluators: { half: own() } }],
+  ["in a shared evaluator", shared(own())],
 ]) {
   test(`a feature with a value of its own to hash ${name} is off, and told`, async (t) => {
     const { rollout, figures, said, pid } = rolled(t, file);
@@ -131,8 +134,7 @@ function own() {
 }
 
 test("a shared evaluator that hashes the targeting key is evaluated", async (t) => {
-  const file = { flags: { search: flag(0, 1, { targeting: { $ref: "all" } }) }, $evaluators: { all: { fractional: [["on", 1]] } } };
-  const { rollout, said } = rolled(t, file);
+  const { rollout, said } = rolled(t, shared({ fractional: [["on", 1]] }));
   assert.equal(await has(rollout, "user-1"), true);
   assert.deepEqual(said, []);
 });

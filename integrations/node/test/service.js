@@ -2,35 +2,36 @@
 // BSD-2-Clause (see the file LICENSE)
 "use strict";
 
-/** A service for serve.test.js: node service.js http|express|fastify. /slow answers after a second. */
+/** A service for serve.test.js: node service.js http|express|fastify. /slow answers once the file $FINISH is there. */
 
+const fs = require("node:fs");
 const { gradual } = require("..");
 const { sleep } = require("./support");
 
+async function slow() {
+  process.stdout.write("begun\n");
+  while (!fs.existsSync(process.env.FINISH)) await sleep(20);
+  return "done";
+}
+
 const rollout = gradual();
-const listen = {
+const applications = {
   http: () =>
     rollout.http(async (_request, response) => {
-      await sleep(1000);
-      response.end("done");
+      response.end(await slow());
     }),
   express: () => {
     const app = require("express")();
     app.use(rollout.express);
-    app.get("/slow", async (_request, response) => {
-      await sleep(1000);
-      response.send("done");
-    });
+    app.get("/slow", async (_request, response) => response.send(await slow()));
     return app;
   },
   fastify: () => {
     const app = require("fastify")();
     app.register(rollout.fastify);
-    app.get("/slow", async () => {
-      await sleep(1000);
-      return "done";
-    });
+    app.get("/slow", slow);
     return app;
   },
-}[process.argv[2]];
-rollout.serve(listen(), { host: "127.0.0.1", onStop: () => process.stdout.write("stopped\n") });
+};
+const app = applications[process.argv[2]]();
+rollout.serve(app, { host: "127.0.0.1", onStop: () => process.stdout.write("stopped\n") });

@@ -7,6 +7,7 @@
 const childProcess = require("node:child_process");
 const fs = require("node:fs");
 const http = require("node:http");
+const net = require("node:net");
 const os = require("node:os");
 const path = require("node:path");
 const { setTimeout: sleep } = require("node:timers/promises");
@@ -49,9 +50,9 @@ function write(file, text) {
   fs.renameSync(`${file}.new`, file);
 }
 
-/** Wait until a condition holds, 30 seconds at most. */
+/** Wait until a condition holds, a minute at most. */
 async function until(condition) {
-  for (let tries = 0; tries < 600; tries++) {
+  for (let tries = 0; tries < 1200; tries++) {
     const told = await condition();
     if (told) return told;
     await sleep(50);
@@ -179,4 +180,26 @@ function ask(port, address, { method = "GET", headers = {}, agent = false } = {}
   });
 }
 
-module.exports = { APPLICATIONS, PYTHON, ROOT, ask, flag, folder, python, rolled, samples, served, sleep, until, write };
+/** A port on which nothing listens. */
+async function freePort() {
+  const server = net.createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+module.exports = {
+  APPLICATIONS,
+  ask,
+  flag,
+  folder,
+  freePort,
+  python,
+  rolled,
+  samples,
+  served,
+  sleep,
+  until,
+  write,
+};
