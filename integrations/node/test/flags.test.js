@@ -14,7 +14,6 @@ const { flag, python, rolled, served, sleep, until, write } = require("./support
 const revision = (pid) => `feature_flag_revision{flag="search",pid="${pid}"}`;
 const share = (pid) => `feature_flag_share{flag="search",pid="${pid}"}`;
 const readable = (pid) => `feature_flag_file_readable{pid="${pid}"}`;
-const EMPTY = { flags: {} };
 const has = async (rollout, user) =>
   (await rollout.provider.resolveBooleanEvaluation("search", false, { targetingKey: user })).value;
 
@@ -142,7 +141,7 @@ test("a shared evaluator that hashes the targeting key is evaluated", async (t) 
 test("a disabled flag and a flag that is not in the file are off", async (t) => {
   const { rollout, file, figures, pid } = rolled(t, { flags: { search: flag(100, 1, { state: "DISABLED" }) } });
   assert.equal(await has(rollout, "user-1"), false);
-  write(file, { ...EMPTY, metadata: { revision: 9 } });
+  write(file, { flags: {}, metadata: { revision: 9 } });
   await until(async () => (await figures())[revision(pid)] === 0);
   assert.equal(await has(rollout, "user-1"), false);
 });
