@@ -43,6 +43,8 @@ test: environment packages ## every test but the long ones on a fleet (make flee
 	@$(MAKE) --no-print-directory unit
 	@$(QUIETLY) -j2 storefront-test rules-test
 	@$(MAKE) --no-print-directory database-test
+	@if command -v node > /dev/null; then $(MAKE) --no-print-directory node-test; \
+	else echo "test: no Node here, so integrations/node was not tested (make node-test installs it)"; fi
 	@$(call with-fleets,$(QUIETLY) -j2 $(FLEETS:%=ready-%) && $(MAKE) --no-print-directory stories)
 	@$(MAKE) --no-print-directory machine-test
 
@@ -94,6 +96,9 @@ database-test: environment packages ## backups and migrations on a PostgreSQL of
 storefront-test: environment packages ## the reference application on a PostgreSQL of the tests' own
 	$(PYTEST) examples/storefront/tests
 
+node-test: environment ## the Node library beside Express, Fastify and plain http, and its users held against Python's
+	@integrations/node/check
+
 $(FLEETS:%=ready-%): ready-%: environment
 	@GRADUAL_FLEET=$* sandbox/ready --fresh
 
@@ -139,6 +144,9 @@ bench-safety: environment ## from the first bad answer to safe users, on a real 
 bench-scale: environment ## switching and rolling back 3, 6 and 10 hosts, in waves and one by one, beside Ansistrano's steps: docs/bench-scale.md (BENCH="--hosts 6 --out FOLDER")
 	@GRADUAL_FLEET=dev1 PYTHONPATH=collections:. python -m tests.bench.scale $(BENCH)
 
+bench-node: ## what the Node library costs a service: requests a second, CPU and median time, with and without it
+	@cd integrations/node && node bench.js $(BENCH)
+
 bench-faults: environment packages ## every fault that a backup or a migration has to survive, and what finds damage in a backup: docs/bench-faults.md
 	@PYTHONPATH=collections:. python -m tests.faults $(BENCH)
 
@@ -167,4 +175,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check check-report lock clean
+.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check check-report lock node-test bench-node clean
