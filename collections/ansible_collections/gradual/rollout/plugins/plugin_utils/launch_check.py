@@ -1,7 +1,7 @@
 # Copyright: The Gradual project
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Why a playbook must not begin as it was launched: an ansible-core that is too old, options that leave a part out, or an
-inventory without the fleet. Pure functions."""
+"""Why a playbook must not begin as it was launched: an ansible-core that is too old, options that leave a part out, or
+an inventory without the fleet. Pure functions."""
 
 from __future__ import annotations
 
