@@ -1,1 +1,1 @@
-"""What AWX needs of the project: its execution environment, its configuration as code, what a job hands to the next."""
+"""What AWX needs of the project: its execution environment, and its configuration as code."""
