@@ -82,7 +82,7 @@ units: environment ## the unit tests under ansible-test, on that archive (make u
 # What imports ansible-core; the rest is plain Python, which the first environment tests.
 WITH_ANSIBLE := plugins/action plugins/callback plugins/modules plugins/plugin_utils/test_*.py test_documentation.py
 unit: environment ## the thinking, as tables; what uses ansible-core on the other Python and ansible-core too where they are
-	GRADUAL_FLEETS="$(FLEETS)" $(PYTEST) -n 2 $(COLLECTION)/tests/unit tests/bench tests/load tests/sandbox tests/text tests/roles
+	GRADUAL_FLEETS="$(FLEETS)" $(PYTEST) -n 2 $(COLLECTION)/tests/unit tests/bench tests/load tests/sandbox tests/text tests/roles tests/awx
 	@other=$$(requirements/other-python $(PYTHON)); if [ -n "$$other" ]; then \
 	    requirements/install .venv-3.12 "$$other" && .venv-3.12/bin/python -m pytest $(WITH_ANSIBLE:%=$(COLLECTION)/tests/unit/%); \
 	else echo "unit: no second Python here, so the other ansible-core was not tested"; fi

@@ -13,6 +13,7 @@ description:
   - Returns the given group, for the keyword C(hosts) of the first play of a playbook.
   - Fails if Ansible would skip a part of the playbook without an error, because of C(--limit), C(--tags),
     C(--skip-tags), C(--start-at-task) or C(--step), or if the inventory lacks the groups of a fleet.
+  - Fails if ansible-core is older than the collection supports.
   - Ansible templates C(hosts) of every play, whatever the tags and the limit, before any task. A task cannot do
     this check, because each of these options can skip a task.
 options:
@@ -46,7 +47,8 @@ from typing import Any
 from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import objection
+from ansible.release import __version__
+from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import objection, too_old
 from ansible_collections.gradual.rollout.plugins.plugin_utils.preload import load_once, show_lines_at_once
 
 
@@ -56,6 +58,9 @@ class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """The terms as they are, or an error that says what to type."""
         self.set_options(var_options=variables, direct=kwargs)
+        old = too_old(__version__)
+        if old:
+            raise AnsibleError(old)
         if not context.CLIARGS.get("syntax"):
             against = objection(
                 context.CLIARGS, (variables or {}).get("groups") or {}, self.get_option("limit_allowed")

@@ -1,7 +1,7 @@
 # Copyright: The Gradual project
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Why a playbook must not begin as it was launched: options that leave a part out, or an inventory without the fleet.
-Pure functions."""
+"""Why a playbook must not begin as it was launched: an ansible-core that is too old, options that leave a part out, or
+an inventory without the fleet. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,21 @@ from typing import Any
 WHOLE = ("application", "database", "balancer", "monitoring")
 # One host each, which must be in the other group as well.
 NAMED = {"ledger": "monitoring", "database_primary": "database"}
+# The oldest ansible-core that is tested, as in meta/runtime.yml: for a version that is older, Ansible only warns.
+OLDEST = (2, 19)
 # Molecule adds --skip-tags with these two to whatever it plays; no task of ours has them.
 OF_MOLECULE = frozenset({"molecule-notest", "notest"})
+
+
+def too_old(core: str) -> str | None:
+    """Say that ansible-core is too old, and what to do; None when it is not. core: its version, such as 2.19.4rc1."""
+    oldest = ".".join(map(str, OLDEST))
+    if tuple(int(part) for part in core.split(".")[:2]) >= OLDEST:
+        return None
+    return (
+        f"nothing was done: this is ansible-core {core}, and Gradual needs {oldest} or newer: pip install"
+        f" 'ansible-core>={oldest}' (in AWX: an execution environment that has it, awx/execution-environment.yml)."
+    )
 
 
 def objection(

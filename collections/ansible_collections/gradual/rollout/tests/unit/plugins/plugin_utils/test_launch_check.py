@@ -5,10 +5,12 @@ tests/sandbox/test_opening.py."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import objection
+import yaml
+from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import OLDEST, objection, too_old
 
 FLEET = {
     "application": ["app1", "app2"], "database": ["db1", "db2"], "balancer": ["lb1"], "monitoring": ["mon1", "mon2"],
@@ -95,3 +97,22 @@ def test_a_group_that_is_missing_or_wrong_is_named(groups: dict[str, Any], said:
     assert said in told
     assert told.startswith("nothing was done: -i production is not the inventory of a whole fleet: ")
     assert "Name the right one with -i; inventories/example shows the groups." in told
+
+
+@pytest.mark.parametrize("core", ["2.19.0", "2.19.0rc1", "2.21.5", "2.22.0.dev0", "3.0.0"])
+def test_a_supported_ansible_may_begin(core: str) -> None:
+    assert too_old(core) is None
+
+
+@pytest.mark.parametrize("core", ["2.9.27", "2.18.12", "1.9"])
+def test_an_ansible_that_is_too_old_is_named(core: str) -> None:
+    told = too_old(core)
+    assert told is not None
+    assert told.startswith(
+        f"nothing was done: this is ansible-core {core}, and Gradual needs 2.19 or newer: pip install"
+    )
+
+
+def test_the_collection_declares_the_same_version() -> None:
+    runtime = yaml.safe_load((Path(__file__).parents[4] / "meta/runtime.yml").read_text())
+    assert runtime["requires_ansible"] == f">={OLDEST[0]}.{OLDEST[1]}.0"

@@ -1,0 +1,1 @@
+"""What AWX needs of the project: its execution environment, and its configuration as code."""
