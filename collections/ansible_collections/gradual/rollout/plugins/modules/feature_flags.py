@@ -285,7 +285,7 @@ def set_flags(module: AnsibleModule) -> dict[str, object]:
     marks = kill_mark.marks(change.document, [each.flag for each in wanted])
     told = {flag: dataclasses.asdict(mark) for flag, mark in marks.items()}
     processes: list[process_state.Process] = []
-    verify = bool(options["verify_url"] and wanted) and not module.check_mode and state not in ("absent", "allowed")
+    verify = bool(options["verify_url"]) and not (module.check_mode or unknown or state in ("absent", "allowed"))
     if verify:
         try:
             processes = flag_file.wait(

@@ -54,7 +54,8 @@ def rollout_state(lines: list[Line], identifier: str | None = None, now: float |
     for line in lines:
         if line["rollout"] == wanted:
             _apply(result, line)
-    result["completed"] = not result["open"] and result["outcome"] == "completed" and not result["killed"]
+    undone = result["open"] or result["outcome"] != "completed" or bool(result["killed"])
+    result["completed"] = result["completed"] and not undone
     result["durations"] = durations(lines)
     lease = result["lease"]
     lease["held"] = bool(lease["holder"]) and (now is None or epoch(lease["until"]) > now)
@@ -229,7 +230,7 @@ def _rollout(state_: dict[str, Any], event: str, data: dict[str, Any], line: Lin
     elif event == "rollout.finished":
         # An incomplete one has given its lease back, but something of it is left to do.
         outcome = _text(data, "outcome")
-        state_.update(open=outcome == "incomplete", outcome=outcome, finished=line["time"])
+        state_.update(open=outcome == "incomplete", outcome=outcome, finished=line["time"], completed=True)
 
 
 def _step(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
@@ -285,7 +286,7 @@ def _contract(state_: dict[str, Any], event: str, data: dict[str, Any], line: Li
 
 
 def _killed(state_: dict[str, Any], event: str, data: dict[str, Any]) -> None:
-    """A feature of this rollout was killed, or may be shown again."""
+    """A feature of this rollout was killed, or may be shown again. Either way it is not with all users any more."""
     manifest = state_["manifest"] if isinstance(state_["manifest"], dict) else {}
     features, flag = manifest.get("features"), _text(data, "flag")
     named = [one.get("flag") for one in features if isinstance(one, dict)] if isinstance(features, list) else []
@@ -293,6 +294,7 @@ def _killed(state_: dict[str, Any], event: str, data: dict[str, Any]) -> None:
         state_["killed"].pop(flag, None)
     elif flag in named:
         state_["killed"][flag] = {key: data.get(key) for key in ("at", "by", "reason")}
+        state_["completed"] = False
 
 
 def _returned(state_: dict[str, Any], data: dict[str, Any]) -> None:

@@ -151,7 +151,7 @@ def test_preflight_names_each_killed_feature_once() -> None:
     (problem,) = lint.flag_problems(hosts, {"features": [{"flag": "search"}, {"flag": "cart"}]})
     assert problem == (
         f"the flag search was killed at {AT} by mia: wrong prices (marked on app1, app3). To let rollouts show it"
-        " again: ansible-playbook playbooks/allow_flag.yml -e flag=search. To deploy with the feature off, take it out of the"
-        " manifest"
+        " again: ansible-playbook playbooks/allow_flag.yml -e flag=search. To deploy with the feature off,"
+        " take it out of the manifest"
     )
     assert lint.flag_problems(hosts, {"features": [{"flag": "cart"}]}) == []

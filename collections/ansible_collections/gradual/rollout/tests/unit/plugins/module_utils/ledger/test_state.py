@@ -56,8 +56,9 @@ def test_a_rollout_whose_feature_is_killed_is_not_with_all_users() -> None:
     seen = state(SEARCH, COMPLETED, KILLED)
     assert seen["killed"] == {"search": {"at": "noon", "by": "mia", "reason": "wrong prices"}}
     assert (seen["completed"], seen["open"], seen["outcome"]) == (False, False, "completed")
-    allowed = state(SEARCH, KILLED, ("flag.allowed", {"flag": "search"}))
-    assert allowed["killed"] == {}
+    allowed = state(SEARCH, COMPLETED, KILLED, ("flag.allowed", {"flag": "search"}))
+    assert (allowed["killed"], allowed["completed"]) == ({}, False), "the feature is off until a rollout shows it"
+    assert state(SEARCH, KILLED, ("flag.allowed", {"flag": "search"}), COMPLETED)["completed"]
 
 
 def test_a_kill_of_another_flag_is_not_of_this_rollout() -> None:
