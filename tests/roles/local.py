@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ def play(
     folder: Path,
     plays: list[dict[str, Any]],
     *arguments: str,
-    groups: tuple[str, ...] = ("monitoring", "ledger"),
+    groups: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ("monitoring", "ledger"),
     hosts: tuple[str, ...] = ("here",),
 ) -> subprocess.CompletedProcess[str]:
-    """ansible-playbook of these plays in a folder of the test's; the hosts are this machine, members of the groups."""
+    """ansible-playbook of these plays in a folder of the test's; the hosts are this machine, members of all the groups,
+    or of those that name them."""
     inventory, playbook = folder / "hosts.json", folder / "playbook.json"
     here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     password = folder / "vault-password"
     password.write_text("of the test\n")
-    inventory.write_text(json.dumps({group: {"hosts": dict.fromkeys(hosts, here)} for group in groups}))
+    members = groups if isinstance(groups, Mapping) else dict.fromkeys(groups, hosts)
+    inventory.write_text(json.dumps({group: {"hosts": dict.fromkeys(of, here)} for group, of in members.items()}))
     playbook.write_text(json.dumps(plays))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
     environment |= {

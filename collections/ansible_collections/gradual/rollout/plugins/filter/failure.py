@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.gradual.rollout.plugins.module_utils.flags.kill_mark import sentence
+
 DOCUMENTATION = """
 name: failure
 short_description: What failed, where and why, as the ledger records it
@@ -32,6 +34,11 @@ options:
     description: The name of the failed task.
     type: str
     required: true
+  killed:
+    description: Features that a person has killed, as M(gradual.rollout.feature_flags) returns them. They are named
+      first, because without them a step fails in ways that say nothing about the release.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = """
@@ -58,11 +65,15 @@ def failed_part(result: Mapping[str, Any]) -> Mapping[str, Any]:
     return result
 
 
-def failure(result: Mapping[str, Any], step: str, host: str, task: str) -> dict[str, str]:
+def failure(
+    result: Mapping[str, Any], step: str, host: str, task: str, killed: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """Return {"step", "host", "task", "error"}; error is never empty."""
     part = failed_part(result)
     error = str(part.get("msg") or part.get("stderr") or part.get("module_stderr") or "it failed without saying why")
-    return {"step": step, "host": str(part.get("lost_host") or host), "task": task, "error": error.strip()}
+    told = [sentence(flag, mark) for flag, mark in sorted((killed or {}).items())]
+    error = ". ".join([*(one for one in told if one not in error), error.strip()])
+    return {"step": step, "host": str(part.get("lost_host") or host), "task": task, "error": error}
 
 
 class FilterModule:

@@ -17,6 +17,7 @@ description:
   - Before it is written, the document is checked for errors that flagd's JSON Schema does not find.
   - With O(verify_url) the task succeeds only if every running process reports the new revision and the right share. A
     release that does not know a flag has the share 0 %.
+  - A flag that was killed is marked in the file. Until it is allowed again, it can only be turned off.
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes]
 options:
@@ -68,8 +69,11 @@ options:
       - V(present) sets the flags, V(absent) takes their definitions out of the file.
       - V(all_off) turns off the flags that the last V(present) on this host set. A rollback without a ledger needs it.
         In a file that an earlier version wrote, it turns off all flags in the form that this module writes.
+      - V(killed) turns the flags off and marks them with O(by) and O(reason). A killed flag keeps its first mark. A
+        flag that a valid file does not have is not written, see RV(unknown).
+      - V(allowed) removes the mark, and leaves the flags off.
     type: str
-    choices: [present, absent, all_off]
+    choices: [present, absent, all_off, killed, allowed]
     default: present
   extends:
     description:
@@ -77,6 +81,12 @@ options:
         at this moment, because the stage has ended or another run has written another share.
     type: bool
     default: false
+  by:
+    description: Who kills the flags. Needed with O(state=killed).
+    type: str
+  reason:
+    description: Why the flags are killed. Needed with O(state=killed).
+    type: str
   verify_url:
     description: Address of the application's metrics on this host. Without it, nothing is verified and RV(verified) is
       false.
@@ -123,6 +133,16 @@ EXAMPLES = r"""
     flags:
       - flag: search
         certified: 0
+
+- name: Turn the feature off, and keep it off until somebody allows it again
+  gradual.rollout.feature_flags:
+    path: /etc/gradual/storefront/flags.json
+    revision: 20
+    state: killed
+    by: mia
+    reason: wrong prices
+    flags:
+      - flag: search
 """
 
 RETURN = r"""
@@ -154,17 +174,29 @@ document:
   description: The whole flag file.
   type: dict
   returned: always
+killed:
+  description: "Those of the flags that are killed in the file: flag → C({at, by, reason, showed})."
+  type: dict
+  returned: always
+unknown:
+  description: With O(state=killed), the flags that the file does not have.
+  type: list
+  elements: str
+  returned: always
 """
 
 import contextlib
+import dataclasses
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.common import host_lock
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import definition as flag_definition
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import file as flag_file
-from ansible_collections.gradual.rollout.plugins.module_utils.flags import process_state
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import kill, kill_mark, process_state
 
+KILLING = ("killed", "allowed")
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
     "flags": {
@@ -180,52 +212,87 @@ ARGUMENTS = {
     },
     "revision": {"type": "int", "required": True},
     "application": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent", "all_off"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "all_off", *KILLING], "default": "present"},
+    "by": {"type": "str"},
+    "reason": {"type": "str"},
     "extends": {"type": "bool", "default": False},
     "verify_url": {"type": "str"},
     "timeout": {"type": "float", "default": 15},
 }
 
 
-def set_flags(module: AnsibleModule) -> dict[str, object]:
-    """Plan, write unless in check mode, verify; returns the result of the module."""
-    options = module.params
+def plan(
+    options: dict[str, Any], current: dict[str, Any] | None, wanted: list[flag_definition.Wanted]
+) -> flag_definition.Plan:
+    """What a file of this content must become."""
+    revision, state = options["revision"], options["state"]
+    if state == "killed":
+        return kill.killed(current, wanted[0].flag, options["by"], options["reason"], revision, time.time())
+    if state == "allowed":
+        return kill.allowed(current, wanted[0].flag, revision)
+    change = flag_definition.plan(
+        current, wanted, revision, options["application"], state == "absent", mark=state == "present"
+    )
+    if options["extends"] and (ended := flag_definition.not_shown(current, wanted, time.time())):
+        raise flag_definition.FlagFileError(
+            f"the stage is not shown any more: {', '.join(ended)}; it has ended, or another run has written another"
+            " share"
+        )
+    return change
+
+
+def claim(options: dict[str, Any], check_mode: bool) -> contextlib.AbstractContextManager[None]:
+    """Around reading and writing the file. The newest call wins: one that a killed run has left must not show a feature
+    again that was turned off after it began. A kill overtakes nobody and is overtaken by nobody: every call that comes
+    after it finds its mark."""
+    if check_mode:
+        return contextlib.nullcontext()
+    return host_lock.Claim("flags", options["path"], takes=options["state"] not in KILLING).step()
+
+
+def wanted_from(options: dict[str, Any]) -> list[flag_definition.Wanted]:
+    """The flags as they shall be."""
     wanted = [flag_definition.wanted_from(entry) for entry in options["flags"] or []]
+    if options["state"] in KILLING and len(wanted) != 1:
+        raise flag_definition.FlagFileError(
+            f"flags: state {options['state']} takes one flag, got {len(wanted)}; run it once for each flag"
+        )
     for each in wanted:
         if each.expiry is not None and each.expiry <= time.time():
             raise flag_definition.FlagFileError(
                 f"flag {each.flag}: the expiry {each.expiry} is {time.time() - each.expiry:.0f} s in the past on this"
                 " host; compare its clock with the others'"
             )
-    absent = options["state"] == "absent"
-    # The newest call wins: one that a killed run has left must not show a feature again that was turned off after it
-    # began.
-    with contextlib.nullcontext() if module.check_mode else host_lock.Claim("flags", options["path"]).step():
+    return wanted
+
+
+def set_flags(module: AnsibleModule) -> dict[str, object]:
+    """Plan, write unless in check mode, verify; returns the result of the module."""
+    options, state = module.params, module.params["state"]
+    wanted = wanted_from(options)
+    with claim(options, module.check_mode):
         current, before, broken = flag_file.read(options["path"])
-        if options["extends"] and (ended := flag_definition.not_shown(current, wanted, time.time())):
-            raise flag_definition.FlagFileError(
-                f"the stage is not shown any more: {', '.join(ended)}; it has ended, or another run has written another"
-                " share"
-            )
-        if options["state"] == "all_off":
+        if state == "all_off":
             wanted = [flag_definition.Wanted(name, 0) for name in flag_definition.managed(current)]
-        change = flag_definition.plan(
-            current, wanted, options["revision"], options["application"], absent, mark=options["state"] == "present"
-        )
+        unknown = [each.flag for each in wanted if state == "killed" and not kill.has(current, each.flag)]
+        wanted = [each for each in wanted if each.flag not in unknown]
+        change = plan(options, current, wanted) if not unknown else flag_definition.unchanged(current)
         after = flag_definition.render(change.document) if change.changed else before
         if change.changed and not module.check_mode:
             flag_file.write(options["path"], after)
-    for warning in ([f"{broken}; it is replaced"] if broken else []) + change.warnings:
+    for warning in ([f"{broken}; it is replaced"] if broken and change.changed else []) + change.warnings:
         module.warn(warning)
+    marks = kill_mark.marks(change.document, [each.flag for each in wanted])
+    told = {flag: dataclasses.asdict(mark) for flag, mark in marks.items()}
     processes: list[process_state.Process] = []
-    verify = bool(options["verify_url"]) and not module.check_mode and not absent
+    verify = bool(options["verify_url"]) and not (module.check_mode or unknown or state in ("absent", "allowed"))
     if verify:
         try:
             processes = flag_file.wait(
                 options["verify_url"], change.document, wanted, options["timeout"], options["path"]
             )
         except flag_definition.FlagFileError as error:
-            error.changed = change.changed
+            error.changed, error.killed = change.changed, told
             raise
     return {
         "changed": change.changed,
@@ -236,16 +303,23 @@ def set_flags(module: AnsibleModule) -> dict[str, object]:
         "processes": processes,
         "verified": verify,
         "written": not module.check_mode,
+        "killed": told,
+        "unknown": unknown,
     }
 
 
 def main() -> None:
-    needed = [("state", "present", ("flags",)), ("state", "absent", ("flags",))]
+    needed: list[tuple[str, str, tuple[str, ...]]] = [
+        ("state", state, ("flags",)) for state in ("present", "absent", *KILLING)
+    ]
+    needed.append(("state", "killed", ("by", "reason")))
     module = AnsibleModule(argument_spec=ARGUMENTS, required_if=needed, supports_check_mode=True)
     try:
         result = set_flags(module)
     except flag_definition.FlagFileError as error:
-        module.fail_json(msg=str(error), written=error.written, verified=False, changed=error.changed)
+        module.fail_json(
+            msg=str(error), written=error.written, verified=False, changed=error.changed, killed=error.killed
+        )
     except host_lock.Overtaken as error:
         module.fail_json(msg=str(error), written=False, verified=False)
     module.exit_json(**result)

@@ -131,6 +131,9 @@ rollout:
       description: >-
         How the canary's watch ended, C({host, ended, at}) with V(passed) or V(skipped); null before its end.
       type: dict
+    killed:
+      description: "Its features that were killed and not allowed again: flag → C({at, by, reason})."
+      type: dict
     contracted:
       description: Whether the point of no return was passed, or may have been.
       type: bool

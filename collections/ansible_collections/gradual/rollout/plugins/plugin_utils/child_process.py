@@ -112,6 +112,11 @@ class Everywhere:
                 self._running.pop(name)[0].end()
         return None if self._waiting or self._running else self._results
 
+    @property
+    def ended(self) -> Mapping[str, Result]:
+        """The results so far, by host in the order in which they came."""
+        return self._results
+
     def end(self) -> None:
         """End what still runs, and begin nothing more."""
         self._waiting = []

@@ -26,7 +26,12 @@ class Elsewhere(ActionBase):
 
 
 def execute(
-    action: ActionBase, variables: Mapping[str, Any], name: str, module: str, arguments: dict[str, Any]
+    action: ActionBase,
+    variables: Mapping[str, Any],
+    name: str,
+    module: str,
+    arguments: dict[str, Any],
+    check_mode: bool = False,
 ) -> dict[str, Any]:
     """The result of a module on the inventory's host `name`; AnsibleConnectionFailure when it cannot be reached.
 
@@ -38,7 +43,7 @@ def execute(
     templar = Templar(loader=action._loader, variables=theirs)
     task = action._task.copy(exclude_parent=True)
     task.args, task.action, task.delegate_to = arguments, module, None
-    task.async_val, task.check_mode, task.environment = 0, False, []
+    task.async_val, task.check_mode, task.environment = 0, check_mode, []
     context = action._play_context.set_task_and_variable_override(task=task, variables=theirs, templar=templar)
     context.remote_addr = str(_value(theirs, templar, "ansible_host") or name)
     connection = connection_loader.get(

@@ -21,19 +21,24 @@ NAME = re.compile(r"(?P<place>.+):(?P<pid>\d+)\Z", re.DOTALL)
 LOCK = "gradual.lock"
 
 
-def _place() -> str:
-    """user@controller/mark: the mark tells this boot and this container from others of the same name."""
+def person() -> str:
+    """user@controller, for people."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def _place() -> str:
+    """user@controller/mark: the mark tells this boot and this container from others of the same name."""
     seen = ""
     with contextlib.suppress(OSError):
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
             seen = stream.read()
         seen += os.readlink("/proc/self/ns/pid")
     mark = hashlib.sha256(seen.encode()).hexdigest()[:6]
-    return f"{user}@{socket.gethostname()}/{mark}"
+    return f"{person()}/{mark}"
 
 
 def _own_pid() -> int:

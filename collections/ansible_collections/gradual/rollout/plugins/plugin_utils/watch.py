@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Iterator, Mapping, Protocol, Sequence
 
 from ansible_collections.gradual.rollout.plugins.module_utils.flags import process_state
+from ansible_collections.gradual.rollout.plugins.module_utils.flags.kill_mark import sentence
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.folded import fold
 from ansible_collections.gradual.rollout.plugins.plugin_utils.progress_text import look_sentence, share_sentence
 
@@ -270,7 +271,13 @@ class _Watch:
 
 
 def _failure(recorded: Json) -> Json | None:
-    return recorded if recorded.get("failed") else None
+    """Why the watch must end by what the ledger has answered: it could not be written, or it says that a person has
+    killed a feature. What was measured of such a feature says nothing about the release."""
+    killed = (recorded.get("rollout") or {}).get("killed") or {}
+    if recorded.get("failed") or not killed:
+        return recorded if recorded.get("failed") else None
+    told = "; ".join(sentence(flag, mark) for flag, mark in sorted(killed.items()))
+    return {"failed": True, "msg": f"The rollout stops: {told}"}
 
 
 def _wrong_shares(measured: Json, plan: Plan) -> Iterator[str]:

@@ -19,7 +19,7 @@ ON_HOSTS = sorted(
     [*(COLLECTION / "plugins/modules").glob("*.py"), *(COLLECTION / "plugins/module_utils").rglob("*.py")]
 )
 # They run on the controller, as action plugins of the same name.
-ON_CONTROLLER = ("gate_watch", "manifest", "migration_lint", "report_copy")
+ON_CONTROLLER = ("flag_kill", "gate_watch", "manifest", "migration_lint", "report_copy")
 RUNTIME = yaml.safe_load((COLLECTION / "meta/runtime.yml").read_text(encoding="utf-8"))
 
 

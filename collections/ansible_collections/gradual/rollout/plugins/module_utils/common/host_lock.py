@@ -122,18 +122,21 @@ class Claim:
         with claim.step():  # Overtaken when it is not ours any more; nobody can claim it before the step is done
             …
 
+    takes: without it nothing is claimed: no other call is overtaken by this one, nor this one by another, and only the
+    steps exclude each other. For work whose result every later step finds and honours.
     Where nothing can be written the work goes on without it."""
 
-    def __init__(self, *name: str, directory: str = DIRECTORY) -> None:
+    def __init__(self, *name: str, directory: str = DIRECTORY, takes: bool = True) -> None:
         self.name = " ".join(name)
-        self._token = uuid.uuid4().hex
+        self._token = uuid.uuid4().hex if takes else ""
         self._path = os.path.join(directory, hashlib.sha256("\0".join(name).encode()).hexdigest()[:24])
         self._kept = True
         try:
             os.makedirs(directory, mode=0o755, exist_ok=True)
             with self._locked() as descriptor:
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, self._token.encode(), 0)
+                if takes:
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, self._token.encode(), 0)
         except OSError:
             self._kept = False
 
@@ -145,7 +148,7 @@ class Claim:
             return
         with self._locked() as descriptor:
             held = os.pread(descriptor, 64, 0).decode("ascii", "replace")
-            if held and held != self._token:
+            if self._token and held and held != self._token:
                 raise Overtaken(f"a newer call works on {self.name}; this one has stopped")
             yield
 

@@ -12,16 +12,19 @@ import json
 import math
 import typing as t
 
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import kill_mark
 from ansible_collections.gradual.rollout.plugins.module_utils.flags.lint import lint, refusals
 
 
 class FlagFileError(Exception):
     """A flag file, or what is wanted of it, cannot be used; the message says what to write instead.
 
-    `written`: whether the file holds what was wanted all the same, so that only seeing it evaluated has failed."""
+    `written`: whether the file holds what was wanted all the same, so that only seeing it evaluated has failed.
+    `killed`: the marks of its killed flags then."""
 
     written = False
     changed = False
+    killed: t.Mapping[str, t.Any] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Plan:
     @property
     def changed(self) -> bool:
         return bool(self.differing) or self.marked
+
+
+def unchanged(current: t.Optional[t.Mapping[str, t.Any]]) -> Plan:
+    """The plan that leaves a file as it is."""
+    return Plan(dict(current or {"flags": {}}), revision_of(current), [], [])
 
 
 def wanted_from(entry: t.Mapping[str, t.Any]) -> Wanted:
@@ -247,6 +255,7 @@ def plan(
     `current` is the parsed file, None when there is none. With `absent` the flags are taken out. The revision always
     grows, so that a process which still evaluates the old file cannot be mistaken for one that has read the new one.
     With `mark` the metadata tells which flags were wanted, so that they can be found without the ledger.
+    A killed flag keeps the mark of the kill, and can only be off: whatever else is wanted of it is a FlagFileError.
     What makes a provider refuse the whole file stops a change that shows a feature to anybody, and is only told when
     all is switched off.
     """
@@ -256,6 +265,10 @@ def plan(
         raise FlagFileError(f"flags: {', '.join(doubled)} is named more than once; name each flag once")
     before = dict(current) if current is not None else {"flags": {}}
     flags = dict(before.get("flags") or {})
+    killed = kill_mark.marks(before, names)
+    shown = [each.flag for each in wanted if each.flag in killed and targeting(each) is not None and not absent]
+    if shown:
+        raise FlagFileError("; ".join(refusal_of(flag, killed[flag]) for flag in shown))
     differing = []
     for each in wanted:
         held = flags.get(each.flag)
@@ -267,7 +280,7 @@ def plan(
             if absent:
                 flags.pop(each.flag, None)
             else:
-                flags[each.flag] = definition(each, new_revision)
+                flags[each.flag] = kill_mark.marked(definition(each, new_revision), killed.get(each.flag))
     metadata = dict(before["metadata"]) if isinstance(before.get("metadata"), dict) else {}
     if differing or current is None:
         metadata["revision"] = new_revision
@@ -282,6 +295,11 @@ def plan(
     if mistakes and not all(each.certified == 0 and not each.baking for each in wanted):
         raise FlagFileError("the flag file would be wrong: " + "; ".join(mistakes))
     return Plan(document, new_revision, differing, mistakes, marked)
+
+
+def refusal_of(flag: str, mark: kill_mark.Mark) -> str:
+    """Why a flag is not shown, and what to type."""
+    return f"{kill_mark.sentence(flag, dataclasses.asdict(mark))}. It stays off. {kill_mark.remedy(flag)}"
 
 
 def not_shown(current: t.Optional[t.Mapping[str, t.Any]], wanted: t.Sequence[Wanted], now: float) -> t.List[str]:

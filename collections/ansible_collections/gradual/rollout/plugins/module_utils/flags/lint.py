@@ -11,8 +11,11 @@ somebody else's flag (`flag_problems`).
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing as t
+
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import kill_mark
 
 # The order is part of the contract: swapping it takes the feature from every user who has it.
 ARMS = ("on", "off")
@@ -95,6 +98,21 @@ def flag_problems(
                     f"{host}: {path} holds a flag {flag} that is not Gradual's: {reason}. "
                     "Call the feature's flag otherwise in the manifest, or take this one out of the file"
                 )
+    return found + _kills(hosts, wanted)
+
+
+def _kills(hosts: t.Mapping[str, t.Mapping[str, t.Any]], wanted: t.Sequence[str]) -> t.List[str]:
+    """Which of the features were killed: one sentence each, by the mark of the first host that has one."""
+    marks = {host: kill_mark.marks(seen.get("flags"), wanted) for host, seen in sorted(hosts.items())}
+    found = []
+    for flag in wanted:
+        where = [host for host, killed in marks.items() if flag in killed]
+        if where:
+            told = kill_mark.sentence(flag, dataclasses.asdict(marks[where[0]][flag]))
+            found.append(
+                f"{told} (marked on {', '.join(where)}). {kill_mark.remedy(flag)}. To deploy with the feature off, take"
+                " it out of the manifest"
+            )
     return found
 
 

@@ -28,12 +28,14 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "stage.approved": ("percent",), "gate.looked": ("percent",), "smoke.finished": ("phase",), "flags.off": (),
     "traffic.observed": (),
     "monitoring.observed": (), "criteria.added": ("criteria",),
-    "return.finished": (), "flag.retired": ("flag",), "report.written": ("files",), "rollout.resumed": (),
+    "return.finished": (), "flag.retired": ("flag",),
+    "flag.killed": ("flag", "at", "by", "reason", "hosts"), "flag.allowed": ("flag", "by", "hosts"),
+    "report.written": ("files",), "rollout.resumed": (),
 }  # fmt: skip
 # What the ledger module writes itself.
 OWN = frozenset({"rollout.started", "rollout.finished", "lease.taken", "lease.renewed", "lease.released"})
-# What anybody may record without the lease: a person's word, and work that goes on beside rollouts.
-FREE = frozenset({"stage.approved", "backfill.finished"})
+# What anybody may record without the lease: a person's word, a kill, and work that goes on beside rollouts.
+FREE = frozenset({"stage.approved", "backfill.finished", "flag.killed", "flag.allowed"})
 
 
 def checked(events: list[dict[str, Any]]) -> list[Event]:

@@ -15,7 +15,11 @@ from typing import Any, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.events import FREE, Event
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import LedgerError, epoch, stamp
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.hash_chain import digest
-from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import identifiers, rollout_state
+from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import (
+    identifiers,
+    is_recorded,
+    rollout_state,
+)
 
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
 # A lease lasts so many seconds at the most. The run renews it while a step runs (plugin_utils/lease_renewal.py), so a
@@ -118,7 +122,7 @@ def recorded(
     """Add events to the newest rollout; no events: the lease is renewed and nothing else."""
     newest = _newest(lines, request, identifier)
     if events and all(name in FREE for name, _data in events):
-        return Decision(newest["id"], events)
+        return Decision(newest["id"], [event for event in events if not is_recorded(lines, event)])
     lease = take(newest, request)
     if not lease and (not events or newest["lease"]["seconds"] != request.seconds):
         lease = [("lease.renewed", {"holder": request.holder, "seconds": request.seconds})]

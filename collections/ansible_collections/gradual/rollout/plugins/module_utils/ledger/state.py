@@ -32,6 +32,8 @@ REOPENING = frozenset(
     }
 )
 REOPENING_STEPS = frozenset({"backup", "migrate", "release", "ramp", "rollback"})
+# A person's word on a flag.
+FLAG_WORDS = frozenset({"flag.killed", "flag.allowed"})
 
 
 def identifiers(lines: Iterable[Line]) -> list[str]:
@@ -52,7 +54,8 @@ def rollout_state(lines: list[Line], identifier: str | None = None, now: float |
     for line in lines:
         if line["rollout"] == wanted:
             _apply(result, line)
-    result["completed"] = not result["open"] and result["outcome"] == "completed"
+    undone = result["open"] or result["outcome"] != "completed" or bool(result["killed"])
+    result["completed"] = result["completed"] and not undone
     result["durations"] = durations(lines)
     lease = result["lease"]
     lease["held"] = bool(lease["holder"]) and (now is None or epoch(lease["until"]) > now)
@@ -82,6 +85,18 @@ def _backfills(manifest: Any) -> list[dict[str, Any]]:
     migrations = manifest.get("migrations") if isinstance(manifest, dict) else None
     listed = migrations.get("backfills") if isinstance(migrations, dict) else None
     return [one for one in listed if isinstance(one, dict) and _text(one, "name")] if isinstance(listed, list) else []
+
+
+def is_recorded(lines: Iterable[Line], event: tuple[str, dict[str, Any]]) -> bool:
+    """Whether the newest word on a flag, whichever rollout it is in, already says that it was killed or allowed: such
+    an event is recorded once, however often its playbook runs."""
+    name, data = event
+    if name not in FLAG_WORDS:
+        return False
+    known = [line for line in lines if line["event"] in FLAG_WORDS and line["data"].get("flag") == data.get("flag")]
+    if name == "flag.allowed" and not data["hosts"]:
+        return not known or known[-1]["event"] == name
+    return bool(known) and (known[-1]["event"], known[-1]["data"]) == event
 
 
 def outcome_of(rollout: Mapping[str, Any]) -> str:
@@ -125,7 +140,7 @@ def _blank(identifier: str) -> dict[str, Any]:
         "receipt": None, "migrated": None,
         "certified": 0, "stage": None, "stages": [], "flags_off": None, "approvals": [], "approved": [],
         "contracted": False, "contract": None,
-        "returned": None, "aa": None, "canary": None, "completed": False,
+        "returned": None, "aa": None, "canary": None, "killed": {}, "completed": False,
         "lease": {"holder": None, "seconds": None, "since": None, "until": None, "held": False},
     }  # fmt: skip
 
@@ -179,6 +194,8 @@ def _apply(state_: dict[str, Any], line: Line) -> None:
         _contract(state_, event, data, line)
     elif event == "return.finished":
         _returned(state_, data)
+    elif event in FLAG_WORDS:
+        _killed(state_, event, data)
     _renew(state_["lease"], line)
 
 
@@ -213,7 +230,7 @@ def _rollout(state_: dict[str, Any], event: str, data: dict[str, Any], line: Lin
     elif event == "rollout.finished":
         # An incomplete one has given its lease back, but something of it is left to do.
         outcome = _text(data, "outcome")
-        state_.update(open=outcome == "incomplete", outcome=outcome, finished=line["time"])
+        state_.update(open=outcome == "incomplete", outcome=outcome, finished=line["time"], completed=True)
 
 
 def _step(state_: dict[str, Any], event: str, data: dict[str, Any], line: Line) -> None:
@@ -266,6 +283,18 @@ def _contract(state_: dict[str, Any], event: str, data: dict[str, Any], line: Li
         state_["contracted"] = True
     elif event == "contract.ended" and state_["contract"]:
         state_["contracted"] = state_["contract"]["before"]
+
+
+def _killed(state_: dict[str, Any], event: str, data: dict[str, Any]) -> None:
+    """A feature of this rollout was killed, or may be shown again. Either way it is not with all users any more."""
+    manifest = state_["manifest"] if isinstance(state_["manifest"], dict) else {}
+    features, flag = manifest.get("features"), _text(data, "flag")
+    named = [one.get("flag") for one in features if isinstance(one, dict)] if isinstance(features, list) else []
+    if event == "flag.allowed":
+        state_["killed"].pop(flag, None)
+    elif flag in named:
+        state_["killed"][flag] = {key: data.get(key) for key in ("at", "by", "reason")}
+        state_["completed"] = False
 
 
 def _returned(state_: dict[str, Any], data: dict[str, Any]) -> None:

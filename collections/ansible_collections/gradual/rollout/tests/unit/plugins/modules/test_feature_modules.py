@@ -74,6 +74,38 @@ def test_a_stage_is_extended_only_while_the_file_shows_it(tmp_path: pathlib.Path
     assert refused["msg"].startswith("the stage is not shown any more: search; it has ended, or another run")
 
 
+def test_a_killed_flag_is_not_extended_by_the_rollout_that_shows_it(tmp_path: pathlib.Path) -> None:
+    path, later = tmp_path / "flags.json", int(time.time()) + 600
+    stage: Json = {"flag": "search", "certified": 25, "baking": 50, "expiry": later}
+    run("feature_flags", path=str(path), revision=7, flags=[stage])
+    options: Json = {"path": str(path), "revision": 8, "flags": [{"flag": "search"}], "by": "mia", "reason": "wrong"}
+    foretold = run("feature_flags", check=True, state="killed", **options)
+    assert (foretold["changed"], "killed_at" in path.read_text()) == (True, False)
+    done = run("feature_flags", state="killed", **options)
+    mark = done["killed"]["search"]
+    assert (mark["by"], mark["reason"], mark["showed"][:22]) == ("mia", "wrong", "50 % of users until 20")
+    off = path.read_text()
+    longer: Json = {"path": str(path), "revision": 9, "extends": True, "flags": [{**stage, "expiry": later + 60}]}
+    refused = run("feature_flags", **longer)
+    assert refused["msg"].startswith("the flag search was killed at 20")
+    assert path.read_text() == off
+    assert not run("feature_flags", state="killed", **options)["changed"]
+    assert run("feature_flags", state="all_off", path=str(path), revision=9)["changed"] is False
+    assert run("feature_flags", state="allowed", **options)["changed"]
+    assert not run("feature_flags", path=str(path), revision=9, flags=[stage]).get("failed")
+
+
+def test_a_kill_of_what_the_file_does_not_have_writes_nothing(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "flags.json"
+    run("feature_flags", path=str(path), revision=7, flags=[{"flag": "search", "certified": 100}])
+    before = path.read_text()
+    options: Json = {"path": str(path), "revision": 8, "state": "killed", "by": "mia", "reason": ""}
+    done = run("feature_flags", flags=[{"flag": "serach"}], **options)
+    assert (done["unknown"], done["changed"], path.read_text()) == (["serach"], False, before)
+    both = run("feature_flags", flags=[{"flag": "search"}, {"flag": "cart"}], **options)
+    assert both["msg"] == "flags: state killed takes one flag, got 2; run it once for each flag"
+
+
 def test_a_broken_file_is_replaced_and_told(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "flags.json"
     path.write_text('{"flags": {"sea')

@@ -318,3 +318,25 @@ def test_a_thousand_looks_are_as_deep_as_one(clock: Clock) -> None:
     fleet = Fleet(clock, *["continue"] * 1999, "promote")
     assert watch.watch(fleet, STAGE)["number"] == 2000
     assert fleet.moments[-1] == 1000 + 2 + 1999 * 10
+
+
+KILLED = {"rollout": {"killed": {"search": {"at": "2026-09-21T14:13:20Z", "by": "mia", "reason": "wrong prices"}}}}
+NOBODY = {"features": {"search": {"share": 0.0, "users": 4000, "on": 0, "lost": 1000}}, "lost": 1000}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "takes", "ends"),
+    [("continue", 17.0, "gate.looked"), ("abort", 17.0, "gate.looked"), ("continue", 1.0, "stage.measured")],
+)
+def test_a_killed_feature_is_why_it_stops_whatever_was_measured(
+    clock: Clock, verdict: str, takes: float, ends: str
+) -> None:
+    fleet = Fleet(clock, verdict, share=NOBODY, takes=takes)
+    fleet.answer = KILLED
+    found = watch.watch(fleet, STAGE)
+    assert found == {
+        "failed": True,
+        "msg": "The rollout stops: the flag search was killed at 2026-09-21T14:13:20Z by mia: wrong prices",
+    }
+    assert [event for event, _data in fleet.recorded] == [ends, "flags.off"]
+    assert len(fleet.off) == 1, "the other features go off too"

@@ -112,6 +112,23 @@ def test_a_module_that_waits_ends_with_its_run(tmp_path: Path) -> None:
         assert waits.wait(20) == 7
 
 
+def test_a_step_that_claims_nothing_overtakes_nobody_and_is_not_overtaken(tmp_path: Path) -> None:
+    mine = host_lock.Claim("flags", "f.json", directory=str(tmp_path))
+    beside = host_lock.Claim("flags", "f.json", directory=str(tmp_path), takes=False)
+    host_lock.Claim("flags", "f.json", directory=str(tmp_path))
+    with beside.step():
+        waits = python(
+            "import sys\nfrom ansible_collections.gradual.rollout.plugins.module_utils.common.host_lock import Claim\n"
+            "with Claim('flags', 'f.json', directory=sys.argv[1], takes=False).step():\n    print('in', flush=True)\n",
+            str(tmp_path),
+        )
+        time.sleep(1)
+        assert waits.poll() is None, "the steps exclude each other"
+    assert waits.communicate(timeout=20)[0] == "in\n"
+    with pytest.raises(host_lock.Overtaken), mine.step():
+        pass
+
+
 def test_the_newest_claim_wins(tmp_path: Path) -> None:
     old = host_lock.Claim("haproxy", "application", "app1", directory=str(tmp_path))
     with old.step():

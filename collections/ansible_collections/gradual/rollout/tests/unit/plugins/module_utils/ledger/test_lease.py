@@ -256,6 +256,30 @@ def test_going_back_after_the_end_opens_a_rollout_again(book: Book, event: str, 
     assert book.open(BOB) == ["rollout.started", "lease.taken"], "it is no longer completed"
 
 
+KILLED: dict[str, Any] = {"flag": "search", "at": "noon", "by": "bob", "reason": "", "hosts": ["app1"]}
+
+
+def test_a_kill_is_recorded_once_and_without_the_lease(book: Book) -> None:
+    book.open()
+    before = book.state["lease"]["until"]
+    book.now += 50
+    assert book.record(("flag.killed", KILLED), holder=BOB) == ["flag.killed"]
+    assert (book.state["lease"]["holder"], book.state["lease"]["until"]) == (ANN, before)
+    assert book.record(("flag.killed", KILLED), holder=BOB) == []
+    assert book.record(("flag.killed", {**KILLED, "hosts": ["app1", "app2"]}), holder=BOB) == ["flag.killed"]
+    assert book.record(("flag.killed", {**KILLED, "flag": "cart"}), holder=BOB) == ["flag.killed"]
+
+
+def test_a_flag_is_allowed_once(book: Book) -> None:
+    book.open()
+    nothing, something = (("flag.allowed", {"flag": "search", "by": "bob", "hosts": hosts}) for hosts in ([], ["app1"]))
+    assert book.record(nothing, holder=BOB) == [], "it was not killed"
+    book.record(("flag.killed", KILLED), holder=BOB)
+    assert book.record(nothing, holder=BOB) == ["flag.allowed"]
+    assert book.record(nothing, holder=BOB) == []
+    assert book.record(something, holder=BOB) == ["flag.allowed"], "the ledger could not be written at the kill"
+
+
 @pytest.mark.parametrize(
     ("event", "data"),
     [

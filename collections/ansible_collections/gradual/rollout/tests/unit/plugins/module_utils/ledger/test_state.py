@@ -47,6 +47,25 @@ def state(*events: Event | list[Event], rollout: str = "r1") -> dict[str, Any]:
     return found
 
 
+KILLED: Event = ("flag.killed", {"flag": "search", "at": "noon", "by": "mia", "reason": "wrong prices"})
+SEARCH: Event = ("rollout.started", {"manifest": {"version": "2", "features": [{"flag": "search"}]}, "hosts": {}})
+COMPLETED: Event = ("rollout.finished", {"outcome": "completed"})
+
+
+def test_a_rollout_whose_feature_is_killed_is_not_with_all_users() -> None:
+    seen = state(SEARCH, COMPLETED, KILLED)
+    assert seen["killed"] == {"search": {"at": "noon", "by": "mia", "reason": "wrong prices"}}
+    assert (seen["completed"], seen["open"], seen["outcome"]) == (False, False, "completed")
+    allowed = state(SEARCH, COMPLETED, KILLED, ("flag.allowed", {"flag": "search"}))
+    assert (allowed["killed"], allowed["completed"]) == ({}, False), "the feature is off until a rollout shows it"
+    assert state(SEARCH, KILLED, ("flag.allowed", {"flag": "search"}), COMPLETED)["completed"]
+
+
+def test_a_kill_of_another_flag_is_not_of_this_rollout() -> None:
+    seen = state(STARTED, COMPLETED, KILLED)
+    assert (seen["killed"], seen["completed"]) == ({}, True)
+
+
 def test_no_ledger_no_rollout() -> None:
     assert rollout_state([]) is None
 
