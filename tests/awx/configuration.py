@@ -42,7 +42,11 @@ class Loader(yaml.SafeLoader):
     """YAML with !unsafe."""
 
 
-Loader.add_constructor("!unsafe", lambda loader, node: Unsafe(loader.construct_scalar(node)))  # type: ignore[no-untyped-call]
+def _unsafe(loader: Loader, node: yaml.ScalarNode) -> Unsafe:
+    return Unsafe(loader.construct_scalar(node))  # type: ignore[no-untyped-call]
+
+
+Loader.add_constructor("!unsafe", _unsafe)
 
 
 def files() -> list[Path]:

@@ -111,7 +111,7 @@ def answers(filled_in: dict[str, Any]) -> dict[str, Any]:
         if question["variable"] in filled_in:
             answer = filled_in[question["variable"]]
             assert isinstance(answer, TYPES[question["type"]])
-            assert question.get("max") is None or len(answer) <= question["max"]
+            assert question.get("max") is None or len(str(answer)) <= question["max"]
             chosen = answer if isinstance(answer, list) else [answer]
             assert "choices" not in question or set(chosen) <= set(question["choices"])
     return given | filled_in
