@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import endpoints, settings
+from . import endpoints, multiprocess, settings
 from .asgi import Asgi
 from .flags import Flags
 from .metrics import BUCKETS, OPINIONS, Metrics
@@ -129,8 +129,9 @@ class Gradual:
         with self._lock:
             if self._pid == os.getpid():
                 return
+            multiprocess.warn()
             known = self._known() if self._known else {}
-            table = series({**known, **self._declared})
+            table = series(known, self._declared)
             metrics = Metrics(self.features, self._counters, self._buckets)
             metrics.create(table)
             flags = Flags(self.features, self._flags_file, metrics)

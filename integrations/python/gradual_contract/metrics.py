@@ -65,6 +65,8 @@ class Metrics:
         }
         self._known: dict[str, set[str]] = {feature: set() for feature in features}
         self._lock = threading.Lock()
+        self._children: dict[tuple[object, ...], tuple[Counter, Histogram]] = {}
+        """By labels: finding a child costs more than counting."""
 
     def create(self, table: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
         """Make every series of the routes and features. table: {route: {method: statuses}}."""
@@ -99,9 +101,21 @@ class Metrics:
         return variant
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        self.requests.labels(routes.method_label(method), route, str(status)).inc()
-        self.duration.labels(route).observe(seconds)
+        method = routes.method_label(method)
+        key = (method, route, status)
+        if key not in self._children:
+            request = self.requests.labels(method, route, str(status))
+            self._children[key] = request, self.duration.labels(route)
+        request, duration = self._children[key]
+        request.inc()
+        duration.observe(seconds)
 
     def count_feature(self, feature: str, variant: str, status: int, seconds: float) -> None:
-        self.feature_requests.labels(feature, variant, "error" if status >= 500 else "ok").inc()
-        self.feature_duration.labels(feature, variant).observe(seconds)
+        outcome = "error" if status >= 500 else "ok"
+        key = (feature, variant, outcome)
+        if key not in self._children:
+            request = self.feature_requests.labels(feature, variant, outcome)
+            self._children[key] = request, self.feature_duration.labels(feature, variant)
+        request, duration = self._children[key]
+        request.inc()
+        duration.observe(seconds)

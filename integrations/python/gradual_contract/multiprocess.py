@@ -18,6 +18,7 @@ from typing import Any
 
 log = logging.getLogger("gradual_contract")
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+OWN = "gradual-metrics-"
 FOLDED = "0"
 """Stands for the pid in the name of a file that holds the counts of all dead processes."""
 
@@ -47,10 +48,7 @@ def _runtime() -> str | None:
 
 
 def _own() -> str:
-    directory, owner = tempfile.mkdtemp(prefix="gradual-metrics-"), os.getpid()
-    log.warning(
-        "neither %s nor RUNTIME_DIRECTORY is set: /metrics shows this process and those that it forks only", VARIABLE
-    )
+    directory, owner = tempfile.mkdtemp(prefix=OWN), os.getpid()
 
     def remove() -> None:
         if os.getpid() == owner:
@@ -68,6 +66,12 @@ from prometheus_client import mmap_dict, multiprocess  # noqa: E402
 # Neither has types.
 MmapedDict: Any = mmap_dict.MmapedDict
 mark_process_dead: Any = multiprocess.mark_process_dead
+
+
+def warn() -> None:
+    """Say so where other processes of the application would not be seen."""
+    if DIRECTORY.name.startswith(OWN):
+        log.warning("%s and RUNTIME_DIRECTORY are not set: /metrics shows this process and what it forks", VARIABLE)
 
 
 @contextlib.contextmanager

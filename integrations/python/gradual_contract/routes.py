@@ -48,15 +48,18 @@ def plays(features: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], tuple[
     return found
 
 
-def series(routes: Routes) -> dict[str, dict[str, tuple[int, ...]]]:
+def series(*tables: Routes) -> dict[str, dict[str, tuple[int, ...]]]:
     """Every route, method and status that gets a series at the start: the application's, the contract's, what no route
-    answers, and Gradual's own requests."""
-    found = {label(route): {name: tuple(told) for name, told in each.items()} for route, each in routes.items()}
+    answers, and Gradual's own requests. A later table overrides a method of an earlier one."""
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    for table in tables:
+        for route, methods in table.items():
+            found.setdefault(label(route), {}).update({name: tuple(told) for name, told in methods.items()})
     for route in CONTRACT:
         found[route] = {"GET": (200, 500, 503), "HEAD": (200, 500, 503)}
     unmatched = (400, 404, 405, 500, 503)
     statuses = sorted({status for each in found.values() for told in each.values() for status in told}.union(unmatched))
-    methods = sorted({method for each in found.values() for method in each})
+    methods = sorted({method_label(method) for each in found.values() for method in each})
     found[UNMATCHED] = dict.fromkeys(METHODS, unmatched)
     found[PROBE] = dict.fromkeys(methods, tuple(statuses))
     return found
