@@ -64,7 +64,8 @@ def _metadata(project: dict[str, Any]) -> str:
         *(f"Requires-Dist: {requirement}" for requirement in project["dependencies"]),
         "Description-Content-Type: text/markdown",
     ]
-    return "\n".join(lines) + "\n\n" + (HERE / project["readme"]).read_text(encoding="utf-8")
+    readme = (HERE / project["readme"]).read_text(encoding="utf-8")
+    return "\n".join([*lines, "", readme])
 
 
 def _digest(content: bytes) -> str:

@@ -59,7 +59,7 @@ def series(*tables: Routes) -> dict[str, dict[str, tuple[int, ...]]]:
         found[route] = {"GET": (200, 500, 503), "HEAD": (200, 500, 503)}
     unmatched = (400, 404, 405, 500, 503)
     statuses = sorted({status for each in found.values() for told in each.values() for status in told}.union(unmatched))
-    methods = sorted({method_label(method) for each in found.values() for method in each})
+    names = sorted({method_label(method) for each in found.values() for method in each})
     found[UNMATCHED] = dict.fromkeys(METHODS, unmatched)
-    found[PROBE] = dict.fromkeys(methods, tuple(statuses))
+    found[PROBE] = dict.fromkeys(names, tuple(statuses))
     return found

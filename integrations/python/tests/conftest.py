@@ -19,7 +19,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     try:
         yield started
     finally:
-        assert started.stop() == 0, started.log.read_text()
+        assert started.stop(), started.log.read_text()
 
 
 @pytest.fixture

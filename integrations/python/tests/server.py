@@ -117,10 +117,11 @@ class Server:
         """The processes that tell what they evaluate."""
         return {int(each["pid"]) for each in process_state.processes(self.metrics(), FEATURES)}
 
-    def stop(self) -> int:
+    def stop(self) -> bool:
+        """Whether it ended as systemd wants: with 0, or with the signal, which uvicorn raises again at its end."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(SECONDS)
+        return self.process.wait(SECONDS) in (0, -signal.SIGTERM)
 
 
 def counters(text: str) -> dict[str, float]:
