@@ -11,7 +11,7 @@ from typing import Any
 from .asgi import Scope
 from .routes import STATUSES, Routes
 
-PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
 def route_of(scope: Scope, path: str) -> str | None:
@@ -23,10 +23,10 @@ def route_of(scope: Scope, path: str) -> str | None:
     if own is None:
         return None
     parameters = scope.get("path_params", {})
-    tail = re.search(PARAMETER.sub("(?:.+?)", _escaped(own)) + "$", path)
+    tail = re.search(PARAMETER.sub(lambda found: ".+" if found[2] == "path" else "[^/]+", _escaped(own)) + "$", path)
     if tail is None:
         return str(own)
-    inner = set(PARAMETER.findall(own))
+    inner = {name for name, _converter in PARAMETER.findall(own)}
     outer = {str(value): name for name, value in parameters.items() if name not in inner}
     prefix = "/".join(f"{{{outer[part]}}}" if part in outer else part for part in path[: tail.start()].split("/"))
     return f"{prefix}{own}"

@@ -124,8 +124,10 @@ def test_routes_are_named_by_their_template(shop: Server) -> None:
         assert json_of(shop.get(f"/api/products/{number}")) is not None
     assert shop.get("/nothing/7").status == 404
     text = shop.metrics()
-    routes = {labels["route"] for _n, labels, _v in process_state.samples(text, ("http_requests_total",))}
+    counted = [each for each in process_state.samples(text, ("http_requests_total",)) if each[2]]
+    routes = {labels["route"] for _name, labels, _value in counted}
     assert len(routes & {"/api/products/<number>", "/api/products/{number}"}) == 1
+    assert sum(value for _name, labels, value in counted if "products" in labels["route"]) >= 3
     assert not [route for route in routes if re.search(r"\d", route)]
     assert shop.value("http_requests_total", text, method="GET", route="unmatched", status="404")
 
