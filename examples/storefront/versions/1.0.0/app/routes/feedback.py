@@ -13,7 +13,7 @@ OPINIONS = ("good", "bad")
 def feedback() -> Response:
     told = body()
     feature, opinion = told.get("feature"), told.get("opinion")
-    if feature not in release.FEATURES:
+    if feature not in tuple(release.FEATURES):  # it may be anything, a list too
         refuse(422, f"feature must be one of: {', '.join(release.FEATURES) or 'none in this release'}")
     if opinion not in OPINIONS:
         refuse(422, "opinion must be good or bad")
