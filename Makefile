@@ -42,7 +42,7 @@ test: environment packages ## every test but the long ones on a fleet (make flee
 	@$(QUIETLY) -j3 image second-environment lint
 	@$(MAKE) --no-print-directory unit
 	@$(QUIETLY) -j2 storefront-test rules-test
-	@$(MAKE) --no-print-directory database-test
+	@$(MAKE) --no-print-directory integrations-test database-test
 	@if command -v node > /dev/null; then $(MAKE) --no-print-directory node-test; \
 	else echo "test: no Node here, so integrations/node was not tested (make node-test installs it)"; fi
 	@$(call with-fleets,$(QUIETLY) -j2 $(FLEETS:%=ready-%) && $(MAKE) --no-print-directory stories)
@@ -86,6 +86,15 @@ unit: environment ## the thinking, as tables; what uses ansible-core on the othe
 	@other=$$(requirements/other-python $(PYTHON)); if [ -n "$$other" ]; then \
 	    requirements/install .venv-3.12 "$$other" && .venv-3.12/bin/python -m pytest $(WITH_ANSIBLE:%=$(COLLECTION)/tests/unit/%); \
 	else echo "unit: no second Python here, so the other ansible-core was not tested"; fi
+
+# The frameworks and servers have an environment of their own: nothing of them belongs to what Gradual runs with.
+INTEGRATIONS := .cache/integrations-python
+integrations:
+	@mkdir -p .cache
+	@requirements/install $(INTEGRATIONS) $(PYTHON) integrations/python/requirements.txt
+
+integrations-test: integrations ## the library of the application contract, beside the real frameworks and servers
+	PYTHONPATH=.:collections:integrations/python $(INTEGRATIONS)/bin/python -m pytest -c pyproject.toml integrations/python/tests
 
 rules-test: environment packages ## alert rules, routes, the gate and the dashboard, on a Prometheus of the tests' own
 	$(PYTEST) tests/rules tests/services
@@ -135,6 +144,9 @@ bench-backup: environment packages ## taking, proving and restoring backups, bes
 bench-look: environment ## what one look of the gate costs in time of our own, and how many traces a second replay judges
 	@PYTHONPATH=collections:. python -m tests.bench.speed
 
+bench-integrations: integrations ## what the library of the application contract costs: docs/integrations.md (BENCH="--rounds 1 --seconds 1")
+	@$(INTEGRATIONS)/bin/python -m integrations.python.bench $(BENCH)
+
 bench-preload: environment ## what loading the plugins once, in the parent process, saves of the controller's CPU
 	@PYTHONPATH=collections:. python -m tests.bench.preload
 
@@ -164,9 +176,11 @@ check-report: environment ## recompute every claim of a report from its ledger (
 	@test -f "$(LEDGER)" -a -d "$(REPORT)" || { echo "check-report: no record of a demo here; give LEDGER=file REPORT=folder" >&2; exit 2; }
 	@PYTHONPATH=collections python -m ansible_collections.gradual.rollout.plugins.module_utils.report.check $(LEDGER) $(REPORT)
 
-lock: environment ## resolve requirements.in again
+lock: environment ## resolve requirements.in, and that of the integrations, again
 	cd requirements && ../.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-emit-index-url --no-header --quiet --upgrade --output-file lock.txt requirements.in
+	cd integrations/python && ../../.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.txt pyproject.toml requirements.in
 
 clean: ## remove all that was made: fleets of the demo and of the tests, images, environments, state
 	@for fleet in demo $(FLEETS); do sandbox/fleet down --fleet $$fleet || true; done
@@ -175,4 +189,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check check-report lock node-test bench-node clean
+.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check check-report lock node-test bench-node integrations integrations-test bench-integrations clean

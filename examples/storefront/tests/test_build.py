@@ -15,11 +15,20 @@ from pathlib import Path
 
 from examples.storefront.tests.support import STOREFRONT, Releases, python311
 
-CACHE = STOREFRONT.parent.parent / ".cache" / "wheels"
+PROJECT = STOREFRONT.parent.parent
+LIBRARY = PROJECT / "integrations" / "python"
+CACHE = PROJECT / ".cache" / "wheels"
 
 
 def build(script: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def checkout(root: Path) -> Path:
+    """A copy of what the artifacts are made from; returns its folder of the storefront."""
+    for folder in (STOREFRONT, LIBRARY):
+        shutil.copytree(folder, root / folder.relative_to(PROJECT), ignore=shutil.ignore_patterns("__pycache__"))
+    return root / STOREFRONT.relative_to(PROJECT)
 
 
 def test_the_manifests_name_the_digests_that_the_source_gives(releases: Releases) -> None:
@@ -29,9 +38,8 @@ def test_the_manifests_name_the_digests_that_the_source_gives(releases: Releases
 
 def test_another_checkout_at_another_time_gives_the_same_digest(releases: Releases, tmp_path: Path) -> None:
     releases.build("2.0.0")
-    copy = tmp_path / "elsewhere" / "examples" / "storefront"
-    shutil.copytree(STOREFRONT, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in copy.rglob("*"):
+    copy = checkout(tmp_path / "elsewhere")
+    for path in (tmp_path / "elsewhere").rglob("*"):
         os.utime(path, (1, 1))
         path.chmod(path.stat().st_mode & 0o700)
     (copy / "versions" / "2.0.0" / "app" / "__pycache__").mkdir()
@@ -44,9 +52,8 @@ def test_another_checkout_at_another_time_gives_the_same_digest(releases: Releas
 def test_one_changed_byte_gives_another_digest_and_the_check_says_so(releases: Releases, tmp_path: Path) -> None:
     releases.build("2.0.0")
     root = tmp_path / "elsewhere"
-    copy = root / "examples" / "storefront"
-    shutil.copytree(STOREFRONT, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(STOREFRONT.parent.parent / "releases", root / "releases")
+    copy = checkout(root)
+    shutil.copytree(PROJECT / "releases", root / "releases")
     with open(copy / "versions" / "2.0.0" / "app" / "search.py", "a") as file:
         file.write("\n")
     done = build(copy / "build", tmp_path / "out", "--check", "--wheels", CACHE)

@@ -1,11 +1,11 @@
-"""gunicorn: threads that serve, a provider and connections made after the fork, connections kept longer than the balancer keeps them."""
+"""gunicorn: threads that serve, connections made after the fork, connections kept longer than the balancer keeps them."""
 
 from __future__ import annotations
 
 import os
 
-from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
-from prometheus_client import multiprocess
+from gradual_contract import gunicorn
+from gradual_contract.gunicorn import child_exit as child_exit
 
 bind = f"0.0.0.0:{os.environ.get('PORT') or 8080}"
 workers = int(os.environ.get("WORKERS") or 2)
@@ -27,13 +27,9 @@ proc_name = "storefront"
 control_socket_disable = True
 
 
-def post_worker_init(_worker: object) -> None:
+def post_worker_init(worker: object) -> None:
     """In each worker, after the fork."""
     from app import main
 
+    gunicorn.post_worker_init(worker)
     main.start(main.application)
-
-
-def child_exit(_server: object, worker: Worker) -> None:
-    """In the master: the gauges of a dead worker go with it."""
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The application: parts, routes, and what each worker starts after its fork."""
+"""The application: parts, routes, and what each worker starts of its own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 import sys
 import threading
 import time
+from functools import partial
 
 from flask import Flask
+from gradual_contract import Gradual
 
-from . import metrics, release, settings, web
+from . import metrics, readiness, release, settings, web
 from .accounts import Sessions
 from .database import Database
-from .flags import Flags
 from .routes import ROUTES
 
 MOST_BODY = 64 * 1024
@@ -28,12 +29,16 @@ def create() -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.compact = True  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
-    app.extensions["storefront"] = web.Parts(
-        settings=told,
-        database=Database(told.database_url, told.pool),
-        flags=Flags(release.FEATURES, told.flags_file),
-        sessions=Sessions(told.session_key),
+    database = Database(told.database_url, told.pool)
+    gradual = Gradual(
+        app,
+        features=release.FEATURES,
+        ready=partial(readiness.check, database),
+        counters={"feature_orders": "Orders, by what the user has."},
+        routes=web.statuses(ROUTES),
+        root=settings.ROOT,
     )
+    app.extensions["storefront"] = web.Parts(database, gradual, Sessions(told.session_key))
     web.register(app, ROUTES)
     return app
 
@@ -41,9 +46,8 @@ def create() -> Flask:
 def start(app: Flask) -> None:
     """What belongs to one worker process; called after the fork (gunicorn.conf.py)."""
     parts: web.Parts = app.extensions["storefront"]
+    metrics.create()
     parts.database.open()
-    if release.FEATURES:
-        parts.flags.start()
     threading.Thread(target=_tell_pool, args=(parts.database,), name="pool-watch", daemon=True).start()
 
 

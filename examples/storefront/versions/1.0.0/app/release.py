@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-FEATURES: tuple[str, ...] = ()
-"""Flags that this release evaluates."""
+FEATURES: dict[str, tuple[str, ...]] = {}
+"""Flags that this release evaluates, and the routes on which each plays."""
 
 NEEDS_REVISION = "0001"
 """The oldest schema revision on which this release runs; revisions sort as text."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,7 @@ class SettingsError(RuntimeError):
 class Settings:
     database_url: str
     session_key: str
-    flags_file: str
     pool: int
-    release: dict[str, str | None]
 
 
 def needed(name: str, example: str) -> str:
@@ -37,16 +34,6 @@ def number(name: str, default: int) -> int:
     return int(value)
 
 
-def running_release() -> dict[str, str | None]:
-    """What is really running: .release.json as it was when this process started, else the source's own version."""
-    try:
-        told = json.loads((ROOT / ".release.json").read_text())
-        return {key: told.get(key) for key in ("application", "release", "digest")}
-    except FileNotFoundError:
-        version = (ROOT / "VERSION").read_text().strip() if (ROOT / "VERSION").exists() else "unbuilt"
-        return {"application": "storefront", "release": version, "digest": None}
-
-
 def read() -> Settings:
     key = needed("SESSION_KEY", "$(openssl rand -hex 32)")
     if len(key) < 32:
@@ -54,7 +41,5 @@ def read() -> Settings:
     return Settings(
         database_url=needed("DATABASE_URL", "postgresql://storefront_app:PASSWORD@HOST/storefront"),
         session_key=key,
-        flags_file=os.environ.get("FLAGS_FILE") or "/etc/gradual/storefront/flags.json",
         pool=number("POOL", 8),
-        release=running_release(),
     )

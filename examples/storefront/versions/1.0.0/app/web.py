@@ -1,32 +1,23 @@
-"""What surrounds every request: the route's contract, the user, flags, metrics, headers, errors."""
+"""What surrounds every request: what the route needs, headers, errors. The contract of Gradual is around the whole application."""
 
 from __future__ import annotations
 
 import functools
 import logging
-import re
-import secrets
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 from flask import Flask, Response, current_app, g, jsonify, request
+from gradual_contract import Gradual
 from werkzeug.exceptions import HTTPException
 
 from . import metrics
 from .accounts import SESSION_SECONDS, Account, Sessions
 from .database import UNAVAILABLE, Database
-from .flags import Flags, Has
-from .settings import Settings
 
 log = logging.getLogger("storefront")
-VISITOR = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-VISITOR_SECONDS = 365 * 86400
 NO_STORE = "no-store"
-# Requests with this header are Gradual's own: they are counted by this route, and are nobody's use of a feature.
-PROBE_HEADER, PROBE_ROUTE = "X-Gradual-Probe", "gradual-probe"
-OTHER_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER")
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -39,9 +30,8 @@ HEADERS = {
 class Parts:
     """The working parts of one process."""
 
-    settings: Settings
     database: Database
-    flags: Flags
+    gradual: Gradual
     sessions: Sessions
 
 
@@ -53,8 +43,6 @@ class Route:
     method: str
     view: Callable[..., Any]
     statuses: tuple[int, ...] = (200,)
-    plays: tuple[str, ...] = ()
-    visitor: bool = False
     account: bool = False
     body: bool = False
     cache: str = NO_STORE
@@ -113,28 +101,24 @@ def number_field(told: dict[str, Any], name: str, most: int, default: int | None
 
 def on(feature: str) -> bool:
     """Whether the user of this request has the feature."""
-    return has(feature).on
-
-
-def has(feature: str) -> Has:
-    """What the user of this request has of the feature; evaluated once a request."""
-    if feature not in g.has:
-        g.has[feature] = parts().flags.has(feature, g.visitor)
-    return cast(Has, g.has[feature])
-
-
-def set_cookie(response: Response, name: str, value: str, seconds: int) -> None:
-    response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="Lax", secure=request.scheme == "https", path="/")
+    return parts().gradual.is_on(feature)
 
 
 def session_cookie(response: Response, value: str) -> None:
-    set_cookie(response, "session", value, SESSION_SECONDS if value else 0)
+    seconds = SESSION_SECONDS if value else 0
+    response.set_cookie("session", value, max_age=seconds, httponly=True, samesite="Lax", secure=request.scheme == "https", path="/")
+
+
+def statuses(routes: Iterable[Route]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """{rule: {method: statuses}}: all that the API may answer."""
+    told: dict[str, dict[str, tuple[int, ...]]] = {}
+    for route in routes:
+        told.setdefault(route.rule, {}).update(dict.fromkeys(route.methods, route.all_statuses))
+    return told
 
 
 def register(app: Flask, routes: Iterable[Route]) -> None:
-    """Put the routes into the application and give birth to their series."""
-    routes = tuple(routes)
-    app_parts: Parts = app.extensions["storefront"]
+    """Put the routes into the application."""
     by_endpoint = {f"{route.method} {route.rule}": route for route in routes}
     for endpoint, route in by_endpoint.items():
         app.add_url_rule(
@@ -142,56 +126,23 @@ def register(app: Flask, routes: Iterable[Route]) -> None:
         )
 
     def begin() -> None:
-        g.started = time.perf_counter()
-        g.has = {}
-        g.probe = PROBE_HEADER in request.headers
-        g.visitor = g.new_visitor = g.account = None
+        g.account = None
         g.route = by_endpoint.get(request.endpoint or "")
-        metrics.in_flight.inc()
 
     def end(response: Response) -> Response:
-        seconds = time.perf_counter() - g.started
-        rule = PROBE_ROUTE if g.probe else g.route.rule if g.route else "unmatched"
-        method = request.method if request.method in OTHER_METHODS else "OTHER"
-        metrics.in_flight.dec()
-        metrics.requests.labels(method, rule_label(rule), str(response.status_code)).inc()
-        metrics.request_duration.labels(rule_label(rule)).observe(seconds)
-        for feature in g.route.plays if g.route and not g.probe else ():
-            # Who was turned away before any flag was looked at belongs to neither arm.
-            if feature in g.has:
-                variant = g.has[feature].variant
-                metrics.feature_requests.labels(feature, variant, "error" if response.status_code >= 500 else "ok").inc()
-                metrics.feature_duration.labels(feature, variant).observe(seconds)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         good = response.status_code < 400
         response.headers.setdefault("Cache-Control", g.route.cache if g.route and good else NO_STORE)
-        if g.new_visitor:
-            set_cookie(response, "visitor", g.new_visitor, VISITOR_SECONDS)
         return response
 
     app.before_request(begin)
     app.after_request(end)
     app.register_error_handler(Exception, failed)
-    unmatched = ("unmatched", OTHER_METHODS, (400, 404, 405, 500))
-    # Gradual asks any route for anything.
-    methods = sorted({method for route in routes for method in route.methods})
-    statuses = sorted({status for route in routes for status in route.all_statuses}.union(unmatched[2]))
-    probes = (PROBE_ROUTE, methods, statuses)
-    metrics.born(
-        app_parts.flags.features,
-        [(rule_label(route.rule), route.methods, route.all_statuses) for route in routes] + [unmatched, probes],
-    )
-
-
-@functools.cache
-def rule_label(rule: str) -> str:
-    """The rule without converters: /api/orders/<int:reference> -> /api/orders/<reference>."""
-    return re.sub(r"<\w+:", "<", rule)
 
 
 def _guarded(route: Route) -> Callable[..., Any]:
-    """The view behind what its route needs, in this order: an account, a visitor, its flags."""
+    """The view behind the account that its route needs."""
 
     @functools.wraps(route.view)
     def view(**arguments: Any) -> Any:
@@ -199,14 +150,6 @@ def _guarded(route: Route) -> Callable[..., Any]:
             g.account = parts().sessions.read(request.cookies.get("session"))
             if g.account is None:
                 refuse(401, "sign in first: POST /api/session")
-        if route.visitor or route.plays:
-            told = request.cookies.get("visitor", "")
-            if VISITOR.fullmatch(told):
-                g.visitor = told
-            else:
-                g.visitor = g.new_visitor = secrets.token_hex(12)
-        for feature in route.plays:
-            on(feature)
         return route.view(**arguments)
 
     return view

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-FEATURES: tuple[str, ...] = ("search", "recommendations", "express-checkout")
-"""Flags that this release evaluates: Epic 21."""
+FEATURES: dict[str, tuple[str, ...]] = {
+    "search": ("GET /api/search",),
+    "recommendations": ("GET /api/products/<sku>",),
+    "express-checkout": ("GET /api/checkout", "POST /api/orders"),
+}
+"""Flags that this release evaluates, and the routes on which each plays: Epic 21."""
 
 NEEDS_REVISION = "0005"
 """The oldest schema revision on which this release runs; revisions sort as text."""

@@ -1,6 +1,6 @@
 """All routes of the storefront, as one table."""
 
-from . import catalogue, feedback, members, orders, pages, platform
+from . import catalogue, feedback, members, orders, pages
 
 ROUTES = (
     *pages.ROUTES,
@@ -8,5 +8,4 @@ ROUTES = (
     *orders.ROUTES,
     *members.ROUTES,
     *feedback.ROUTES,
-    *platform.ROUTES,
 )

@@ -1,23 +1,19 @@
-"""What the user has, and what the user thinks of it."""
+"""What the user thinks of a feature."""
 
 from __future__ import annotations
 
-from flask import Response, g
+from flask import Response
 
-from .. import metrics, release
-from ..web import Route, answer, body, has, on, parts, refuse, text_field
+from .. import release
+from ..web import Route, answer, body, on, parts, refuse, text_field
 
 OPINIONS = ("good", "bad")
-
-
-def features() -> Response:
-    return answer({"features": {feature: on(feature) for feature in sorted(release.FEATURES)}})
 
 
 def feedback() -> Response:
     told = body()
     feature, opinion = told.get("feature"), told.get("opinion")
-    if feature not in release.FEATURES:
+    if feature not in tuple(release.FEATURES):  # it may be anything, a list too
         refuse(422, f"feature must be one of: {', '.join(release.FEATURES) or 'none in this release'}")
     if opinion not in OPINIONS:
         refuse(422, "opinion must be good or bad")
@@ -25,14 +21,10 @@ def feedback() -> Response:
     variant = "on" if on(feature) else "off"
     parts().database.rows(
         "INSERT INTO feedback (visitor, feature, variant, opinion, comment) VALUES (%s, %s, %s, %s, %s)",
-        (g.visitor, feature, variant, opinion, comment),
+        (parts().gradual.user(), feature, variant, opinion, comment),
     )
-    if not g.probe:
-        metrics.feature_feedback.labels(feature, has(feature).variant, opinion).inc()
+    parts().gradual.feedback(feature, opinion)
     return answer({"feedback": {"feature": feature, "variant": variant, "opinion": opinion}}, 201)
 
 
-ROUTES = (
-    Route("/api/features", "GET", features, visitor=True),
-    Route("/api/feedback", "POST", feedback, (201, 422), visitor=True, body=True),
-)
+ROUTES = (Route("/api/feedback", "POST", feedback, (201, 422), body=True),)

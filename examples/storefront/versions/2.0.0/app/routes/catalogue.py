@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, request
 
 from .. import recommendations
 from ..search import by_words
@@ -32,7 +32,7 @@ def product(sku: str) -> Response:
     row = parts().database.row(f"SELECT {COLUMNS}, kind, description FROM products WHERE sku = %s", (sku,))
     if row is None:
         refuse(404, "there is no such product")
-    others = recommendations.for_visitor(parts().database, g.visitor, sku, COLUMNS) if on("recommendations") else None
+    others = recommendations.for_visitor(parts().database, parts().gradual.user(), sku, COLUMNS) if on("recommendations") else None
     return answer({"product": priced([row])[0], "recommendations": None if others is None else priced(others)})
 
 
@@ -81,7 +81,7 @@ def change(sku: str) -> Response:
 
 ROUTES = (
     Route("/api/products", "GET", products, (200, 400), cache="public, max-age=30"),
-    Route("/api/products/<sku>", "GET", product, (200, 404), plays=("recommendations",)),
+    Route("/api/products/<sku>", "GET", product, (200, 404)),
     Route("/api/products/<sku>", "PUT", change, (200, 403, 404, 422), account=True, body=True),
-    Route("/api/search", "GET", search, (200, 400), plays=("search",)),
+    Route("/api/search", "GET", search, (200, 400)),
 )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Response, g, request
+from flask import Response, request
 
-from .. import metrics, release
-from ..web import Route, account, answer, body, has, number_field, on, parts, refuse, text_field
+from ..web import Route, account, answer, body, number_field, on, parts, refuse, text_field
 
 MOST_REFERENCE = 2**63 - 1
 MOST_QUANTITY = 100
@@ -43,12 +42,12 @@ def order() -> Response:
         "sku": text_field(told, "sku", 40),
         "quantity": number_field(told, "quantity", MOST_QUANTITY, default=1),
         "account": account().id,
-        "visitor": g.visitor,
+        "visitor": parts().gradual.user(),
         "express": on("express-checkout"),
     }
     written = insert(wanted)
     if written:
-        count()
+        parts().gradual.count("feature_orders")
         return answer({"order": shown(written)}, 201)
     there = parts().database.row(f"SELECT {COLUMNS}, account_id FROM orders WHERE reference = %s", (wanted["reference"],))
     if there is None:
@@ -68,12 +67,6 @@ def insert(wanted: dict[str, object]) -> dict[str, object] | None:
     )
 
 
-def count() -> None:
-    """One order of a user who has, or has not, each of the features."""
-    for feature in () if g.probe else release.FEATURES:
-        metrics.feature_orders.labels(feature, has(feature).variant).inc()
-
-
 def own() -> Response:
     rows = parts().database.rows(
         f"SELECT {COLUMNS} FROM orders WHERE account_id = %s ORDER BY created DESC, reference DESC LIMIT 20", (account().id,)
@@ -91,8 +84,8 @@ def one(reference: int) -> Response:
 
 
 ROUTES = (
-    Route("/api/checkout", "GET", checkout, (200, 400, 404), plays=("express-checkout",)),
-    Route("/api/orders", "POST", order, (200, 201, 409, 422), plays=("express-checkout",), account=True, body=True),
+    Route("/api/checkout", "GET", checkout, (200, 400, 404)),
+    Route("/api/orders", "POST", order, (200, 201, 409, 422), account=True, body=True),
     Route("/api/orders", "GET", own, account=True),
     Route("/api/orders/<int:reference>", "GET", one, (200, 404), account=True),
 )
