@@ -141,7 +141,7 @@ bench-projects: environment packages ## five public projects from PyPI, migrated
 bench-backup: environment packages ## taking, proving and restoring backups, beside the raw tools: docs/bench-backup.md (BENCH="--rounds 1 --megabytes 100 --out FOLDER")
 	@PYTHONPATH=collections:. python -m tests.bench.backups $(BENCH)
 
-bench-look: environment ## what one look of the gate costs in time of our own, and how many traces a second replay judges
+bench-look: environment ## what one look of the gate costs in time of our own, also after 2,000 looks, and how many traces a second replay judges
 	@PYTHONPATH=collections:. python -m tests.bench.speed
 
 bench-integrations: integrations ## what the library of the application contract costs: docs/integrations.md (BENCH="--rounds 1 --seconds 1")

@@ -157,7 +157,8 @@ def recorded(folder: pathlib.Path) -> t.ContextManager[str]:
 
 def counted(address: str, job: str, at: float, percent: int = 25, since: float = 5.2, **more: t.Any) -> Json:
     options: Json = {"features": ["search"], **more}
-    return gate_look.collect(
+    counts, _past = gate_look.collect(
         Prometheus(address, 5),
         Stage(percent=percent, since=START + since, until=START + at, slow_seconds=0.5, job=job, **options),
     )
+    return counts

@@ -6,7 +6,11 @@ import typing as t
 from collections.abc import Iterator
 
 import pytest
+from ansible_collections.gradual.rollout.plugins.module_utils.gate import look as gate_look
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import verdict as gate_verdict
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.folded import fold, unfold
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Stage
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus
 
 from .history import START
 from .shops import ORDERS, SCENARIOS, Json, counted, recorded
@@ -169,3 +173,19 @@ def test_a_recorded_look_gives_its_verdict_again(address: str) -> None:
         result = look(address, job, 80)
         again = gate_verdict.judge_again({"counts": result["counts"], "settings": vars(SETTINGS)})
         assert again == {key: value for key, value in result.items() if key != "counts"}
+
+
+@pytest.mark.parametrize("job", SCENARIOS)
+def test_looks_that_go_on_from_the_one_before_see_what_a_look_at_everything_sees(address: str, job: str) -> None:
+    options: Json = {"features": ["search"]}
+    if job == "canary":
+        options = {"features": (), "cohorts": "hosts", "treatment_hosts": ["app1"], "control_hosts": ["app2", "app3"]}
+    client, past, before, recorded = Prometheus(address, 5), None, None, None
+    for at in (20, 45, 55, 56, 70, 90, 118):
+        stage = Stage(percent=25, since=START + 5.2, until=START + at, slow_seconds=0.5, job=job, **options)
+        whole, _past = gate_look.look(client, stage, SETTINGS)
+        seen, past = gate_look.look(client, stage, SETTINGS, past)
+        recorded = unfold(fold(seen, before), recorded)
+        before = seen
+        assert recorded == whole
+    assert past is not None or job in ("never", "nobody")

@@ -104,18 +104,18 @@ class _Fleet:
     def _run(self, host: str, module: str, arguments: Json) -> Json:
         return execute(self.action, self.variables, host, f"gradual.rollout.{module}", arguments)
 
-    def look(self, not_before: float, early: Sequence[str]) -> Beside:
-        moment = {"since": self.given["since"], "not_before": not_before, "early": list(early)}
+    def look(self, not_before: float, early: Sequence[str], past: Json) -> Beside:
+        moment = {"since": self.given["since"], "not_before": not_before, "early": list(early), "past": past}
         arguments = {**self.given["look"], **moment}
         canary = self.given["canary"]
 
         def work() -> Json:
             result = self._run(self.ledger_host, "gate_look", arguments)
-            return self._in_traffic(result, canary) if canary and not result.get("failed") else result
+            return self._in_traffic(result, canary, past) if canary and not result.get("failed") else result
 
         return Beside(self.ledger_host, work)
 
-    def _in_traffic(self, result: Json, canary: Json) -> Json:
+    def _in_traffic(self, result: Json, canary: Json, past: Json) -> Json:
         """The look, judged again with what each balancer says of the canary after it."""
         servers = {}
         asked = {"socket": canary["socket"], "backend": canary["backend"], "settle": SETTLE}
@@ -124,7 +124,7 @@ class _Fleet:
             if told.get("failed"):
                 return {**told, "msg": f"{balancer}: {told.get('msg')}"}
             servers[balancer] = told["servers"]
-        return {**result, "look": canary_look(result["look"], canary["host"], servers)}
+        return {**result, "look": canary_look(result["look"], canary["host"], servers, past)}
 
     def measure(self) -> Beside | None:
         share = self.given["share"]

@@ -15,7 +15,8 @@ description:
   - You can look as often as you like. The probability that any look stops a harmless release stays below C(gate.alpha).
   - Missing data never passes. Data that is missing now gives V(hold), with a sentence that names it. Intervals in which
     data was missing earlier are left out of the counts of both arms, and are listed in RV(look.counts).
-  - RV(look.counts) has all the data. The verdict is a pure function of it and of RV(look.settings).
+  - RV(look.counts) has all the data, with O(past) all that came after it. The verdict is a pure function of the data
+    of the whole stage and of RV(look.settings).
 author: [The Gradual project (@gradual)]
 extends_documentation_fragment: [gradual.rollout.attributes.info_module, gradual.rollout.prometheus]
 options:
@@ -122,6 +123,12 @@ options:
     elements: str
     choices: [promote, continue, hold, abort]
     default: []
+  past:
+    description:
+      - RV(past) of the look before at the same stage. The module then fetches what came after it. The verdict is the
+        same as without it, and a look costs the same however long the stage has lasted.
+      - Without it, or when the scrape interval has changed, the module fetches everything since the stage began.
+    type: dict
   timeout:
     description: Seconds to wait for one answer of Prometheus.
     type: float
@@ -208,21 +215,29 @@ look:
       elements: dict
       returned: success
     counts:
-      description: All the data, as the gate reads it.
+      description: All the data, as the gate reads it. With O(past), C(rows_kept) of each metric says how many rows at
+        the beginning are left out. The looks before have them.
       type: dict
       returned: success
     settings:
       description: The settings with their defaults. Together with RV(look.counts) they reproduce the verdict.
       type: dict
       returned: success
+past:
+  description: The sum of what later looks at this stage need not fetch again, for O(past) of the next look. Empty as
+    long as a late sample may change everything, and after a look without data.
+  type: dict
+  returned: success
 """
 
+import dataclasses
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import look as gate_look
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.past import Past, past_of
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import GateError, Settings, settings_from
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Stage
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus import options as prometheus_options
@@ -252,6 +267,7 @@ ARGUMENTS = {
         "choices": ["promote", "continue", "hold", "abort"],
         "default": [],
     },
+    "past": {"type": "dict"},
     "timeout": {"type": "float", "default": 10},
 }
 LONGEST_WAIT = 600.0
@@ -305,21 +321,24 @@ def stage_of(options: Json, settings: Settings, now: float) -> Stage:
     )
 
 
-def look(options: Json, now: float) -> Json:
-    """Fetch and judge; returns all there is to record of one look."""
+def look(options: Json, now: float) -> t.Tuple[Json, t.Optional[Past]]:
+    """Fetch and judge; returns all there is to record of one look, and the past of the next one."""
     settings = settings_from(options["gate"], options["bake"])
     stage = stage_of(options, settings, now)
-    return gate_look.look(prometheus_options.prometheus_of(options), stage, settings)
+    past = past_of(options["past"], stage.since)
+    return gate_look.look(prometheus_options.prometheus_of(options), stage, settings, past)
 
 
-def watch(options: Json) -> Json:
-    """The look at not_before, or an earlier one whose verdict is in `early`."""
+def watch(options: Json) -> t.Tuple[Json, t.Optional[Past]]:
+    """The look at not_before, or an earlier one whose verdict is in `early`, and the past of the next one.
+
+    All looks have the past that was given, since the rows of those that nobody records must be in the one that is."""
     until = min(time.time() + LONGEST_WAIT, options["not_before"] or 0.0)
     while options["early"] and time.time() < until:
         began = time.time()
-        seen = look(options, began)
+        seen, past = look(options, began)
         if seen["verdict"] in options["early"]:
-            return seen
+            return seen, past
         time.sleep(min(max(0.0, until - time.time()), max(PAUSE, REST * (time.time() - began))))
     time.sleep(max(0.0, until - time.time()))
     return look(options, time.time())
@@ -330,12 +349,13 @@ def main() -> None:
         argument_spec=ARGUMENTS, supports_check_mode=True, required_if=[("cohorts", "users", ("features",))]
     )
     try:
-        seen = watch(module.params)
+        seen, past = watch(module.params)
     except (GateError, PrometheusError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=False,
         look=seen,
+        past=dataclasses.asdict(past) if past else {},
         **{key: seen[key] for key in ("verdict", "reason", "deadline_passed", "on_no_data", "first_bad_at")},
     )
 

@@ -40,9 +40,9 @@ class Job(Protocol):
 class Operations(Protocol):
     """What a watch does on the hosts. A result that is `failed` stops the watch, and is what it returns."""
 
-    def look(self, not_before: float, early: Sequence[str]) -> Job:
+    def look(self, not_before: float, early: Sequence[str], past: Json) -> Job:
         """Start a look at this time by the clock of the ledger's host, or as soon as there is a verdict of `early`; it
-        gives the result of gate_look."""
+        gives the result of gate_look. `past` is that of the look before."""
 
     def measure(self) -> Job | None:
         """Start measuring the share of users, which gives the result of feature_share; None for a canary."""
@@ -138,7 +138,7 @@ def _until_off(operations: Operations, job: Job) -> None:
 class _Watch:
     def __init__(self, operations: Operations, plan: Plan) -> None:
         self.operations, self.plan = operations, plan
-        self.number, self.last = 0, Json()
+        self.number, self.last, self.past = 0, Json(), Json()
         self.began = time.monotonic()
         self.ends = self.began + plan.ends - time.time()
         self.longest_look = plan.expiry or LONGEST_LOOK
@@ -180,7 +180,7 @@ class _Watch:
         moment = self.plan.first + self.number * self.plan.every
         # A stage that could be certified while its share is measured would give one look after another.
         early = ["abort"] if self.plan.canary or "share" in self.jobs else ["abort", "promote"]
-        self.jobs["look"] = self.operations.look(self.plan.since + moment, early)
+        self.jobs["look"] = self.operations.look(self.plan.since + moment, early, self.past)
         self.look_until = max(time.monotonic(), self.began + moment) + self.longest_look
 
     def end(self) -> None:
@@ -215,7 +215,7 @@ class _Watch:
     def _look(self, result: Json) -> Json | None:
         if result.get("failed"):
             return result
-        before, self.number, self.last = self.last, self.number + 1, result["look"]
+        before, self.number, self.last, self.past = self.last, self.number + 1, result["look"], result["past"]
         verdict = self._verdict()
         if verdict:
             self.turn_off()

@@ -8,6 +8,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.fetch import Fetched
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.past import Past
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Stage
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import scrape_interval
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import (
@@ -28,9 +29,11 @@ class Aligned:
     stage: with the part of the A/A stage that can be used.
     interval: seconds between two scrapes; None where nothing was scraped twice, and there is no growth then.
     patience: seconds that a host may go without a sample.
-    growth: since the stage began.
+    growth: since the stage began, or after its past.
     aa: in the A/A stage; None without one.
-    earlier: in the time before a stage without a control, as one interval; None for a stage that has one.
+    earlier: in the time before a stage without a control, as one interval; None for a stage that has one, and where the
+        past has it.
+    past: the intervals before those of `growth`.
     """
 
     stage: Stage
@@ -40,22 +43,26 @@ class Aligned:
     growth: t.Optional[Growth] = None
     aa: t.Optional[Growth] = None
     earlier: t.Optional[Growth] = None
+    past: t.Optional[Past] = None
 
 
-def align(fetched: Fetched, stage: Stage) -> Aligned:
-    """Intervals as long as the time between two scrapes, from the begin of the stage on; only those that are over."""
+def align(fetched: Fetched, stage: Stage, past: t.Optional[Past] = None) -> Aligned:
+    """Intervals as long as the time between two scrapes, from the begin of the stage or from the end of its past on;
+    only those that are over."""
     now, before = fetched.now, fetched.before
-    interval = scrape_interval(target.times for target in [*now, *before])
+    interval = past.interval if past else scrape_interval(target.times for target in [*now, *before])
     stage, patience = stage.settled(before, interval), _patience(interval)
     if interval is None:
         return Aligned(stage, fetched, None, patience)
     longest = LONGEST_STEP * interval
-    growth = Growth(now, Grid(stage.since, interval, _complete(now, stage, interval, patience), longest))
+    first = past.length if past else 0
+    length = max(0, _complete(now, stage, interval, patience) - first)
+    growth = Growth(now, Grid(stage.since, interval, length, longest, first))
     aa = Growth(before, _aa_grid(stage, interval)) if stage.aa and before else None
     earlier = None
-    if stage.alone:
+    if stage.alone and not past:
         earlier = Growth(now, Grid(stage.since - stage.lookback, max(stage.lookback, 1.0), 1, longest))
-    return Aligned(stage, fetched, interval, patience, growth, aa, earlier)
+    return Aligned(stage, fetched, interval, patience, growth, aa, earlier, past)
 
 
 def _patience(interval: t.Optional[float]) -> float:

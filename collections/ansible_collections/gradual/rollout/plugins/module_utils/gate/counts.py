@@ -3,9 +3,8 @@
 """The third step of a look: count what treatment and control did, per feature, metric and interval. Pure.
 
 The arms are users with and without a feature (`cohorts: users`, told apart by the label `variant`), or hosts on the new
-code and on the
-old (`cohorts: hosts`, told apart by the label `host`). Everything is counted anew from the raw samples at each look,
-the A/A stage too.
+code and on the old (`cohorts: hosts`, told apart by the label `host`). What may still change is counted again from the
+raw samples at each look, and the A/A stage too; what came before is in the past (past.py).
 The counts of a look, which are all that its verdict depends on:
 
   percent, stage, stages    the stage, its number from 0, and all of them
@@ -24,6 +23,7 @@ The counts of a look, which are all that its verdict depends on:
               control], or None where an
               arm was not seen on any host. While nobody sees anything the last ones are None; the interval that is
               going on is not there
+    rows_kept so many rows are not in `rows`, since the look has a past (past.py); only there
     aa        rows of the same arms in the A/A stage, in seconds after it began, only intervals that were seen; []
               without one
     before}   {events, bad} of all users in the time before a stage that has no control, only there
@@ -44,16 +44,27 @@ Counts = t.Dict[str, t.Any]
 
 def count(aligned: Aligned) -> Counts:
     """The counts of a look before anybody has asked what is missing in them: no problems and no notes yet."""
-    stage, growth = aligned.stage, aligned.growth
+    stage, growth, past = aligned.stage, aligned.growth, aligned.past
     counts = nothing(stage)
     if growth is None:
         return counts
     return {
         **counts,
         "interval": aligned.interval,
-        "unseen": growth.grid.length - len(growth.seen()),
-        "unseen_by_host": growth.unseen_by_host(),
-        "metrics": [_count_metric(metric, growth, aligned) for metric in stage.wanted],
+        "unseen": (past.unseen if past else 0) + growth.grid.length - len(growth.seen()),
+        "unseen_by_host": {
+            host: number for host, number in sorted(unseen_by_host(aligned, growth.grid.length).items()) if number
+        },
+        "metrics": [_count_metric(number, metric, growth, aligned) for number, metric in enumerate(stage.wanted)],
+    }
+
+
+def unseen_by_host(aligned: Aligned, length: int) -> t.Dict[str, int]:
+    """{host: intervals in which it was not seen}, in the past and in the first `length` intervals after it."""
+    past = aligned.past
+    found = aligned.growth.unseen_by_host(length) if aligned.growth else {}
+    return {
+        host: number + (past.unseen_by_host.get(host, past.length) if past else 0) for host, number in found.items()
     }
 
 
@@ -62,9 +73,13 @@ def nothing(stage: Stage) -> Counts:
     return {**_document(stage), "metrics": [metric.as_dict() for metric in stage.wanted]}
 
 
-def _count_metric(metric: Metric, growth: Growth, aligned: Aligned) -> Counts:
-    stage = aligned.stage
+def _count_metric(number: int, metric: Metric, growth: Growth, aligned: Aligned) -> Counts:
+    stage, past = aligned.stage, aligned.past
     counted = {**metric.as_dict(), "rows": rows(growth, metric, stage.arms)}
+    if past:
+        counted["rows_kept"] = past.length
+        if past.metrics[number]["before"]:
+            counted["before"] = past.metrics[number]["before"]
     if stage.aa_arms and aligned.aa:
         counted["aa"] = [row for row in rows(aligned.aa, metric, stage.aa_arms) if row is not None]
     if aligned.earlier is not None:
@@ -102,9 +117,10 @@ def rows(growth: Growth, metric: Metric, arms: Arms) -> t.List[t.Optional[t.List
     )
     growth = _readable(growth, metric, arms)
     seen = growth.seen(treatment) & growth.seen(control)
-    starts = [round(index * growth.grid.seconds, 3) for index in range(growth.grid.length)]
+    grid = growth.grid
+    starts = [round(index * grid.seconds, 3) for index in range(grid.first, grid.first + grid.length)]
     found: t.List[t.Optional[t.List[float]]] = list(map(list, zip(starts, *columns(growth, metric, arms))))
-    for index in set(range(growth.grid.length)) - seen:
+    for index in set(range(grid.length)) - seen:
         found[index] = None
     return found
 

@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import ANSWERS, FAST
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.past import Past
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Arms, Stage, named
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Prometheus, Series, matching
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import Key, Target
@@ -17,24 +18,50 @@ from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increas
 # exist.
 LEAD_IN = 60.0
 
+Ask = t.Callable[[str], t.List[Series]]
+"""From a selector to the series that it matches."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Fetched:
     """The application's processes since the stage began (`now`) and in the A/A stage (`before`), and when each host was
-    scraped (`up`)."""
+    scraped (`up`). With a past, `now` and `up` are only what came after it. `asked` has the series of both by their
+    selector."""
 
     now: t.Sequence[Target]
     before: t.Sequence[Target]
     up: t.Sequence[Series]
+    asked: t.Mapping[str, t.Sequence[Series]] = dataclasses.field(default_factory=dict)
 
 
-def fetch(prometheus: Prometheus, stage: Stage) -> Fetched:
+def fetch(prometheus: Prometheus, stage: Stage, past: t.Optional[Past] = None) -> Fetched:
     """Everything that a look at the stage needs; raises PrometheusError."""
-    start = stage.since - (stage.lookback if stage.alone else 0.0)
-    now = _processes(prometheus, stage, start, stage.until, stage.arms)
-    before = _processes(prometheus, stage, *stage.aa, stage.aa_arms) if stage.aa and stage.aa_arms else []
+    begin = past.begin if past else stage.since - (stage.lookback if stage.alone else 0.0) - LEAD_IN
+    asked: t.Dict[str, t.List[Series]] = {}
+
+    def ask(selector: str) -> t.List[Series]:
+        found = prometheus.series(selector, begin, stage.until)
+        asked[selector] = _after(past.old.get(selector, ()), found) if past else found
+        return asked[selector]
+
+    def ask_before(selector: str) -> t.List[Series]:
+        since, until = stage.aa or (0.0, 0.0)
+        return prometheus.series(selector, since - LEAD_IN, until)
+
+    now = _processes(ask, stage, stage.arms)
+    before = _processes(ask_before, stage, stage.aa_arms) if stage.aa_arms else []
     scope = {"job": [stage.job], **({"host": list(named(stage))} if named(stage) else {})}
-    return Fetched(now, before, prometheus.series("up" + matching(scope), start - LEAD_IN, stage.until))
+    return Fetched(now, before, ask("up" + matching(scope)), asked)
+
+
+def _after(old: t.Sequence[t.Sequence[t.Any]], found: t.Sequence[Series]) -> t.List[Series]:
+    """The series that were found, each after its samples in `old` (Past.old), and those that have only these."""
+    result = {frozenset(series.labels.items()): series for series in found}
+    for labels, samples in old:
+        key, first = frozenset(labels.items()), Series.of(labels, samples)
+        after = result.get(key)
+        result[key] = first if after is None else first.before(after)
+    return list(result.values())
 
 
 def host_of(series: Series) -> str:
@@ -42,8 +69,8 @@ def host_of(series: Series) -> str:
     return series.labels.get("host") or series.labels.get("instance", "")
 
 
-def _processes(prometheus: Prometheus, stage: Stage, since: float, until: float, arms: Arms) -> t.List[Target]:
-    """The raw counters of every process in a time, told apart by feature, part and arm; raises PrometheusError."""
+def _processes(samples: Ask, stage: Stage, arms: Arms) -> t.List[Target]:
+    """The raw counters of every process, told apart by feature, part and arm; raises PrometheusError."""
     scope: t.Dict[str, t.Sequence[str]] = {"job": [stage.job], stage.label: list(arms)}
     if stage.hosts and not stage.by_host:
         scope["host"] = stage.hosts
@@ -61,7 +88,7 @@ def _processes(prometheus: Prometheus, stage: Stage, since: float, until: float,
             {**labels, **scope},
             {"route": [*stage.platform_routes, metrics.PROBES]} if stage.by_host and not own else None,
         )
-        for series in prometheus.series(name + selector, since - LEAD_IN, until):
+        for series in samples(name + selector):
             host = host_of(series)
             key = (
                 series.labels.get("feature", "") if features else metrics.RELEASE,

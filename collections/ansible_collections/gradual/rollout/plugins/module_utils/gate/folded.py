@@ -21,7 +21,7 @@ Json = t.Dict[str, t.Any]
 
 
 def fold(look: Json, before: t.Optional[Json]) -> Json:
-    """The look without the rows that the look before had in the same place; both looks are whole."""
+    """The look without the rows that the look before had in the same place; both as gate_look returns them."""
     if before is None or _names(look) != _names(before):
         return look
     metrics = [_fold_metric(now, then) for now, then in zip(look["counts"]["metrics"], before["counts"]["metrics"])]
@@ -71,11 +71,14 @@ def _names(look: Json) -> t.List[t.Tuple[t.Any, t.Any]]:
 
 
 def _fold_metric(now: Json, then: Json) -> Json:
+    """Both may be without their first rows: so many as `rows_kept` says."""
     result = dict(now)
     for key in LISTS:
-        if key in now:
-            kept = _equal(now[key], then.get(key) or [])
-            result[key], result[f"{key}_kept"] = now[key][kept:], kept
+        absent = now.get(f"{key}_kept", 0)
+        skipped = absent - then.get(f"{key}_kept", 0)
+        if key in now and skipped >= 0:
+            equal = _equal(now[key], (then.get(key) or [])[skipped:])
+            result[key], result[f"{key}_kept"] = now[key][equal:], absent + equal
     return result
 
 

@@ -10,38 +10,46 @@ import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common import text
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.seen import (
+    ENOUGH,
+    RECENT,
+    Row,
+    Seen,
+    sensible,
+    turned,
+    usable,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import Settings
 from ansible_collections.gradual.rollout.plugins.module_utils.stats import sequential_test, share_bound
 from ansible_collections.gradual.rollout.plugins.module_utils.stats.sample_ratio import SampleRatio
 
-# Requests that an interval, or several in a row, must have before its share is held against a limit.
-ENOUGH = 20
 # An e-value from which on nothing is certified: little harm is no reason to go on while it looks like harm.
 SUSPICIOUS = math.log(3.0)
 # Intervals in a row that were not seen before that is "no data".
 UNSEEN = 3
-# How many times as bad as in the A/A stage the control may be, and in how many of the latest intervals, before
-# something hits everybody.
-SHARED_FATE, RECENT = 3.0, 6
+# How many times as bad as in the A/A stage the control may be in the RECENT intervals before something hits everybody.
+SHARED_FATE = 3.0
 NO_DATA = "no data"
 CAP = 1e12
-# From here on a float no longer tells two counts apart.
-MOST = 2**53
 
 Json = t.Dict[str, t.Any]
-Row = t.Tuple[float, float, float, float]
 
 
 class MetricGate:
-    """The gate of one metric in one stage; rows are added as they are seen, and `judge` may be asked after each.
+    """The gate of one metric in one stage; rows are added to `seen`, and `judge` may be asked after each.
 
-    `head` is the metric as in the counts of a look; `alpha` its part of the chance of a false stop in this stage. Where
-    *fewer* is the
-    harm the arms are turned round: fewer orders with the feature are more orders without it.
+    `head` is the metric as in the counts of a look; `alpha` its part of the chance of a false stop in this stage;
+    `earlier` the summary of the rows before those that are added.
     """
 
     def __init__(
-        self, head: t.Mapping[str, t.Any], settings: Settings, alpha: float, percent: float, alone: bool = False
+        self,
+        head: t.Mapping[str, t.Any],
+        settings: Settings,
+        alpha: float,
+        percent: float,
+        alone: bool = False,
+        earlier: t.Optional[t.Mapping[str, t.Any]] = None,
     ) -> None:
         self.feature, self.name, self.kind = (
             str(head.get("feature")),
@@ -51,46 +59,20 @@ class MetricGate:
         self.fewer, self.signal = head.get("harm") == "fewer", head.get("role") == "signal"
         self.settings, self.alpha, self.alone = settings, alpha, alone
         aa, broken = usable(head.get("aa"))
-        self.broken = sum(broken)
+        self.broken_aa = sum(broken)
         self.calibration = sequential_test.Calibration([self._turned(row) for _at, row in aa])
         self.sample_ratio = SampleRatio([row for _at, row in aa], percent)
         self.usual = sum(row[3] for _at, row in aa), sum(row[2] for _at, row in aa)
         self.before = head.get("before")
         self.problem = head.get("problem")
-        self.tally = sequential_test.Tally()
-        self.rows: t.List[Row] = []
-        self.unseen = 0
-        self.first_bad: t.Optional[float] = None
+        self.seen = Seen(self.fewer, earlier)
 
-    def add(self, at: float, row: t.Optional[Row]) -> None:
-        """The next interval: seconds since the stage began, and (events, bad, control events, control bad) or None
-        where it was not seen."""
-        if row is None:
-            self.unseen += 1
-            return
-        self.unseen = 0
-        self.rows.append(row)
-        self.tally.append(self._turned(row))
-        if row[1] and self.first_bad is None and not self.fewer:
-            self.first_bad = at
-
-    def add_all(self, rows: t.Any) -> None:
-        """All rows of a look, [seconds, events, bad, control events, control bad] each; those with invalid counts are
-        counted as broken."""
-        found, broken = usable(rows)
-        self.broken += sum(broken)
-        self.rows = [row for _at, row in found]
-        self.tally = sequential_test.Tally([self._turned(row) for row in self.rows])
-        self.unseen = (
-            next((k for k, row in enumerate(reversed(rows)) if not unseen(row)), len(rows))
-            if isinstance(rows, (list, tuple))
-            else 0
-        )
-        if not self.fewer:
-            self.first_bad = next((at for at, row in found if row[1]), None)
+    @property
+    def tally(self) -> sequential_test.Tally:
+        return self.seen.tally
 
     def _turned(self, row: Row) -> Row:
-        return (row[2], row[3], row[0], row[1]) if self.fewer else row
+        return turned(row, self.fewer)
 
     def log_e_value(self) -> float:
         """log of the e-value against "harmless within the tolerated ratio"; 0 where nobody is left to compare with."""
@@ -125,7 +107,7 @@ class MetricGate:
             "verdict": verdict,
             "why": why,
             "distance": distance,
-            "first_bad": self.first_bad,
+            "first_bad": self.seen.first_bad,
         }
         if full:
             told.update(
@@ -154,12 +136,9 @@ class MetricGate:
             return "abort", f"over the hard limit of {limit} twice in a row", 0.0
         if self.problem:
             return "hold", str(self.problem), 0.0
-        if self.broken:
-            return (
-                "hold",
-                f"{self.broken} {'interval has' if self.broken == 1 else 'intervals have'} invalid counts",
-                0.0,
-            )
+        broken = self.broken_aa + self.seen.broken
+        if broken:
+            return "hold", f"{broken} {'interval has' if broken == 1 else 'intervals have'} invalid counts", 0.0
         if over == "treatment":
             return (
                 "hold",
@@ -172,9 +151,9 @@ class MetricGate:
                 f"those {lacking} are near the hard limit of {limit} or over it too, so something else is wrong",
                 0.0,
             )
-        if self.unseen >= UNSEEN:
-            return "hold", f"the newest {self.unseen} intervals were not seen", 0.0
-        if not self.rows:
+        if self.seen.unseen >= UNSEEN:
+            return "hold", f"the newest {self.seen.unseen} intervals were not seen", 0.0
+        if not len(self.tally):
             return ("continue", "no full interval yet", 3.0) if young else ("hold", NO_DATA, 3.0)
         if not self.alone and self._shared_fate():
             return (
@@ -213,7 +192,7 @@ class MetricGate:
         limit = self.settings.hard_share(self.kind)
         blocks: t.List[t.Tuple[bool, bool]] = []
         sums = [0.0, 0.0, 0.0, 0.0]
-        for row in reversed(self.rows):
+        for row in reversed(self.seen.latest):
             sums = [total + count for total, count in zip(sums, row)]
             if sums[0] >= ENOUGH and limit is not None:
                 over = sums[1] > limit * sums[0]
@@ -229,7 +208,7 @@ class MetricGate:
     def _shared_fate(self) -> bool:
         """Whether the control is far worse now than it was in the A/A stage."""
         bad, events = self.usual
-        recent = self.rows[-RECENT:]
+        recent = self.seen.latest[-RECENT:]
         now_events, now_bad = sum(row[2] for row in recent), sum(row[3] for row in recent)
         if (
             self.kind == "counter"
@@ -315,48 +294,6 @@ class MetricGate:
 
     def _sure(self) -> str:
         return f"{text.percent(1 - self.settings.certify_each)} sure"
-
-
-def usable(rows: t.Any) -> t.Tuple[t.List[t.Tuple[float, Row]], t.List[bool]]:
-    """([(seconds, row)] that make sense, [for each that does not, whether it is more than "not seen"])."""
-    good: t.List[t.Tuple[float, Row]] = []
-    bad: t.List[bool] = []
-    for row in rows if isinstance(rows, (list, tuple)) else []:
-        found = sensible(row)
-        if found is None:
-            bad.append(not unseen(row))
-        else:
-            good.append((float(row[0]), found))
-    return good, bad
-
-
-def unseen(row: t.Any) -> bool:
-    """Whether an interval was not seen: None, or no numbers in it."""
-    return row is None or (isinstance(row, (list, tuple)) and len(row) == 5 and all(value is None for value in row[1:]))
-
-
-def sensible(row: t.Any) -> t.Optional[Row]:
-    """The four counts of a row [seconds, events, bad, control events, control bad]; None where they cannot be: no more
-    bad ones than events."""
-    if not isinstance(row, (list, tuple)) or len(row) != 5:
-        return None
-    at, events, bad, control_events, control_bad = row
-    if not (type(events) is type(bad) is type(control_events) is type(control_bad) is int and is_number(at)):
-        if not all(map(is_count, row[1:])) or not is_number(at):
-            return None
-        events, bad, control_events, control_bad = map(int, row[1:])
-    if 0 <= bad <= events < MOST and 0 <= control_bad <= control_events < MOST:
-        return events, bad, control_events, control_bad
-    return None
-
-
-def is_number(value: t.Any) -> bool:
-    """A number that sums stay exact with: neither NaN nor beyond MOST, which counts as infinite."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and -MOST < value < MOST
-
-
-def is_count(value: t.Any) -> bool:
-    return is_number(value) and value >= 0
 
 
 def capped(logarithm: float) -> float:

@@ -22,7 +22,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.gate.fetch import 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import ANSWERS, ERROR, FAST, OK, Metric
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.stage import Arms, Stage, named
 from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.client import Series
-from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import Growth, Target
+from ansible_collections.gradual.rollout.plugins.module_utils.prometheus.increases import Target
 
 # Gaps that are told one by one.
 MOST_NOTES = 5
@@ -44,7 +44,7 @@ def diagnose(aligned: Aligned, counts: Counts) -> Counts:
         found.append({**counted, "problem": problem or unknown, **({"aa": []} if unknown else {})})
     result = {**counts, "problems": problems, "metrics": found}
     if growth is not None:
-        result["notes"] = [*notes(growth, growth.seen(), fetched.up, stage.since), *_hosts_before(stage)]
+        result["notes"] = [*notes(aligned), *_hosts_before(stage)]
     return result
 
 
@@ -101,7 +101,7 @@ def of_series(
             broken: t.Dict[str, float] = {}
             for target in targets:
                 for series in target.table.get((metric.feature, part, value), ()):
-                    newest = max([*series.times[-1:], *series.unusable[-1:]], default=None)
+                    newest = series.newest
                     if newest is None or newest < max(target.times[-1:], default=newest) - patient:
                         continue
                     having.add(target.host)
@@ -130,22 +130,49 @@ def of_aa(metric: Metric, before: t.Sequence[Target], stage: Stage, counted: boo
     return f"{told} in the A/A stage {period}, so what the arms differed by before is not known"
 
 
-def notes(growth: Growth, seen: t.Set[int], up: t.Sequence[Series], since: float) -> t.List[str]:
+def notes(aligned: Aligned) -> t.List[str]:
     """What was missing and is over, or does no harm: restarts that were counted across, and intervals without any
     sample."""
-    told = []
-    for target in growth.targets:
-        told += [
-            f"the counters of {target.host} were reset at {time_of_day(at)} UTC and count from 0"
-            for at in target.anew
-            if at >= since
-        ]
-    for first, last in _runs(sorted(set(range(growth.grid.length)) - seen)):
-        begin, end = (growth.grid.since + index * growth.grid.seconds for index in (first, last + 1))
-        tried = any(begin <= at < end for series in up for at in series.times)
+    told = [
+        f"the counters of {host} were reset at {time_of_day(at)} UTC and count from 0" for at, host in all_anew(aligned)
+    ]
+    interval, since = aligned.interval or 0.0, aligned.stage.since
+    for first, last, tried in all_gaps(aligned):
+        begin, end = (since + index * interval for index in (first, last + 1))
         why = "no host could be scraped" if tried else "Prometheus took no samples"
         told.append(f"{why} from {time_of_day(begin)} UTC to {time_of_day(end)} UTC; what happened then is not counted")
     return told if len(told) <= MOST_NOTES else [*told[:MOST_NOTES], f"and {len(told) - MOST_NOTES} more of the kind"]
+
+
+def all_anew(aligned: Aligned) -> t.List[t.Tuple[float, str]]:
+    """(time, host) of each restart since the stage began."""
+    growth, past = aligned.growth, aligned.past
+    found = [
+        (at, target.host)
+        for target in (growth.targets if growth else ())
+        for at in target.anew
+        if growth and at >= growth.grid.start(0)
+    ]
+    return sorted([*((at, host) for at, host in (past.anew if past else ())), *found])
+
+
+def all_gaps(aligned: Aligned) -> t.List[t.Tuple[int, int, bool]]:
+    """(first, last, tried) of each row of intervals since the stage began in which no host was seen; whether Prometheus
+    tried to scrape one."""
+    growth, past = aligned.growth, aligned.past
+    gaps = [(first, last, tried) for first, last, tried in (past.gaps if past else ())]
+    if growth is None:
+        return gaps
+    grid = growth.grid
+    for begin, end in _runs(sorted(set(range(grid.length)) - growth.seen())):
+        times = (at for series in aligned.fetched.up for at in series.times)
+        tried = any(grid.start(begin) <= at < grid.start(end + 1) for at in times)
+        gap = (grid.first + begin, grid.first + end, tried)
+        if gaps and gaps[-1][1] == gap[0] - 1:
+            sooner = gaps.pop()
+            gap = (sooner[0], gap[1], sooner[2] or tried)
+        gaps.append(gap)
+    return gaps
 
 
 def _hosts_before(stage: Stage) -> t.List[str]:

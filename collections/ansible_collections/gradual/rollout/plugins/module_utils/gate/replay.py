@@ -18,13 +18,8 @@ import json
 import sys
 import typing as t
 
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import (
-    MetricGate,
-    Row,
-    capped,
-    is_number,
-    sensible,
-)
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import MetricGate, capped
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.seen import Row, is_number, sensible
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import (
     GateError,
     Settings,
@@ -60,7 +55,7 @@ def judge_trace(trace: t.Mapping[str, t.Any], interval: float, settings: Setting
         gate = MetricGate(head, settings, settings.alpha * spent_in(number, with_control), percent, alone)
         verdict, look = "hold", 0
         for look, row in enumerate(rows, 1):
-            gate.add(look * interval, row)
+            gate.seen.add(look * interval, row)
             bad_served += int(row[1]) if row else 0
             verdict = gate.judge(full=False)["verdict"]
             if verdict == "abort" or (verdict == "promote" and look * interval >= settings.min):

@@ -12,7 +12,8 @@ import typing as t
 
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import sentences
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.folded import is_folded
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import NO_DATA, MetricGate, is_number
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import NO_DATA, MetricGate
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.seen import is_number
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.settings import (
     GateError,
     Settings,
@@ -31,21 +32,21 @@ LEAST_WEIGHT = 1e-6
 Json = t.Dict[str, t.Any]
 
 
-def judge(counts: t.Mapping[str, t.Any], settings: Settings) -> Json:
+def judge(counts: t.Mapping[str, t.Any], settings: Settings, past: t.Sequence[Json] = ()) -> Json:
     """The verdict on one look with a sentence, each metric with its own, and since when the treatment has had a bad
     event.
 
     Whatever the counts hold, no data is "hold": "promote" needs intervals that were seen, enough requests and a test
     that excludes harm, for every metric. `deadline_passed` says that a hold has lasted until the policy `on_no_data`
-    applies.
+    applies. `past` is Past.metrics, for counts that do not have all rows; raises GateError where it is of other rows.
     """
     since = _number(counts.get("since"))
     elapsed = max(0.0, _number(counts.get("until")) - since)
     heads = [metric for metric in _list(counts.get("metrics")) if isinstance(metric, dict)]
     young = elapsed < max(GRACE * _number(counts.get("interval")), settings.look)
     judged = [
-        _judge_metric(head, alpha, counts, settings, young)
-        for head, alpha in zip(heads, alphas(heads, counts, settings))
+        _judge_metric(head, alpha, counts, settings, young, _earlier(head, past[number : number + 1]))
+        for number, (head, alpha) in enumerate(zip(heads, alphas(heads, counts, settings)))
     ]
     problems = [str(problem) for problem in _list(counts.get("problems"))]
     if not heads:
@@ -89,14 +90,14 @@ def _traffic(serving: t.Any) -> t.Tuple[t.List[str], t.List[str]]:
     return down, away
 
 
-def judge_again(look: t.Mapping[str, t.Any]) -> Json:
+def judge_again(look: t.Mapping[str, t.Any], past: t.Sequence[Json] = ()) -> Json:
     """The verdict that a recorded look must have, from its counts and settings; raises GateError when it does not hold
-    all of them."""
-    if is_folded(look):
+    all of them. `past` is as judge takes it."""
+    if is_folded(look) and not past:
         raise GateError(f"look {look.get('look')} needs the look before it: read it with gate.folded.unfolded")
     try:
         settings = Settings(**look["settings"])
-        return judge(look["counts"], settings)
+        return judge(look["counts"], settings, past)
     except (KeyError, TypeError) as error:
         raise GateError(f"the look holds no counts and settings to judge again: {error!r}") from error
 
@@ -123,12 +124,32 @@ def alphas(heads: t.Sequence[Json], counts: t.Mapping[str, t.Any], settings: Set
     ]
 
 
-def _judge_metric(head: Json, alpha: float, counts: t.Mapping[str, t.Any], settings: Settings, young: bool) -> Json:
+def _earlier(head: Json, past: t.Sequence[Json]) -> t.Optional[Json]:
+    """The summary of the rows that are not in the counts of a metric."""
+    kept = head.get("rows_kept")
+    if not kept:
+        return None
+    known = [metric["seen"] for metric in past if metric["seen"]["length"] == kept]
+    if not known:
+        raise GateError(
+            f"the counts of {head.get('metric')} are without their first {kept} rows, expected a past of them"
+        )
+    return dict(known[0])
+
+
+def _judge_metric(
+    head: Json,
+    alpha: float,
+    counts: t.Mapping[str, t.Any],
+    settings: Settings,
+    young: bool,
+    earlier: t.Optional[Json],
+) -> Json:
     percent, hosts = _number(counts.get("percent")), counts.get("cohorts") == "hosts"
     holdback = _number(counts.get("holdback")) if percent >= 100 else 0.0
     alone = not hosts and percent - holdback >= 100
-    gate = MetricGate(head, settings, alpha, percent - holdback, alone)
-    gate.add_all(head.get("rows"))
+    gate = MetricGate(head, settings, alpha, percent - holdback, alone, earlier)
+    gate.seen.add_all(head.get("rows"))
     return gate.judge(young)
 
 

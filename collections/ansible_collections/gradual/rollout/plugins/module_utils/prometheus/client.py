@@ -64,6 +64,11 @@ class Series:
         """(time, value) of each sample."""
         return list(zip(self.times, self.values))
 
+    @property
+    def newest(self) -> t.Optional[float]:
+        """The time of the newest sample, whether or not it is a number to count with; None without any."""
+        return max([*self.times[-1:], *self.unusable[-1:]], default=None)
+
     def between(self, since: float, until: float) -> Series:
         """The part from `since` to `until`, both included."""
         first, end = bisect.bisect_left(self.times, since), bisect.bisect_right(self.times, until)
@@ -71,6 +76,15 @@ class Series:
         if first == 0 and end == len(self.times) and len(unusable) == len(self.unusable):
             return self
         return Series(self.labels, self.times[first:end], self.values[first:end], unusable)
+
+    def before(self, later: Series) -> Series:
+        """The samples of this series and then those of `later`, which is the same series."""
+        return Series(
+            later.labels,
+            [*self.times, *later.times],
+            [*self.values, *later.values],
+            [*self.unusable, *later.unusable],
+        )
 
     def without(self, times: t.Container[float]) -> Series:
         """The same without what was sampled at these times."""

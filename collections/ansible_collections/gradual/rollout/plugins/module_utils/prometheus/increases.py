@@ -38,12 +38,18 @@ Table = t.Mapping[Key, t.Sequence[Series]]
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Intervals of `seconds` from `since` on, `length` of them; `longest` is how long a step may last in seconds."""
+    """Intervals of `seconds`, counted from `since` on: `length` of them from number `first` on; `longest` is how long a
+    step may last in seconds."""
 
     since: float
     seconds: float
     length: int
     longest: float
+    first: int = 0
+
+    def start(self, index: int) -> float:
+        """When interval number `index` of this grid begins; `length` is its end."""
+        return self.since + (self.first + index) * self.seconds
 
 
 class Target:
@@ -108,17 +114,14 @@ class Target:
     def placed(self, grid: Grid) -> Placed:
         """How the scrapes lie in a grid.
 
-        A step that begins before the grid or ends after it is not counted, but what it covers was seen.
+        A step that begins before `since` or ends after the grid is not counted, but what it covers was seen.
         """
-        since, seconds, times = grid.since, grid.seconds, self.times
-        first = bisect.bisect_left(times, since)
-        last = [
-            max(first, bisect.bisect_left(times, since + index * seconds, first) - 1)
-            for index in range(grid.length + 1)
-        ]
+        times = self.times
+        first = bisect.bisect_left(times, grid.since)
+        last = [max(first, bisect.bisect_left(times, grid.start(index), first) - 1) for index in range(grid.length + 1)]
         begin = max(0, first - 1)
         around = times[begin : last[-1] + 2]
-        indexes = [int((at - since) // seconds) for at in around]
+        indexes = [int((at - grid.since) // grid.seconds) - grid.first for at in around]
         breaks = [place for place, step in enumerate(map(operator.sub, around[1:], around)) if step > grid.longest]
         covered: t.Set[int] = set()
         start = 0
@@ -170,11 +173,9 @@ class Growth:
         ]
         return set().union(*having)
 
-    def unseen_by_host(self) -> t.Dict[str, int]:
-        """{host: intervals in which it was not seen}, without hosts that always were."""
+    def unseen_by_host(self, length: int) -> t.Dict[str, int]:
+        """{host: how many of the first `length` intervals it was not seen in}."""
         covered: t.Dict[str, t.Set[int]] = {}
         for target, placed in zip(self.targets, self._placed):
             covered.setdefault(target.host, set()).update(placed.covered)
-        return {
-            host: self.grid.length - len(seen) for host, seen in sorted(covered.items()) if len(seen) < self.grid.length
-        }
+        return {host: length - len(seen.intersection(range(length))) for host, seen in covered.items()}

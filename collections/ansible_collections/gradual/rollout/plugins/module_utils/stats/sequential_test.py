@@ -94,22 +94,42 @@ class Totals:
 
 
 class Tally:
-    """Rows of (events, bad, control events, control bad), finite and none negative, summed up as they come."""
+    """Rows of (events, bad, control events, control bad), finite and none negative, summed up as they come; `summary`
+    is that of the rows before them."""
 
-    def __init__(self, rows: Rows = ()) -> None:
+    def __init__(self, rows: Rows = (), summary: Rows = ()) -> None:
+        *early, (self._first, *begun) = summary or [(0, 0, 0, 0, 0)]
+        self._early = {place: sums for place, *sums in early}
         columns = zip(*rows) if rows else ((), (), (), ())
-        self._sums = [list(itertools.accumulate(column, initial=0)) for column in columns]
+        self._sums = [list(itertools.accumulate(column, initial=start)) for column, start in zip(columns, begun)]
 
     def __len__(self) -> int:
-        return len(self._sums[0]) - 1
+        return int(self._first) + len(self._sums[0]) - 1
 
     def append(self, row: Row) -> None:
         for sums, value in zip(self._sums, row):
             sums.append(sums[-1] + value)
 
+    def extend(self, rows: Rows) -> None:
+        for sums, column in zip(self._sums, zip(*rows)):
+            sums.extend(itertools.accumulate(column, initial=sums.pop()))
+
     def between(self, start: int, end: int, divisor: float = 1.0) -> Totals:
         """Totals of the rows from number `start` to before number `end`, divided by `divisor`."""
-        return Totals(*[(sums[end] - sums[start]) / divisor for sums in self._sums])
+        return Totals(*[(later - sooner) / divisor for sooner, later in zip(self._before(start), self._before(end))])
+
+    def summary(self) -> t.List[t.List[float]]:
+        """[row number, sums of all rows before it], for each row at which a comparison of these rows and any that
+        follow begins or is split: at most (LATEST + 1) * (STRATA + 1), however many rows there are."""
+        length = len(self)
+        places = {length, *(place for start in _starts(length) for place in _splits(start, length))}
+        return [[place, *self._before(place)] for place in sorted(places)]
+
+    def _before(self, place: int) -> t.Sequence[float]:
+        """The sums of the rows before number `place`."""
+        if place < self._first:
+            return self._early[place]
+        return [sums[place - int(self._first)] for sums in self._sums]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,8 +175,7 @@ def harm(tally: Tally, calibration: Calibration, tolerated: float) -> float:
     Never above the true one: starts that cannot matter are left out.
     """
     found = []
-    starts = [(0, FROM_THE_START), *[each for each in LATE_STARTS if each[0] < len(tally)][-LATEST:]]
-    for start, weight in starts:
+    for start, weight in _starts(len(tally)).items():
         comparison = Comparison(tally, calibration, start)
         if comparison.may_be_harm(tolerated) or not start:
             found.append(math.log(weight) + comparison.harm(tolerated).log_e)
@@ -165,8 +184,21 @@ def harm(tally: Tally, calibration: Calibration, tolerated: float) -> float:
 
 def may_be_harm(tally: Tally, calibration: Calibration, tolerated: float) -> bool:
     """False when `harm` cannot reach log 12, which is quicker to see."""
-    starts = [0, *[start for start, _weight in LATE_STARTS if start < len(tally)][-LATEST:]]
-    return any(Comparison(tally, calibration, start).may_be_harm(tolerated) for start in starts)
+    return any(Comparison(tally, calibration, start).may_be_harm(tolerated) for start in _starts(len(tally)))
+
+
+def _starts(length: int) -> t.Dict[int, float]:
+    """{row number from which on the arms are compared: its part of the chance of a false stop}."""
+    return {0: FROM_THE_START, **dict([each for each in LATE_STARTS if each[0] < length][-LATEST:])}
+
+
+def _splits(start: int, end: int) -> range:
+    """Where the parts in time begin: STRATA of them at most. With more rows some of them are joined, so each is the
+    begin of a part of fewer rows too."""
+    size = 1
+    while size * STRATA < end - start:
+        size *= 2
+    return range(start, end, size)
 
 
 class Comparison:
@@ -236,13 +268,9 @@ class Comparison:
     def _split(self) -> t.List[Totals]:
         """At most STRATA parts in time, those with bad events; within one the arms' parts of the traffic hardly
         change."""
-        size, end = 1, len(self._tally)
-        while size * STRATA < end - self._start:
-            size *= 2
-        parts = (
-            self._tally.between(first, min(first + size, end), self.calibration.spread)
-            for first in range(self._start, end, size)
-        )
+        end = len(self._tally)
+        splits = _splits(self._start, end)
+        parts = (self._tally.between(first, min(first + splits.step, end), self.calibration.spread) for first in splits)
         return [part for part in parts if part.all_bad]
 
     def _alone(self, ratio: float) -> float:

@@ -75,13 +75,17 @@ def canary_watch(
 
 
 def canary_look(
-    look: t.Mapping[str, t.Any], host: str, balancers: t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]
+    look: t.Mapping[str, t.Any],
+    host: str,
+    balancers: t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]],
+    past: t.Mapping[str, t.Any],
 ) -> Json:
     """A look of the gate at the canary, judged again with what each balancer says of it: nobody is hurt by a host that
     gets no users.
 
     `look` is RV(look) of gate_look, `balancers` the servers by balancer as haproxy_server_info has them, seen after the
-    look. What they say is kept in its counts, so that the record gives the same verdict again.
+    look; `past` is what gate_look was given. What the balancers say is kept in the counts of the look, so that the
+    record gives the same verdict again.
     """
     absent = {"state": "missing", "status": "not in the backend", "check": "", "up": False}
     found = {
@@ -93,7 +97,7 @@ def canary_look(
         for name, server in found.items()
     ]
     told = {**look, "counts": {**look["counts"], "serving": {"host": host, "seen": seen}}}
-    return {**told, **gate_verdict.judge_again(told)}
+    return {**told, **gate_verdict.judge_again(told, past.get("metrics", []))}
 
 
 def _runs_old(known: t.Mapping[str, t.Any], digest: str) -> bool:

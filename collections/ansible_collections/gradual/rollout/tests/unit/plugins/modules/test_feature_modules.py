@@ -243,12 +243,12 @@ def test_a_look_waits_for_its_time() -> None:
 
 def test_a_look_with_an_early_verdict_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = iter(["continue", "hold", "abort", "continue"])
-    monkeypatch.setattr(gate_look, "look", lambda _options, _now: {"verdict": next(verdicts)})
+    monkeypatch.setattr(gate_look, "look", lambda _options, _now: ({"verdict": next(verdicts)}, None))
     monkeypatch.setattr(gate_look, "PAUSE", 0.1)
     start = time.time()
-    assert gate_look.watch({"early": ["abort", "promote"], "not_before": start + 60}) == {"verdict": "abort"}
+    assert gate_look.watch({"early": ["abort", "promote"], "not_before": start + 60}) == ({"verdict": "abort"}, None)
     assert time.time() - start < 30
-    assert gate_look.watch({"early": ["abort"], "not_before": None}) == {"verdict": "continue"}
+    assert gate_look.watch({"early": ["abort"], "not_before": None}) == ({"verdict": "continue"}, None)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ class Fleet:
         self.share, self.takes = share, takes
         self.moments: list[float] = []
         self.early: list[list[str]] = []
+        self.pasts: list[dict[str, Any]] = []
         self.jobs: list[Job] = []
         self.recorded: list[tuple[str, dict[str, Any]]] = []
         self.shown: list[str] = []
@@ -80,12 +81,15 @@ class Fleet:
         self.jobs.append(Job(self.clock, seconds, result))
         return self.jobs[-1]
 
-    def look(self, not_before: float, early: Sequence[str]) -> Job:
+    def look(self, not_before: float, early: Sequence[str], past: dict[str, Any]) -> Job:
         self.moments.append(not_before)
+        self.pasts.append(past)
         self.early.append(list(early))
         said = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
         seen = look(said, not_before - 1000.0) if isinstance(said, str) else {**said, "elapsed": not_before - 1000.0}
-        return self._job(max(0.0, not_before - 1000.0 - self.clock.now) + 0.5, {"look": seen})
+        return self._job(
+            max(0.0, not_before - 1000.0 - self.clock.now) + 0.5, {"look": seen, "past": {"since": not_before}}
+        )
 
     def measure(self) -> Job | None:
         return self._job(self.takes, self.share) if self.share else None
@@ -122,6 +126,7 @@ def test_it_looks_at_its_moments_until_the_gate_promotes(clock: Clock) -> None:
     assert watch.watch(fleet, STAGE) == {"verdict": "promote", "reason": "because", "elapsed": 22.0, "number": 3}
     assert fleet.moments == [1002.0, 1012.0, 1022.0]
     assert fleet.early == [["abort", "promote"]] * 3
+    assert fleet.pasts == [{}, {"since": 1002.0}, {"since": 1012.0}], "each look goes on from the one before"
     assert [(event, data["look"]) for event, data in fleet.recorded] == [("gate.looked", n) for n in (1, 2, 3)]
     assert fleet.shown[0] == "25 %, look 1, 2 s: continue — because"
     assert all(job.ended for job in fleet.jobs)

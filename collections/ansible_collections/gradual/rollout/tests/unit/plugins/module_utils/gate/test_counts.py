@@ -49,7 +49,7 @@ def test_who_is_compared_before_anybody_has_the_feature(
     [(25, [25, 50, 100], 0), (50, [25, 50, 100], 1), (100, [25, 50, 100], 2), (100, [100], 0)],
 )
 def test_stages_are_numbered(percent: int, stages: list[int], index: int) -> None:
-    counts = gate_look.counted(Fetched([], [], []), stage(percent, stages=stages))
+    counts, _past = gate_look.counted(Fetched([], [], []), stage(percent, stages=stages))
     assert (counts["stage"], counts["stages"], counts["percent"]) == (index, stages, percent)
 
 
@@ -88,7 +88,7 @@ def test_hosts_are_compared_before_from_when_all_are_known_and_run_what_they_run
 ) -> None:
     asked = (START - 300, START - 20)
     before = [host("app1", START - 700, until=START - 20), host("app2", first, anew, until=START - 20)]
-    found = gate_look.counted(
+    found, _past = gate_look.counted(
         Fetched([host("app1", START - 40), host("app2", START - 40)], before, []),
         stage(33, cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2"], aa=asked),
     )
@@ -113,14 +113,16 @@ def test_users_are_compared_in_all_of_their_own_time_before() -> None:
 
 
 def test_without_any_sample_every_metric_has_a_problem_and_no_rows() -> None:
-    counts = gate_look.counted(Fetched([], [], []), stage())
+    counts, _past = gate_look.counted(Fetched([], [], []), stage())
     assert [metric["rows"] for metric in counts["metrics"]] == [[], []]
     assert all(metric["problem"] for metric in counts["metrics"])
 
 
 def test_the_first_scrape_of_a_stage_is_no_problem() -> None:
     """Samples from before the stage tell that the series exist; they are not counted."""
-    counts = gate_look.counted(Fetched(targets(1, ["search"], 3, start=START - 40), [], []), stage(until=START + 2))
+    counts, _past = gate_look.counted(
+        Fetched(targets(1, ["search"], 3, start=START - 40), [], []), stage(until=START + 2)
+    )
     assert (
         counts["interval"],
         counts["problems"],
@@ -152,7 +154,7 @@ def targets(
 
 def test_every_interval_of_every_metric_has_a_row() -> None:
     features = [f"feature-{number}" for number in range(5)]
-    counts = gate_look.counted(
+    counts, _past = gate_look.counted(
         Fetched(targets(3, features, 102), [], []), stage(features=features, until=START + 15 * 102)
     )
     # Whether the last scrape of a host falls within its interval is a matter of milliseconds.
@@ -181,7 +183,7 @@ def test_no_samples_raise_and_all_counts_make_sense(tables: list[dict[Key, Any]]
         lookback=60.0,
         metrics=[{"name": "orders", "counter": "orders_total", "harm": "fewer"}],
     )
-    counts = gate_look.counted(Fetched(found, found, [Series.of({"host": "app0"}, up)]), looked)
+    counts, _past = gate_look.counted(Fetched(found, found, [Series.of({"host": "app0"}, up)]), looked)
     assert json.loads(json.dumps(counts, allow_nan=False)) == counts
     for metric in counts["metrics"]:
         for row in [*metric["aa"], *(each for each in metric["rows"] if each is not None)]:

@@ -8,7 +8,8 @@ import typing as t
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metric_verdict
-from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import MetricGate, sensible, unseen
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.metric_verdict import MetricGate
+from ansible_collections.gradual.rollout.plugins.module_utils.gate.seen import sensible, unseen
 from ansible_collections.gradual.rollout.tests.unit.sample_counts import (
     LOW_TRAFFIC,
     SETTINGS,
@@ -67,16 +68,16 @@ def test_intervals_one_by_one_come_to_the_same_as_all_at_once(seen: Rows, more: 
         return MetricGate(metric([], **more), SETTINGS, 0.025, 25)
 
     at_once, one_by_one = gate(), gate()
-    at_once.add_all(seen)
+    at_once.seen.add_all(seen)
     for number, row in enumerate(seen):
-        one_by_one.add(2 * number, None if row is None else tuple(row[1:]))
+        one_by_one.seen.add(2 * number, None if row is None else tuple(row[1:]))
     assert at_once.judge() == one_by_one.judge()
 
 
 def test_leaving_the_e_value_out_changes_no_verdict() -> None:
     for seen in (CALM, STORM, rows(9, (25, 3), (75, 0)), rows(5, (25, 1), (75, 0))):
         gate = MetricGate(metric([]), SETTINGS, 0.025, 25)
-        gate.add_all(seen)
+        gate.seen.add_all(seen)
         whole, short = gate.judge(), gate.judge(full=False)
         assert short == {key: whole[key] for key in short}
         assert set(whole) - set(short) == {"e_value", "offset", "spread", "share_expected"}

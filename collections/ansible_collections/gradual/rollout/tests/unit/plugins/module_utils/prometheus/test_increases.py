@@ -85,13 +85,13 @@ def test_hosts_are_added_and_one_that_is_not_seen_is_told() -> None:
     growth = Growth([target(good=line(0, 1, 2, 3, 4)), target("app2", good=[(0.5, 0), (1.5, 10), (2.5, 20)])], grid(4))
     assert growth.total((GOOD,)) == [0, 11, 11, 1]
     assert growth.seen() == {0, 1, 2, 3}
-    assert growth.unseen_by_host() == {"app2": 1}
+    assert growth.unseen_by_host(4) == {"app1": 0, "app2": 1}
 
 
 def test_two_processes_on_one_host_are_scraped_each_at_its_time() -> None:
     growth = Growth([target(good=line(100, 101, 102, 103)), target(good=line(7, 9, 11, 13, start=0.5))], grid(4))
     assert growth.total((GOOD,)) == [0, 3, 3, 3]
-    assert growth.unseen_by_host() == {}
+    assert growth.unseen_by_host(4) == {"app1": 0}
 
 
 def test_a_scrape_with_what_is_no_number_is_left_out_for_the_counters_that_it_concerns() -> None:

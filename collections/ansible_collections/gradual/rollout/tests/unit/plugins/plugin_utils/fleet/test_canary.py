@@ -184,7 +184,7 @@ def serving(state: str = "ready", status: str = "UP", check: str = "L7OK") -> li
 
 def looked(seen: dict[str, Any], balancers: dict[str, Any]) -> dict[str, Any]:
     settings = dataclasses.asdict(gate_verdict.settings_from({}, canary_watch(rollout(), "app1", [servers()])["bake"]))
-    return canary_look({"counts": seen, "settings": settings, "verdict": "as it was"}, "app1", balancers)
+    return canary_look({"counts": seen, "settings": settings, "verdict": "as it was"}, "app1", balancers, {})
 
 
 @pytest.mark.parametrize(
