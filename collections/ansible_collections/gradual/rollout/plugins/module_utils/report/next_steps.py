@@ -107,7 +107,7 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
         for claim in claims
         if claim["status"] == FAILED and (outcome == "completed" or claim["id"] not in OF_COURSE)
     ]
-    steps += [f"Mend or explain: {claim['statement']}" for claim in failed_claims]
+    steps += [f"Fix or explain: {claim['statement']}" for claim in failed_claims]
     blind = [
         claim["id"] for claim in claims if claim["status"] == NOT_MEASURED and (claim["criteria"] or claim["qualities"])
     ]
@@ -117,7 +117,7 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
 
 
 def _after_success(events: Events) -> list[str]:
-    steps = ["Watch the burn-rate alerts for a day: they are the net after the ramp."]
+    steps = ["Watch the burn-rate alerts for a day: no gate stops harm that shows after the ramp."]
     if events.features:
         steps.append(
             "When the code no longer asks for the flags (feature_evaluations_total stands still): ansible-playbook"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -105,6 +106,28 @@ def test_leaving_an_event_out_never_passes(event: str) -> None:
             poorer.rollout, poorer.now = line["rollout"], epoch(line["time"])
             poorer.add(line["event"], 0, **line["data"])
     assert document.build(poorer.lines)["gate"]["status"] != "PASS"
+
+
+SHARE, HEALTH, HOSTS = "Share: feature_flag_share", "Health: gradual_health_check_passed", "Hosts: up"
+
+
+@pytest.mark.parametrize(
+    ("made", "silent", "status"),
+    [
+        (sample.first, [SHARE, HEALTH], "shown"),
+        (sample.first, [SHARE, HOSTS], "failed"),
+        (sample.completed, [SHARE], "failed"),
+        (sample.completed, [HEALTH], "failed"),
+    ],
+)
+def test_a_first_release_has_no_data_of_features_yet(
+    made: Callable[[], sample.Ledger], silent: list[str], status: str
+) -> None:
+    ledger = made()
+    for line in ledger.lines:
+        if line["event"] == "monitoring.observed":
+            line["data"]["dashboard"] |= {"answered": 24 - len(silent), "silent": silent}
+    assert by_id(document.build(ledger.lines))["dashboard"]["status"] == status
 
 
 def test_a_sentence_on_what_was_not_measured_says_what(reports: dict[str, dict[str, Any]]) -> None:
