@@ -180,7 +180,7 @@ def dashboard(events: Events) -> Claim:
         [line],
         "monitoring.observed: every query of dashboard.silent is of features, and the manifest has none, or of the"
         " health check of a first release",
-        good=bool(queries) and answered == queries - len(silent) and not missing,
+        good=answered is not None and queries == answered + len(silent) and not missing,
         criteria=(10,),
         qualities=("maintainability",),
         otherwise="the dashboard was not looked at in this rollout",
