@@ -147,6 +147,14 @@ def credentials(name: str | None) -> dict[str, Any]:
     return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """A result, and the rest of the work: it is done after the result was returned, and nobody waits for it."""
+
+    result: Any
+    rest: Callable[[], None]
+
+
 # The process that as_user has started, if this is one.
 _CHILDREN: set[int] = set()
 
@@ -156,10 +164,15 @@ def as_user(name: str, work: Callable[[], Any]) -> Any:
 
     The module's own process keeps its user, so that Ansible can clean up. The child ends with its parent, and what it
     has started ends with it, however the parent ends. Inside such a child, the work is done at once.
+
+    If the work returns Unfinished, this returns its result, and a process that outlives the parent does the rest.
     """
     who = account(name)
     if os.geteuid() == who.pw_uid and os.getpid() in _CHILDREN:
-        return work()
+        done = work()
+        if isinstance(done, Unfinished):
+            done.rest()
+        return done.result if isinstance(done, Unfinished) else done
     if os.geteuid() not in (0, who.pw_uid):
         raise DatabaseError(
             f"this must run as user {name!r}, but the module runs as uid {os.geteuid()}; write become: true"
@@ -190,6 +203,7 @@ def as_user(name: str, work: Callable[[], Any]) -> Any:
 def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[], Any]) -> NoReturn:
     """Become the user, do the work, write the result to the pipe, and end without the parent's exit handlers."""
     try:
+        rest = None
         try:
             _CHILDREN.add(os.getpid())
             if os.geteuid() != who.pw_uid:
@@ -203,7 +217,10 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
             os.environ["HOME"] = who.pw_dir
             os.umask(0o077)
             os.chdir("/")
-            told = {"result": work()}
+            done = work()
+            if isinstance(done, Unfinished):
+                done, rest = done.result, done.rest
+            told = {"result": done}
         except DatabaseError as error:
             told = {"error": str(error), "sqlstate": error.sqlstate}
         except OSError as error:
@@ -212,9 +229,21 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
             told = {"error": f"this is a bug in Gradual, please report it: {_told(error)}", "sqlstate": ""}
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(json.dumps(told).encode())
+        if rest and os.fork() == 0:
+            _detach()
+            rest()
         os._exit(0)
     finally:
         os._exit(1)
+
+
+def _detach() -> None:
+    """Leave the session and the pipes of the module: Ansible waits until nobody has them open."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
 
 
 def _told(error: Exception) -> str:
