@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.masking
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
+# The first words of a line that says more about the line before it.
+_MORE = re.compile(r"\w+: (?:detail|hint): |(?:DETAIL|HINT):  ")
 
 
 def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
@@ -112,12 +115,18 @@ def clean_environment() -> dict[str, str]:
 def strictly(finished: Finished, harmless: Sequence[str] = ()) -> list[str]:
     """Raise for a status other than 0, and for every line on stderr that is not known as harmless.
 
-    harmless: beginnings of lines. Returns the harmless lines.
+    harmless: beginnings of lines. Returns the harmless lines. The details of another line are as harmful as that line:
+    they may be all that the server itself said.
     """
     # Masked as a whole, because a statement goes over several lines. Not splitlines(): a name may hold other ends.
     lines = [line for line in masked(finished.errors).split("\n") if line.strip()]
-    known = [line for line in lines if any(line.startswith(start) for start in harmless)]
-    strange = [line for line in lines if line not in known]
+    known: list[str] = []
+    strange: list[str] = []
+    kept = known
+    for line in lines:
+        if kept is known or not _MORE.match(line):
+            kept = known if line.startswith(tuple(harmless)) else strange
+        kept.append(line)
     if finished.status != 0 or strange:
         how = (
             f"ended with status {finished.status}"
@@ -229,9 +238,11 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
             told = {"error": f"this is a bug in Gradual, please report it: {_told(error)}", "sqlstate": ""}
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(json.dumps(told).encode())
-        if rest and os.fork() == 0:
+        if rest:
+            # Before this process ends, for which the module waits: its terminal may hang up then.
             _detach()
-            rest()
+            if os.fork() == 0:
+                rest()
         os._exit(0)
     finally:
         os._exit(1)
