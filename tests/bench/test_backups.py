@@ -86,6 +86,7 @@ def test_the_page_has_every_way_once_and_says_what_was_left_out() -> None:
     assert "| Gradual: dump, one file | 11.0 s | 11.0 to 11.0 | 1.10 | 150 MiB |" in text
     assert "| Gradual: basebackup | 0.5 s | 4.0 s | 32.0 s | 5.0 s | 30.0 s | 2.0 s | 5.0 s |" in text
     assert "digest 2.0, dump 8.0" in text
+    assert "- Gradual: dump, one file: 2.0 s; taken and digested after 13.0 s\n" in text
     assert "| pg_dump -Fc -Z1, pg_restore --create -j2 | 28.0 s |" in text
     assert "cp -a and start" not in text
     assert "- ratio: 1.40\n- proving it to the level sound: 60.0 s\n\n## Proving" in text

@@ -14,14 +14,15 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, registry, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, live_contents, registry, store
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import runner
 from ansible_collections.gradual.rollout.plugins.module_utils.migration.alembic import Alembic
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
     account,
     as_user,
@@ -169,8 +170,8 @@ class Shop:
             for statement in statements:
                 session.run(statement)
 
-    def back_up(self, method: str = "dump", **changes: Any) -> dict[str, Any]:
-        """Take a backup; what the module returns."""
+    def back_up(self, method: str = "dump", wait: bool = True, **changes: Any) -> dict[str, Any]:
+        """Take a backup; what the module returns. wait: until its digest is there too."""
         request = base.Request(
             **{
                 "application": "shop",
@@ -192,7 +193,15 @@ class Shop:
         while os.path.exists(base.plan_path(request)):
             time.sleep(0.1)
         taken: dict[str, Any] = as_user(RUN_AS, lambda: registry.of(method).take(request))
+        if wait:
+            # Why there is no digest is told by whoever needs it.
+            with contextlib.suppress(DatabaseError):
+                self.digested(taken)
         return taken
+
+    def digested(self, taken: Mapping[str, Any]) -> dict[str, Any]:
+        """The receipt of a taken backup with the digest of the live database, which is computed after the backup."""
+        return live_contents.joined(taken["receipt"], taken["path"], 60)
 
     def prove(self, path: str, level: str = "restored", **changes: Any) -> dict[str, Any]:
         """Prove a backup; its receipt."""

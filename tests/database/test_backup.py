@@ -120,7 +120,7 @@ def test_who_wants_a_whole_table_during_the_dump_is_let_pass(shop: Shop, monkeyp
     monkeypatch.setattr(sequences, "read", and_truncate)
     taken = shop.back_up()
     assert shop.value("SELECT count(*) FROM orders") == 0
-    assert taken["receipt"]["tables"]["public.orders"]["rows"] == 0
+    assert shop.digested(taken)["tables"]["public.orders"]["rows"] == 0
     assert shop.prove(taken["path"])["level"] == "restored"
 
 
@@ -246,7 +246,7 @@ def test_a_receipt_of_the_first_version_is_compared_by_that_version(shop: Shop) 
     receipt = shop.prove(taken["path"])
     jsonschema.validate(receipt, SCHEMA)
     assert receipt["level"] == "restored"
-    receipts.write(taken["path"], {**kept, "tables": taken["receipt"]["tables"], "sequences": last})
+    receipts.write(taken["path"], {**kept, "tables": shop.digested(taken)["tables"], "sequences": last})
     with pytest.raises(DatabaseError, match=r"public\.nested has 1 rows as expected, but other contents"):
         shop.prove(taken["path"])
     receipts.write(taken["path"], {**kept, "tables": tables, "sequences": {**last, "public.unused": [1, 1]}})

@@ -232,7 +232,7 @@ def test_every_change_of_a_copy_is_noticed_and_no_change_is_none(noticed: Shop) 
     taken = noticed.back_up()
 
     def work() -> dict[str, Any]:
-        path, receipt = taken["path"], taken["receipt"]
+        path, receipt = taken["path"], noticed.digested(taken)
         with registry.of("dump").restored_copy(path, receipt, str(noticed.server.folder), 60) as scratch:
             found: dict[str, Any] = {"before": compare.differences(path, receipt, scratch, True, 60)}
             for statement, back, _sentence in CHANGES:

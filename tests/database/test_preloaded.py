@@ -47,10 +47,11 @@ def jobs() -> Iterator[Shop]:
 def test_preloaded_libraries_are_in_the_copy_and_their_workers_are_not(jobs: Shop, method: str) -> None:
     until(lambda: len(workers(str(jobs.server.folder))) == len(HERE))
     taken = jobs.back_up(method)
+    receipt = jobs.digested(taken)
 
     def work() -> list[Any]:
         with (
-            registry.of(method).restored_copy(taken["path"], taken["receipt"], str(jobs.server.folder), 60) as scratch,
+            registry.of(method).restored_copy(taken["path"], receipt, str(jobs.server.folder), 60) as scratch,
             Session(scratch.parameters("jobs")) as session,
         ):
             shown = [session.value(f"SHOW {name}") for name in ("shared_preload_libraries", "pg_stat_statements.max")]

@@ -125,12 +125,13 @@ def pending(shop: Shop, *statements: str, **changes: Any) -> dict[str, Any]:
 def prove(shop: Shop, **options: Any) -> dict[str, Any]:
     """Restore a fresh backup into a throwaway cluster, as the module does, and prove it sound there."""
     taken = shop.back_up()
+    receipt = shop.digested(taken)
 
     def work() -> dict[str, Any]:
-        with dump.Dump().restored_copy(taken["path"], taken["receipt"], str(shop.server.folder), 60) as scratch:
+        with dump.Dump().restored_copy(taken["path"], receipt, str(shop.server.folder), 60) as scratch:
             before = os.stat(scratch.folder).st_mode
             try:
-                return {**soundness.prove(Wanted(options), taken["receipt"], scratch), "folder": scratch.folder}
+                return {**soundness.prove(Wanted(options), receipt, scratch), "folder": scratch.folder}
             finally:
                 assert os.stat(scratch.folder).st_mode == before
 
@@ -288,7 +289,7 @@ def test_a_copy_is_open_to_those_with_its_password_only(shop: Shop) -> None:
 
     def work() -> list[Any]:
         with (
-            dump.Dump().restored_copy(taken["path"], taken["receipt"], str(shop.server.folder), 60) as scratch,
+            dump.Dump().restored_copy(taken["path"], shop.digested(taken), str(shop.server.folder), 60) as scratch,
             copy_access.opened(scratch, [OWNER]) as passwords,
         ):
             seen: list[Any] = []

@@ -10,9 +10,11 @@ module: backup
 short_description: Back up a PostgreSQL database with a digest of its contents
 version_added: "0.1.0"
 description:
-  - Backs up one database, or its whole cluster. From the same snapshot it takes the number of rows and an
-    order-independent digest of every table of the database, so that M(gradual.rollout.backup_verify) can compare a
-    restored copy.
+  - Backs up one database, or its whole cluster.
+  - From the same snapshot come the number of rows and an order-independent digest of every table of the database, with
+    which M(gradual.rollout.backup_verify) compares a restored copy. They are computed after the backup was taken, by a
+    process that goes on when the module has returned. It holds the snapshot until then, O(digest_timeout) at most, and
+    no migration of the database can begin. M(gradual.rollout.backup_verify) waits for it.
   - The backup contains roles and grants, but no passwords.
   - The backup is written under a temporary name, synced and checksummed, and only then gets its final name. Nothing is
     ever overwritten, and a failed backup leaves no files.
@@ -23,7 +25,8 @@ description:
   - For a copy of the files, writes are blocked for some milliseconds, while a restore point and a snapshot are made. A
     copy that is recovered to this restore point must contain what the snapshot contains. There is no backup if writers
     do not end until O(deadline).
-  - The returned receipt has the level V(taken), which proves nothing yet.
+  - The returned receipt has the level V(taken), which proves nothing yet; its key C(lacks) says what it does not
+    contain yet.
   - A backup and a migration of the same database never run at the same time, because pg_dump blocks every ALTER.
 author:
   - The Gradual project (@gradual)
@@ -93,6 +96,12 @@ options:
     description: Seconds to wait for a running migration of this database, and for each lock that pg_dump needs.
     type: int
     default: 60
+  digest_timeout:
+    description: >-
+      Seconds for which the digest of the live database, and so the snapshot, may last after the backup was taken. A
+      backup without it cannot be proven by a restore. PostgreSQL cannot vacuum what the snapshot still sees.
+    type: int
+    default: 3600
 seealso:
   - module: gradual.rollout.backup_verify
   - module: gradual.rollout.migration
@@ -182,6 +191,7 @@ ARGUMENTS = {
     "keep": {"type": "int", "default": 5},
     "reserve_mib": {"type": "int", "default": 512},
     "deadline": {"type": "int", "default": 60},
+    "digest_timeout": {"type": "int", "default": 3600},
 }
 
 
@@ -206,6 +216,7 @@ def main() -> None:
         options=given["options"],
         keep=max(1, given["keep"]),
         deadline=given["deadline"],
+        digest_timeout=max(1, given["digest_timeout"]),
     )
     method = registry.of(given["method"])
     try:

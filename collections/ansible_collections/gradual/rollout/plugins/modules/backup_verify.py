@@ -112,7 +112,8 @@ seconds:
   returned: when proven
   type: float
 tables:
-  description: Number of tables in the receipt, every one of them compared at the level V(restored).
+  description: >-
+    Number of tables in the receipt, every one of them compared at the level V(restored). 0 if no copy was compared yet.
   returned: when proven
   type: int
 estimated_bytes:

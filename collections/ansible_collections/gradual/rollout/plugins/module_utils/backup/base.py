@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 import re
 import shutil
@@ -13,8 +14,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, ContextManager, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import live_contents, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import store
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import (
     contents,
     digests,
@@ -24,7 +25,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import 
     taken_over,
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import Unfinished, run
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import Scratch
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.session import (
     Session,
@@ -42,7 +43,10 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 @dataclass(frozen=True)
 class Request:
-    """What to back up and where to. deadline: seconds to wait for locks. type and options: for some methods."""
+    """What to back up and where to. deadline: seconds to wait for locks. type and options: for some methods.
+
+    digest_timeout: seconds for which the snapshot may be held after the backup was taken.
+    """
 
     application: str
     database: str
@@ -52,6 +56,7 @@ class Request:
     keep: int
     reserve_mib: int
     deadline: float
+    digest_timeout: int = 3600
     format: str = "custom"
     jobs: int = 2
     type: str = "full"
@@ -86,7 +91,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class Work:
-    """A backup in progress. It is written into `folder` while `session` holds Gradual's lock of the database."""
+    """A backup in progress. It is written into `folder` while `session` holds Gradual's lock of the database.
+
+    `fill` leaves the session in a transaction with the snapshot of the backup, which is digested afterwards.
+    """
 
     request: Request
     session: Session
@@ -139,10 +147,13 @@ class Method(abc.ABC):
             ),
         }
 
-    def take(self, request: Request) -> dict[str, Any]:
-        """Take a backup; {path, size, seconds, receipt, removed, warnings}. A failed one leaves no files behind."""
+    def take(self, request: Request) -> Unfinished:
+        """Take a backup; {path, size, seconds, receipt, removed, warnings}. A failed one leaves no files behind.
+
+        The rest is to digest the live database in the snapshot of the backup, which its session still has.
+        """
         begun = time.monotonic()
-        with store.exclusively(request.destination):
+        with contextlib.ExitStack() as opened, store.exclusively(request.destination):
             # First, because they may fill the disk.
             for orphan in store.leftovers(request.destination):
                 store.remove(orphan)
@@ -150,9 +161,11 @@ class Method(abc.ABC):
             partial = os.path.join(request.destination, store.PARTIAL + os.path.basename(planned["path"]))
             os.mkdir(partial, 0o700)
             try:
-                receipt = self._make(request, partial, planned["path"])
+                session = opened.enter_context(Session(request.parameters(), APPLICATION_NAME))
+                receipt = self._make(request, session, partial, planned["path"])
                 receipt["durations"]["total"] = round(time.monotonic() - begun, 3)
                 receipt = receipts.write(partial, receipt)
+                live = opened.enter_context(live_contents.reserved(partial))
                 store.publish(partial, planned["path"])
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -162,7 +175,9 @@ class Method(abc.ABC):
             removed = store.removable(good, request.database, request.application, request.keep)
             for path in removed:
                 store.remove(path)
-        return {
+            # The session and the file stay open for the rest.
+            opened.pop_all()
+        result = {
             "path": planned["path"],
             "size": receipt["size"],
             "seconds": receipt["durations"]["total"],
@@ -170,6 +185,8 @@ class Method(abc.ABC):
             "removed": removed,
             "warnings": [*receipt["warnings"], *warnings],
         }
+        limits = (request.digest_timeout, request.deadline)
+        return Unfinished(result, lambda: live_contents.write(live, session, receipt, self.unlogged, *limits))
 
     def check(self, request: Request, session: Session) -> None:  # noqa: B027 (most have nothing to refuse)
         """Refuse what this method cannot back up; changes nothing."""
@@ -184,9 +201,10 @@ class Method(abc.ABC):
 
     @abc.abstractmethod
     def fill(self, work: Work) -> dict[str, Any]:
-        """Write the backup's files. Returns the receipt's keys that `take` does not know.
+        """Write the backup's files; keep the snapshot. Returns the receipt's keys that `take` does not know.
 
-        `known` among them: {path: SHA-256} of files that were summed already, so that they are not read again.
+        `known` among them: {path: SHA-256} of files that were summed already, so that they are not read again; and
+        `synced`: a folder whose files were synced already.
         """
 
     def apply_retention(self, request: Request, taken: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 (for subclasses)
@@ -210,21 +228,20 @@ class Method(abc.ABC):
     ) -> ContextManager[Scratch]:
         """A running throwaway cluster with the backup's contents, in a new folder below `parent`."""
 
-    def _make(self, request: Request, folder: str, path: str) -> dict[str, Any]:
+    def _make(self, request: Request, session: Session, folder: str, path: str) -> dict[str, Any]:
         """Write the files into `folder`; returns the receipt at level `taken`."""
         clock = Clock()
         name = os.path.basename(path)
-        with Session(request.parameters(), APPLICATION_NAME) as session:
-            server.wait_for_lock(session, shared=True, deadline=request.deadline)
-            programs = server.binaries(session)
-            # Before the session's own settings hide those of the server.
-            settings = taken_over.read(session)
-            contents.fix_text(session)
-            session.run("SELECT set_config('lock_timeout', %s, false)", (str(LOCK_TIMEOUT_MS),))
-            canary = self._write_canary(session, name)
-            held = self.fill(Work(request, session, programs, folder, name, clock))
+        server.wait_for_lock(session, shared=True, deadline=request.deadline)
+        programs = server.binaries(session)
+        # Before the session's own settings hide those of the server.
+        settings = taken_over.read(session)
+        contents.fix_text(session)
+        session.run("SELECT set_config('lock_timeout', %s, false)", (str(LOCK_TIMEOUT_MS),))
+        canary = self._write_canary(session, name)
+        held = self.fill(Work(request, session, programs, folder, name, clock))
         known = held.pop("known", {})
-        store.sync(folder)
+        store.sync(folder, held.pop("synced", None))
         clock.lap("sync")
         files = store.summed(folder, known)
         self._refuse_empty(files, request)
@@ -242,6 +259,8 @@ class Method(abc.ABC):
             "files": listed,
             "canary": canary,
             "digest_version": digests.VERSION,
+            "tables": None,
+            "lacks": [live_contents.LACKS],
             "settings": settings,
             "level": "taken",
             "levels": {"taken": receipts.now()},

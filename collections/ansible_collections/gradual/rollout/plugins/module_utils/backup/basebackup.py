@@ -16,12 +16,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.backup import base
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Request, Work
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import contents, server, taken_over, wal
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
-from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import (
-    beside,
-    finished,
-    run,
-    strictly,
-)
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.processes import run, strictly
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.recovery import Target, recovered
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.scratch import (
     OVERHEAD,
@@ -71,18 +66,15 @@ class Basebackup(base.Method):
             keeper.run("SELECT pg_create_physical_replication_slot(%s || pg_backend_pid(), true, true)", (_SLOT,))
             warnings = _copy(work)
             work.clock.lap("copy")
-            # Sync while the tables are read. `take` syncs again what is written after this.
-            command = ["find", os.path.join(work.folder, store.CLUSTER), "-type", "f", "-exec", "sync", "--", "{}", "+"]
-            with beside(command) as syncing:
-                held = restore_point.held(work, lambda at: _fetch(work, at))
-                # Only the first sync after a failed write reports the error.
-                strictly(finished(syncing, command))
+            held = restore_point.held(work, lambda at: _fetch(work, at))
         _need_all_wal(work, held)
         return {
             "format": "plain",
             **held,
             "warnings": warnings,
             "known": _known(work.folder),
+            # By pg_basebackup, which first starts to write all files and then waits for each.
+            "synced": store.CLUSTER,
             "tools": {"pg_basebackup": work.version("pg_basebackup")},
             "restore": {**held["restore"], "cluster_bytes": size},
         }
@@ -172,7 +164,6 @@ def _copy(work: Work) -> list[str]:
                 "SHA256",
                 "--label",
                 work.id,
-                "--no-sync",
             ]
         )
     )

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""Backup method `dump`: pg_dump of one database, and its roles, from a snapshot whose contents are digested."""
+"""Backup method `dump`: pg_dump of one database, and its roles, from a snapshot that stays for the digest."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Dump(base.Method):
 
 
 def _dump_snapshot(work: Work) -> dict[str, Any]:
-    """Dump and digest one snapshot at the same time; returns what the receipt says of it."""
+    """Dump one snapshot, which the session keeps; returns what the receipt says of it."""
     session = work.session
     contents.hold(session)
     taken_at = receipts.now()
@@ -131,19 +131,13 @@ def _dump_snapshot(work: Work) -> dict[str, Any]:
     told = snapshot.facts(server.identity(session), server.revisions(session))
     work.clock.lap("prepare")
     command = _command(work, snapshot_id, told["encoding"])
-    # pg_dump takes longest, so the digest may use only one processor.
-    session.run("SET LOCAL max_parallel_workers_per_gather = 0")
     with beside(command) as dumping:
-        tables = contents.tables(session, told["server_version"])
         objects = facts.read(session, "database")
-        work.clock.lap("digest")
         warnings = strictly(finished(dumping, command), snapshot.HARMLESS)
     work.clock.lap("dump")
     after = sequences.read(session)
-    session.run("COMMIT")
     return {
         **told,
-        "tables": tables,
         "objects": objects,
         "taken_at": taken_at,
         "warnings": warnings,
@@ -154,11 +148,14 @@ def _dump_snapshot(work: Work) -> dict[str, Any]:
 def _dump_roles(work: Work) -> dict[str, str]:
     """Write the cluster's roles; returns what the receipt says of them. Again if they were changed meanwhile."""
     argv = [work.program("pg_dumpall"), "--globals-only", "--no-role-passwords", "--no-tablespaces", "--no-password"]
-    before, after = None, facts.read(work.session, "cluster")
-    while before != after:
-        file, database = os.path.join(work.folder, ROLES), work.request.conninfo("postgres")
-        strictly(run([*argv, "--encoding", "UTF8", "--file", file, "--dbname", database]), snapshot.HARMLESS)
-        before, after = after, facts.read(work.session, "cluster")
+    file, database = os.path.join(work.folder, ROLES), work.request.conninfo("postgres")
+    # Not the work's session, which would see the roles of its snapshot.
+    with Session(work.request.parameters(), base.APPLICATION_NAME) as session:
+        contents.fix_text(session)
+        before, after = None, facts.read(session, "cluster")
+        while before != after:
+            strictly(run([*argv, "--encoding", "UTF8", "--file", file, "--dbname", database]), snapshot.HARMLESS)
+            before, after = after, facts.read(session, "cluster")
     return after
 
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Protocol
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import compare, registry, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import compare, live_contents, registry, store
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Method
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.restore_cluster import ClusterInPlace, NewCluster
@@ -76,6 +76,7 @@ def _choose(request: Request) -> _Chosen:
         _may_replace(request, receipt)
     compare.none_of(store.file_differences(store.expected(receipt, request.path), store.summed(request.path)))
     method.intact(request.path, receipt, request.timeout)
+    receipt = live_contents.joined(receipt, request.path, request.timeout)
     kinds: dict[tuple[str, bool], Callable[[Request, Mapping[str, Any], Method], Target]] = {
         ("database", False): NewDatabase,
         ("database", True): DatabaseInPlace,

@@ -72,7 +72,8 @@ class Moment:
 
 
 def held(work: Work, fetch: Callable[[Moment], None] | None = None) -> dict[str, Any]:
-    """What the receipt says of the database at the restore point. `fetch` copies the WAL up to it into the backup."""
+    """What the receipt says of the database at the restore point, whose snapshot the session keeps. `fetch` copies the
+    WAL up to it into the backup."""
     attempts = iter(range(1, 1_000_000))
 
     def attempt() -> dict[str, Any]:
@@ -92,21 +93,18 @@ def _attempt(work: Work, name: str, fetch: Callable[[Moment], None] | None) -> d
     snapshot_id = str(session.value("SELECT pg_export_snapshot()"))
     # Completes the segment of the restore point.
     session.run("SELECT pg_switch_wal()")
-    if fetch is not None:
-        fetch(moment)
-    work.clock.lap("wal")
     with snapshot.schema_beside(work, snapshot_id, told["encoding"]) as schema:
-        tables = contents.tables(session, told["server_version"], unlogged=False)
+        if fetch is not None:
+            fetch(moment)
+        work.clock.lap("wal")
+        after, ahead = sequences.read(session, unlogged=False), sequences.ahead(session)
+        objects = facts.read_all(session)
         fingerprint = schema_text.fingerprint(schema())
-    work.clock.lap("digest")
-    after, ahead = sequences.read(session, unlogged=False), sequences.ahead(session)
-    objects = facts.read_all(session)
-    session.run("COMMIT")
+    work.clock.lap("schema")
     return {
         **told,
         "lsn": moment.lsn,
         "schema_fingerprint": fingerprint,
-        "tables": tables,
         "objects": objects,
         "taken_at": taken_at,
         "sequences": {

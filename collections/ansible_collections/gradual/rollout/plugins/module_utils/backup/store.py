@@ -19,6 +19,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors 
 PARTIAL = ".partial-"
 # A backup of many files lists them here, to keep the receipt small; the receipt has this file's checksum.
 LISTING = "files.json"
+# Written after the backup was taken, see live_contents.py.
+LIVE = "live.json"
 CLUSTER = "base"
 _LOCK = ".lock"
 MIB = 1024 * 1024
@@ -114,7 +116,7 @@ def remove(folder: str) -> None:
 
 
 def summed(folder: str, known: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    """{"dump/toc.dat": {"bytes": 4711, "sha256": …}} of every file but receipt and listing, read from the disk.
+    """{"dump/toc.dat": {"bytes": 4711, "sha256": …}} of every file but receipt, LISTING and LIVE, read from the disk.
 
     known: {path: SHA-256} from a trusted source; these files are not read.
     """
@@ -123,7 +125,7 @@ def summed(folder: str, known: Mapping[str, str] | None = None) -> dict[str, dic
         for parent, _folders, names in os.walk(folder)
         for name in names
     ]
-    wanted = sorted(path for path in paths if not path.startswith(receipts.FILE) and path != LISTING)
+    wanted = sorted(path for path in paths if not path.startswith(receipts.FILE) and path not in (LISTING, LIVE))
     unknown = [path for path in wanted if path not in (known or {})]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as together:
         sums = {
@@ -171,10 +173,14 @@ def expected(receipt: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any
     return files
 
 
-def sync(folder: str) -> None:
-    """Sync every file and folder below; a full or failing disk raises an error here at the latest."""
+def sync(folder: str, synced: str | None = None) -> None:
+    """Sync every file and folder below; a full or failing disk raises an error here at the latest.
+
+    synced: a folder inside whose files are synced already.
+    """
+    done = synced and os.path.join(folder, synced)
     for parent, _folders, names in os.walk(folder):
-        for name in names:
+        for name in () if done and (parent + "/").startswith(done + "/") else names:
             descriptor = os.open(os.path.join(parent, name), os.O_RDONLY)
             try:
                 os.fsync(descriptor)

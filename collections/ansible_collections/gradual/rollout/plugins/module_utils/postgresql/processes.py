@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.masking
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
+# The first words of a line that says more about the line before it.
+_MORE = re.compile(r"\w+: (?:detail|hint): |(?:DETAIL|HINT):  ")
 
 
 def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
@@ -112,12 +115,18 @@ def clean_environment() -> dict[str, str]:
 def strictly(finished: Finished, harmless: Sequence[str] = ()) -> list[str]:
     """Raise for a status other than 0, and for every line on stderr that is not known as harmless.
 
-    harmless: beginnings of lines. Returns the harmless lines.
+    harmless: beginnings of lines. Returns the harmless lines. The details of another line are as harmful as that line:
+    they may be all that the server itself said.
     """
     # Masked as a whole, because a statement goes over several lines. Not splitlines(): a name may hold other ends.
     lines = [line for line in masked(finished.errors).split("\n") if line.strip()]
-    known = [line for line in lines if any(line.startswith(start) for start in harmless)]
-    strange = [line for line in lines if line not in known]
+    known: list[str] = []
+    strange: list[str] = []
+    kept = known
+    for line in lines:
+        if kept is known or not _MORE.match(line):
+            kept = known if line.startswith(tuple(harmless)) else strange
+        kept.append(line)
     if finished.status != 0 or strange:
         how = (
             f"ended with status {finished.status}"
@@ -147,6 +156,14 @@ def credentials(name: str | None) -> dict[str, Any]:
     return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """A result, and the rest of the work: it is done after the result was returned, and nobody waits for it."""
+
+    result: Any
+    rest: Callable[[], None]
+
+
 # The process that as_user has started, if this is one.
 _CHILDREN: set[int] = set()
 
@@ -156,10 +173,15 @@ def as_user(name: str, work: Callable[[], Any]) -> Any:
 
     The module's own process keeps its user, so that Ansible can clean up. The child ends with its parent, and what it
     has started ends with it, however the parent ends. Inside such a child, the work is done at once.
+
+    If the work returns Unfinished, this returns its result, and a process that outlives the parent does the rest.
     """
     who = account(name)
     if os.geteuid() == who.pw_uid and os.getpid() in _CHILDREN:
-        return work()
+        done = work()
+        if isinstance(done, Unfinished):
+            done.rest()
+        return done.result if isinstance(done, Unfinished) else done
     if os.geteuid() not in (0, who.pw_uid):
         raise DatabaseError(
             f"this must run as user {name!r}, but the module runs as uid {os.geteuid()}; write become: true"
@@ -190,6 +212,7 @@ def as_user(name: str, work: Callable[[], Any]) -> Any:
 def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[], Any]) -> NoReturn:
     """Become the user, do the work, write the result to the pipe, and end without the parent's exit handlers."""
     try:
+        rest = None
         try:
             _CHILDREN.add(os.getpid())
             if os.geteuid() != who.pw_uid:
@@ -203,7 +226,10 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
             os.environ["HOME"] = who.pw_dir
             os.umask(0o077)
             os.chdir("/")
-            told = {"result": work()}
+            done = work()
+            if isinstance(done, Unfinished):
+                done, rest = done.result, done.rest
+            told = {"result": done}
         except DatabaseError as error:
             told = {"error": str(error), "sqlstate": error.sqlstate}
         except OSError as error:
@@ -212,9 +238,23 @@ def _child(who: pwd.struct_passwd, parent: int, writing: int, work: Callable[[],
             told = {"error": f"this is a bug in Gradual, please report it: {_told(error)}", "sqlstate": ""}
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(json.dumps(told).encode())
+        if rest:
+            # Before this process ends, for which the module waits: its terminal may hang up then.
+            _detach()
+            if os.fork() == 0:
+                rest()
         os._exit(0)
     finally:
         os._exit(1)
+
+
+def _detach() -> None:
+    """Leave the session and the pipes of the module: Ansible waits until nobody has them open."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
 
 
 def _told(error: Exception) -> str:

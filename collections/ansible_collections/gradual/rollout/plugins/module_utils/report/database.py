@@ -27,6 +27,8 @@ def backup(events: Events) -> Claim:
     receipt = mapping(line["data"].get("receipt") if line else None)
     tables = mapping(receipt.get("tables"))
     rows = sum(count(mapping(table).get("rows")) or 0 for table in tables.values())
+    # Below the level restored nobody may have waited for them.
+    known = receipt.get("tables") is not None
     level = receipt.get("level")
     wanted = mapping(events.manifest.get("backup")).get("level") or "restored"
     compared = (
@@ -46,8 +48,8 @@ def backup(events: Events) -> Claim:
                 "id": receipt.get("id"),
                 "level": level,
                 "database": receipt.get("database"),
-                "tables": len(tables),
-                "rows": rows,
+                "tables": len(tables) if known else None,
+                "rows": rows if known else None,
                 "size": size,
                 "revision": receipt.get("revision"),
                 "schema_fingerprint": receipt.get("schema_fingerprint"),

@@ -9,7 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
-from ansible_collections.gradual.rollout.plugins.module_utils.backup import base, compare, registry, store
+from ansible_collections.gradual.rollout.plugins.module_utils.backup import (
+    base,
+    compare,
+    live_contents,
+    registry,
+    store,
+)
 from ansible_collections.gradual.rollout.plugins.module_utils.backup import receipt as receipts
 from ansible_collections.gradual.rollout.plugins.module_utils.backup.base import Clock, Method
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import errors
@@ -95,7 +101,7 @@ def prove(test: RestoreTest) -> dict[str, Any]:
             " Take a new one."
         ) from None
     seconds = round(time.monotonic() - begun, 3)
-    return {"receipt": receipts.write(test.path, state), "seconds": seconds, "tables": len(receipt["tables"])}
+    return {"receipt": receipts.write(test.path, state), "seconds": seconds, "tables": len(state["tables"] or ())}
 
 
 class _Proof:
@@ -131,6 +137,10 @@ class _Proof:
     def restored(self) -> dict[str, Any]:
         """A throwaway cluster has the same schema, revision, rows and contents as the backup's snapshot."""
         clock = Clock()
+        self.receipt = live_contents.joined(self.receipt, self.test.path, self.test.timeout)
+        clock.lap("drill_wait")
+        live: dict[str, Any] = {key: self.receipt[key] for key in ("tables", "lacks") if key in self.receipt}
+        digest = {key: seconds for key, seconds in self.receipt["durations"].items() if key == "digest"}
         self.scratch = self.copies.enter_context(
             self.method.restored_copy(
                 self.test.path, self.receipt, self.test.scratch, self.test.timeout, self.test.jobs
@@ -146,7 +156,8 @@ class _Proof:
             for name in self.scratch.not_refreshed
         ]
         return {
-            "durations": clock.laps,
+            **live,
+            "durations": {**digest, **clock.laps},
             "restore_seconds": clock.laps["drill_restore"],
             "unchecked": self.unchecked,
         }

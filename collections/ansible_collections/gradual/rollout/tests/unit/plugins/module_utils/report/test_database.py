@@ -45,6 +45,15 @@ def test_it_tells_what_the_proof_did_not_check() -> None:
     assert claims(ledger)["backup"]["statement"].endswith("; not checked: the materialized view a.b was not computed")
 
 
+def test_a_backup_that_was_not_restored_has_no_tables_that_were_compared() -> None:
+    ledger = sample.opened({"backup": {"method": "dump", "level": "readable"}})
+    ledger.add("backup.proven", receipt={**sample.RECEIPT, "level": "readable", "tables": None})
+    found = claims(ledger)["backup"]
+    assert (found["status"], found["value"]["tables"], found["value"]["rows"]) == ("shown", None, None)
+    assert "was proven: readable" in found["statement"]
+    assert "compared" not in found["statement"]
+
+
 def test_where_nobody_tried_the_old_code_nothing_is_claimed() -> None:
     assert "old-code" not in claims(sample.prepared())
 
