@@ -43,11 +43,12 @@ class ActionModule(reach.ActionModule):
         if not given["flag"].strip():
             return {"failed": True, "msg": "flag: got nothing, expected the key of a feature: -e flag=search"}
         flag, killing, by = given["flag"], given["state"] == "killed", given["by"] or person()
-        check_mode = bool(self._task.check_mode)
+        check_mode, now = bool(self._task.check_mode), time.time()
         common = {
             "state": given["state"],
             "flags": [{"flag": flag}],
-            "revision": int(time.time()),
+            "revision": int(now),
+            "at": now,
             "by": by,
             "reason": given["reason"] or "",
             "timeout": given["timeout"],

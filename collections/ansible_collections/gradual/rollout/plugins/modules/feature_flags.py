@@ -87,6 +87,10 @@ options:
   reason:
     description: Why the flags are killed. Needed with O(state=killed).
     type: str
+  at:
+    description: When the flags were killed, in seconds since the epoch. The default is now, by the clock of the host.
+      Give the same time to all hosts.
+    type: float
   verify_url:
     description: Address of the application's metrics on this host. Without it, nothing is verified and RV(verified) is
       false.
@@ -215,6 +219,7 @@ ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent", "all_off", *KILLING], "default": "present"},
     "by": {"type": "str"},
     "reason": {"type": "str"},
+    "at": {"type": "float"},
     "extends": {"type": "bool", "default": False},
     "verify_url": {"type": "str"},
     "timeout": {"type": "float", "default": 15},
@@ -227,7 +232,9 @@ def plan(
     """What a file of this content must become."""
     revision, state = options["revision"], options["state"]
     if state == "killed":
-        return kill.killed(current, wanted[0].flag, options["by"], options["reason"], revision, time.time())
+        return kill.killed(
+            current, wanted[0].flag, options["by"], options["reason"], revision, time.time(), options["at"]
+        )
     if state == "allowed":
         return kill.allowed(current, wanted[0].flag, revision)
     change = flag_definition.plan(

@@ -28,10 +28,13 @@ def has(current: Document, flag: str) -> bool:
     return current is None or flag in current["flags"]
 
 
-def killed(current: Document, flag: str, by: str, reason: str, revision: int, now: float) -> Plan:
+def killed(
+    current: Document, flag: str, by: str, reason: str, revision: int, now: float, at: t.Optional[float] = None
+) -> Plan:
     """The file with the flag off for all users and marked; a flag that is killed keeps its first mark.
 
-    now: seconds since the epoch. Raises FlagFileError for a flag that has not the variants on and off."""
+    now: by the clock of the host, and at: when it was killed, the same on all hosts, by default now; both in seconds
+    since the epoch. Raises FlagFileError for a flag that has not the variants on and off."""
     held = (current or {}).get("flags", {}).get(flag)
     variants = held.get("variants") if isinstance(held, dict) else None
     if isinstance(variants, dict) and (variants.get("on") is not True or variants.get("off") is not False):
@@ -39,8 +42,8 @@ def killed(current: Document, flag: str, by: str, reason: str, revision: int, no
     change = plan(current, [Wanted(flag, 0)], revision, mark=False)
     if mark_of(change.document["flags"][flag]):
         return change
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-    return _with_mark(change, current, flag, Mark(at, by, reason, showed(held, now)), revision)
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now if at is None else at))
+    return _with_mark(change, current, flag, Mark(since, by, reason, showed(held, now)), revision)
 
 
 def allowed(current: Document, flag: str, revision: int) -> Plan:

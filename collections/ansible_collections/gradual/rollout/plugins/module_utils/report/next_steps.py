@@ -77,7 +77,13 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
     if failed is not None and outcome != "completed":
         step = str(failed["data"].get("step"))
         steps.append(f"{step} failed on {failed['data'].get('host')}: {_short(failed['data'].get('error'))}")
-        if step == "ramp" and not events.of("gate.looked", verdict="abort"):
+        if kill := events.last("flag.killed"):
+            flag = kill["data"].get("flag")
+            steps.append(
+                f"{flag} stays off until it is allowed again. When its cause is fixed: ansible-playbook"
+                f" playbooks/allow_flag.yml -e flag={flag}, then deploy a new version."
+            )
+        elif step == "ramp" and not events.of("gate.looked", verdict="abort"):
             steps.append(
                 "The gate did not stop it, so the features need not be at fault: mend what the message names, then"
                 " deploy the same release again."

@@ -43,6 +43,11 @@ def test_a_kill_turns_off_and_marks_and_touches_no_other_flag() -> None:
     assert lint.lint(change.document) + lint.refusals(change.document) == []
 
 
+def test_the_time_of_a_kill_is_the_same_on_hosts_with_other_clocks() -> None:
+    late = kill.killed(document(STAGE), "search", "mia", "wrong prices", 8, NOON + 7, NOON)
+    assert late.document == killed(document(STAGE)).document
+
+
 def test_a_second_kill_changes_nothing_and_keeps_the_first_mark() -> None:
     first = killed(document(STAGE)).document
     again = killed(first, by="bob", now=NOON + 99)

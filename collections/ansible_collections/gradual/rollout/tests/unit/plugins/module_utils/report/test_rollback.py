@@ -44,6 +44,18 @@ def test_a_canary_that_never_came_up_gave_nobody_a_bad_answer(reports: dict[str,
     assert any("journalctl" in step for step in reports["never ready"]["next_steps"])
 
 
+def test_after_a_kill_the_next_step_is_to_allow_the_flag() -> None:
+    ledger = sample.ramping()
+    ledger.add(
+        "flag.killed", flag="search", at="2026-11-23T12:00:00Z", by="mia", reason="prices", showed="nobody", hosts=[]
+    )
+    ledger.add("step.failed", step="ramp", host="app1", task="Watch", error="the flag search was killed")
+    sample.back(ledger)
+    steps = document.build(ledger.lines)["next_steps"]
+    assert any("playbooks/allow_flag.yml -e flag=search, then deploy a new version" in step for step in steps)
+    assert not any("The gate did not stop it" in step for step in steps)
+
+
 def test_a_return_that_was_asked_for_is_told_as_such(reports: dict[str, dict[str, Any]]) -> None:
     report = reports["asked back"]
     assert report["headline"] == "storefront 2.0.0 was taken back, as ops@controller asked"
