@@ -125,7 +125,7 @@ ARGUMENTS = {
     "rate": {"type": "float", "default": 250},
     "timeout": {"type": "float", "default": 5},
     "path": {"type": "str", "default": measured_share.PATH},
-    "user_key": {"type": "str", "default": USER_KEY},
+    "user_key": {"type": "str", "default": USER_KEY, "no_log": False},
     "previous": {"type": "path"},
     "record": {"type": "path"},
 }

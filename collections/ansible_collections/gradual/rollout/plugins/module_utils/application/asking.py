@@ -17,7 +17,7 @@ OPTIONS: t.Dict[str, t.Any] = {
     "features": {"type": "list", "elements": "str"},
     "slow_seconds": {"type": "float", "default": 0.5},
     "paths": {"type": "dict", "default": {}},
-    "user_key": {"type": "str", "default": USER_KEY},
+    "user_key": {"type": "str", "default": USER_KEY, "no_log": False},
 }
 TIMEOUT = 5.0
 # An application may need two seconds until it tells what its processes evaluate.

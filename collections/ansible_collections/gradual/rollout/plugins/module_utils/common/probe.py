@@ -30,7 +30,7 @@ ARGUMENT: dict[str, Any] = {
         "headers": {"type": "dict", "default": {}},
         "body": {"type": "raw"},
         "user": {"type": "str"},
-        "user_key": {"type": "str", "default": USER_KEY},
+        "user_key": {"type": "str", "default": USER_KEY, "no_log": False},
         "status": {"type": "int", "default": 200},
         "contains": {"type": "str"},
         "json": {"type": "dict"},
