@@ -155,3 +155,32 @@ ALTER TABLE items ADD CONSTRAINT items_fresh FOREIGN KEY (product_id) REFERENCES
 ALTER TABLE logs ADD CONSTRAINT line_there CHECK (line IS NOT NULL)
 
 ALTER TABLE products ADD CONSTRAINT price_positive CHECK (price >= 0) NOT VALID
+
+-- a foreign key that is made again
+ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey;
+ALTER TABLE orders ADD CONSTRAINT orders_user_fk FOREIGN KEY (user_id) REFERENCES users (id) NOT VALID
+
+-- a foreign key that is made again, and reads the table
+ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey;
+ALTER TABLE orders ADD CONSTRAINT orders_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE
+
+-- a foreign key that no longer deletes with the row that it references
+ALTER TABLE items DROP CONSTRAINT items_order_id_fkey;
+ALTER TABLE items ADD CONSTRAINT items_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders (id) NOT VALID
+
+-- a CHECK that is made again
+ALTER TABLE orders DROP CONSTRAINT orders_weight_check, ADD CHECK (weight >= 0) NOT VALID
+
+-- a unique constraint that is made again, which builds its index
+ALTER TABLE users DROP CONSTRAINT users_email_key, ADD CONSTRAINT users_email_key UNIQUE (email)
+
+-- earlier: CREATE UNIQUE INDEX CONCURRENTLY users_email_2 ON users (email)
+-- a unique constraint that gets another index
+ALTER TABLE users DROP CONSTRAINT users_email_key, ADD CONSTRAINT users_email_key UNIQUE USING INDEX users_email_2
+
+-- a unique constraint of a new column alone
+ALTER TABLE orders ADD COLUMN slug text;
+ALTER TABLE orders ADD CONSTRAINT one_slug UNIQUE (user_id, slug)
+
+-- NULLS NOT DISTINCT makes two rows of old code equal
+ALTER TABLE orders ADD COLUMN slug text UNIQUE NULLS NOT DISTINCT

@@ -146,3 +146,26 @@ DROP INDEX fresh_name_idx
 -- IF NOT EXISTS may mean an old table
 CREATE TABLE IF NOT EXISTS orders (id bigint);
 CREATE INDEX orders_total_idx ON orders (total)
+
+-- outside
+-- a unique index with a new column, which is NULL in each row
+ALTER TABLE orders ADD COLUMN slug text;
+CREATE UNIQUE INDEX CONCURRENTLY orders_slug_idx ON orders (status, slug)
+
+-- outside
+-- a unique index of rows that old code does not write
+ALTER TABLE orders ADD COLUMN slug text;
+CREATE UNIQUE INDEX CONCURRENTLY orders_slug_idx ON orders (status) WHERE slug IS NOT NULL
+
+-- outside
+-- a unique index in place of another one
+CREATE UNIQUE INDEX CONCURRENTLY products_sku_2 ON products (sku);
+DROP INDEX CONCURRENTLY products_sku_idx
+
+-- a unique index of a new column, which later gets a default
+ALTER TABLE orders ADD COLUMN slug text;
+CREATE UNIQUE INDEX orders_slug_idx ON orders (slug);
+ALTER TABLE orders ALTER COLUMN slug SET DEFAULT 'x'
+
+-- nobody writes to a materialized view
+CREATE UNIQUE INDEX sales_by_state_idx ON sales_by_state (id)
