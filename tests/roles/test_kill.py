@@ -141,7 +141,7 @@ def test_check_mode_then_for_real_then_again_and_back(fleet: Fleet) -> None:
     assert done.returncode == 0, done.stdout
     assert fleet.off() == list(HOSTS)
     assert all(fleet.flag(host, "cart")["targeting"] for host in HOSTS), "the other flag stays as it is"
-    assert done.stdout.count("search is off in 2 processes, after ") == 3
+    assert done.stdout.count("search is off in 2 processes, after ") == 3, done.stdout
     ((event, data),) = fleet.words()
     assert (event, data["flag"], data["reason"], data["hosts"]) == ("flag.killed", "search", "wrong prices", [*HOSTS])
     assert data["showed"].startswith("50 % of users until ")
