@@ -4,6 +4,7 @@ application evaluates. The fleet's story of it is tests/fleet/test_kill.py."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -61,7 +62,7 @@ class Fleet:
                 for name, flag in flags.items():
                     revision = 1 if host == fleet.stubborn else flag["metadata"]["revision"]
                     share = 0.5 if "targeting" in flag else 0
-                    for pid in (1, 2):
+                    for pid in (os.getppid(), os.getpid()):  # alive on every machine
                         lines.append(f'feature_flag_revision{{flag="{name}",pid="{pid}"}} {revision}')
                         lines.append(f'feature_flag_share{{flag="{name}",pid="{pid}"}} {share}')
                 self.send_response(200)
