@@ -278,7 +278,10 @@ class Operation:
         exact = not_null(node)
         if exact is not None:
             return f"{quoted(model.column(exact))} IS NOT NULL"
-        return f"{self._named(model, node)} <> ''" if list(columns_in(node, self.module)) else "true"
+        if not list(columns_in(node, self.module)):
+            return "true"
+        # Its own text, so that two conditions on the same columns are not taken for one.
+        return f"{self._named(model, node)} <> {literal(ast.unparse(node))}"
 
     def _remove_index(self) -> None:
         name = self.text("name", 1)

@@ -118,6 +118,15 @@ def test_operations_of_django_that_are_hidden(tmp_path: Path, operation: str, wa
     assert [one["rule"] for one in found] == wanted
 
 
+@pytest.mark.parametrize(("second", "wanted"), [("total__gte=-9", 1), ("total__gte=0", 2), ("total__lte=9", 2)])
+def test_only_the_same_condition_is_a_check_that_is_there(tmp_path: Path, second: str, wanted: int) -> None:
+    """Conditions that are not read further than their columns are compared by their text."""
+    made = 'AddConstraintNotValid("order", models.CheckConstraint(condition=models.Q({}), name="{}")),'
+    django(tmp_path, made.format("total__gte=-9", "a") + "\n" + made.format(second, "b"))
+    found = judge.lint("django", str(tmp_path), ".", "shop.0001_first")["findings"]
+    assert [one["rule"] for one in found] == ["constraint-in-expand"] * wanted
+
+
 def test_a_list_that_comes_from_elsewhere_is_not_seen(tmp_path: Path) -> None:
     django(tmp_path, "")
     file = tmp_path / "shop/migrations/0001_first.py"
