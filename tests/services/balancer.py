@@ -29,7 +29,10 @@ def configuration(
     text = environment.from_string((ROLE / "templates" / "haproxy.cfg.j2").read_text()).render(
         {
             **defaults,
+            # What the defaults make of variables of the inventory.
             "balancer_application_port": 8080,
+            "balancer_check_path": "/readyz",
+            "balancer_internal_paths": ["healthz", "readyz", "version", "metrics"],
             "ansible_managed": "test",
             "front_door": {"name": "shop.test"},
             "hostvars": hosts,
