@@ -7,10 +7,8 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger import leas
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import locked, read
 
 from tests.roles.local import play
+from tests.roles.metrics import MetricsServer
 from tests.support.waiting import until
 
 MANIFEST = {"application": "shop", "version": "2.0.0", "artifact": {"sha256": "2" * 64}, "features": []}
@@ -38,26 +37,14 @@ class Stage:
             given = lease.released(ledger.reading.lines, lease.Request("somebody", time.time()))
             ledger.append(opened.rollout, given.events)
         self.extended: set[float | None] = set()
-        stage = self
+        self.server = MetricsServer(self.metrics)
+        self.url = f"{self.server.url}/metrics"
 
-        class Metrics(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                stage.extended.add(stage.expiry())
-                flag = json.loads(stage.file.read_text())["flags"]["search"]
-                lines = [
-                    f'feature_flag_revision{{flag="search",pid="1"}} {flag["metadata"]["revision"]}',
-                    f'feature_flag_share{{flag="search",pid="1"}} {0.25 if "targeting" in flag else 0}',
-                ]
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write("\n".join(lines).encode())
-
-            def log_message(self, *_arguments: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Metrics)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/metrics"
+    def metrics(self, _path: str) -> Iterator[str]:
+        self.extended.add(self.expiry())
+        flag = json.loads(self.file.read_text())["flags"]["search"]
+        yield f'feature_flag_revision{{flag="search",pid="1"}} {flag["metadata"]["revision"]}'
+        yield f'feature_flag_share{{flag="search",pid="1"}} {0.25 if "targeting" in flag else 0}'
 
     def expiry(self) -> float | None:
         rule = json.loads(self.file.read_text())["flags"]["search"].get("targeting")
@@ -95,8 +82,7 @@ class Stage:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.server.stop()
 
 
 def test_without_data_it_holds_extends_and_ends_at_its_deadline_with_the_features_off(stage: Stage) -> None:

@@ -7,10 +7,8 @@ import json
 import os
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.ledger import leas
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.file import locked, read
 
 from tests.roles.local import HOME, play
+from tests.roles.metrics import MetricsServer
 
 HOSTS = ("app1", "app2", "app3")
 GROUPS = {
@@ -53,39 +52,26 @@ class Fleet:
         with locked(str(folder / "ledger")) as ledger:
             opened = lease.opened([], MANIFEST, {"plan": [], "hosts": {}}, lease.Request("a rollout", time.time()))
             ledger.append(opened.rollout, opened.events)
-        fleet = self
-
-        class Metrics(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                host = self.path.split("/")[1]
-                flags = json.loads(fleet.file(host).read_text())["flags"]
-                lines = ["http_requests_total 1"]
-                for name, flag in flags.items():
-                    revision = 1 if host == fleet.stubborn else flag["metadata"]["revision"]
-                    share = 0.5 if "targeting" in flag else 0
-                    for pid in (os.getppid(), os.getpid()):  # alive on every machine
-                        lines.append(f'feature_flag_revision{{flag="{name}",pid="{pid}"}} {revision}')
-                        lines.append(f'feature_flag_share{{flag="{name}",pid="{pid}"}} {share}')
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write("\n".join(lines).encode())
-
-            def log_message(self, *_arguments: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Metrics)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.server = MetricsServer(self.metrics)
         variables = {
             "application": "shop",
             "rollout_flags_file": f"{folder}/{{{{ inventory_hostname }}}}.json",
-            "rollout_application_url": (
-                f"http://127.0.0.1:{self.server.server_address[1]}/{{{{ inventory_hostname }}}}"
-            ),
+            "rollout_application_url": f"{self.server.url}/{{{{ inventory_hostname }}}}",
             "rollout_ledger_path": str(folder / "ledger"),
             "kill_verify_seconds": 20,
         }
         (folder / "group_vars").mkdir()
         (folder / "group_vars" / "all.json").write_text(json.dumps(variables))
+
+    def metrics(self, path: str) -> Iterator[str]:
+        """Those of two processes of a host, which live on every machine."""
+        host = path.split("/")[1]
+        yield "http_requests_total 1"
+        for name, flag in json.loads(self.file(host).read_text())["flags"].items():
+            revision = 1 if host == self.stubborn else flag["metadata"]["revision"]
+            for pid in (os.getppid(), os.getpid()):
+                yield f'feature_flag_revision{{flag="{name}",pid="{pid}"}} {revision}'
+                yield f'feature_flag_share{{flag="{name}",pid="{pid}"}} {0.5 if "targeting" in flag else 0}'
 
     def file(self, host: str) -> Path:
         return self.folder / f"{host}.json"
@@ -127,8 +113,7 @@ class Fleet:
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     made = Fleet(tmp_path)
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.server.stop()
 
 
 def test_check_mode_then_for_real_then_again_and_back(fleet: Fleet) -> None:
