@@ -282,8 +282,8 @@ def read(project: Path) -> dict[str, list[str]]:
 _OBJECT = r"(?:INDEX|CONSTRAINT|CONSTRAINTS)(?: CONCURRENTLY)?(?: IF EXISTS)?"
 _NAMED = re.compile(rf'({_OBJECT}) "\w*_(?:[0-9a-f]{{8}}\w*|fk|idx|uniq|like|check|key)"')
 _VALUE = re.compile(r"(DEFAULT|SET \"\w+\" =|WHERE a =) (?:'[^']*'(?:::\w+)?|NULL)")
-# A condition is read as one that names the same columns.
-_CONDITION = re.compile(r'WHERE (?:concat\(("\w+")\) <> \'\'|("\w+") = 1)$')
+# A condition is read as one that names the same columns and has its own text.
+_CONDITION = re.compile(r'WHERE (?:concat\(("\w+")\) <> \'(?:[^\']|\'\')+\'|("\w+") = 1)$')
 
 
 _OF_DJANGO = ("SELECT", 'INSERT INTO "django_', 'CREATE TABLE "django_', "SAVEPOINT", "RELEASE")
