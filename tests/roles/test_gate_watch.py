@@ -86,7 +86,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 def test_without_data_it_holds_extends_and_ends_at_its_deadline_with_the_features_off(stage: Stage) -> None:
-    done = play(stage.folder, stage.plays(deadline=12))
+    done = play(stage.folder, stage.plays(deadline=20))
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 2, said
     looks = stage.events("gate.looked")
@@ -112,7 +112,7 @@ def test_each_look_is_shown_as_it_happens_in_a_pipe_too(stage: Stage, monkeypatc
             looks.extend(len(stage.events("gate.looked")) for line in playbook.stdout if " %, look " in line)
 
     monkeypatch.setattr(subprocess, "run", follow)
-    plays = stage.plays(deadline=12)
+    plays = stage.plays(deadline=20)
     plays[0]["hosts"] = "{{ lookup('gradual.rollout.whole_group', 'ledger') }}"
     play(
         stage.folder, plays, groups=("application", "balancer", "database", "database_primary", "monitoring", "ledger")
