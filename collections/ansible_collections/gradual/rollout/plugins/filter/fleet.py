@@ -33,6 +33,8 @@ class FilterModule:
             for function in (
                 canary.canary_watch,
                 contract.contract_notes,
+                contract.contract_paths,
+                contract.internal_paths,
                 contract_gate.contract_objections,
                 flag_definition.flags_at,
                 flag_definition.labels_of,

@@ -28,11 +28,10 @@ TIMES = 3
 
 def expected_of(given: t.Mapping[str, t.Any], **known: t.Optional[str]) -> Expected:
     """From the values of OPTIONS; known: application, release and digest, as far as they are known."""
-    paths = {name: str(path) for name, path in (given["paths"] or {}).items() if path}
     return Expected(
         features=None if given["features"] is None else tuple(given["features"]),
         slow_seconds=given["slow_seconds"],
-        paths={**contract.PATHS, **paths},
+        paths=contract.contract_paths(given["paths"]),
         **known,
     )
 

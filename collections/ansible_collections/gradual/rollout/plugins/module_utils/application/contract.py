@@ -97,6 +97,19 @@ def sentence(finding: Finding) -> str:
     )
 
 
+def contract_paths(given: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, str]:
+    """Where an application answers: the contract's paths, with those that differ. ValueError for an unknown one."""
+    unknown = sorted(set(given or ()) - set(PATHS))
+    if unknown:
+        raise ValueError(f"application_paths: got {', '.join(unknown)}, expected any of {', '.join(PATHS)}")
+    return {**PATHS, **{name: str(path) for name, path in (given or {}).items() if path}}
+
+
+def internal_paths(paths: t.Mapping[str, str]) -> t.List[str]:
+    """The first part of each path that only the fleet itself may request: all but that of the users' features."""
+    return list(dict.fromkeys(path.strip("/").split("/")[0] for name, path in paths.items() if name != "features"))
+
+
 def refusal(findings: t.Sequence[Finding], where: str) -> t.Optional[str]:
     """Why nothing can be rolled out with this application; None if it can."""
     lacking = failed(findings, MUST)

@@ -4,18 +4,15 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import json
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.gradual.rollout.plugins.module_utils.application import asking, contract, metrics_text
 from ansible_collections.gradual.rollout.plugins.module_utils.application.contract import Expected, Reply, Seen
 from ansible_collections.gradual.rollout.plugins.module_utils.common.http import Answer
 from ansible_collections.gradual.rollout.plugins.module_utils.gate import metrics as gate_metrics
-from ansible_collections.gradual.rollout.tests.unit.places import PROJECT, needs_checkout
 
 METRICS = """\
 # HELP http_requests_total Requests.
@@ -212,7 +209,12 @@ def test_the_paths_are_those_of_the_gate_unless_others_are_given() -> None:
     assert asking.expected_of(given).paths == {**contract.PATHS, "ready": "/status"}
 
 
-@needs_checkout
-def test_the_role_has_the_same_paths() -> None:
-    defaults = yaml.safe_load((PROJECT / "roles/rollout/defaults/main.yml").read_text())["rollout_paths"]
-    assert ast.literal_eval(defaults[defaults.index("{'") : defaults.index("} |") + 1]) == contract.PATHS
+def test_paths_that_differ_replace_those_of_the_contract() -> None:
+    paths = contract.contract_paths({"ready": "/status/ready", "health": ""})
+    assert (paths["ready"], paths["health"], paths["features"]) == ("/status/ready", "/healthz", "/api/features")
+    assert contract.internal_paths(paths) == ["healthz", "status", "version", "metrics"]
+
+
+def test_a_misspelt_path_is_named() -> None:
+    with pytest.raises(ValueError, match=r"application_paths: got redy, expected any of health, ready, "):
+        contract.contract_paths({"redy": "/status"})
