@@ -273,7 +273,8 @@ ARGUMENTS = {
 LONGEST_WAIT = 600.0
 # Seconds between two looks while the module waits for an early verdict, and how many times the duration of the last
 # look they are at least.
-PAUSE, REST = 1.0, 9.0
+PAUSE = 1.0
+REST = 9.0
 
 Json = t.Dict[str, t.Any]
 

@@ -160,7 +160,7 @@ def all_gaps(aligned: Aligned) -> t.List[t.Tuple[int, int, bool]]:
     """(first, last, tried) of each row of intervals since the stage began in which no host was seen; whether Prometheus
     tried to scrape one."""
     growth, past = aligned.growth, aligned.past
-    gaps = [(first, last, tried) for first, last, tried in (past.gaps if past else ())]
+    gaps = [(gap[0], gap[1], gap[2]) for gap in (past.gaps if past else ())]
     if growth is None:
         return gaps
     grid = growth.grid

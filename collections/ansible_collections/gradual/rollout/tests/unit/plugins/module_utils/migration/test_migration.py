@@ -152,7 +152,7 @@ def test_the_settings_of_a_session_are_sent_in_a_form_that_every_driver_takes() 
     sent: list[tuple[str, ...]] = []
 
     class Driver:
-        def cursor(self) -> Driver:
+        def cursor(self) -> Any:
             return self
 
         def execute(self, *given: str) -> None:
