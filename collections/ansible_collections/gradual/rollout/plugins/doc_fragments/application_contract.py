@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from textwrap import indent
 
-# The options of module_utils/application/asking.py.
-ASKED = """\
+# Those of module_utils/application/asking.py.
+OPTIONS = """\
 features:
   description: Flags that the application must know. The default are those that its metrics name.
   type: list
@@ -40,8 +40,8 @@ options:
         M(gradual.rollout.contract_check) does.
     type: dict
     suboptions:
-{indent(ASKED, " " * 6)}"""
+{indent(OPTIONS, " " * 6)}"""
 
     ASKED = f"""
 options:
-{indent(ASKED, " " * 2)}"""
+{indent(OPTIONS, " " * 2)}"""
