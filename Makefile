@@ -18,6 +18,10 @@ demo: ingredients ## a new fleet, release 1.0.0, load, then Epic 21 to 100 % of 
 fleet: ingredients ## a fleet that waits for its first release (GRADUAL_FLEET=…, default demo)
 	@sandbox/ready
 
+load: environment ## users of that fleet's site until Ctrl-C (RATE=…, requests a second, default 60)
+	@.venv/bin/python -m tests.load --url https://storefront.test --ca .sandbox/tls/ca.pem --rate $(or $(RATE),60) \
+	    --resolve storefront.test=$$(sandbox/fleet status --fleet $(or $(GRADUAL_FLEET),demo) | awk '$$1 == "lb1" {print $$2}')
+
 # What a fleet is made of; the hosts' image is built while the environment is installed.
 ingredients:
 	@[ "$$(id -u)" = 0 ] || ! command -v sudo > /dev/null || sudo true
@@ -189,4 +193,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check check-report lock node-test bench-node integrations integrations-test bench-integrations clean
+.PHONY: help demo fleet load ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check check-report lock node-test bench-node integrations integrations-test bench-integrations clean

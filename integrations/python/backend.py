@@ -73,4 +73,7 @@ def _digest(content: bytes) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("type: python3 integrations/python/backend.py DIRECTORY, where the wheel is to be written")
+    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
     print(build_wheel(sys.argv[1]))

@@ -28,7 +28,7 @@ def test_users_were_served_by_the_others(story: Seen) -> None:
     story.orders_are_there_once()
 
 
-def test_the_second_run_brought_the_host_in_line(story: Seen) -> None:
+def test_the_second_run_brought_the_host_back(story: Seen) -> None:
     assert story.play(1)["status"] == 0, story.screen(1)[-2000:]
     assert story.happened("rollout.finished")[-1]["data"]["outcome"] == "completed"
     story.every_host_runs("2.0.0")

@@ -19,8 +19,8 @@ def test_no_request_failed(story: Seen) -> None:
     story.orders_are_there_once()
 
 
-def test_rollback_brought_the_host_in_line(story: Seen) -> None:
-    story.later_rollback_brought_it_in_line()
+def test_rollback_brought_the_host_back(story: Seen) -> None:
+    story.later_rollback_brought_it_back()
 
 
 def test_the_record_is_intact(story: Seen) -> None:

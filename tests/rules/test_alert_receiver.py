@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import threading
 import urllib.error
@@ -14,6 +13,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.support.scripts import imported
 
 SOURCE = Path(__file__).resolve().parents[2] / "roles/monitoring/files/alert_receiver.py"
 ALERT: dict[str, Any] = {
@@ -28,12 +29,7 @@ ALERT: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def receiver() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("alert_receiver", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return imported(SOURCE)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from types import ModuleType
 from typing import ClassVar
 
 import pytest
+
+from tests.support.scripts import imported
 
 SOURCE = Path(__file__).resolve().parents[2] / "roles/health_check/files/health_check.py"
 
@@ -37,13 +38,7 @@ class Application(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def health_check() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("health_check", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["health_check"] = module
-    spec.loader.exec_module(module)
-    return module
+    return imported(SOURCE)
 
 
 @pytest.fixture(scope="module")

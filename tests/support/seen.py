@@ -199,7 +199,7 @@ class Seen:
         assert left["balancer"][lost].startswith("MAINT")
         assert {left["balancer"][host] for host in fleet.HOSTS if host != lost} == {"UP"}
 
-    def later_rollback_brought_it_in_line(self) -> None:
+    def later_rollback_brought_it_back(self) -> None:
         """rollback.yml, launched once the lost host was there again, left every host on 1.0.0 with the features off."""
         assert self.play(1)["status"] == 0, self.screen(1)[-2000:]
         assert self.happened("return.finished")[-1]["data"]["left"] == []

@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         host = self._task.delegate_to or variables.get("inventory_hostname") or "the host"
-        place = f"The report lies on {host} in {options['directory']}"
+        place = f"The report is on {host} in {options['directory']}"
         changed, copied, to = False, False, options["to"]
         try:
             result: dict[str, Any] = super().run(tmp, variables)

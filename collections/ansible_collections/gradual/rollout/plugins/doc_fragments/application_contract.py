@@ -4,12 +4,35 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
+# Those of module_utils/application/asking.py.
+OPTIONS = """\
+features:
+  description: Flags that the application must know. The default are those that its metrics name.
+  type: list
+  elements: str
+slow_seconds:
+  description: The manifest's C(gate.slow_seconds). The histograms must have a bucket at it.
+  type: float
+  default: 0.5
+paths:
+  description: Paths that differ from those of the contract. Keys are V(health), V(ready), V(version), V(metrics) and
+    V(features).
+  type: dict
+  default: {}
+user_key:
+  description: Where the application reads the user, V(cookie NAME) or V(header NAME).
+  type: str
+  default: cookie visitor
+"""
+
 
 class ModuleDocFragment:
-    """The option of modules that check the application contract beside their own work; its argument is
-    module_utils/application/asking.py's."""
+    """DOCUMENTATION is for modules that check the application contract beside their own work, ASKED for the module that
+    does nothing else."""
 
-    DOCUMENTATION = r"""
+    DOCUMENTATION = f"""
 options:
   application_contract:
     description:
@@ -17,21 +40,8 @@ options:
         M(gradual.rollout.contract_check) does.
     type: dict
     suboptions:
-      features:
-        description: Flags that the application must know. The default are those that its metrics name.
-        type: list
-        elements: str
-      slow_seconds:
-        description: The manifest's C(gate.slow_seconds). The histograms must have a bucket at it.
-        type: float
-        default: 0.5
-      paths:
-        description: Paths that differ from those of the contract. Keys are V(health), V(ready), V(version), V(metrics)
-          and V(features).
-        type: dict
-        default: {}
-      user_key:
-        description: Where the application reads the user, V(cookie NAME) or V(header NAME).
-        type: str
-        default: cookie visitor
-"""
+{indent(OPTIONS, " " * 6)}"""
+
+    ASKED = f"""
+options:
+{indent(OPTIONS, " " * 2)}"""

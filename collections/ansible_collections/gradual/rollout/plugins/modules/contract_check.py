@@ -16,7 +16,9 @@ description:
   - Without an item of the severity V(must), no release can be rolled out, and the module fails. Without one of the
     severity V(less), the application is served with what it gives, and the finding says what is not measured.
 author: [The Gradual project (@gradual)]
-extends_documentation_fragment: [gradual.rollout.attributes.info_module]
+extends_documentation_fragment:
+  - gradual.rollout.attributes.info_module
+  - gradual.rollout.application_contract.asked
 options:
   url:
     description: Address of the application, such as V(http://127.0.0.1:8080). Not that of the balancer, which hides
@@ -26,23 +28,6 @@ options:
   ca_path:
     description: PEM file of the authorities to trust. Default are the host's.
     type: path
-  features:
-    description: Flags that the application must know. The default are those that its metrics name.
-    type: list
-    elements: str
-  slow_seconds:
-    description: The manifest's C(gate.slow_seconds). The histograms must have a bucket at it.
-    type: float
-    default: 0.5
-  paths:
-    description: Paths that differ from those of the contract. Keys are V(health), V(ready), V(version), V(metrics) and
-      V(features).
-    type: dict
-    default: {}
-  user_key:
-    description: Where the application reads the user, V(cookie NAME) or V(header NAME).
-    type: str
-    default: cookie visitor
   application:
     description: The application that must run. Without it, any.
     type: str

@@ -199,7 +199,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def found(given: dict[str, Any], root: str) -> dict[str, Any] | None:
-    """The release that is meant, if it lies on the host."""
+    """The release that is meant, if it is on the host."""
     if given["directory"]:
         return release_store.describe(given["directory"].rstrip("/"))
     return release_store.find(root, given["sha256"].lower())
@@ -209,8 +209,7 @@ def staged(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dict
     """Bring the release to the host."""
     if not given["version"] or not given["sha256"]:
         raise StagingError(
-            "version and sha256 are needed to stage a release; write both, and url where it does not lie on the"
-            " host yet"
+            "version and sha256 are needed to stage a release; write both, and url where it is not on the host yet"
         )
     digest = given["sha256"].lower()
     if check_mode:
@@ -246,8 +245,8 @@ def current(given: dict[str, Any], root: str, check_mode: bool, run: Run) -> dic
         )
         wanted = given["directory"] or f"{given['version'] or ''} ({given['sha256'][:12]})".strip()
         raise StagingError(
-            f"release {wanted} does not lie on this host, where there are: {lying}; stage it first (state: staged), or"
-            " write its url"
+            f"release {wanted} is not on this host, which has: {lying}; stage it first (state: staged), or write its"
+            " url"
         )
     ready = given["ready_url"]
     version_url = given["version_url"] or (f"{origin_of(ready)}/version" if ready else None)
@@ -289,7 +288,7 @@ def admitted(given: dict[str, Any], root: str, check_mode: bool, _run: Run) -> d
         if check_mode:
             return {"changed": False, "directory": given["directory"], "removed": []}
         raise StagingError(
-            f"release {given['directory'] or given['sha256'][:12]} does not lie on this host, so no user can have it"
+            f"release {given['directory'] or given['sha256'][:12]} is not on this host, so no user can have it"
         )
     changed = not release_store.is_admitted(release)
     if changed and not check_mode:

@@ -70,7 +70,7 @@ def features_of(body: bytes, flags: t.Sequence[str]) -> t.Dict[str, bool]:
         raise ShareError(f"{PATH} does not answer with every flag ({error!r}): {body[:120]!r}") from error
     wrong = {flag: value for flag, value in found.items() if not isinstance(value, bool)}
     if wrong:
-        raise ShareError(f"{PATH} answers {wrong}; wanted true or false")
+        raise ShareError(f"{PATH} answers {wrong}; expected true or false")
     return found
 
 

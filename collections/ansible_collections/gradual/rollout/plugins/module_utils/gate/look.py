@@ -1,7 +1,7 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""One look at a stage: fetch, align, count, diagnose, judge, settle. Each step is one function of the file that it is
-imported from, and takes what the step before it made."""
+"""One look at a stage: fetch, align, count, diagnose, settle, judge. Each step is one function of the file that it is
+imported from, and takes what the steps before it made. CONTRIBUTING.md has the way from the playbook to here."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
-"""The last step of a look: sum up what no later look has to fetch again. Pure."""
+"""The fifth step of a look: sum up what no later look has to fetch again. Pure."""
 
 from __future__ import annotations
 

@@ -304,8 +304,8 @@ def _keep_enough(
     with claim.step():
         balancer.set_state(wish.backend, before.name, "ready")
     raise NotEnough(
-        f"{wish.rule.balancer}: {before.name} was let in again while it was drained, because {others_up(up)} up now and"
-        f" at least {least} must be. Seen: {named(others)}. Look at what the application logs there.",
+        f"{wish.rule.balancer}: {before.name} was admitted again while it was drained, because {others_up(up)} up now"
+        f" and at least {least} must be. Seen: {named(others)}. Look at what the application logs there.",
         [
             *results,
             {
@@ -366,7 +366,7 @@ def _give_up(
             result["after"] = "ready"
         raise NotInTime(
             f"Server {wish.backend}/{name} still has {seen.sessions} requests under way after {wish.timeout:g} s of"
-            f" draining{', and was let in again' if result['after'] == 'ready' else ''}. Look for requests that never"
+            f" draining{', and was admitted again' if result['after'] == 'ready' else ''}. Look for requests that never"
             " end, or write a larger timeout.",
             [*results, result],
         )

@@ -218,8 +218,8 @@ def _newest(lines: list[dict[str, Any]], request: Request, identifier: str | Non
         )
     if identifier and identifier != newest["id"]:
         raise LedgerError(
-            f"rollout: {identifier} is not the newest rollout, which is {newest['id']}. Somebody went on meanwhile:"
-            " look before you write."
+            f"rollout: {identifier} is not the newest rollout, which is {newest['id']}. Another run has continued:"
+            " read the ledger again before you write."
         )
     return newest
 
@@ -242,6 +242,6 @@ def _another(newest: dict[str, Any], manifest: dict[str, Any]) -> str:
     failed = f"; it failed in {newest['failed']['step']}: {newest['failed']['error']}" if newest["failed"] else ""
     return (
         f"Rollout {newest['id']} of {name} is not finished{hint}, at {newest['certified']} % certified{failed}. "
-        f"Two ways out: finish it, ansible-playbook deploy.yml with the manifest of {name} as it was; "
-        "or go back, ansible-playbook rollback.yml, and deploy this release after that."
+        f"Either finish it (ansible-playbook deploy.yml with the manifest of {name} as it was), or roll it back"
+        " (ansible-playbook rollback.yml) and deploy this release after that."
     )

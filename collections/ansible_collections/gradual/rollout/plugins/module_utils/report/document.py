@@ -109,14 +109,14 @@ def headline(events: Events, outcome: str, by_id: dict[str, Claim]) -> str:
     if outcome == "returned":
         who, _line = rollback.asked_by(events)
         told = "" if asked is None else f", as {who} asked" if who else ", as asked"
-        return f"{release} was taken back{told}{why}"
+        return f"{release} was rolled back{told}{why}"
     if outcome == "incomplete":
-        return f"{release} is neither out nor wholly back{why}"
+        return f"{release} is neither rolled out nor rolled back on every host{why}"
     return f"{release} is under way{why}"
 
 
 def _why(events: Events, failed: Line) -> str:
-    """Why it was taken back: what a gate saw is not the fault of the host on which the step then failed."""
+    """Why it was rolled back: what a gate saw is not the fault of the host on which the step then failed."""
     stopped = [line for line in timeline.aborts(events) if line["seq"] < failed["seq"]]
     if not stopped or failed["data"].get("step") not in ("ramp", "release"):
         return f": {failed['data'].get('step')} failed on {failed['data'].get('host')}"

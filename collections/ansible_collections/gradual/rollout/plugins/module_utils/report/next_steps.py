@@ -58,7 +58,7 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
     lost = sorted({str(line["data"].get("host")) for line in events.of("host.lost")})
     if state["open"] and outcome != "incomplete":
         steps.append(
-            "The rollout is open. To go on: ansible-playbook deploy.yml with the same manifest; to go back:"
+            "The rollout is open. To continue: ansible-playbook deploy.yml with the same manifest; to roll back:"
             " ansible-playbook rollback.yml."
         )
     if outcome == "incomplete" or timeline.left(events):
@@ -69,8 +69,8 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
         )
     elif lost and outcome == "completed":
         steps.append(
-            f"Look why {', '.join(lost)} was lost. To bring it in line when it is back: ansible-playbook deploy.yml"
-            " with the same manifest."
+            f"Find out why {', '.join(lost)} was lost. When it is back, ansible-playbook deploy.yml with the same"
+            " manifest brings it to the release."
         )
     asked = rollback.asked(events)
     failed = timeline.failure(events) if asked is None else None
@@ -102,9 +102,9 @@ def next_steps(events: Events, state: dict[str, Any], claims: list[Claim]) -> li
             f"every host runs what it ran before{', on the expanded schema' if events.of('migration.applied') else ''}"
         )
         steps.append(
-            "It was taken back because somebody asked for it;"
+            "It was rolled back because somebody asked for it;"
             f" {'the features are off, and the code stayed' if kept else code}. To roll it out again: ansible-playbook"
-            " deploy.yml with the same manifest; or mend it and release it as a new version."
+            " deploy.yml with the same manifest; or fix it and release it as a new version."
         )
     if outcome == "completed":
         steps += _after_success(events)
@@ -136,8 +136,8 @@ def _after_success(events: Events) -> list[str]:
         )
     if events.manifest.get("migrations") and not events.of("contract.applied"):
         steps.append(
-            "When nobody will want to go back any more: ansible-playbook playbooks/contract.yml. That is the point of"
-            " no return."
+            "When no rollback will be needed any more: ansible-playbook playbooks/contract.yml. That is the point of no"
+            " return."
         )
     return steps
 

@@ -21,7 +21,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.events impo
 )
 from ansible_collections.gradual.rollout.plugins.module_utils.report.timeline import aborts, failure
 
-# What the ledger holds where a rollback was not needed, and where there is nothing to go back to.
+# What the ledger holds where a rollback was not needed, and where there is nothing to roll back to.
 NOTHING_FAILED = "there is no step.failed and no look with abort before a rollback"
 NOTHING_BEFORE = "rollout.started: hosts, all without a digest"
 
@@ -136,14 +136,14 @@ def way_back(events: Events) -> Claim:
             if contracted["event"] == "contract.applied"
             else ("began to be contracted and the end is not known: the release before may not run on it")
         )
-        text = f"the schema {done}, and code does not go back past this point"
+        text = f"the schema {done}, and the code cannot be rolled back any more"
     elif without:
-        text = f"nothing ran before on {', '.join(sorted(set(without)))}: there is no release to go back to"
+        text = f"nothing ran before on {', '.join(sorted(set(without)))}: there is no release to roll back to"
     else:
         text = "each host kept the release it came from, and the schema is one that it runs on"
     known = bool(before) or bool(released)
     if nothing_before(events) and contracted is None:
-        why = "nothing ran before on any host: there is nothing to go back to"
+        why = "nothing ran before on any host: there is nothing to roll back to"
         return _not_needed("way-back", why, NOTHING_BEFORE)
     return claim(
         "way-back",
@@ -220,7 +220,7 @@ def times(events: Events) -> list[Claim]:
         when["first_bad_at"],
         when["flags_off_at"] if events.of("stage.set") and not unseen else when["return_finished_at"],
     )
-    beginning = "from noticing the failure" if request is None else "from beginning to go back, as asked,"
+    beginning = "from noticing the failure" if request is None else "from the beginning of the rollback, as asked,"
     rows = (
         (
             "bad-to-flags-off",
@@ -242,7 +242,7 @@ def times(events: Events) -> list[Claim]:
     for name, text, start, end, evidence in rows:
         if request is not None and name != "noticed-to-safe":
             result.append(
-                _not_needed(name, "it was taken back because somebody asked for it, not because of bad answers")
+                _not_needed(name, "it was rolled back because somebody asked for it, not because of bad answers")
             )
             continue
         seconds = between(start, end)
@@ -270,7 +270,7 @@ def times(events: Events) -> list[Claim]:
     return result
 
 
-def _not_needed(name: str, why: str = "nothing had to be taken back", rule: str = NOTHING_FAILED) -> Claim:
+def _not_needed(name: str, why: str = "nothing had to be rolled back", rule: str = NOTHING_FAILED) -> Claim:
     return claim(name, why, None, [], rule, good=None, criteria=(8,), qualities=("reliability",))
 
 

@@ -43,8 +43,8 @@ def contract_objections(
     if not rollout.get("completed"):
         found.append(
             f"the newest rollout, {rollout.get('id') or 'none'}, is not completed (it is"
-            f" {rollout.get('outcome') or 'open'}); finish it with ansible-playbook deploy.yml, or go back with"
-            " ansible-playbook rollback.yml"
+            f" {rollout.get('outcome') or 'open'}); finish it with ansible-playbook deploy.yml, or roll it back"
+            " with ansible-playbook rollback.yml"
         )
     digest = (manifest.get("artifact") or {}).get("sha256")
     found += [

@@ -109,7 +109,7 @@ def _host_problems(name: str, host: Host, unit: str) -> list[str]:
             )
             problems.append(
                 f"{name}: {path} leads {leads}, and must lead to a release below {root}/releases, or not be there"
-                " before the first one; Gradual could not go back to it. Lead it to a release: ln -sfn releases/NAME"
+                " before the first one; Gradual could not roll back to it. Lead it to a release: ln -sfn releases/NAME"
                 f" {path}, or remove it: rm {path}"
             )
     return problems
@@ -213,7 +213,7 @@ def releases_on_hosts(
 ) -> dict[str, Any]:
     """Return what users have on each host now: {host: {"version", "digest", "directory"} or None}.
 
-    A release that was never admitted to traffic is none that anybody could go back to; the host's `previous` is then.
+    A release that was never admitted to traffic is none that anybody could roll back to; the host's `previous` is then.
     """
     found = {}
     for name, host in hosts.items():
@@ -240,7 +240,7 @@ def found_out_of_traffic(rollout: Mapping[str, Any], host: str) -> list[str]:
     ]
 
 
-def in_line(hosts: Mapping[str, Host], manifest: Mapping[str, Any]) -> bool:
+def released_to_all(hosts: Mapping[str, Host], manifest: Mapping[str, Any]) -> bool:
     """Tell whether every host runs this very release with every feature at 100 %."""
     wanted = manifest["artifact"]["sha256"]
     return all(
@@ -337,10 +337,10 @@ def opening_sentence(rollout: Mapping[str, Any], manifest: Mapping[str, Any], ch
     if rollout.get("failed"):
         failed = rollout["failed"]
         return (
-            f"{rollout['id']} failed at {failed['step']} on {failed['host']}: this run goes back; launch it again to go"
-            " forward."
+            f"{rollout['id']} failed at {failed['step']} on {failed['host']}: this run rolls back; launch it again to"
+            " roll out."
         )
-    return f"{rollout['id']} is open: going forward. To go back at any moment: ansible-playbook rollback.yml"
+    return f"{rollout['id']} is open: rolling out. To roll back at any moment: ansible-playbook rollback.yml"
 
 
 def hours_finished(rollout: Mapping[str, Any], now: float) -> float:

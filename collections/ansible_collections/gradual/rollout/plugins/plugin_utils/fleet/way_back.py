@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which release each host goes back to when the ledger that knows it is lost: a pure decision over what lies on the
+"""Which release each host goes back to when the ledger that knows it is lost: a pure decision over what is on the
 hosts."""
 
 from __future__ import annotations
@@ -22,15 +22,13 @@ def ways_back(hosts: Mapping[str, Mapping[str, Any]], to: str = "") -> dict[str,
     """{host: {version, digest, directory}} of each host that could be looked at.
 
     hosts: results of host_info; that of a host that is out of reach has no `releases`, and it has no way.
-    to: a version that lies on every host. Without it: where all hosts are switched to one release, each goes to its
-    `previous`; where only
-    some were switched, those go to what the others have never left, and it is what they themselves name as `previous`.
-    A host on which users
-    never had a release goes to NOTHING.
+    to: a version that is on every host. Without it: where all hosts are switched to one release, each goes to its
+    `previous`; where only some were switched, those go to what the others have never left, and it is what they
+    themselves name as `previous`. A host on which users never had a release goes to NOTHING.
     """
     seen = {name: host for name, host in hosts.items() if "releases" in host}
     if not seen:
-        raise NoWayBack("no application host can be reached, so nothing can be brought back")
+        raise NoWayBack("no application host can be reached, so no host can be rolled back")
     if to:
         return {name: _named(name, host, to) for name, host in seen.items()}
     never = {name: dict(NOTHING) for name, host in seen.items() if _had_nothing(host)}
@@ -79,12 +77,12 @@ def _named(name: str, host: Mapping[str, Any], version: str) -> Release:
     found = [release for release in host["releases"] if release["version"] == version]
     if len({release["digest"] for release in found}) > 1:
         raise NoWayBack(
-            f"{name}: {len(found)} releases of version {version} lie there; remove those that are not meant, and try"
+            f"{name}: {len(found)} releases of version {version} are there; remove those that are not meant, and try"
             " again"
         )
     if not found:
-        lying = ", ".join(sorted({str(release["version"]) for release in host["releases"]})) or "none"
-        raise NoWayBack(f"{name}: rollback_to: got {version!r}, expected a version that lies there: {lying}")
+        there = ", ".join(sorted({str(release["version"]) for release in host["releases"]})) or "none"
+        raise NoWayBack(f"{name}: rollback_to: got {version!r}, expected a version that is on the host: {there}")
     return dict(found[0])
 
 

@@ -56,7 +56,9 @@ def make(
     of the ramp have `power` where there is a forecast (forecast.py).
     """
     if not isinstance(manifest, Mapping) or not manifest.get("application"):
-        raise PlanError(f"rollout_plan: want the manifest as gradual.rollout.manifest returns it, got {manifest!r:.80}")
+        raise PlanError(
+            f"rollout_plan: expected the manifest as gradual.rollout.manifest returns it, got {manifest!r:.80}"
+        )
     names = names_of(hosts)
     release = f"{manifest['application']} {manifest.get('version', '?')}"
     rows = [_preflight(release), _backup(manifest)]

@@ -38,7 +38,7 @@ def time_bar(start: float, end: float, total: float) -> str:
 def render(plan: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any] | None = None) -> str:
     """The plan as lines of at most WIDTH characters, without a newline at the end."""
     if isinstance(plan, (str, Mapping)) or not all(isinstance(row, Mapping) and "step" in row for row in plan):
-        raise PlanError(f"plan_text: want the list that rollout_plan returns, got {plan!r:.80}")
+        raise PlanError(f"plan_text: expected the list that rollout_plan returns, got {plan!r:.80}")
     now = [row for row in plan if not row.get("later")]
     total = sum(row.get("expected_seconds") or 0 for row in now)
     measured = [row for row in now if row.get("source") == "earlier runs"]

@@ -87,9 +87,9 @@ def project(tmp_path: Path) -> Path:
 
 def test_it_is_copied_once(project: Path, lies: Path) -> None:
     there = project / ".gradual" / "reports" / "shop-1"
-    assert run(project, lies, "--check") == f"False True The report lies on mon1 in {lies}"
+    assert run(project, lies, "--check") == f"False True The report is on mon1 in {lies}"
     assert not there.exists()
-    assert run(project, lies) == f"True True The report lies on mon1 in {lies}, and a copy on the controller in {there}"
+    assert run(project, lies) == f"True True The report is on mon1 in {lies}, and a copy on the controller in {there}"
     assert {path.name: path.read_bytes() for path in there.iterdir()} == CONTENTS
     assert run(project, lies).startswith("True False ")
 
@@ -110,7 +110,7 @@ def test_a_controller_that_cannot_keep_it_is_told_and_fails_nothing(
     there = project / ".gradual" / "reports" / "shop-1"
     assert (
         run(project, lies)
-        == f"False False The report lies on mon1 in {lies}. It was not copied to the controller, {there}: {reason}"
+        == f"False False The report is on mon1 in {lies}. It was not copied to the controller, {there}: {reason}"
     )
 
 

@@ -129,7 +129,7 @@ def test_a_busy_front_door_and_a_closed_connection_are_asked_again(open_shop: t.
         (404, None, "status 404"),
         (200, b"<html>", "does not answer with every flag"),
         (200, b'{"features": {"cart": true}}', "does not answer with every flag"),
-        (200, b'{"features": {"search": "yes"}}', "wanted true or false"),
+        (200, b'{"features": {"search": "yes"}}', "expected true or false"),
         (200, b"[]", "does not answer with every flag"),
     ],
 )

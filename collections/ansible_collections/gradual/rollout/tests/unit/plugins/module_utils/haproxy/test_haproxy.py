@@ -155,7 +155,7 @@ def test_a_drain_waits_for_the_last_request() -> None:
 def test_a_drain_that_does_not_end_is_taken_back() -> None:
     balancer = Balancer(sessions=(2,))
     with pytest.raises(
-        drain.NotInTime, match="still has 2 requests under way after 3 s of draining, and was let in again"
+        drain.NotInTime, match="still has 2 requests under way after 3 s of draining, and was admitted again"
     ) as raised:
         balancer.move("drained", timeout=3)
     assert balancer.told == ["drain", "ready"]
@@ -453,7 +453,7 @@ def test_a_drain_is_taken_back_when_the_others_go_down_meanwhile() -> None:
     balancer = Changing(up, up, up, down)
     with pytest.raises(
         drain.NotEnough,
-        match="app1 was let in again while it was drained, because no other server is up now and at least 1 must be",
+        match="app1 was admitted again while it was drained, because no other server is up now and at least 1 must be",
     ):
         balancer.move("app1")
     assert balancer.told == ["app1 drain", "app1 ready"]

@@ -219,7 +219,7 @@ def test_another_release_must_wait_for_this_one(book: Book) -> None:
     with pytest.raises(
         LedgerError,
         match=(
-            r"2\.0\.0 is not finished, at 0 % certified; it failed in ramp: too slow\. Two ways out:"
+            r"2\.0\.0 is not finished, at 0 % certified; it failed in ramp: too slow\. Either finish it"
             r" .*deploy.yml.*rollback.yml"
         ),
     ):

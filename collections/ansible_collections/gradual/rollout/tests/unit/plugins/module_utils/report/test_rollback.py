@@ -58,7 +58,7 @@ def test_after_a_kill_the_next_step_is_to_allow_the_flag() -> None:
 
 def test_a_return_that_was_asked_for_is_told_as_such(reports: dict[str, dict[str, Any]]) -> None:
     report = reports["asked back"]
-    assert report["headline"] == "storefront 2.0.0 was taken back, as ops@controller asked"
+    assert report["headline"] == "storefront 2.0.0 was rolled back, as ops@controller asked"
     asked = by_id(report)["asked"]
     assert asked["status"] == "shown"
     assert asked["statement"].endswith("after 3 s; every host runs what it ran before, after 22 s")
@@ -83,9 +83,9 @@ def test_a_return_that_was_asked_for_is_told_as_such(reports: dict[str, dict[str
 @pytest.mark.parametrize(
     ("name", "headline"),
     [
-        ("taken back", "storefront 2.0.0 was taken back: the gate stopped it at 25 %"),
-        ("never ready", "storefront 2.0.0 was taken back: release failed on app1"),
-        ("host lost", "storefront 2.0.0 is neither out nor wholly back: ramp failed on app2"),
+        ("taken back", "storefront 2.0.0 was rolled back: the gate stopped it at 25 %"),
+        ("never ready", "storefront 2.0.0 was rolled back: release failed on app1"),
+        ("host lost", "storefront 2.0.0 is neither rolled out nor rolled back on every host: ramp failed on app2"),
     ],
 )
 def test_the_headline_says_why(reports: dict[str, dict[str, Any]], name: str, headline: str) -> None:
@@ -121,7 +121,7 @@ def test_a_failure_of_an_earlier_try_does_not_make_a_request_a_failure() -> None
         ledger.add(line["event"], **line["data"])
     report = document.build(sample.asked_back(ledger).lines)
     assert (report["headline"], report["gate"]["status"]) == (
-        "storefront 2.0.0 was taken back, as ops@controller asked",
+        "storefront 2.0.0 was rolled back, as ops@controller asked",
         "RETURNED",
     )
     assert report["times"]["noticed_at"] == pytest.approx(report["times"]["flags_off_at"] - 3, abs=0.01)

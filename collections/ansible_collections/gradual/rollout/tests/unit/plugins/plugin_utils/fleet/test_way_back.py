@@ -47,7 +47,7 @@ GONE = {"failed": False, "lost_host": "app9", "msg": "lost"}
         (
             [host("1.0", "0.9"), host("1.0", None)],
             "0.9",
-            "app2: rollback_to: got '0.9', expected a version that lies there: 0.8, 1.0",
+            "app2: rollback_to: got '0.9', expected a version that is on the host: 0.8, 1.0",
         ),
         ([host("2.0", "1.0"), GONE], "", ["1.0"]),
         ([GONE, GONE], "", "no application host can be reached"),
@@ -65,7 +65,7 @@ def test_ways_back(hosts: list[dict[str, Any]], to: str, wanted: list[str] | str
 def test_two_builds_of_one_version_are_told_apart() -> None:
     double = host("2.0", "1.0")
     double["releases"].append({**release("1.0"), "digest": "other"})
-    with pytest.raises(NoWayBack, match=r"2 releases of version 1\.0 lie there"):
+    with pytest.raises(NoWayBack, match=r"2 releases of version 1\.0 are there"):
         ways_back({"app1": double}, "1.0")
 
 

@@ -229,7 +229,7 @@ def test_wrong_hosts_are_named(wrong: Any) -> None:
 
 @pytest.mark.parametrize("wrong", [None, "x", {}, []])
 def test_wrong_manifests_are_named(wrong: Any) -> None:
-    with pytest.raises(plan_steps.PlanError, match="want the manifest"):
+    with pytest.raises(plan_steps.PlanError, match="expected the manifest"):
         plan_steps.make(wrong)
 
 
@@ -263,7 +263,7 @@ def test_bar(start: float, end: float, wanted: str) -> None:
 
 @pytest.mark.parametrize("wrong", ["x", [1], {"step": "x"}])
 def test_text_of_something_else_is_an_error(wrong: Any) -> None:
-    with pytest.raises(plan_steps.PlanError, match="want the list"):
+    with pytest.raises(plan_steps.PlanError, match="expected the list"):
         plan_text.render(wrong)
 
 

@@ -1,6 +1,6 @@
 # Copyright: The Gradual project
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether hosts run a release by their own word: the link, the service and what the process answers. Pure functions.
+"""Whether hosts run a release, as they report it: the link, the service and what the process answers. Pure functions.
 
 A *host* is the result of the module host_info, or what came instead of it: a failed result, or None.
 A *release* is a dictionary with version and digest.

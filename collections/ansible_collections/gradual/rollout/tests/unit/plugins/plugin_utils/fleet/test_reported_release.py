@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet.own_word import (
+from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet.reported_release import (
     fleet_differences,
     host_differences,
     still_runs,

@@ -1,5 +1,5 @@
-"""A step is finished, a rollout completed and a return whole only if every host says so by its own word, looked at
-then.
+"""A step is finished, a rollout completed and a rollback whole only if every host reports it at that
+moment.
 
 Somebody switches a host by hand at the worst moment: after it was switched, and before it is asked.
 """
