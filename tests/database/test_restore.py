@@ -347,15 +347,15 @@ def test_a_copy_of_files_is_not_put_in_the_place_of_a_cluster_of_another_major_v
     ],
 )
 def test_on_a_host_without_the_programs_of_the_backups_version_the_way_is_named(
-    shop: Shop, tmp_path: Path, method: str, way: str
+    shop: Shop, folder: Path, method: str, way: str
 ) -> None:
     taken = shop.back_up(method)
-    tools = {**taken["receipt"]["tools"], "folder": str(tmp_path)}
+    tools = {**taken["receipt"]["tools"], "folder": str(folder / "nothing")}
     receipts.write(taken["path"], {**taken["receipt"], "tools": tools})
     with pytest.raises(
         DatabaseError, match=r"is a backup of PostgreSQL 15 .*: install them \(postgresql-15\)"
     ) as refused:
-        bring_back(shop, taken["path"], target="cluster", folder=str(tmp_path / "rescue"), cluster_port=free_port())
+        bring_back(shop, taken["path"], target="cluster", folder=str(folder / "rescue"), cluster_port=free_port())
     assert way in str(refused.value)
 
 
