@@ -37,6 +37,10 @@ environment: ## .venv with exactly what requirements/lock.txt names
 
 # The stories are played on these fleets side by side (sandbox/fleet knows their names).
 FLEETS := test test2
+# Debian of their hosts: 12 where nothing is said, 13, half (both), or a mix such as 12,app2=13.
+ifdef DEBIAN
+export GRADUAL_DEBIAN := $(DEBIAN)
+endif
 # However a run ends, its fleets go with it.
 with-fleets = trap 'for fleet in $(FLEETS); do said=$$(sandbox/fleet down --fleet $$fleet 2>&1) || echo "$$said" >&2; done' EXIT; $(1)
 QUIETLY := $(MAKE) --no-print-directory --output-sync=target
@@ -115,13 +119,18 @@ node-test: environment ## the Node library beside Express, Fastify and plain htt
 $(FLEETS:%=ready-%): ready-%: environment
 	@GRADUAL_FLEET=$* sandbox/ready --fresh
 
-# STORIES=all plays the long ones too (tests/fleet/conftest.py says which).
+# STORIES=all plays the long ones too (tests/fleet/conftest.py says which); ONLY is an expression for pytest's -k.
 stories: environment
-	GRADUAL_FLEETS="$(FLEETS)" $(PYTEST) $(if $(filter all,$(STORIES)),,-m "not long") --verbose -n $(words $(FLEETS)) --dist loadgroup --no-loadscope-reorder \
+	GRADUAL_FLEETS="$(FLEETS)" $(PYTEST) $(if $(filter all,$(STORIES)),,-m "not long") $(if $(ONLY),-k "$(ONLY)") --verbose -n $(words $(FLEETS)) --dist loadgroup --no-loadscope-reorder \
 	    --max-worker-restart 0 --durations 40 --durations-min 20 tests/fleet tests/runner
 
-fleet-test: environment ## every story on fleets of its own (test and test2, side by side), by Molecule and ansible-runner
+fleet-test: environment ## every story on fleets of its own (test and test2, side by side), by Molecule and ansible-runner (DEBIAN=13 or half, ONLY="good-release")
 	@$(call with-fleets,$(QUIETLY) -j2 $(FLEETS:%=ready-%) && $(QUIETLY) stories STORIES=all)
+
+# What differs between two releases of Debian shows in these: services, Python, PostgreSQL and its standby, HAProxy.
+debian-test: ## good release, rollback and database failover on Debian 13, then on a fleet of 12 and 13
+	@set -e; for debian in 13 half; do \
+	    $(MAKE) --no-print-directory fleet-test DEBIAN=$$debian ONLY="test_stories and (good-release or rollback or database)"; done
 
 # One after another: each makes and removes the fleet `role`.
 role-test: environment ## one scenario for each provisioning role on one host (not part of make test)
@@ -193,4 +202,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet load ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check check-report lock node-test bench-node integrations integrations-test bench-integrations clean
+.PHONY: help demo fleet load ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test debian-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check check-report lock node-test bench-node integrations integrations-test bench-integrations clean

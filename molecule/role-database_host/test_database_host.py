@@ -8,7 +8,8 @@ SQL = "runuser -u postgres -- psql -XAt -c"
 
 
 def test_postgresql_and_its_exporter_run(host: Host) -> None:
-    assert host.service("postgresql@15-main").is_running
+    version = host.file("/etc/postgresql").listdir()[0]
+    assert host.service(f"postgresql@{version}-main").is_running
     runs_now_and_at_boot(host, "prometheus-postgres-exporter")
 
 

@@ -176,12 +176,15 @@ def test_a_role_that_is_gone_is_made_again_without_a_password(shop: Shop) -> Non
             "is proven to the level 'readable'; to replace live data, 'restored' is needed",
         ),
         ({}, "restored", "is of the cluster 1, this cluster is"),
+        ({}, "restored", "is of PostgreSQL 14, this server is 15; it replaces no database of another major version"),
     ],
 )
 def test_what_may_not_replace_the_live_database(shop: Shop, changes: dict[str, str], level: str, reason: str) -> None:
     taken = shop.back_up()
     identifier = "1" if "of the cluster" in reason else taken["receipt"]["system_identifier"]
-    receipts.write(taken["path"], {**taken["receipt"], "level": level, "system_identifier": identifier})
+    version = 140000 if "PostgreSQL 14" in reason else taken["receipt"]["server_version"]
+    changed = {"level": level, "system_identifier": identifier, "server_version": version}
+    receipts.write(taken["path"], {**taken["receipt"], **changed})
     with pytest.raises(DatabaseError, match=reason):
         bring_back(shop, taken["path"], **{"in_place": shop.name, **changes})
     assert databases(shop) == {shop.name}
@@ -315,6 +318,45 @@ def test_a_copy_of_the_files_comes_back_as_a_cluster_and_in_the_place_of_a_stopp
     os.rename(told["aside"], rescue)
     run_as([*control, "start"])
     assert as_user(RUN_AS, lambda: _rows(there)) == [0, "on"]
+
+
+def test_a_copy_of_files_is_not_put_in_the_place_of_a_cluster_of_another_major_version(
+    shop: Shop, folder: Path
+) -> None:
+    """As after pg_upgrade, with the old version's programs still there; the same folder is replaced when its version is
+    the backup's."""
+    path = shop.prove(shop.back_up("basebackup")["path"])["path"]
+    rescue, port = str(folder / "rescue"), free_port()
+    bring_back(shop, path, folder=rescue, cluster_port=port)
+    run_as([str(programs() / "pg_ctl"), "-D", rescue, "-w", "-m", "fast", "stop"])
+    version = folder / "rescue" / "PG_VERSION"
+    version.write_text("17\n")
+    with pytest.raises(DatabaseError, match=r"is of PostgreSQL 15, the cluster in .* is of PostgreSQL 17") as refused:
+        bring_back(shop, path, folder=rescue, in_place=shop.name)
+    assert "No other major version can read its files: restore it as a cluster of PostgreSQL 15" in str(refused.value)
+    assert [one.name for one in folder.iterdir()] == ["rescue"], "nothing was put aside"
+    version.write_text("15\n")
+    assert bring_back(shop, path, folder=rescue, in_place=shop.name)["aside"].startswith(f"{rescue}.before-")
+
+
+@pytest.mark.parametrize(
+    ("method", "way"),
+    [
+        ("basebackup", "with pg_dump and pg_restore of the newer version"),
+        ("dump", "A newer version takes it as a new database"),
+    ],
+)
+def test_on_a_host_without_the_programs_of_the_backups_version_the_way_is_named(
+    shop: Shop, folder: Path, method: str, way: str
+) -> None:
+    taken = shop.back_up(method)
+    tools = {**taken["receipt"]["tools"], "folder": str(folder / "nothing")}
+    receipts.write(taken["path"], {**taken["receipt"], "tools": tools})
+    with pytest.raises(
+        DatabaseError, match=r"is a backup of PostgreSQL 15 .*: install them \(postgresql-15\)"
+    ) as refused:
+        bring_back(shop, taken["path"], target="cluster", folder=str(folder / "rescue"), cluster_port=free_port())
+    assert way in str(refused.value)
 
 
 def test_one_database_is_not_taken_out_of_a_copy_of_files(shop: Shop) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import tempfile
@@ -232,6 +233,39 @@ def test_a_host_that_does_not_exist_is_named() -> None:
     assert refused.stderr.splitlines() == [
         "fleet: --hosts names 'app99', which is no host of the sandbox: write some of "
         + ",".join(["lb1", "app1", "app2", "app3", "db1", "mon1", "db2", *(f"app{number}" for number in range(4, 11))])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "wanted"),
+    [
+        ("12", {"app1": "12", "db1": "12", "db2": "12"}),
+        ("13", {"app1": "13", "db1": "13", "db2": "13"}),
+        ("12,app2=13", {"app1": "12", "app2": "13", "db1": "12"}),
+        ("13,db1=12,db2=12", {"app1": "13", "db1": "12", "db2": "12"}),
+        ("half", {"app1": "12", "app2": "13", "lb1": "13", "db1": "12", "mon1": "12"}),
+    ],
+)
+def test_each_host_has_the_debian_that_was_chosen(choice: str, wanted: dict[str, str]) -> None:
+    script = runpy.run_path(str(HOME / "sandbox/fleet"), run_name="fleet")
+    chosen = script["debian_of"](choice)
+    assert chosen.keys() == script["EVERY"].keys()
+    assert {host: chosen[host] for host in wanted} == wanted
+    names = {script["image_name"]("host", debian) for debian in chosen.values()}
+    assert len(names) == len(set(chosen.values())), "each release has an image of its own"
+
+
+@pytest.mark.parametrize("choice", ["14", "12,13", "12,app99=13", "app1=13", "12,app1=trixie"])
+def test_a_debian_that_is_not_known_is_named_with_what_to_write(choice: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("podman is called by root")
+    refused = fleet("up", "--fleet", "dev6", GRADUAL_DEBIAN=choice)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        (
+            f"fleet: --debian (or $GRADUAL_DEBIAN) is {choice!r}: write 12 or 13 for every host, with HOST=RELEASE for"
+            " some after it, or half, which is 12,lb1=13,app2=13,app3=13"
+        )
     ]
 
 

@@ -99,7 +99,28 @@ def test_the_artifact_is_a_plain_tar_in_a_valid_gzip(releases: Releases) -> None
 def test_the_lock_pins_every_package_by_hash_and_names_no_address() -> None:
     lines = [line for line in (STOREFRONT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     assert lines
-    assert [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[\w.]+ --hash=sha256:[0-9a-f]{64}", line)] == []
+    assert [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[\w.]+( --hash=sha256:[0-9a-f]{64})+", line)] == []
+
+
+def test_every_compiled_package_has_a_wheel_for_the_python_of_each_debian(releases: Releases) -> None:
+    releases.build("1.0.0")
+    with tarfile.open(releases.artifacts / "storefront-1.0.0.tar.gz") as archive:
+        tags = [Path(name).name.split("-") for name in archive.getnames() if name.startswith("wheels/")]
+    packages = {python: {tag[0] for tag in tags if tag[-2] == python} for python in ("cp311", "cp313")}
+    assert "psycopg_binary" in packages["cp311"]
+    assert packages["cp311"] == packages["cp313"]
+
+
+def test_prepare_refuses_a_python_without_wheels(releases: Releases, tmp_path: Path) -> None:
+    releases.build("1.0.0")
+    shutil.unpack_archive(releases.artifacts / "storefront-1.0.0.tar.gz", tmp_path)
+    # The artifact of a team that has not yet built for this Python.
+    text = (tmp_path / "prepare").read_text()
+    (tmp_path / "prepare").write_text(text.replace('(3, 11): "Debian 12", ', ""))
+    done = subprocess.run([python311(), tmp_path / "prepare"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "this artifact is for Python 3.13 (Debian 13);" in done.stderr
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_prepare_refuses_a_wheel_that_is_not_locked(releases: Releases, tmp_path: Path) -> None:

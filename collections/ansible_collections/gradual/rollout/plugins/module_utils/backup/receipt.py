@@ -10,6 +10,7 @@ import os
 from datetime import datetime, timezone
 from typing import Any, Collection, Mapping
 
+from ansible_collections.gradual.rollout.plugins.module_utils.postgresql import server
 from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.errors import DatabaseError
 
 FILE = "receipt.json"
@@ -108,7 +109,12 @@ def objections(
     and all before it; None stands for a database without any revision.
     """
     found = []
-    if receipt["system_identifier"] != identity["system_identifier"]:
+    if server.major(receipt) != server.major(identity):
+        found.append(
+            f"it is of PostgreSQL {server.major(receipt)}, this server is PostgreSQL {server.major(identity)}; after an"
+            " upgrade, take a new backup: ansible-playbook playbooks/backup.yml"
+        )
+    elif receipt["system_identifier"] != identity["system_identifier"]:
         found.append(
             f"it is of the cluster {receipt['system_identifier']}, this cluster is {identity['system_identifier']}"
         )

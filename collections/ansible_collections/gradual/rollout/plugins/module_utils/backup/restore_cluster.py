@@ -187,6 +187,12 @@ class ClusterInPlace(NewCluster):
     def plan(self) -> dict[str, Any]:
         if self.method.name == "dump":
             raise DatabaseError("a dump cannot replace a cluster; remove target, then in_place replaces the database")
+        version, wanted = _version(self.folder), str(server.major(self.receipt))
+        if version != wanted:
+            raise DatabaseError(
+                f"the backup is of PostgreSQL {wanted}, the cluster in {self.folder} is of PostgreSQL {version}."
+                f" {server.newer_version(self.receipt)}"
+            )
         seen = self._identifier()
         if seen != self.receipt["system_identifier"]:
             raise DatabaseError(
@@ -249,6 +255,18 @@ class ClusterInPlace(NewCluster):
             ),
             "unknown",
         )
+
+
+def _version(folder: str) -> str:
+    """The major version that wrote this data folder."""
+    try:
+        with open(os.path.join(folder, "PG_VERSION"), encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError as error:
+        raise DatabaseError(
+            f"{folder} is not the data folder of a cluster ({error.strerror}: PG_VERSION); write that of the cluster to"
+            " replace (psql: SHOW data_directory)"
+        ) from error
 
 
 def _listens(port: int) -> bool:

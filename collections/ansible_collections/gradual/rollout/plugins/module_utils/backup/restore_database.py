@@ -59,13 +59,13 @@ class NewDatabase:
     def _check(self, session: Session) -> int:
         """Refuse a used name, a server that is too old and a disk that is too full. Returns the free bytes."""
         _free_name(session, self.name)
-        major = self.receipt["server_version"] // 10000
+        major = server.major(self.receipt)
         seen = server.identity(session)
         if seen["standby"]:
             raise DatabaseError("this server is a standby, into which nothing can be restored; run this on the primary")
-        if seen["server_version"] // 10000 < major:
+        if server.major(seen) < major:
             raise DatabaseError(
-                f"the backup is of PostgreSQL {major}, this server is {seen['server_version'] // 10000}; restore it"
+                f"the backup is of PostgreSQL {major}, this server is {server.major(seen)}; restore it"
                 f" into version {major} or newer"
             )
         # The restore's WAL may be on the same disk.
@@ -147,6 +147,12 @@ class DatabaseInPlace(NewDatabase):
     def plan(self) -> dict[str, Any]:
         with self._session("postgres") as session:
             identity = server.identity(session)
+            if server.major(identity) != server.major(self.receipt):
+                raise DatabaseError(
+                    f"the backup is of PostgreSQL {server.major(self.receipt)}, this server is"
+                    f" {server.major(identity)}; it replaces no database of another major version. Restore it beside"
+                    " the live data (without in_place) into the same version or a newer one"
+                )
             if identity["system_identifier"] != self.receipt["system_identifier"]:
                 raise DatabaseError(
                     f"the backup is of the cluster {self.receipt['system_identifier']}, this cluster is"

@@ -79,11 +79,29 @@ def kept_program(receipt: Mapping[str, Any], name: str) -> str:
     """The path of a program of the version that the backup was taken with."""
     path = os.path.join(receipt["tools"]["folder"], name)
     if not os.access(path, os.X_OK):
+        version = major(receipt)
         raise DatabaseError(
-            f"{path} is missing; the backup needs the programs of PostgreSQL {receipt['server_version'] // 10000},"
-            f" install them (postgresql-{receipt['server_version'] // 10000})"
+            f"{path} is missing; {receipt['id']} is a backup of PostgreSQL {version} and needs the programs of that"
+            f" version: install them (postgresql-{version}), or run this on a host that has them."
+            f" {newer_version(receipt)}"
         )
     return path
+
+
+def major(facts: Mapping[str, Any]) -> int:
+    """The major version of a server, from its identity or from a receipt."""
+    return int(facts["server_version"]) // 10000
+
+
+def newer_version(receipt: Mapping[str, Any]) -> str:
+    """How data of this backup get into a server of a newer major version: one sentence."""
+    if receipt["method"] == "dump":
+        return "A newer version takes it as a new database (target: database, without in_place)"
+    return (
+        f"No other major version can read its files: restore it as a cluster of PostgreSQL {major(receipt)}"
+        " (target: cluster, without in_place), and bring its databases into the newer server with pg_dump and"
+        " pg_restore of the newer version"
+    )
 
 
 def dumps_running(session: Session) -> list[str]:

@@ -21,7 +21,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.postgresql.process
 )
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
-IDENTITY = {"system_identifier": "7711", "timeline": 1, "database": "shop"}
+IDENTITY = {"system_identifier": "7711", "timeline": 1, "database": "shop", "server_version": 150018}
 
 
 def receipt(**changes: Any) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def receipt(**changes: Any) -> dict[str, Any]:
             "database": "shop",
             "system_identifier": "7711",
             "timeline": 1,
+            "server_version": 150014,
             "revision": "0002",
             "level": "restored",
             "taken_at": "2026-11-23T11:00:00Z",
@@ -54,6 +55,10 @@ def receipt(**changes: Any) -> dict[str, Any]:
         ({"revision": "0003"}, "taken at revision 0003, which is not an ancestor"),
         ({"system_identifier": "7712"}, "of the cluster 7712, this cluster is 7711"),
         ({"timeline": 2}, "timeline 2, this server is on 1"),
+        (
+            {"server_version": 140011, "system_identifier": "7712"},
+            "of PostgreSQL 14, this server is PostgreSQL 15; after an upgrade, take a new backup",
+        ),
         ({"database": "other"}, "of the database 'other', this one is 'shop'"),
         ({"level": "readable"}, "level 'readable', expected 'restored'"),
         ({"level": "excellent"}, "level 'excellent', expected"),
