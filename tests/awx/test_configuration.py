@@ -16,7 +16,18 @@ from tests.awx.configuration import FOLDER, HOME, MODULES, NODES, SECRETS, files
 
 # The options of awx.awx's modules, from their documentation (version: the key `collection`).
 OPTIONS = json.loads((Path(__file__).parent / "data/module_options.json").read_text())["modules"]
-PLAYBOOKS = ("deploy", "approve", "rollback", "report", "contract", "backfill", "restore")
+PLAYBOOKS = (
+    "deploy",
+    "approve",
+    "rollback",
+    "kill",
+    "allow_flag",
+    "hold_responses",
+    "report",
+    "contract",
+    "backfill",
+    "restore",
+)
 # Of AWX itself.
 BUILT_IN = {"Machine", "Vault"}
 
@@ -125,7 +136,8 @@ def test_no_template_asks_for_a_part_of_the_fleet(configuration: dict[str, Any])
 
 def test_a_second_job_begins_only_where_it_must(configuration: dict[str, Any]) -> None:
     at_once = {one["name"] for one in configuration["controller_templates"] if one.get("allow_simultaneous")}
-    assert at_once == {"Gradual approve", "Gradual rollback"}
+    words = ("approve", "rollback", "kill", "allow flag", "hold responses")
+    assert at_once == {f"Gradual {word}" for word in words}
 
 
 def test_the_plan_changes_nothing_and_is_of_the_release_that_is_deployed(configuration: dict[str, Any]) -> None:

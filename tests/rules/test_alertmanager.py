@@ -15,6 +15,7 @@ PAGER: dict[str, Any] = {
     "monitoring_more_receivers": [{"name": "pager", "webhook_configs": [{"url": "https://pager.example.org/hook"}]}],
     "monitoring_more_routes": [{"receiver": "pager", "matchers": ["severity = critical"]}],
 }
+RESPONSES = {"monitoring_responses": ["FeatureErrorsHigh", "FeatureSlow"]}
 
 
 def configuration(folder: Path, **more: Any) -> str:
@@ -29,6 +30,8 @@ def configuration(folder: Path, **more: Any) -> str:
         "ansible_managed": "test",
         "monitoring_more_receivers": [],
         "monitoring_more_routes": [],
+        "monitoring_responses": [],
+        "monitoring_responses_address": "127.0.0.1:9096",
         "monitoring_group_wait": "10s",
         "monitoring_group_interval": "1m",
         "monitoring_repeat_interval": "4h",
@@ -54,7 +57,7 @@ def follow(path: str, receivers: str, **labels: str) -> int:
     ).returncode
 
 
-@pytest.mark.parametrize("more", [{}, PAGER], ids=["alone", "with a pager"])
+@pytest.mark.parametrize("more", [{}, PAGER, RESPONSES], ids=["alone", "with a pager", "with responses"])
 def test_configuration_is_sound(tmp_path: Path, more: dict[str, Any]) -> None:
     done = amtool("check-config", configuration(tmp_path, **more))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -73,6 +76,14 @@ def test_who_is_woken_comes_beside_the_record(tmp_path: Path) -> None:
     path = configuration(tmp_path, **PAGER)
     assert follow(path, "record,pager", alertname="FrontDoorDown", severity="critical") == 0
     assert follow(path, "record", alertname="RateLimitHits", severity="info") == 0
+
+
+def test_what_is_responded_to_comes_beside_everything_else(tmp_path: Path) -> None:
+    path = configuration(tmp_path, **PAGER, **RESPONSES)
+    assert follow(path, "responses,record,pager", alertname="FeatureErrorsHigh", severity="critical") == 0
+    assert follow(path, "responses,record", alertname="FeatureSlow", severity="warning") == 0
+    assert follow(path, "record,pager", alertname="FrontDoorDown", severity="critical") == 0
+    assert follow(path, "record", alertname="FeatureFeedbackBad", severity="warning") == 0
 
 
 def test_a_wrong_route_is_found(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.utils.display import Display
 from ansible_collections.gradual.rollout.plugins.action import reach
+from ansible_collections.gradual.rollout.plugins.module_utils.flags.kill_result import summary
 from ansible_collections.gradual.rollout.plugins.plugin_utils import lease_renewal
 from ansible_collections.gradual.rollout.plugins.plugin_utils.child_process import Everywhere
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import kill
@@ -78,7 +79,7 @@ class ActionModule(reach.ActionModule):
                 break
             time.sleep(PAUSE)
         jobs.end()
-        told = kill.summary(flag, results, killing, check_mode)
+        told = summary(flag, results, killing, check_mode)
         diffs = [_of_host(host, result["diff"]) for host, result in sorted(results.items()) if result.get("diff")]
         return {**told, "by": by, "diff": diffs}
 

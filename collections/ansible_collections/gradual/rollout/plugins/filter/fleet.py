@@ -12,7 +12,7 @@ from ansible_collections.gradual.rollout.plugins.module_utils.flags import lint 
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger import lease
 from ansible_collections.gradual.rollout.plugins.module_utils.ledger.state import outcome_of
 from ansible_collections.gradual.rollout.plugins.module_utils.observe import health
-from ansible_collections.gradual.rollout.plugins.plugin_utils import progress_text
+from ansible_collections.gradual.rollout.plugins.plugin_utils import progress_text, responses
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import (
     canary,
     contract_gate,
@@ -62,6 +62,8 @@ class FilterModule:
                 reported_release.still_runs,
                 progress_text.replay_sentence,
                 primary.database_problems,
+                responses.responses_due,
+                responses.responses_events,
                 outcome_of,
                 serving.out_of_traffic,
                 serving.strangers,

@@ -30,12 +30,13 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "monitoring.observed": (), "criteria.added": ("criteria",),
     "return.finished": (), "flag.retired": ("flag",),
     "flag.killed": ("flag", "at", "by", "reason", "hosts"), "flag.allowed": ("flag", "by", "hosts"),
+    "alert.answered": ("alert", "firing", "action", "outcome"),
     "report.written": ("files",), "rollout.resumed": (),
 }  # fmt: skip
 # What the ledger module writes itself.
 OWN = frozenset({"rollout.started", "rollout.finished", "lease.taken", "lease.renewed", "lease.released"})
-# What anybody may record without the lease: a person's word, a kill, and work that goes on beside rollouts.
-FREE = frozenset({"stage.approved", "backfill.finished", "flag.killed", "flag.allowed"})
+# What anybody may record without the lease: a person's word, a kill, a response, and work that goes on beside rollouts.
+FREE = frozenset({"stage.approved", "backfill.finished", "flag.killed", "flag.allowed", "alert.answered"})
 
 
 def checked(events: list[dict[str, Any]]) -> list[Event]:

@@ -89,8 +89,10 @@ def _backfills(manifest: Any) -> list[dict[str, Any]]:
 
 def is_recorded(lines: Iterable[Line], event: tuple[str, dict[str, Any]]) -> bool:
     """Whether the newest word on a flag, whichever rollout it is in, already says that it was killed or allowed: such
-    an event is recorded once, however often its playbook runs."""
+    an event is recorded once, however often its playbook runs. A response that is sent again is recorded once, too."""
     name, data = event
+    if name == "alert.answered":
+        return any(line["event"] == name and line["data"] == data for line in lines)
     if name not in FLAG_WORDS:
         return False
     known = [line for line in lines if line["event"] in FLAG_WORDS and line["data"].get("flag") == data.get("flag")]

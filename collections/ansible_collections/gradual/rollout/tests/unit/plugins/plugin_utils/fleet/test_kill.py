@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gradual.rollout.plugins.filter.failure import failure
+from ansible_collections.gradual.rollout.plugins.module_utils.flags import kill_result
 from ansible_collections.gradual.rollout.plugins.plugin_utils.fleet import kill
 
 EARLY = {"at": "2026-09-21T14:13:20Z", "by": "mia", "reason": "wrong prices", "showed": "50 % of users"}
@@ -21,7 +22,7 @@ UNKNOWN = {"changed": False, "unknown": ["search"], "killed": {}, "document": {"
 
 
 def summary(killing: bool = True, **results: Any) -> dict[str, Any]:
-    return kill.summary("search", results, killing)
+    return kill_result.summary("search", results, killing)
 
 
 def test_done_on_every_host() -> None:
