@@ -99,7 +99,7 @@ def _missing(groups: Mapping[str, Sequence[str]]) -> list[str]:
     if empty:
         found.append(f"no host in {', '.join(empty)}")
     if any(name in OF_DATABASE for name in empty):
-        found.append("for an application without a database, both database and database_primary must be there and empty")
+        found.append(f"for an application without a database, both {' and '.join(OF_DATABASE)} must be there and empty")
     for name, of in NAMED.items():
         hosts = groups.get(name) or ()
         if len(hosts) > 1:

@@ -85,9 +85,9 @@ def _open(url: str, timeout: float, access: Access) -> Any:
         error.close()
         if error.code in (401, 403):
             advice = (
-                f"to user {access.username or 'none'} and {_header_names(access)}; write url_username and url_password, or"
-                " a token into url_headers (of a rollout: rollout_artifact_username and rollout_artifact_password, or"
-                " rollout_artifact_headers)"
+                f"to user {access.username or 'none'} and {_header_names(access)}; write url_username and url_password,"
+                " or a token into url_headers (of a rollout: rollout_artifact_username and rollout_artifact_password,"
+                " or rollout_artifact_headers)"
             )
         else:
             # A Git host says 404 of what the token may not see.

@@ -95,7 +95,10 @@ def test_staging_and_again(tmp_path: Path, publish: Publish) -> None:
     ("change", "wrong"),
     [
         ({"url": "http://127.0.0.1:1/x"}, "cannot be reached from this host: .*Connection refused; try: curl -I"),
-        ({"url": "{depot}/nix"}, r"answered 404 File not found; put the artifact there.*, or give a token \(no headers sent"),
+        (
+            {"url": "{depot}/nix"},
+            r"answered 404 File not found; put the artifact there.*, or give a token \(no headers sent",
+        ),
         ({"url": "{depot}/private"}, r"answered 401 to user none and no headers; write .* rollout_artifact_headers\)"),
         (
             {"url": "{depot}/private", "access": Access(headers={"Authorization": "Bearer opensesame"})},
