@@ -47,7 +47,8 @@ class Converter:
         )
         said = done.stdout + done.stderr
         assert done.returncode == status, said[-4000:]
-        assert "[WARNING]" not in said, said
+        # `name` is what people write; Ansible warns because it is a keyword of plays too.
+        assert said.count("[WARNING]") == said.count("reserved name 'name'"), said
         return said
 
     def playbook(self, name: str, *arguments: str, status: int = 0) -> str:
