@@ -183,6 +183,11 @@ contract-check: environment ## what a running application lacks of the applicati
 	@test -n "$(URL)" || { echo "contract-check: which application? make contract-check URL=http://127.0.0.1:8080" >&2; exit 2; }
 	@ansible-playbook -i localhost, -c local playbooks/contract_check.yml -e url=$(URL) $(if $(FEATURES),-e features=$(FEATURES)) $(ARGS)
 
+new-application: environment ## the files of a new application, ready for a first release (NAME=shop [LANGUAGE=node] [DATABASE=none] [FOLDER=…]): docs/new-application.md
+	@test -n "$(NAME)" || { echo "new-application: which name? make new-application NAME=shop" >&2; exit 2; }
+	@ansible-playbook -i localhost, playbooks/new_application.yml -e name=$(NAME) $(if $(LANGUAGE),-e language=$(LANGUAGE)) \
+	    $(if $(DATABASE),-e database=$(DATABASE)) $(if $(FOLDER),-e folder=$(FOLDER))
+
 LEDGER ?= .sandbox/demo/record/ledger.jsonl
 REPORT ?= $(shell ls -td .sandbox/demo/record/reports/*/ 2> /dev/null | head -1)
 check-report: environment ## recompute every claim of a report from its ledger (LEDGER=file REPORT=folder; default: the demo's newest)
@@ -202,4 +207,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet load ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test debian-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check check-report lock node-test bench-node integrations integrations-test bench-integrations clean
+.PHONY: help demo fleet load ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test debian-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check new-application check-report lock node-test bench-node integrations integrations-test bench-integrations clean

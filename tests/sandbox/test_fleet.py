@@ -60,6 +60,12 @@ def test_a_spare_database_host_is_there_only_when_it_is_named() -> None:
     assert "'app1' is no database host of the sandbox: write some of db1,db2" in refused.stderr
 
 
+def test_an_inventory_without_a_database_says_so_by_empty_groups() -> None:
+    told = json.loads(fleet("inventory", "--fleet", "test", GRADUAL_DATABASE="none").stdout)
+    assert told["database"] == told["database_primary"] == {"hosts": []}
+    assert "db1" not in told["_meta"]["hostvars"]
+
+
 def test_an_unknown_fleet_is_named_with_the_known_ones() -> None:
     refused = fleet("status", "--fleet", "production")
     assert refused.returncode == 2

@@ -41,6 +41,8 @@ READ = (
 OTHERS = re.compile(
     r"inventories/sandbox/group_vars/all/vault\.yml|releases/(yours|YOUR_RELEASE)\.yml"
     r"|releases/<[^>]+>\.yml|releases/[A-Z]+\S*|releases/\d+\.\d+\.\d+-\S+|inventories/(yours|production)\b.*|inventories/<[^>]+>"
+    # of an application that new_application.yml writes
+    r"|releases/1\.0\.0\.yml|sandbox/(hosts|monitoring\.yml|group_vars/.*)"
     r"|releases/<.*|playbooks/<name>\.yml|releases/\*/static|(playbooks|releases)/\{\w+\}\.yml|molecule/\{\{.*|releases/\{.*|roles/\{\{.*|molecule/<[^>]+>/.*"
 )
 

@@ -13,6 +13,8 @@ description:
   - Returns the given group, for the keyword C(hosts) of the first play of a playbook.
   - Fails if Ansible would skip a part of the playbook without an error, because of C(--limit), C(--tags),
     C(--skip-tags), C(--start-at-task) or C(--step), or if the inventory lacks the groups of a fleet.
+  - The groups C(database) and C(database_primary) may be empty, for an application without a database. Both must be in
+    the inventory.
   - Fails if ansible-core is older than the collection supports.
   - Ansible templates C(hosts) of every play, whatever the tags and the limit, before any task. A task cannot do
     this check, because each of these options can skip a task.
@@ -24,6 +26,14 @@ options:
     description: Whether the playbook may be limited to some hosts.
     type: bool
     default: false
+  needs_database:
+    description: Whether the playbook has nothing to do without a database. It then fails if the groups C(database) and
+      C(database_primary) are empty.
+    type: bool
+    default: false
+  without_database:
+    description: The group to return instead if the inventory says that there is no database.
+    type: str
 notes:
   - C(ansible-playbook --syntax-check) is permitted, because it runs no task.
   - The tags C(molecule-notest) and C(notest), which Molecule always skips, are on no task, so they
@@ -48,7 +58,7 @@ from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible.release import __version__
-from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import objection, too_old
+from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import objection, too_old, without_database
 from ansible_collections.gradual.rollout.plugins.plugin_utils.preload import load_once, show_lines_at_once
 
 
@@ -62,12 +72,15 @@ class LookupModule(LookupBase):
         if old:
             raise AnsibleError(old)
         if not context.CLIARGS.get("syntax"):
+            groups = (variables or {}).get("groups") or {}
             against = objection(
-                context.CLIARGS, (variables or {}).get("groups") or {}, self.get_option("limit_allowed")
+                context.CLIARGS, groups, self.get_option("limit_allowed"), self.get_option("needs_database")
             )
             if against:
                 raise AnsibleError(against)
             # This lookup is templated before the first task, so before the first worker is forked.
             load_once()
             show_lines_at_once()
+            if self.get_option("without_database") and without_database(groups):
+                return [self.get_option("without_database")]
         return terms

@@ -11,6 +11,8 @@ from typing import Any
 WHOLE = ("application", "database", "balancer", "monitoring")
 # One host each, which must be in the other group as well.
 NAMED = {"ledger": "monitoring", "database_primary": "database"}
+# Both are in the inventory and empty where the application has no database; one that is missing is a mistake.
+OF_DATABASE = ("database", "database_primary")
 # The oldest ansible-core that is tested, as in meta/runtime.yml: for a version that is older, Ansible only warns.
 OLDEST = (2, 19)
 # Molecule adds --skip-tags with these two to whatever it plays; no task of ours has them.
@@ -28,13 +30,22 @@ def too_old(core: str) -> str | None:
     )
 
 
+def without_database(groups: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the inventory says that there is no database: its groups are there, and empty."""
+    return all(groups.get(name) is not None and len(groups[name]) == 0 for name in OF_DATABASE)
+
+
 def objection(
-    options: Mapping[str, Any], groups: Mapping[str, Sequence[str]], limit_allowed: bool = False
+    options: Mapping[str, Any],
+    groups: Mapping[str, Sequence[str]],
+    limit_allowed: bool = False,
+    needs_database: bool = False,
 ) -> str | None:
     """Say why nothing may be done, and what to type instead; None when nothing speaks against it.
 
     options: those of ansible-playbook's command line, where its environment and configuration have been taken into
-    account already; groups: the inventory's groups of hosts, whatever the limit.
+    account already; groups: the inventory's groups of hosts, whatever the limit; needs_database: the playbook has
+    nothing to do without one.
     """
     partial = _partial(options, limit_allowed)
     if partial:
@@ -44,6 +55,11 @@ def objection(
             f" {'that' if len(partial) == 1 else 'these'} (in AWX: leave"
             f" {'Job Tags' if limit_allowed else 'Limit, Job Tags'} and Skip Tags empty)."
             + ("" if limit_allowed else " To keep a host out, take it out of the inventory's groups.")
+        )
+    if needs_database and without_database(groups):
+        return (
+            "nothing was done: this playbook works on the database, and the inventory has none: its groups database and"
+            " database_primary are empty."
         )
     missing = _missing(groups)
     if missing:
@@ -78,9 +94,12 @@ def _partial(options: Mapping[str, Any], limit_allowed: bool) -> list[str]:
 def _missing(groups: Mapping[str, Sequence[str]]) -> list[str]:
     """What is wrong with the groups, a phrase for each."""
     found = []
-    empty = [name for name in (*WHOLE, *NAMED) if not groups.get(name)]
+    permitted = OF_DATABASE if without_database(groups) else ()
+    empty = [name for name in (*WHOLE, *NAMED) if not groups.get(name) and name not in permitted]
     if empty:
         found.append(f"no host in {', '.join(empty)}")
+    if any(name in OF_DATABASE for name in empty):
+        found.append(f"for an application without a database, both {' and '.join(OF_DATABASE)} must be there and empty")
     for name, of in NAMED.items():
         hosts = groups.get(name) or ()
         if len(hosts) > 1:

@@ -8,7 +8,7 @@ import hashlib
 import re
 import urllib.error
 from typing import IO, Any, Callable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ansible_collections.gradual.rollout.plugins.module_utils.common.remote import ANYBODY, Access, open_remote
 
@@ -19,6 +19,13 @@ FETCH_ARGUMENTS: dict[str, dict[str, Any]] = {
     "ca_path": {"type": "path"},
     "url_headers": {"type": "dict", "no_log": True},
 }
+# A URL is kept in the ledger and shown in the report, so nothing in it may open a door. These parameters do: signatures
+# of S3, Google, Azure and CloudFront, and tokens.
+SECRET_PARAMETERS = re.compile(
+    r"x-amz-(signature|credential|security-token)|x-goog-(signature|credential)|sig|signature|.*token|.*secret.*|password"
+    r"|(api|access)[-_]?key",
+    re.IGNORECASE,
+)
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 CHUNK = 1 << 20
 
@@ -47,24 +54,45 @@ def url_mistake(url: str) -> str | None:
         return "a URL with spaces in it"
     if "@" in parts.netloc:
         return "a URL with a user or password in it, which would show in records"
+    for name, _value in parse_qsl(parts.query, keep_blank_values=True):
+        if SECRET_PARAMETERS.fullmatch(name):
+            return (
+                f"a URL with the secret parameter {name} in it, which would show in records (give a token as a header:"
+                " rollout_artifact_headers)"
+            )
     return None
+
+
+def without_secrets(url: str) -> str:
+    """The URL as a message may show it: without user, password and query."""
+    before, slashes, rest = url.partition("://")
+    place = rest.partition("?")[0].rpartition("@")[2]
+    return f"{before}{slashes}{place}"
+
+
+def _header_names(access: Access) -> str:
+    """The names of the headers that go with a request; never their values."""
+    return f"headers {', '.join(sorted(access.headers))}" if access.headers else "no headers"
 
 
 def _open(url: str, timeout: float, access: Access) -> Any:
     mistake = url_mistake(url)
     if mistake:
-        raise ArtifactError(f"artifact.url: {mistake}, got {url!r}; write https://host/path.tar.gz")
+        raise ArtifactError(f"artifact.url: {mistake}, got {without_secrets(url)!r}; write https://host/path.tar.gz")
     try:
         return open_remote(url, access, timeout)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (401, 403):
             advice = (
-                f"to user {access.username or 'none'}; write url_username and url_password (of a rollout:"
-                " rollout_artifact_username and rollout_artifact_password)"
+                f"to user {access.username or 'none'} and {_header_names(access)}; write url_username and url_password,"
+                " or a token into url_headers (of a rollout: rollout_artifact_username and rollout_artifact_password,"
+                " or rollout_artifact_headers)"
             )
         else:
-            advice = f"{error.reason}; put the artifact there, or write the address that it has"
+            # A Git host says 404 of what the token may not see.
+            private = f", or give a token ({_header_names(access)} sent)" if error.code == 404 else ""
+            advice = f"{error.reason}; put the artifact there, or write the address that it has{private}"
         raise ArtifactError(f"artifact.url: {url} answered {error.code} {advice}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error

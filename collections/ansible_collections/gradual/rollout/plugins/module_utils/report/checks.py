@@ -5,6 +5,7 @@ see."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ansible_collections.gradual.rollout.plugins.module_utils.report.events import (
@@ -24,6 +25,9 @@ from ansible_collections.gradual.rollout.plugins.module_utils.report.rollback im
 HEALTH_CHECK_SECONDS = 600
 FRONT_DOOR = "front door"
 REFUSALS = (401, 403)
+# Metrics on the dashboard that an application may leave out: what its users say and do, and its own view of its errors
+# and of its database.
+LEFT_OUT = ("feature_feedback_total", "feature_orders_total", "unhandled_errors_total", "database_pool_connections")
 
 
 def claims(events: Events) -> list[Claim]:
@@ -174,12 +178,17 @@ def dashboard(events: Events) -> Claim:
     return claim(
         "dashboard",
         f"{answered} of {queries} queries of the dashboard return data"
-        + (f"; {later} have data only with features, or after the next health check" if later else "")
+        + (
+            f"; {later} have data only with features, with a database, with metrics that an application may leave out,"
+            " or after the next health check"
+            if later
+            else ""
+        )
         + (f"; without data: {', '.join(missing)}" if missing else ""),
         {"queries": queries, "answered": answered, "silent": silent} if queries and answered is not None else None,
         [line],
-        "monitoring.observed: every query of dashboard.silent is of features, and the manifest has none, or of the"
-        " health check of a first release",
+        "monitoring.observed: every query of dashboard.silent is of features, and the manifest has none, of a database,"
+        f" and manifest.backup.method is none, of {', '.join(LEFT_OUT)}, or of the health check of a first release",
         good=answered is not None and queries == answered + len(silent) and not missing,
         criteria=(10,),
         qualities=("maintainability",),
@@ -189,8 +198,11 @@ def dashboard(events: Events) -> Claim:
 
 def _later(events: Events, query: str) -> bool:
     """Whether there can be no data yet. The health check asks a first release up to five minutes after its start."""
-    return ("feature_" in query and not events.features) or (
-        "gradual_health_check_" in query and nothing_before(events)
+    return (
+        ("feature_" in query and not events.features)
+        or (re.search(r"\bpg_", query) is not None and not events.has_database)
+        or any(metric in query for metric in LEFT_OUT)
+        or ("gradual_health_check_" in query and nothing_before(events))
     )
 
 

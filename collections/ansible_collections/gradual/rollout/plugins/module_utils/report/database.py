@@ -23,6 +23,16 @@ def claims(events: Events) -> list[Claim]:
 
 def backup(events: Events) -> Claim:
     """Was a backup proven, and how far?"""
+    if not events.has_database:
+        return claim(
+            "backup",
+            "no backup was wanted, because the inventory has no database",
+            None,
+            [],
+            "manifest.backup.method is none, which preflight accepts only if the inventory has no database",
+            good=None,
+            criteria=(5,),
+        )
     line = events.last("backup.proven")
     receipt = mapping(line["data"].get("receipt") if line else None)
     tables = mapping(receipt.get("tables"))
@@ -192,13 +202,13 @@ def lock_waits(events: Events) -> Claim:
     """How often did migrations have to wait for a lock, and give way?"""
     applied = events.of("migration.applied")
     rows = [mapping(revision) for line in applied for revision in items(line["data"].get("revisions"))]
-    if applied and not rows:
+    if not rows and (applied or not events.manifest.get("migrations")):
         return claim(
             "lock-waits",
-            "no revision had to be applied",
+            "no revision had to be applied" if applied else "no migration had to wait, because this release has none",
             None,
             [],
-            "migration.applied: revisions is empty",
+            "migration.applied: revisions is empty, or manifest.migrations is",
             good=None,
             criteria=(5,),
         )

@@ -59,6 +59,11 @@ class Events:
         return mapping(started["data"].get("manifest")) if started else {}
 
     @property
+    def has_database(self) -> bool:
+        """Whether there is one: preflight accepts the backup method none only if the inventory has no database."""
+        return mapping(self.manifest.get("backup")).get("method") != "none"
+
+    @property
     def features(self) -> list[str]:
         """The flags of the manifest."""
         found = [mapping(feature).get("flag") for feature in items(self.manifest.get("features"))]

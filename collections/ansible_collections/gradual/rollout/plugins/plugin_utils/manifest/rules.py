@@ -12,7 +12,7 @@ from typing import Any, Iterable, Mapping
 from ansible_collections.gradual.rollout.plugins.module_utils.common.text import listed
 from ansible_collections.gradual.rollout.plugins.module_utils.gate.metrics import BUILT_IN
 from ansible_collections.gradual.rollout.plugins.module_utils.migration import phases
-from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import url_mistake
+from ansible_collections.gradual.rollout.plugins.module_utils.release.artifact import url_mistake, without_secrets
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint import waiver
 from ansible_collections.gradual.rollout.plugins.plugin_utils.migration_lint.rules import RULES
 
@@ -35,7 +35,8 @@ def across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes:
         wrong = url_mistake(manifest["artifact"].get("url", ""))
         if wrong:
             mistakes.append(
-                f"artifact.url: {wrong}, got {shown(manifest['artifact'].get('url'))}; write https://host/path.tar.gz"
+                f"artifact.url: {wrong}, got {shown(without_secrets(manifest['artifact'].get('url', '')))}; write"
+                " https://host/path.tar.gz"
             )
         manifest["artifact"]["sha256"] = manifest["artifact"]["sha256"].lower()
     if "stages" in manifest:
@@ -61,6 +62,7 @@ def across(manifest: dict[str, Any], groups: Mapping[str, Any] | None, mistakes:
                     f"{where}.headers.{header}: would be kept in the record, got {shown(header)}; write user: NAME, or"
                     " probe a path that needs no secret"
                 )
+    mistakes.extend(_database(manifest, groups))
     if groups is not None:
         mistakes.extend(_hosts(manifest, groups))
 
@@ -80,8 +82,27 @@ def _phases(migrations: dict[str, Any]) -> Iterable[str]:
             yield f"{where}.reason: not a sentence, got {shown(entry.get('reason'))}; write why this phase is right"
 
 
+def _database(manifest: dict[str, Any], groups: Mapping[str, Any] | None) -> Iterable[str]:
+    """Mistakes of a manifest about a database that the inventory does not have, and the other way round."""
+    none = (manifest.get("backup") or {}).get("method") == "none"
+    if none and manifest.get("migrations"):
+        yield 'backup.method: migrations change a database, and need a backup of it, got "none"; write dump'
+    elif groups is not None and none and groups.get("database"):
+        yield (
+            f'backup.method: the inventory has a database ({", ".join(groups["database"])}), got "none"; write dump, or'
+            " leave the groups database and database_primary of the inventory empty"
+        )
+    elif groups is not None and not none and "database" in groups and not groups["database"] and manifest.get("backup"):
+        yield (
+            "backup.method: the inventory has no database, because its group database is empty, got"
+            f" {shown(manifest['backup'].get('method'))}; write none, or write the database hosts into the inventory"
+        )
+
+
 def _hosts(manifest: dict[str, Any], groups: Mapping[str, Any]) -> Iterable[str]:
     for role, group in manifest.get("hosts", {}).items():
+        if role == "database" and groups.get("database") == []:
+            continue  # there is none, and _database says what the manifest must say of it
         if not groups.get(group):
             state = "has no hosts" if group in groups else "is not in the inventory"
             near = difflib.get_close_matches(group, [name for name, hosts in groups.items() if hosts], 1, 0.6)

@@ -157,8 +157,11 @@ SPEC: dict[str, Field] = {
             "method": {
                 "type": "str",
                 "default": "dump",
-                "choices": ["dump", "basebackup", "pgbackrest"],
-                "description": "The backup method.",
+                "choices": ["dump", "basebackup", "pgbackrest", "none"],
+                "description": (
+                    "The backup method. `none` is for an inventory whose groups database and database_primary are"
+                    " empty, and for no other."
+                ),
             },
             "level": {
                 "type": "str",

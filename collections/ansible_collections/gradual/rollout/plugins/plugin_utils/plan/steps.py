@@ -111,6 +111,16 @@ def _preflight(release: str) -> dict[str, Any]:
 
 def _backup(manifest: Mapping[str, Any]) -> dict[str, Any]:
     backup = manifest.get("backup") or {}
+    if backup.get("method") == "none":
+        return _row(
+            "backup",
+            "no backup, because the inventory has no database (backup.method: none)",
+            changes="nothing",
+            undo="nothing to undo",
+            risk="the application keeps data in a place that Gradual does not know",
+            seen_by="nothing: Gradual cannot see it",
+            then="a rollback brings the code and the features back, and no data",
+        )
     return _row(
         "backup",
         f"take a backup ({backup.get('method', 'dump')}) and prove it ({backup.get('level', 'restored')})",

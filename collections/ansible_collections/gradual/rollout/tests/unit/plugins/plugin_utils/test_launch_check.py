@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import OLDEST, objection, too_old
+from ansible_collections.gradual.rollout.plugins.plugin_utils.launch_check import (
+    OLDEST,
+    objection,
+    too_old,
+    without_database,
+)
 
 FLEET = {
     "application": ["app1", "app2"], "database": ["db1", "db2"], "balancer": ["lb1"], "monitoring": ["mon1", "mon2"],
@@ -88,6 +93,9 @@ def test_only_a_limit_is_allowed_where_it_is() -> None:
         ({"database_primary": ["db1", "db2"]}, "database_primary must have exactly one host"),
         ({"ledger": ["app1"]}, "app1 of the group ledger is not in the group monitoring (mon1, mon2)"),
         ({"database_primary": ["db3"]}, "db3 of the group database_primary is not in the group database (db1, db2)"),
+        ({"database": []}, "no host in database; for an application without a database, both"),
+        ({"database_primary": []}, "no host in database_primary; for an application without a database, both"),
+        ({"database": None, "database_primary": None}, "no host in database, database_primary; for an application"),
     ],
 )
 @pytest.mark.parametrize("limit_allowed", [False, True])
@@ -97,6 +105,26 @@ def test_a_group_that_is_missing_or_wrong_is_named(groups: dict[str, Any], said:
     assert said in told
     assert told.startswith("nothing was done: -i production is not the inventory of a whole fleet: ")
     assert "Name the right one with -i; inventories/example shows the groups." in told
+
+
+WITHOUT_DATABASE: dict[str, Any] = {**FLEET, "database": [], "database_primary": []}
+
+
+def test_an_inventory_may_say_that_there_is_no_database() -> None:
+    assert without_database(WITHOUT_DATABASE)
+    assert objection(WHOLE, WITHOUT_DATABASE) is None
+    assert not without_database(FLEET)
+
+
+def test_one_that_lacks_the_groups_says_nothing_about_a_database() -> None:
+    assert not without_database({name: hosts for name, hosts in FLEET.items() if "database" not in name})
+
+
+def test_what_works_on_the_database_needs_one() -> None:
+    told = objection(WHOLE, WITHOUT_DATABASE, needs_database=True)
+    assert told is not None
+    assert "works on the database, and the inventory has none" in told
+    assert objection(WHOLE, FLEET, needs_database=True) is None
 
 
 @pytest.mark.parametrize("core", ["2.19.0", "2.19.0rc1", "2.21.5", "2.22.0.dev0", "3.0.0"])

@@ -38,6 +38,8 @@ def depot(tmp_path: Path) -> Iterator[tuple[Path, str]]:
                 self.send_response(302)
                 self.send_header("Location", "file:///etc/passwd")
                 self.end_headers()
+            elif self.path == "/private":
+                self.send_error(401)
             elif self.path == "/short":
                 self.send_response(200)
                 self.send_header("Content-Length", "100")
@@ -93,7 +95,19 @@ def test_staging_and_again(tmp_path: Path, publish: Publish) -> None:
     ("change", "wrong"),
     [
         ({"url": "http://127.0.0.1:1/x"}, "cannot be reached from this host: .*Connection refused; try: curl -I"),
-        ({"url": "{depot}/nix"}, "answered 404 File not found; put the artifact there"),
+        (
+            {"url": "{depot}/nix"},
+            r"answered 404 File not found; put the artifact there.*, or give a token \(no headers sent",
+        ),
+        ({"url": "{depot}/private"}, r"answered 401 to user none and no headers; write .* rollout_artifact_headers\)"),
+        (
+            {"url": "{depot}/private", "access": Access(headers={"Authorization": "Bearer opensesame"})},
+            r"answered 401 to user none and headers Authorization; (?!.*opensesame)",
+        ),
+        (
+            {"url": "{depot}/1.0.tar.gz?X-Amz-Signature=opensesame"},
+            r"a URL with the secret parameter X-Amz-Signature in it.*rollout_artifact_headers(?!.*opensesame)",
+        ),
         ({"url": "{depot}/away"}, "answered 302|cannot be reached"),
         ({"url": "{depot}/short"}, "broke off after 5|is another file"),
         ({"url": "file:///etc/passwd"}, "not an http or https URL"),
@@ -115,6 +129,23 @@ def test_what_cannot_be_staged_leaves_nothing(
     with pytest.raises(install.StagingError, match=wrong):
         install.stage(str(tmp_path / "opt"), wanted, run)
     assert os.listdir(tmp_path / "opt/releases") == [".lock"]
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("https://host/a.tar.gz?versionId=3", None),
+        ("https://host/a.tar.gz?ref=v1&private_token=opensesame", "private_token"),
+        ("https://host/a.tar.gz?sv=2024&sig=opensesame", "sig"),
+        ("https://host/a.tar.gz?X-Goog-Signature=opensesame", "X-Goog-Signature"),
+        ("https://reader:opensesame@host/a.tar.gz", "user or password"),
+    ],
+)
+def test_an_address_that_opens_a_door_is_refused_and_not_shown(url: str, wrong: str | None) -> None:
+    said = artifact.url_mistake(url)
+    assert said is None if wrong is None else wrong in str(said)
+    assert "opensesame" not in f"{said} {artifact.without_secrets(url)}"
+    assert artifact.without_secrets(url) == "https://host/a.tar.gz"
 
 
 def test_a_failing_prepare_leaves_nothing(tmp_path: Path, publish: Publish) -> None:

@@ -64,3 +64,14 @@ def test_a_migration_before_the_backup_is_a_failure() -> None:
     ledger.add("migration.applied", **migrated)
     ledger.add("backup.proven", receipt=sample.RECEIPT)
     assert claims(ledger)["backup-first"]["status"] == "failed"
+
+
+def test_without_a_database_no_backup_is_wanted_and_nothing_is_called_not_measured() -> None:
+    found = claims(sample.opened({"backup": {"method": "none", "level": "restored"}, "migrations": None}))
+    assert found["backup"]["statement"] == "no backup was wanted, because the inventory has no database"
+    assert {found[name]["status"] for name in ("backup", "backup-first", "migrations", "lock-waits")} == {"not needed"}
+
+
+def test_a_backup_that_was_wanted_and_is_not_there_is_not_measured() -> None:
+    found = claims(sample.opened({"backup": {"method": "dump", "level": "restored"}}))
+    assert (found["backup"]["status"], found["lock-waits"]["status"]) == ("not measured", "not measured")

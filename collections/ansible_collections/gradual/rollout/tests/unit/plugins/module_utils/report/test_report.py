@@ -109,6 +109,13 @@ def test_leaving_an_event_out_never_passes(event: str) -> None:
 
 
 SHARE, HEALTH, HOSTS = "Share: feature_flag_share", "Health: gradual_health_check_passed", "Hosts: up"
+LOCKS, POOL = "Locks: sum by (mode) (pg_locks_count)", "Connections: sum by (host) (database_pool_connections)"
+
+
+def without_database() -> sample.Ledger:
+    ledger = sample.opened({"backup": {"method": "none"}, "migrations": None})
+    sample.monitoring(ledger)
+    return ledger
 
 
 @pytest.mark.parametrize(
@@ -118,9 +125,13 @@ SHARE, HEALTH, HOSTS = "Share: feature_flag_share", "Health: gradual_health_chec
         (sample.first, [SHARE, HOSTS], "failed"),
         (sample.completed, [SHARE], "failed"),
         (sample.completed, [HEALTH], "failed"),
+        (sample.completed, [POOL], "shown"),
+        (sample.completed, [POOL, LOCKS], "failed"),
+        (without_database, [POOL, LOCKS], "shown"),
+        (without_database, [HOSTS], "failed"),
     ],
 )
-def test_a_first_release_has_no_data_of_features_yet(
+def test_the_dashboard_may_lack_only_what_cannot_be_there(
     made: Callable[[], sample.Ledger], silent: list[str], status: str
 ) -> None:
     ledger = made()

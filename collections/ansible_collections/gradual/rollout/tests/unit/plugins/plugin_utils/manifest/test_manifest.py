@@ -357,3 +357,34 @@ def test_whatever_is_given_gets_an_answer(values: dict[str, Any], complete: bool
     if not mistakes:
         json.dumps(checked, allow_nan=False)
         assert manifest.check(checked, GROUPS) == (checked, [])
+
+
+WITHOUT_DATABASE = {**GROUPS, "database": [], "database_primary": []}
+
+
+def test_a_fleet_without_a_database_needs_no_backup_and_says_so() -> None:
+    checked, mistakes = manifest.check(changed(migrations=None, backup={"method": "none"}), WITHOUT_DATABASE)
+    assert (checked["backup"]["method"], checked["migrations"], mistakes) == ("none", None, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "groups", "said"),
+    [
+        (
+            {"migrations": None, "backup": {"method": "none"}},
+            GROUPS,
+            f'backup.method: the inventory has a database ({", ".join(GROUPS["database"])}), got "none"; write dump',
+        ),
+        (
+            {"migrations": None},
+            WITHOUT_DATABASE,
+            'backup.method: the inventory has no database, because its group database is empty, got "dump"; write none',
+        ),
+        ({"backup": {"method": "none"}}, WITHOUT_DATABASE, "backup.method: migrations change a database, and need"),
+    ],
+)
+def test_a_manifest_and_an_inventory_that_disagree_about_the_database(
+    changes: dict[str, Any], groups: dict[str, list[str]], said: str
+) -> None:
+    _checked, mistakes = manifest.check(changed(**changes), groups)
+    assert [line[: len(said)] for line in mistakes] == [said]

@@ -282,3 +282,12 @@ def test_the_plan_says_that_a_restart_is_felt() -> None:
     }
     assert "USERS WILL NOTICE IT" in said[True]
     assert "FEEL" not in said[False]
+
+
+def test_the_plan_says_that_there_is_no_backup_without_a_database() -> None:
+    rows = plan_steps.make({**MANIFEST, "migrations": None, "backup": {"method": "none"}}, HOSTS)
+    assert steps(rows)[:3] == ["preflight", "backup", "release"]
+    text = " ".join(plan_text.render(rows).split())
+    assert "no backup, because the inventory has no database (backup.method: none)" in text
+    assert "a rollback brings the code and the features back, and no data" in text
+    assert "take a backup" not in text

@@ -1,0 +1,22 @@
+"""Release 2.0.1 of the converter, which is bad: with the feature, a temperature below zero is an error."""
+
+from fastapi import FastAPI
+from gradual_contract import Gradual
+
+app = FastAPI()
+gradual = Gradual(app, features={"kelvin": ["/api/convert"]})
+
+
+@app.get("/")
+async def page() -> str:
+    return "converter"
+
+
+@app.get("/api/convert")
+async def convert(celsius: float) -> dict[str, float]:
+    answer = {"celsius": celsius, "fahrenheit": round(celsius * 9 / 5 + 32, 2)}
+    if gradual.is_on("kelvin"):
+        if celsius < 0:
+            raise ValueError("there is nothing below zero")
+        answer["kelvin"] = round(celsius + 273.15, 2)
+    return answer
