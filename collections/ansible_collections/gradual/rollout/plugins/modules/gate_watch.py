@@ -39,7 +39,7 @@ options:
     type: float
     default: 2
   every:
-    description: Seconds from one recorded look to the next. If a look takes longer, the next one follows at once.
+    description: Seconds from one recorded look to the next. If a look takes longer, the moments in it are left out.
     type: float
     required: true
   share:
