@@ -59,11 +59,17 @@ def played(story: Story, kind: str, rate: int, **changes: Any) -> tuple[Json, li
     return load, lines, json.loads(reported)
 
 
+def moment(time: str) -> float:
+    """Seconds since the epoch."""
+    return datetime.datetime.fromisoformat(time).timestamp()
+
+
 def row(kind: str, rate: int, load: Json, lines: list[Json], report: Json) -> Json:
     """The moments of a rollout that was stopped, in seconds since the epoch, and what the users got."""
     times = report["times"]
+    hidden = [moment(line["time"]) for line in lines if line["event"] == "aa.ended"][-1]
     # A bad answer of the erring release is in the load's record; of the slow one the gate's own count is what there is.
-    failures = [datetime.datetime.fromisoformat(one["time"]).timestamp() for one in load["failures"]]
+    failures = [at for at in (moment(one["time"]) for one in load["failures"]) if at > hidden]
     looks = [line["data"] for line in lines if line["event"] == "gate.looked"]
     return {
         "kind": kind,
@@ -76,7 +82,7 @@ def row(kind: str, rate: int, load: Json, lines: list[Json], report: Json) -> Js
         "looks": len(looks),
         "verdict": looks[-1]["verdict"],
         "sent": load["sent"],
-        "bad": load["failed"] if kind == "errors" else load["slow"],
+        "bad": len(failures) if kind == "errors" else load["slow"],
         "after_off": sum(at > times["flags_off_at"] for at in failures),
     }
 

@@ -28,6 +28,23 @@ def one(kind: str = "errors", **changes: Any) -> dict[str, Any]:
     return {**row, **changes}
 
 
+def test_a_failure_while_the_features_were_off_is_no_bad_answer_of_theirs() -> None:
+    def at(second: int) -> str:
+        return f"2026-09-21T14:00:{second:02d}+00:00"
+
+    zero = safety.moment(at(0))
+    looked = {"counts": {"since": zero + 20, "until": zero + 25, "interval": 1.0}, "verdict": "abort"}
+    lines = [
+        {"event": "aa.ended", "time": "2026-09-21T14:00:10Z", "data": {}},
+        {"event": "gate.looked", "time": "2026-09-21T14:00:26Z", "data": looked},
+    ]
+    load = {"failures": [{"time": at(second)} for second in (5, 19, 22, 40)], "sent": 900, "failed": 4, "slow": 7}
+    times = {"noticed_at": zero + 26, "flags_off_at": zero + 27, "hosts_back_at": None, "first_bad_at": zero + 21}
+    found = safety.row("errors", 60, load, lines, {"times": times})
+    assert (found["first_bad"] - zero, found["bad"], found["after_off"]) == (19, 3, 1)
+    assert safety.row("slow", 60, load, lines, {"times": times})["bad"] == 7
+
+
 def results(*rows: dict[str, Any], stages: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     return {"machine": "2 cores", "bake": {"look": 5}, "rows": list(rows), "stages": list(stages)}
 
