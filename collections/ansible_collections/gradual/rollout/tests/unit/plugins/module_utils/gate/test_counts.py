@@ -168,7 +168,7 @@ def scraped(name: str, ends: float, key: str = "search", variants: tuple[str, ..
     began."""
     times = [START + ends - back for back in range(19, -1, -1)]
     values = [float(number) for number in range(20)]
-    table = {
+    table: dict[Key, list[Series]] = {
         (key, part, variant): [Series({"host": name}, times, values if part != "error" else [0.0] * 20)]
         for variant in variants
         for part in ("ok", "error", "answers", "fast")
