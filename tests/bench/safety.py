@@ -110,7 +110,7 @@ def unstopped(story: Story, kind: str, rate: int, seconds: int) -> Json:
         kind,
         rate,
         on_abort="flags",
-        bake={**BAKE, "min": seconds, "max": seconds, "deadline": seconds},
+        bake={**BAKE, "min": seconds, "max": seconds, "deadline": seconds, "expiry": 120},
         gate={**SHORT["gate"], "metrics": signals},
     )
     look = [line["data"] for line in lines if line["event"] == "gate.looked"][-1]
