@@ -281,6 +281,9 @@ class Seen:
         verdict = self.happened("gate.looked")[-1]["data"]
         assert verdict["verdict"] == "abort"
         assert feature in verdict["reason"]
+        # What users got before the share was recorded counts too.
+        recorded = datetime.datetime.fromisoformat(self.moment(self.happened("stage.set")[0])).timestamp()
+        assert recorded - 60 < verdict["counts"]["since"] < recorded
 
     def flags_went_off_first(self) -> None:
         """The features were off before any host was rolled back, and are off now."""

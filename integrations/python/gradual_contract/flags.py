@@ -28,7 +28,8 @@ log = logging.getLogger("gradual_contract")
 DOMAIN = "gradual"
 """Of the provider, so that one of the application's own stays as it is."""
 PROBES = tuple(f"share-probe-{number:03d}" for number in range(100))
-POLL_MS = 500
+POLL_MS = 200
+"""How often the file's time is looked at: a feature that is turned off is shown for so long."""
 STALE_SECONDS = 3.0
 
 
@@ -115,7 +116,7 @@ class Flags:
 
 
 class Watch(threading.Thread):
-    """Shows each second what this process evaluates.
+    """Shows at each poll what this process evaluates.
 
     The revision comes from one evaluation a flag. The share costs a hundred, so it is taken again only when it can have
     changed: another file, another revision, a moment passed with which a rule compares the clock.
@@ -132,8 +133,9 @@ class Watch(threading.Thread):
         self._wanted: dict[str, float] = {}
 
     def run(self) -> None:
-        # On the second, because an expiry is a whole second.
-        while not self.stopped.wait(1.02 - time.time() % 1.0):
+        # On the second and its parts, because an expiry is a whole second.
+        period = POLL_MS / 1000
+        while not self.stopped.wait(period - (time.time() - 0.02) % period):
             try:
                 self.look()
             except Exception:

@@ -10,7 +10,7 @@ module: gate_watch
 short_description: Watch a stage or a canary with the gate until it has decided
 version_added: 0.1.0
 description:
-  - Looks with M(gradual.rollout.gate_look) every second, and records and shows a look each O(every) seconds, and the
+  - Looks with M(gradual.rollout.gate_look) twice a second, and records and shows a look each O(every) seconds, and the
     look that decides.
   - Fails at once if a look finds harm, if there was no data for too long, if the share of users is wrong, or if this
     run has lost the lock.
@@ -39,7 +39,7 @@ options:
     type: float
     default: 2
   every:
-    description: Seconds from one recorded look to the next. If a look takes longer, the next one follows at once.
+    description: Seconds from one recorded look to the next. If a look takes longer, the moments in it are left out.
     type: float
     required: true
   share:

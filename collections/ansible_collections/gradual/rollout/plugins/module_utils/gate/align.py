@@ -30,6 +30,8 @@ class Aligned:
     interval: seconds between two scrapes; None where nothing was scraped twice, and there is no growth then.
     patience: seconds that a host may go without a sample.
     growth: since the stage began, or after its past.
+    closed: so many intervals of `growth` are over, on every host. With users as arms more may follow, which are open:
+        only those hosts are in them that were scraped since.
     aa: in the A/A stage; None without one.
     earlier: in the time before a stage without a control, as one interval; None for a stage that has one, and where the
         past has it.
@@ -41,14 +43,14 @@ class Aligned:
     interval: t.Optional[float]
     patience: float
     growth: t.Optional[Growth] = None
+    closed: int = 0
     aa: t.Optional[Growth] = None
     earlier: t.Optional[Growth] = None
     past: t.Optional[Past] = None
 
 
 def align(fetched: Fetched, stage: Stage, past: t.Optional[Past] = None) -> Aligned:
-    """Intervals as long as the time between two scrapes, from the begin of the stage or from the end of its past on;
-    only those that are over."""
+    """Intervals as long as the time between two scrapes, from the begin of the stage or from the end of its past on."""
     now, before = fetched.now, fetched.before
     interval = past.interval if past else scrape_interval(target.times for target in [*now, *before])
     stage, patience = stage.settled(before, interval), _patience(interval)
@@ -56,13 +58,13 @@ def align(fetched: Fetched, stage: Stage, past: t.Optional[Past] = None) -> Alig
         return Aligned(stage, fetched, None, patience)
     longest = LONGEST_STEP * interval
     first = past.length if past else 0
-    length = max(0, _complete(now, stage, interval, patience) - first)
+    closed, length = (max(0, number - first) for number in _begun(now, stage, interval, patience))
     growth = Growth(now, Grid(stage.since, interval, length, longest, first))
     aa = Growth(before, _aa_grid(stage, interval)) if stage.aa and before else None
     earlier = None
     if stage.alone and not past:
         earlier = Growth(now, Grid(stage.since - stage.lookback, max(stage.lookback, 1.0), 1, longest))
-    return Aligned(stage, fetched, interval, patience, growth, aa, earlier, past)
+    return Aligned(stage, fetched, interval, patience, growth, closed, aa, earlier, past)
 
 
 def _patience(interval: t.Optional[float]) -> float:
@@ -75,9 +77,16 @@ def _aa_grid(stage: Stage, interval: float) -> Grid:
     return Grid(since, interval, int((until - since) // interval), LONGEST_STEP * interval)
 
 
-def _complete(targets: t.Sequence[Target], stage: Stage, interval: float, patience: float) -> int:
-    """How many intervals since the stage began are over: those that every host has passed which is still scraped, or
-    all when none is."""
+def _begun(targets: t.Sequence[Target], stage: Stage, interval: float, patience: float) -> t.Tuple[int, int]:
+    """(how many intervals since the stage began are over, how many are counted).
+
+    Those are over that every host has passed which is still scraped, or all when none is. With users as arms the open
+    ones are counted too: a scrape has both arms of its host, so they are compared over the same time. Hosts are scraped
+    one after another, so of hosts as arms only what is over can be compared.
+    """
     latest = [target.times[-1] for target in targets if target.times]
     fresh = [at for at in latest if stage.until - at <= patience]
-    return max(0, int(((min(fresh) if fresh else stage.until) - stage.since) // interval))
+    closed = max(0, int(((min(fresh) if fresh else stage.until) - stage.since) // interval))
+    if stage.by_host or not fresh or max(fresh) < stage.since:
+        return closed, closed
+    return closed, int((max(fresh) - stage.since) // interval) + 1

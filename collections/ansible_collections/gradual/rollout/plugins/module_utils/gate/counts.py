@@ -11,6 +11,8 @@ The counts of a look, which are all that its verdict depends on:
   cohorts, holdback         as above; percentage of users who are kept without the feature while 100 % bakes
   since, until, interval    start of the stage and time of the look in seconds since the epoch; seconds of an interval,
                             0 if unknown
+  open                      so many rows at the end are not over: they have the hosts that were scraped since they
+                            began, and may grow; 0 with hosts as arms
   problems                  sentences, each a reason to hold: Prometheus does not answer, takes no samples, or has none
                             of a host
   notes                     sentences that are none: a restart that was counted across, a gap that is over
@@ -21,8 +23,7 @@ The counts of a look, which are all that its verdict depends on:
     problem   sentence or None: a series is missing or no number, or the A/A stage was not seen
     rows      one an interval from the first on: [seconds after since, events and bad ones of the treatment, of the
               control], or None where an
-              arm was not seen on any host. While nobody sees anything the last ones are None; the interval that is
-              going on is not there
+              arm was not seen on any host. While nobody sees anything the last ones are None
     rows_kept so many rows are not in `rows`, since the look has a past (past.py); only there
     aa        rows of the same arms in the A/A stage, in seconds after it began, only intervals that were seen; []
               without one
@@ -51,9 +52,10 @@ def count(aligned: Aligned) -> Counts:
     return {
         **counts,
         "interval": aligned.interval,
-        "unseen": (past.unseen if past else 0) + growth.grid.length - len(growth.seen()),
+        "open": growth.grid.length - aligned.closed,
+        "unseen": (past.unseen if past else 0) + len(set(range(aligned.closed)) - growth.seen()),
         "unseen_by_host": {
-            host: number for host, number in sorted(unseen_by_host(aligned, growth.grid.length).items()) if number
+            host: number for host, number in sorted(unseen_by_host(aligned, aligned.closed).items()) if number
         },
         "metrics": [_count_metric(number, metric, growth, aligned) for number, metric in enumerate(stage.wanted)],
     }
@@ -98,6 +100,7 @@ def _document(stage: Stage) -> Counts:
         "since": stage.since,
         "until": stage.until,
         "interval": 0.0,
+        "open": 0,
         "problems": [],
         "notes": [],
         "unseen": 0,

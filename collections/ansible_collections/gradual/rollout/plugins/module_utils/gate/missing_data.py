@@ -164,7 +164,7 @@ def all_gaps(aligned: Aligned) -> t.List[t.Tuple[int, int, bool]]:
     if growth is None:
         return gaps
     grid = growth.grid
-    for begin, end in _runs(sorted(set(range(grid.length)) - growth.seen())):
+    for begin, end in _runs(sorted(set(range(aligned.closed)) - growth.seen())):
         times = (at for series in aligned.fetched.up for at in series.times)
         tried = any(grid.start(begin) <= at < grid.start(end + 1) for at in times)
         gap = (grid.first + begin, grid.first + end, tried)

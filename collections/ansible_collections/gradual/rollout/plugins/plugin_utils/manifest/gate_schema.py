@@ -42,7 +42,7 @@ BAKE: dict[str, Field] = {
         "type": "int",
         "default": int(GATE_DEFAULTS.look),
         "least": 1,
-        "description": "Seconds between two recorded looks. In between, the gate looks every second for an abort.",
+        "description": "Seconds between two recorded looks. In between, the gate looks twice a second for an abort.",
     },
     "expiry": {
         "type": "int",

@@ -132,6 +132,20 @@ def test_it_looks_at_its_moments_until_the_gate_promotes(clock: Clock) -> None:
     assert all(job.ended for job in fleet.jobs)
 
 
+def test_moments_that_a_late_look_has_missed_are_left_out(clock: Clock) -> None:
+    class Late(Fleet):
+        def look(self, not_before: float, early: Sequence[str], past: dict[str, Any]) -> Job:
+            made = super().look(not_before, early, past)
+            if len(self.moments) == 1:
+                made.until += 25.0
+                made.value["look"]["elapsed"] += 25.0
+            return made
+
+    fleet = Late(clock, "continue", "continue", "promote")
+    assert watch.watch(fleet, STAGE)["elapsed"] == 42.0
+    assert fleet.moments == [1002.0, 1032.0, 1042.0]
+
+
 def test_it_goes_on_looking_until_the_share_is_measured(clock: Clock) -> None:
     fleet = Fleet(clock, "promote", share=RIGHT)
     assert watch.watch(fleet, STAGE)["number"] == 2

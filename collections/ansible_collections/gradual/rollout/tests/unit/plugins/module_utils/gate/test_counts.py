@@ -158,8 +158,50 @@ def test_every_interval_of_every_metric_has_a_row() -> None:
         Fetched(targets(3, features, 102), [], []), stage(features=features, until=START + 15 * 102)
     )
     # Whether the last scrape of a host falls within its interval is a matter of milliseconds.
-    assert {len(metric["rows"]) for metric in counts["metrics"]} in ({100}, {101})
+    assert {len(metric["rows"]) for metric in counts["metrics"]} in ({101}, {102})
+    assert counts["open"] in (1, 2)
     assert len(counts["metrics"]) == 10
+
+
+def scraped(name: str, ends: float, key: str = "search", variants: tuple[str, ...] = ("on", "off")) -> Target:
+    """A host with one answer each second to each kind of user, scraped each second until `ends` seconds after the stage
+    began."""
+    times = [START + ends - back for back in range(19, -1, -1)]
+    values = [float(number) for number in range(20)]
+    table: dict[Key, list[Series]] = {
+        (key, part, variant): [Series({"host": name}, times, values if part != "error" else [0.0] * 20)]
+        for variant in variants
+        for part in ("ok", "error", "answers", "fast")
+    }
+    return Target(name, table)
+
+
+def test_an_answer_counts_as_soon_as_its_own_host_is_scraped() -> None:
+    """app1 was scraped 9.1 s after the stage began, app2 not since 8.3 s: the tenth interval has app1 only."""
+    hosts = [scraped("app1", 9.1), scraped("app2", 8.3)]
+    counts, _past = gate_look.counted(Fetched(hosts, [], []), stage(until=START + 9.2))
+    rows = counts["metrics"][0]["rows"]
+    assert (len(rows), counts["open"], counts["unseen"], counts["unseen_by_host"]) == (10, 2, 0, {})
+    assert [row[1:] for row in rows[7:]] == [[2, 0, 2, 0], [2, 0, 2, 0], [1, 0, 1, 0]]
+
+
+def test_an_open_interval_is_no_gap_of_a_host_that_is_not_scraped_yet() -> None:
+    """app1 was silent for two scrapes in which app2 is due, so nobody was seen yet in intervals that app2 may fill."""
+    silent = scraped("app1", 9.1)
+    gone = {START + 9.1 - back for back in (1, 2)}
+    table = {key: [each.without(gone) for each in found] for key, found in silent.table.items()}
+    hosts = [Target("app1", table), scraped("app2", 6.3)]
+    counts, _past = gate_look.counted(Fetched(hosts, [], []), stage(until=START + 9.2))
+    assert (counts["unseen"], counts["unseen_by_host"], counts["notes"]) == (0, {}, [])
+
+
+def test_hosts_as_arms_are_compared_in_intervals_that_all_of_them_have_passed() -> None:
+    hosts = [scraped("app1", 9.1, "release", ("app1",)), scraped("app2", 8.3, "release", ("app2",))]
+    counts, _past = gate_look.counted(
+        Fetched(hosts, [], []),
+        stage(33, until=START + 9.2, cohorts="hosts", treatment_hosts=["app1"], control_hosts=["app2"]),
+    )
+    assert (len(counts["metrics"][0]["rows"]), counts["open"]) == (8, 0)
 
 
 value = st.one_of(st.integers(0, 10**6).map(str), st.sampled_from(["NaN", "+Inf", "-1", "0", "1e300", "1.7e308", "x"]))
