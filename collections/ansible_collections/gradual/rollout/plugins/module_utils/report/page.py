@@ -21,7 +21,7 @@ section, header { background: #fff; border: 1px solid var(--line); border-radius
 .shown, .PASS, .completed, .finished, .promote { background: var(--good); } .failed, .FAIL, .incomplete, .abort { background: var(--bad); }
 .CONCERNS, .RETURNED, .returned, .open, .started, .not-measured, .hold, .continue { background: var(--open); } .not-needed { background: #7b8794; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-top: 16px; }
-.figures div { border: 1px solid var(--line); border-radius: 8px; padding: 8px 12px; } .figures b { display: block; font-size: 21px; }
+.figures div { border: 1px solid var(--line); border-radius: 8px; padding: 8px 12px; } .figures b { display: block; font-size: 19px; white-space: nowrap; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; } th { text-align: left; color: var(--soft); font-weight: 600; }
 th, td { padding: 6px 10px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; } tr:last-child td { border-bottom: 0; }
 td:first-child { white-space: nowrap; }

@@ -118,12 +118,20 @@ def without_database() -> sample.Ledger:
     return ledger
 
 
+def rolled_back() -> sample.Ledger:
+    ledger = sample.taken_back()
+    sample.monitoring(ledger)
+    return ledger
+
+
 @pytest.mark.parametrize(
     ("made", "silent", "status"),
     [
         (sample.first, [SHARE, HEALTH], "shown"),
         (sample.first, [SHARE, HOSTS], "failed"),
         (sample.completed, [SHARE], "failed"),
+        (rolled_back, [SHARE], "shown"),
+        (rolled_back, [SHARE, HOSTS], "failed"),
         (sample.completed, [HEALTH], "failed"),
         (sample.completed, [POOL], "shown"),
         (sample.completed, [POOL, LOCKS], "failed"),
