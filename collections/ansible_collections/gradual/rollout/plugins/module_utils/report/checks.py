@@ -187,9 +187,9 @@ def dashboard(events: Events) -> Claim:
         + (f"; without data: {', '.join(missing)}" if missing else ""),
         {"queries": queries, "answered": answered, "silent": silent} if queries and answered is not None else None,
         [line],
-        "monitoring.observed: every query of dashboard.silent is of features, and the manifest has none or a host.returned"
-        " says that the release of before runs again, of a database, and manifest.backup.method is none, of"
-        f" {', '.join(LEFT_OUT)}, or of the health check of a first release",
+        "monitoring.observed: every query of dashboard.silent is of features, and the manifest has none or a"
+        " host.returned says that the release of before runs again, of a database, and"
+        f" manifest.backup.method is none, of {', '.join(LEFT_OUT)}, or of the health check of a first release",
         good=answered is not None and queries == answered + len(silent) and not missing,
         criteria=(10,),
         qualities=("maintainability",),
