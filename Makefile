@@ -190,10 +190,6 @@ new-application: environment ## the files of a new application, ready for a firs
 
 LEDGER ?= .sandbox/demo/record/ledger.jsonl
 REPORT ?= $(shell ls -td .sandbox/demo/record/reports/*/ 2> /dev/null | head -1)
-pictures: environment ## the pictures of the README, made of a report (REPORT=folder; default: the demo's newest)
-	@sandbox/packages chromium fonts-dejavu-core
-	@python sandbox/pictures $(REPORT)
-
 check-report: environment ## recompute every claim of a report from its ledger (LEDGER=file REPORT=folder; default: the demo's newest)
 	@test -f "$(LEDGER)" -a -d "$(REPORT)" || { echo "check-report: no record of a demo here; give LEDGER=file REPORT=folder" >&2; exit 2; }
 	@PYTHONPATH=collections python -m ansible_collections.gradual.rollout.plugins.module_utils.report.check $(LEDGER) $(REPORT)
@@ -211,4 +207,4 @@ clean: ## remove all that was made: fleets of the demo and of the tests, images,
 	rm -f inventories/sandbox/group_vars/all/vault.yml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo fleet load ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test debian-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check new-application pictures check-report lock node-test bench-node integrations integrations-test bench-integrations clean
+.PHONY: help demo fleet load ingredients artifacts image environment packages test $(FLEETS:%=ready-%) stories lint collection sanity units galaxy-importer unit second-environment rules-test database-test storefront-test fleet-test debian-test role-test machine-test bench-gates bench-locks bench-lint bench-projects bench-backup bench-look bench-preload bench-safety bench-scale bench-faults replay contract-check new-application check-report lock node-test bench-node integrations integrations-test bench-integrations clean
