@@ -68,7 +68,8 @@ class Machine:
     def run(
         self, command: str, *, user: str = "root", log: Path, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run a line of shell as this user in the home directory; the whole output is added to log."""
+        """Run a line of shell as this user in the home directory; the whole output is added to log. What sudo says out
+        here, as that it cannot resolve this machine's name, is no output of the command."""
         home = "/root" if user == "root" else f"/home/{user}"
         told = [f"{name}={os.environ[name]}" for name in VARIABLES if os.environ.get(name)]
         argv = [
@@ -97,17 +98,15 @@ class Machine:
             *told,
             "bash",
             "-c",
-            f"cd {home} && {command}",
+            f"exec 2>&1; cd {home} && {command}",
         ]
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         with open(log, "a") as file:
-            file.write(f"{user}$ {command}\n{done.stdout}")
+            file.write(f"{user}$ {command}\n{done.stderr}{done.stdout}")
         if check and done.returncode:
             raise AssertionError(
                 f"`{command}` as {user} on a new machine: exit status {done.returncode} (the whole output is in"
-                f" {log})\n" + "\n".join(done.stdout.splitlines()[-30:])
+                f" {log})\n" + "\n".join((done.stderr + done.stdout).splitlines()[-30:])
             )
         return done
 
