@@ -81,7 +81,8 @@ def decide(
     """The decision for an alert; None if it has no row, if its row says none, or if this firing is settled.
 
     past: earlier responses as `record` makes them, oldest first. now: seconds since the epoch. hold: why an operator
-    stops all responses, empty if nobody does. rollout: {id, running, flags} of the newest rollout, None if unknown.
+    stops all responses, empty if nobody does. rollout: {id, running, returned, flags} of the newest rollout, None if
+    unknown.
     """
     row = table.get(alert.name)
     earlier = list(past)
@@ -101,8 +102,12 @@ def decide(
         return decision("held", f"responses are on hold: {hold}")
     if row.action == "tell":
         return decision("act")
-    if rollout and rollout.get("running") and subject in rollout.get("flags", ()):
-        return decision("left", f"rollout {rollout.get('id')} shows {subject} and its gate decides")
+    if rollout and subject in rollout.get("flags", ()):
+        if rollout.get("running"):
+            return decision("left", f"rollout {rollout.get('id')} shows {subject} and its gate decides")
+        # An alert fires a while longer than what it is about; a mark would refuse the release that corrects the fault.
+        if rollout.get("returned"):
+            return decision("left", f"rollout {rollout.get('id')} was rolled back, so {subject} is off")
     if row.dry_run:
         return decision("dry run", f"{row.action} {subject} was not done, because the row says dry_run")
     # Another try of one response is no further response.

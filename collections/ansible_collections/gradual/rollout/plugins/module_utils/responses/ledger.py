@@ -48,13 +48,18 @@ def add(events: list[dict[str, Any]], directory: str) -> list[str]:
 
 
 def known(lines: list[dict[str, Any]], now: float, server: str = "") -> dict[str, Any]:
-    """{rollout: {id, running, flags}} of the newest rollout, or None; and drained: who took the server out of traffic
-    last, as a sentence."""
+    """{rollout: {id, running, returned, flags}} of the newest rollout, or None; returned: it was rolled back on every
+    host. And drained: who took the server out of traffic last, as a sentence."""
     state = rollout_state(lines, now=now)
     manifest = (state or {}).get("manifest")
     features = manifest.get("features") if isinstance(manifest, dict) else None
     flags = [one.get("flag") for one in features or [] if isinstance(one, dict)]
-    rollout = {"id": state["id"], "running": state["lease"]["held"], "flags": flags} if state else None
+    rollout = state and {
+        "id": state["id"],
+        "running": state["lease"]["held"],
+        "returned": state["outcome"] == "returned",
+        "flags": flags,
+    }
     return {"rollout": rollout, "drained": drained(lines, server) if server else ""}
 
 

@@ -79,6 +79,9 @@ OTHERS = [past("done", 60 * minutes, starts=f"other {minutes}") for minutes in (
         # A rollout that shows the feature and is at work decides; a dead one does not.
         (KILL, alert(), {"rollout": RUNNING}, "left"),
         (KILL, alert(), {"rollout": {**RUNNING, "running": False}}, "act"),
+        # It was rolled back, and the alert looks a minute back.
+        (KILL, alert(), {"rollout": {**RUNNING, "running": False, "returned": True}}, "left"),
+        (KILL, alert(), {"rollout": {**RUNNING, "running": False, "returned": True, "flags": ["cart"]}}, "act"),
         (KILL, alert(), {"rollout": {**RUNNING, "flags": ["cart"]}}, "act"),
         (TELL, alert("BackendServerOutOfTraffic"), {"rollout": RUNNING}, "act"),
         (TELL, alert("BackendServerOutOfTraffic"), {"hold": "a load test"}, "held"),
