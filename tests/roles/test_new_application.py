@@ -146,7 +146,7 @@ def test_publish_sends_the_artifact_and_shows_no_token(tmp_path: Path, made: tup
                 token=self.headers["Authorization"],
                 body=self.rfile.read(int(self.headers["Content-Length"])),
                 shown=[line for line in lines if b"opensesame" in line],
-                publishes=[line for line in lines if b"shop-9.tar.gz" in line],
+                publishes=[line for line in lines if b"shop/publish\x009\x00" in line],
             )
             self.send_response(201)
             self.end_headers()

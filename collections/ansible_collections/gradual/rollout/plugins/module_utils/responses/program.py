@@ -23,9 +23,15 @@ def main(argv: list[str]) -> None:
     if command == "serve":
         unit.serve(path)
     elif command == "ledger":
-        print(json.dumps(ledger.answer(sys.stdin.readline(ledger.LONGEST), path)), flush=True)
+        _answer(ledger.answer(sys.stdin.readline(ledger.LONGEST), path))
     else:
-        print(json.dumps(_switch_off(path)), flush=True)
+        _answer(_switch_off(path))
+
+
+def _answer(told: dict[str, object]) -> None:
+    """A line of JSON on standard output, for the one who asked."""
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
 
 
 def _switch_off(path: str) -> dict[str, object]:

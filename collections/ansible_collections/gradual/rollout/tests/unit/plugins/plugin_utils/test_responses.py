@@ -20,8 +20,8 @@ def sent(name: str = "FeatureErrorsHigh", fingerprint: str = "abc", status: str 
     return {"status": status, "labels": labels, "startsAt": "now", "fingerprint": fingerprint, "annotations": {}}
 
 
-def due(*alerts: dict[str, Any], hold: str = "", ledger: dict[str, Any] = EMPTY) -> list[dict[str, Any]]:
-    return responses_due({"alerts": alerts}, TABLE, ledger, hold)
+def due(*alerts: dict[str, Any], hold: str = "", ledger: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    return responses_due({"alerts": alerts}, TABLE, ledger or EMPTY, hold)
 
 
 def test_a_kill_is_decided_once_for_each_firing() -> None:
