@@ -21,7 +21,7 @@ def receipt_by_hand(shop: Shop, **changes: Any) -> dict[str, Any]:
     backup is not the matter."""
     with shop.session() as session:
         identity = live.identity(session)
-    kept = {key: identity[key] for key in ("database", "system_identifier", "timeline")}
+    kept = {key: identity[key] for key in ("database", "system_identifier", "timeline", "server_version")}
     return receipts.sealed(
         {
             "schema": 1,

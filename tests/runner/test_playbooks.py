@@ -13,9 +13,9 @@ from tests.support.manifests import GOOD
 # Playbooks that a person may start at any time; deploy's parts are run by deploy.yml, and alone here in check mode.
 PARTS = ["preflight", "backup", "migrate", "release", "ramp", "verify", "report", "rollback"]
 LATER = ["retire", "backfill", "contract", "approve", "replay", "restore"]
-# tests/roles/test_kill.py, tests/fleet/test_kill.py, tests/roles/test_contract_check.py and
-# tests/roles/test_new_application.py play these.
-WITHOUT_A_ROLLOUT = ["kill", "allow_flag", "contract_check", "new_application"]
+# tests/roles/test_kill.py, tests/fleet/test_kill.py, tests/roles/test_contract_check.py,
+# tests/roles/test_new_application.py and tests/fleet/test_responses.py play these; no test plays respond.yml.
+WITHOUT_A_ROLLOUT = ["kill", "allow_flag", "contract_check", "new_application", "hold_responses", "respond"]
 
 
 def test_none_is_left_out() -> None:
